@@ -1,0 +1,42 @@
+# The commands of README.md. Each sets up the virtual environment first, if there is none.
+VENV ?= .venv
+PYTHON ?= python3
+STORE ?= work
+BIN := $(VENV)/bin
+CORES := $(shell nproc)
+
+.PHONY: demo test test-all bench lint clean
+
+# A marker for each set of packages, renewed when what it depends on changes.
+$(VENV)/.installed: setup.cfg constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@PATH="$(abspath $(BIN)):$$PATH" LUIGI_CONFIG_PATH=luigi.demo.cfg $(BIN)/luigi --module tasks FullPipeline --store-root $(STORE)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+# In two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
+# In two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
+test: lint
+	$(BIN)/pytest tests/data tests/pipeline tests/tasks tests/test_end_to_end.py
+	$(BIN)/pytest tests/sr
+
+test-all: test
+	$(BIN)/pytest tests/faults
+	$(BIN)/python tests/faults/kill_demo.py
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python tests/bench/crops.py
+
+clean:
+	rm -rf $(STORE)

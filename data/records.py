@@ -1,0 +1,327 @@
+"""The records that cross boundaries between stages, each field with its unit and range.
+
+Frozen dataclasses of plain values: they go to JSON and come back equal. No behaviour beyond that lives here.
+"""
+
+import dataclasses
+import enum
+import typing
+from typing import Any, TypeVar
+
+from data.errors import UserError
+
+R = TypeVar("R")
+
+SCHEMA = 1
+"""The version of every record on disk; another one is refused."""
+
+
+class Reason(enum.StrEnum):
+    """Why something was thrown out. Closed: each rejection in a report is one of these."""
+
+    NOT_AN_IMAGE = "not_an_image"
+    UNREADABLE = "unreadable"
+    UNSUPPORTED = "unsupported"
+    LINK = "link"
+    TOO_SMALL = "too_small"
+    TOO_LARGE = "too_large"
+    DUPLICATE = "duplicate"
+    FLAT = "flat"
+    BLURRED = "blurred"
+    NEAR_DUPLICATE = "near_duplicate"
+    LEAKAGE = "leakage"
+    LOW_QUALITY = "low_quality"
+    OVER_CAP = "over_cap"
+
+
+BAD_SOURCE_REASONS = frozenset({Reason.UNREADABLE, Reason.UNSUPPORTED})
+"""Reasons that say a source is damaged, rather than not wanted: they count against the budget of bad ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejection:
+    """One thing that was thrown out, where and why; counted, stored and shown."""
+
+    id: str
+    """The source's id, or a crop's key."""
+    stage: str
+    """index, plan, pack or select."""
+    reason: Reason
+    detail: str
+    """What was found and what the limit is, for a person."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceEntry:
+    """One source image, as the index knows it from its header and its bytes."""
+
+    id: str
+    """Unique in its dataset; for files the path below the dataset's root, with "/"."""
+    locator: str
+    """What the source's class needs to find it again (a path, a member with its offset, a number)."""
+    width: int
+    """Pixels, after the EXIF rotation is applied."""
+    height: int
+    """Pixels, after the EXIF rotation is applied."""
+    format: str
+    """Lower case: png, jpeg, webp, tiff, bmp, procedural."""
+    bytes: int
+    """Size as stored; 0 where nothing is stored."""
+    sha256: str
+    """Of the stored bytes; of the recipe where nothing is stored."""
+    lossy: bool
+    """Whether its compression leaves artefacts that must be reduced away."""
+    group: str
+    """Images of one group never part over train and validation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A rectangle of pixels, its top left corner included."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedCrop:
+    """A crop to be made of one source: no pixels have been looked at."""
+
+    key: str
+    """Short, unique in the dataset, without dot or slash: the name in the shard."""
+    shrink: int
+    """The reduction before cropping: 1, 2, 4 …"""
+    box: Box
+    """In the reduced picture."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedSource:
+    """A source with all the crops that are to be made of it, and where they go."""
+
+    entry: SourceEntry
+    split: str
+    """train or validation."""
+    shard: int
+    """Number within its split, from 0."""
+    crops: tuple[PlannedCrop, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class CropRecord:
+    """One crop in a shard; a line of the manifest, and `<key>.json` beside the picture (without its place)."""
+
+    key: str
+    shard: str
+    """The shard's name without its extension: train-000000."""
+    offset: int
+    """Of the picture's first byte in the tar."""
+    bytes: int
+    """Of the encoded picture."""
+    sha256: str
+    """Of the encoded picture."""
+    source: str
+    """The id of the source image."""
+    source_sha256: str
+    shrink: int
+    box: Box
+    phash: str
+    """64-bit perceptual hash of the crop, 16 hex digits."""
+    source_phash: str
+    """64-bit perceptual hash of the whole source picture, 16 hex digits."""
+    scores: dict[str, int]
+    """Quality scores by screen, integers (pipeline.screen says their units)."""
+    split: str
+    group: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardHeader:
+    """What one shard holds and its hashes; written last, so it vouches for the three files it names."""
+
+    schema: int
+    shard: str
+    split: str
+    samples: int
+    sources: int
+    """Source images that gave at least one crop."""
+    picture_bytes: int
+    """The encoded pictures together."""
+    tar_bytes: int
+    tar_sha256: str
+    index_sha256: str
+    manifest_sha256: str
+    rejections_sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetManifest:
+    """dataset.json: a finished crop dataset."""
+
+    schema: int
+    name: str
+    spec_hash: str
+    title: str
+    licence: str
+    crop_size_px: int
+    image_extension: str
+    """png or jpg; one for the whole dataset."""
+    shards: tuple[ShardHeader, ...]
+    """In the order of their names."""
+    totals: dict[str, int]
+    """sources, crops, bytes, rejected."""
+    rejections: dict[str, int]
+    """Count by reason, over all stages up to here."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectedShard:
+    """A shard as a selection sees it: the tar as it was made, and the filtered index over it."""
+
+    tar: str
+    """Path relative to the selection's directory."""
+    index: str
+    """Path of the DALI index, relative to the selection's directory."""
+    samples: int
+    """Samples that the index names; at least 1."""
+    tar_bytes: int
+    tar_sha256: str
+    index_sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionManifest:
+    """selection.json: which crops are trained on and which validate, over one or more datasets."""
+
+    schema: int
+    spec_hash: str
+    crop_size_px: int
+    image_extension: str
+    splits: dict[str, tuple[SelectedShard, ...]]
+    """By split name: train, validation."""
+    totals: dict[str, int]
+    """train, validation: samples; rejected."""
+    rejections: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """All that a training run is told. The defaults are the forebear's recipe on one device."""
+
+    preset: str
+    """A name in sr.models.PRESETS."""
+    selection: str
+    """Path of selection.json, relative to the run's directory."""
+    selection_hash: str
+    """The spec hash of that selection."""
+    seed: int = 0
+    patch_px: int = 256
+    """Side of the high patch cut from each crop."""
+    micro_batch: int = 32
+    """Pairs a device sees at once."""
+    patches_per_picture: int = 1
+    """Patches cut from each crop that is decoded; divides micro_batch. More save decoding where patches are small."""
+    accumulation: int = 1
+    """Micro batches a step."""
+    loss: str = "l1"
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.005
+    clip_norm: float = 5.0
+    """Largest gradient norm; 0 turns clipping off."""
+    warmup_steps: int = 1000
+    schedule: str = "constant"
+    """constant or cosine (to zero at max_steps)."""
+    max_epochs: int = 10_000
+    max_steps: int = 0
+    """0: no limit but max_epochs."""
+    steps_per_epoch: int = 0
+    """0: one pass over the training split."""
+    patience_epochs: int = 200
+    """Epochs without a better validation PSNR before the run ends."""
+    precision: str = "bf16"
+    """fp32, bf16 or fp16."""
+    ema_decay: float = 0.0
+    """0: no moving average of the weights."""
+    flip_probability: float = 0.4
+    rotate_probability: float = 0.5
+    brightness_probability: float = 0.2
+    brightness_min: float = 0.5
+    brightness_max: float = 1.2
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalProtocol:
+    """How a picture is judged. Two figures compare only when their protocols are equal."""
+
+    scale: int
+    channel: str
+    """rgb (mean over the three), or y (BT.601, 16 to 235, not rounded)."""
+    border_px: int
+    """Cropped from each side before measuring."""
+    degradation: str
+    """How the low picture is made where none is given: pillow-bicubic."""
+    data_range: int = 255
+
+
+def to_plain(record: Any) -> Any:
+    """Return a record as JSON data: dicts, lists, strings, numbers."""
+    return dataclasses.asdict(record)
+
+
+def from_plain(kind: type[R], value: Any, where: str) -> R:
+    """Build the record `kind` from JSON data, refusing what does not fit.
+
+    Args:
+        kind: a dataclass of this module.
+        value: what `to_plain` gave, after a trip through JSON.
+        where: the file it came from, for the error.
+
+    Raises:
+        UserError: fields are missing or unknown, a value has another type, or the schema is another one.
+    """
+    return _build(kind, value, where)
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(kind)
+    if dataclasses.is_dataclass(kind):
+        return _build_record(kind, value, where)
+    if origin is tuple:
+        inner = typing.get_args(kind)[0]
+        return tuple(_build(inner, item, where) for item in _typed(list, value, where))
+    if origin is dict:
+        inner = typing.get_args(kind)[1]
+        return {key: _build(inner, item, where) for key, item in _typed(dict, value, where).items()}
+    if isinstance(kind, type) and issubclass(kind, enum.StrEnum):
+        return kind(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    return _typed(kind, value, where)
+
+
+def _build_record(kind: Any, value: Any, where: str) -> Any:
+    value = _typed(dict, value, where)
+    hints = typing.get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind)}
+    needed = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
+    if not needed <= set(value) <= known:
+        odd = sorted(needed - set(value)) or sorted(set(value) - known)
+        raise UserError(
+            f"the fields of {kind.__name__}", f"missing or unknown {odd}", where, "make the file again"
+        )
+    if value.get("schema", SCHEMA) != SCHEMA:
+        found = f"version {value['schema']}"
+        raise UserError(
+            f"{kind.__name__} version {SCHEMA}", found, where, "use the program's version that wrote it"
+        )
+    return kind(**{name: _build(hints[name], item, where) for name, item in value.items()})
+
+
+def _typed(kind: type, value: Any, where: str) -> Any:
+    if type(value) is not kind:
+        raise UserError(kind.__name__, repr(value)[:60], where, "make the file again")
+    return value

@@ -1,0 +1,249 @@
+"""A shard: a tar of pictures with its DALI index, its manifest and the header that vouches for all three.
+
+The tar is plain USTAR with zero times and owners, so equal samples give equal bytes. docs/formats.md has the layout.
+Nothing here looks at pixels.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from data.digests import sha256_bytes, sha256_file
+from data.errors import UserError
+from data.files import atomic_file, jsonl_line, read_json, read_jsonl, write_bytes, write_json
+from data.records import SCHEMA, CropRecord, Rejection, ShardHeader, from_plain, to_plain
+
+_BLOCK_BYTES = 512
+_INDEX_VERSION = "v1.2"
+_PLACE_FIELDS = ("shard", "offset", "bytes")
+"""Fields of a CropRecord that say where it lies; left out of the copy that lies there too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPaths:
+    """Where the files of one shard stand."""
+
+    directory: Path
+    """The dataset's directory."""
+    shard: str
+    """The shard's name: train-000000."""
+
+    @property
+    def tar(self) -> Path:
+        """The pictures."""
+        return self.directory / "shards" / f"{self.shard}.tar"
+
+    @property
+    def index(self) -> Path:
+        """The DALI index."""
+        return self.directory / "index" / f"{self.shard}.idx"
+
+    @property
+    def manifest(self) -> Path:
+        """One CropRecord a line, in tar order."""
+        return self.directory / "manifest" / f"{self.shard}.jsonl"
+
+    @property
+    def rejections(self) -> Path:
+        """One Rejection a line: what was thrown out while this shard was packed."""
+        return self.directory / "manifest" / f"{self.shard}.rejections.jsonl"
+
+    @property
+    def header(self) -> Path:
+        """The ShardHeader, written last."""
+        return self.directory / "manifest" / f"{self.shard}.json"
+
+
+def shard_name(split: str, number: int) -> str:
+    """Return the name of shard `number` of a split."""
+    return f"{split}-{number:06d}"
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexLine:
+    """One sample of a DALI index: its components in tar order."""
+
+    components: tuple[tuple[str, int, int, str], ...]
+    """Extension, offset of the first byte, size in bytes, member name."""
+
+    @property
+    def key(self) -> str:
+        """The sample's key: its members' name without the extension."""
+        return self.components[0][3].split(".", 1)[0]
+
+    def text(self) -> str:
+        """Return the line without its end."""
+        return " ".join(
+            f"{extension} {offset} {size} {name}" for extension, offset, size, name in self.components
+        )
+
+
+def index_bytes(lines: Iterable[IndexLine]) -> bytes:
+    """Return a whole DALI webdataset index, version 1.2."""
+    rows = [line.text() for line in lines]
+    return "\n".join([f"{_INDEX_VERSION} {len(rows)}", *rows, ""]).encode()
+
+
+def read_index(path: Path) -> list[IndexLine]:
+    """Read a DALI index, version 1.2.
+
+    Raises:
+        UserError: another version, or a line that does not parse.
+    """
+    first, *rows = path.read_text().split("\n")
+    version, _, count = first.partition(" ")
+    # The last row is the empty one behind the final newline: without it the file was cut off.
+    if version != _INDEX_VERSION or count != str(len(rows) - 1) or rows.pop():
+        expected = f"a DALI index {_INDEX_VERSION} of as many whole lines as it says"
+        raise UserError(expected, f"{first!r} and {len(rows)} lines", str(path), "make the dataset again")
+    lines = []
+    for row in rows:
+        words = row.split(" ")
+        fields = zip(words[0::4], words[1::4], words[2::4], words[3::4], strict=True)
+        lines.append(
+            IndexLine(tuple((extension, int(at), int(size), name) for extension, at, size, name in fields))
+        )
+    return lines
+
+
+class ShardWriter:
+    """Append samples to a shard; use `open_shard`."""
+
+    def __init__(self, tar: IO[bytes], shard: str, split: str, image_extension: str) -> None:
+        self._tar, self._shard, self._split, self._extension = tar, shard, split, image_extension
+        self._digest = hashlib.sha256()
+        self._offset = 0
+        self.records: list[CropRecord] = []
+        self.lines: list[IndexLine] = []
+
+    def add(self, record: CropRecord, picture: bytes) -> None:
+        """Append one sample.
+
+        Args:
+            record: with any shard, offset, bytes and sha256: these are filled in here.
+            picture: the encoded picture.
+        """
+        described = dataclasses.replace(record, sha256=sha256_bytes(picture))
+        plain = {name: value for name, value in to_plain(described).items() if name not in _PLACE_FIELDS}
+        described_bytes = jsonl_line(plain)
+        at = self._member(f"{record.key}.{self._extension}", picture)
+        described_at = self._member(f"{record.key}.json", described_bytes)
+        placed = dataclasses.replace(described, shard=self._shard, offset=at, bytes=len(picture))
+        self.records.append(placed)
+        self.lines.append(
+            IndexLine(
+                (
+                    (self._extension, at, len(picture), f"{record.key}.{self._extension}"),
+                    ("json", described_at, len(described_bytes), f"{record.key}.json"),
+                )
+            )
+        )
+
+    def _member(self, name: str, content: bytes) -> int:
+        """Write one member and return the offset of its first byte."""
+        information = tarfile.TarInfo(name)
+        information.size = len(content)
+        information.mode = 0o644
+        header = information.tobuf(tarfile.USTAR_FORMAT)
+        self._write(header)
+        offset = self._offset
+        self._write(content)
+        self._write(bytes(-len(content) % _BLOCK_BYTES))
+        return offset
+
+    def _write(self, content: bytes) -> None:
+        self._tar.write(content)
+        self._digest.update(content)
+        self._offset += len(content)
+
+    def finish(self) -> tuple[int, str]:
+        """Write the end of the archive; return the tar's size in bytes and its sha256."""
+        self._write(bytes(2 * _BLOCK_BYTES))
+        return self._offset, self._digest.hexdigest()
+
+
+@contextlib.contextmanager
+def open_shard(
+    paths: ShardPaths, split: str, image_extension: str, rejections: list[Rejection]
+) -> Iterator[ShardWriter]:
+    """Write one shard and everything beside it, the header last.
+
+    Args:
+        paths: where it will stand.
+        split: train or validation.
+        image_extension: png or jpg.
+        rejections: filled by the block; stored beside the manifest.
+    """
+    with atomic_file(paths.tar) as tar:
+        writer = ShardWriter(tar, paths.shard, split, image_extension)
+        yield writer
+        tar_bytes, tar_sha256 = writer.finish()
+    index = index_bytes(writer.lines)
+    manifest = b"".join(jsonl_line(to_plain(record)) for record in writer.records)
+    thrown_out = b"".join(jsonl_line(to_plain(rejection)) for rejection in rejections)
+    write_bytes(paths.index, index)
+    write_bytes(paths.manifest, manifest)
+    write_bytes(paths.rejections, thrown_out)
+    header = ShardHeader(
+        schema=SCHEMA,
+        shard=paths.shard,
+        split=split,
+        samples=len(writer.records),
+        sources=len({record.source for record in writer.records}),
+        picture_bytes=sum(record.bytes for record in writer.records),
+        tar_bytes=tar_bytes,
+        tar_sha256=tar_sha256,
+        index_sha256=sha256_bytes(index),
+        manifest_sha256=sha256_bytes(manifest),
+        rejections_sha256=sha256_bytes(thrown_out),
+    )
+    write_json(paths.header, to_plain(header))
+
+
+def read_header(path: Path) -> ShardHeader:
+    """Read a shard's header."""
+    return from_plain(ShardHeader, read_json(path), str(path))
+
+
+def read_records(paths: ShardPaths) -> Iterator[CropRecord]:
+    """Yield a shard's crop records in tar order."""
+    for value in read_jsonl(paths.manifest):
+        yield from_plain(CropRecord, value, str(paths.manifest))
+
+
+def read_rejections(path: Path) -> Iterator[Rejection]:
+    """Yield the rejections of a .jsonl file in order."""
+    for value in read_jsonl(path):
+        yield from_plain(Rejection, value, str(path))
+
+
+def check_file(path: Path, sha256: str, size_bytes: int | None = None) -> None:
+    """Make sure that a file is the one that a record names.
+
+    Args:
+        path: the file.
+        sha256: of the bytes that it must have; read and compared only where `size_bytes` is not given.
+        size_bytes: with it only the size is compared, which costs nothing for a large tar.
+
+    Raises:
+        UserError: it is missing or another one.
+    """
+    if not path.is_file():
+        raise UserError("a file", "nothing", str(path), "run MakeCrops and SelectSamples again")
+    if size_bytes is not None:
+        found, wanted = f"{path.stat().st_size} bytes", f"{size_bytes} bytes"
+    else:
+        found, wanted = f"sha256 {sha256_file(path)}", f"sha256 {sha256}"
+    if found != wanted:
+        raise UserError(wanted, found, str(path), "delete its dataset's directory and run MakeCrops again")
+
+
+def read_picture(tar: IO[bytes], line: IndexLine) -> bytes:
+    """Return the encoded picture of a sample of an open tar."""
+    _, offset, size, _ = line.components[0]
+    tar.seek(offset)
+    return tar.read(size)

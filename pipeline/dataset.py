@@ -1,0 +1,157 @@
+"""Finish a crop dataset whose shards are all there: what makes it one thing that other people can use.
+
+Gathers rejections, draws the contact sheet, writes the parquet and the card, and dataset.json last.
+"""
+
+import heapq
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+from data.catalogue import DatasetSpec
+from data.digests import number
+from data.errors import UserError
+from data.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
+from data.images import decode, encode_jpeg
+from data.progress import Progress, silent
+from data.records import SCHEMA, CropRecord, DatasetManifest, Rejection, ShardHeader, from_plain, to_plain
+from data.shards import ShardPaths, check_file, read_header, read_records, read_rejections
+from pipeline.index import REJECTIONS, check_budget, count_reasons
+from pipeline.plan import planned_shards
+
+RECORD = "dataset.json"
+_SHEET_ROWS, _SHEET_COLUMNS, _SHEET_CELL_PX = 6, 10, 128
+
+
+def finish_dataset(
+    directory: Path,
+    dataset: DatasetSpec,
+    index_dir: Path,
+    plan_dir: Path,
+    *,
+    spec_hash: str,
+    crop_size_px: int,
+    image_extension: str,
+    max_bad_fraction: float,
+    progress: Progress = silent,
+) -> None:
+    """Write everything of a dataset that stands beside its shards, dataset.json last.
+
+    Raises:
+        UserError: a shard's files are not what its header says, or too many sources were damaged, or no crop is left.
+    """
+    headers = [read_header(ShardPaths(directory, shard["name"]).header) for shard in planned_shards(plan_dir)]
+    rejections = [*read_rejections(index_dir / REJECTIONS), *read_rejections(plan_dir / REJECTIONS)]
+    for checked, header in enumerate(headers, 1):
+        paths = ShardPaths(directory, header.shard)
+        check_file(paths.tar, header.tar_sha256, header.tar_bytes)
+        for path, sha256 in ((paths.index, header.index_sha256), (paths.manifest, header.manifest_sha256)):
+            check_file(path, sha256)
+        rejections += read_rejections(paths.rejections)
+        progress(checked, len(headers))
+    totals = {
+        "sources": sum(header.sources for header in headers),
+        "crops": sum(header.samples for header in headers),
+        "bytes": sum(header.picture_bytes for header in headers),
+        "rejected": len(rejections),
+    }
+    check_budget(rejections, totals["sources"], max_bad_fraction, dataset.name)
+    if not totals["crops"]:
+        found = ", ".join(f"{count} {reason}" for reason, count in count_reasons(rejections).items())
+        raise UserError(
+            "at least one crop", f"none ({found})", f"dataset {dataset.name}", "loosen the screens in [crops]"
+        )
+    manifest = DatasetManifest(
+        schema=SCHEMA,
+        name=dataset.name,
+        spec_hash=spec_hash,
+        title=dataset.title,
+        licence=dataset.licence,
+        crop_size_px=crop_size_px,
+        image_extension=image_extension,
+        shards=tuple(headers),
+        totals=totals,
+        rejections=count_reasons(rejections),
+    )
+    _write_sides(directory, manifest, rejections, dataset)
+    write_json(directory / RECORD, to_plain(manifest))
+
+
+def _write_sides(
+    directory: Path, manifest: DatasetManifest, rejections: list[Rejection], dataset: DatasetSpec
+) -> None:
+    write_jsonl(directory / REJECTIONS, map(to_plain, rejections))
+    write_bytes(directory / "contact-sheet.jpg", contact_sheet(directory, manifest))
+    write_parquet(directory, manifest)
+    write_bytes(directory / "README.md", card(manifest, dataset).encode())
+
+
+def read_manifest(directory: Path) -> DatasetManifest:
+    """Return the content of a dataset's dataset.json.
+
+    Raises:
+        UserError: it is missing, damaged or of another version.
+    """
+    return from_plain(DatasetManifest, read_json(directory / RECORD), str(directory / RECORD))
+
+
+def all_records(directory: Path, headers: tuple[ShardHeader, ...]) -> Iterator[CropRecord]:
+    """Yield the records of all shards, in order."""
+    for header in headers:
+        yield from read_records(ShardPaths(directory, header.shard))
+
+
+def contact_sheet(directory: Path, manifest: DatasetManifest) -> bytes:
+    """Return a JPEG with a fixed random choice of the crops, 60 at the most, reduced to 128 pixels."""
+    records = all_records(directory, manifest.shards)
+    cells = _SHEET_ROWS * _SHEET_COLUMNS
+    chosen = heapq.nsmallest(cells, records, key=lambda record: (number("sheet", record.key), record.key))
+    rows = -(-len(chosen) // _SHEET_COLUMNS)
+    columns = min(len(chosen), _SHEET_COLUMNS)
+    sheet = np.full((rows * _SHEET_CELL_PX, columns * _SHEET_CELL_PX, 3), 255, np.uint8)
+    for place, record in enumerate(chosen):
+        with open(ShardPaths(directory, record.shard).tar, "rb") as tar:
+            tar.seek(record.offset)
+            picture = decode(tar.read(record.bytes))
+        top, left = (place // _SHEET_COLUMNS) * _SHEET_CELL_PX, (place % _SHEET_COLUMNS) * _SHEET_CELL_PX
+        small = cv2.resize(picture, (_SHEET_CELL_PX, _SHEET_CELL_PX), interpolation=cv2.INTER_AREA)
+        sheet[top : top + _SHEET_CELL_PX, left : left + _SHEET_CELL_PX] = small
+    return encode_jpeg(sheet, quality=85)
+
+
+def write_parquet(directory: Path, manifest: DatasetManifest) -> None:
+    """Write dataset.parquet: the crop records with their scores as columns of their own."""
+    rows = []
+    for record in all_records(directory, manifest.shards):
+        row = to_plain(record)
+        box, measured = row.pop("box"), row.pop("scores")
+        row |= {f"box_{name}": value for name, value in box.items()}
+        row |= {f"score_{name}": value for name, value in measured.items()}
+        rows.append(row)
+    with atomic_file(directory / "dataset.parquet") as file:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file, compression="zstd")
+
+
+def card(manifest: DatasetManifest, dataset: DatasetSpec) -> str:
+    """Return the Hugging Face card; its YAML keeps `load_dataset` to the shards."""
+    splits = [
+        split for split in ("train", "validation") if any(one.split == split for one in manifest.shards)
+    ]
+    files = "".join(f"      - split: {split}\n        path: shards/{split}-*.tar\n" for split in splits)
+    totals = manifest.totals
+    rejected = (
+        "".join(f"- {count} {reason}\n" for reason, count in manifest.rejections.items()) or "- nothing\n"
+    )
+    return (
+        "---\nconfigs:\n  - config_name: default\n    data_files:\n"
+        f"{files}---\n\n# {manifest.name}: {manifest.crop_size_px}x{manifest.crop_size_px} crops\n\n"
+        f"{manifest.title}. Licence of the pictures: {manifest.licence}.\n\n"
+        f"{dataset.citation + chr(10) + chr(10) if dataset.citation else ''}"
+        f"{totals['crops']} crops of {totals['sources']} pictures, {totals['bytes']} bytes, "
+        f"{manifest.image_extension}. `manifest/` has a record for each, `dataset.parquet` the same as a table, "
+        f"`index/` the indexes for DALI.\n\nThrown out:\n\n{rejected}"
+    )

@@ -1,0 +1,78 @@
+"""Pictures for quantisation out of a selection's shards: low ones to calibrate with, pairs to judge the
+result by.
+
+Which crops are taken follows from the selection, the split and a seed alone. Never decodes more than was
+asked for.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data.digests import number
+from data.images import decode
+from data.shards import read_index
+from sr.degrade import degrade
+from sr.selection import open_split
+
+DEGRADATION = "pillow-bicubic"
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """One crop of a selection, cut to a patch, with its low picture."""
+
+    key: str
+    high: np.ndarray
+    """uint8 HWC RGB."""
+    low: np.ndarray
+    """uint8 HWC RGB, smaller by the scale."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a crop's encoded picture lies."""
+
+    key: str
+    tar: str
+    offset: int
+    bytes: int
+
+
+def choose_crops(
+    selection: Path, split: str, count: int, seed: int, patch_px: int, scale: int, size_multiple: int
+) -> Iterator[Crop]:
+    """Yield `count` crops of a split, or all where it has fewer, in an order drawn from the seed.
+
+    Args:
+        selection: path of selection.json.
+        split: train or validation.
+        count: at most so many.
+        seed: of the draw.
+        patch_px: side of the patch cut from the middle of each crop, in high pixels; rounded down to what the
+            network can take.
+        scale, size_multiple: the network's.
+
+    Raises:
+        UserError: the split is empty, or a file is not the one that selection.json names.
+    """
+    opened = open_split(selection, split)
+    step = scale * size_multiple
+    side = min(patch_px, opened.crop_size_px) // step * step
+    places = [
+        _Place(line.key, tar, component[1], component[2])
+        for tar, index in zip(opened.tars, opened.indexes, strict=True)
+        for line in read_index(Path(index))
+        for component in line.components
+        if component[0] == opened.image_extension
+    ]
+    places.sort(key=lambda place: number("calibration", seed, split, place.key))
+    for place in places[:count]:
+        with open(place.tar, "rb") as tar:
+            tar.seek(place.offset)
+            crop = decode(tar.read(place.bytes))
+        top, left = ((size - side) // 2 for size in crop.shape[:2])
+        high = np.ascontiguousarray(crop[top : top + side, left : left + side])
+        yield Crop(place.key, high, degrade(high, scale, DEGRADATION))

@@ -1,0 +1,152 @@
+"""Finished models on disk: from a run or a foreign checkpoint to model.safetensors, and back to a network.
+
+It never runs code out of a file: checkpoints are read as tensors or refused. It never changes a weight but
+for its type, to float32.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from data.digests import sha256_bytes, sha256_file
+from data.errors import UserError
+from data.files import read_json, write_bytes, write_json
+from sr.models.network import UpsamplingNetwork
+from sr.models.presets import ModelDescription, find_preset
+from sr.models.registry import build_from, recognise
+from sr.run_files import BEST_WEIGHTS, JOB
+
+SCHEMA = 1
+WEIGHTS, RECORD = "model.safetensors", "model.json"
+_WRAPPERS = ("params_ema", "params", "state_dict")
+"""Keys of state dicts in checkpoints, the best first: the average beats the raw weights by 0.1 dB."""
+_PREFIXES = ("module.", "_orig_mod.")
+"""What parallel and compiled wrappers leave before every name."""
+
+
+def export_checkpoint(source: Path, out_dir: Path) -> dict[str, Any]:
+    """Write a model in the form that everything after training takes.
+
+    Args:
+        source: a run's directory (its best weights), a .pth or a .safetensors file.
+        out_dir: gets model.safetensors (float32) and, last, model.json.
+
+    Returns:
+        The content of model.json.
+
+    Raises:
+        UserError: the source is missing, cannot be read without running code, or fits no network.
+    """
+    weights, description, origin = _read_run(source) if source.is_dir() else _read_file(source)
+    # Stored as they are judged: in float32, in the order of their names.
+    content = save({name: weights[name].to(torch.float32).contiguous() for name in sorted(weights)})
+    network = build_from(description)
+    network.core.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    record = {
+        "schema": SCHEMA,
+        "preset": description.preset or description.architecture,
+        "architecture": description.architecture,
+        "configuration": dict(description.configuration),
+        "scale": network.scale,
+        "value_range": list(description.value_range),
+        "colour": "rgb",
+        "size_multiple": network.size_multiple,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "weights_sha256": sha256_bytes(content),
+        "source": origin,
+    }
+    write_bytes(out_dir / WEIGHTS, content)
+    write_json(out_dir / RECORD, record)
+    return record
+
+
+def load_model(model_dir: Path) -> UpsamplingNetwork:
+    """Build the network of a model directory, in eval mode, on the CPU, float32.
+
+    Raises:
+        UserError: a file is missing, of another version, or the weights are not those that model.json names.
+    """
+    record = read_json(model_dir / RECORD)
+    if record.get("schema") != SCHEMA:
+        raise UserError(
+            f"model.json version {SCHEMA}", str(record.get("schema")), str(model_dir), "export it again"
+        )
+    path = model_dir / WEIGHTS
+    if not path.is_file() or sha256_file(path) != record["weights_sha256"]:
+        raise UserError(
+            "the weights that model.json names", "none or others", str(path), "export the model again"
+        )
+    description = ModelDescription(
+        record["architecture"], record["configuration"], tuple(record["value_range"]), record["preset"]
+    )
+    network = build_from(description)
+    network.core.load_state_dict(load_file(path))
+    return network.eval()
+
+
+def _read_run(run_dir: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
+    path = run_dir / BEST_WEIGHTS
+    if not path.is_file():
+        raise UserError(
+            "a run with best weights", "none", str(run_dir), "run TrainModel, or name a checkpoint file"
+        )
+    job = read_json(run_dir / JOB)
+    origin = {
+        "kind": "run",
+        "name": run_dir.name,
+        "sha256": sha256_file(path),
+        "selection": job["selection_hash"],
+    }
+    return load_file(path), find_preset(job["preset"]), origin
+
+
+def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
+    readers = {".pth": _read_pth, ".pt": _read_pth, ".safetensors": _read_safetensors}
+    if path.suffix not in readers or not path.is_file():
+        found = "another kind" if path.exists() else "nothing"
+        raise UserError(
+            "a run's directory, a .pth or a .safetensors file", found, str(path), "name one of these"
+        )
+    content = readers[path.suffix](path)
+    wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
+    weights = content[wrapper] if wrapper else content
+    for prefix in _PREFIXES:
+        if weights and all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    odd = [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]
+    if odd or not weights:
+        raise UserError(
+            "named tensors", f"{odd[:3]} that are none", str(path), "choose a checkpoint of weights alone"
+        )
+    try:
+        description = recognise(weights)
+    except UserError as error:
+        raise UserError(error.expected, error.got, str(path), error.remedy) from None
+    origin = {"kind": "file", "name": path.name, "sha256": sha256_file(path), "weights": wrapper or "bare"}
+    return weights, description, origin
+
+
+def _read_pth(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        remedy = "save its state dict alone, as plain tensors, with the program that made it"
+        raise UserError(
+            "a checkpoint of tensors that loads without running code", reason, str(path), remedy
+        ) from None
+    if not isinstance(content, dict):
+        raise UserError("a state dict", type(content).__name__, str(path), "save the model's state_dict()")
+    return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError("a .safetensors file", str(error), str(path), "download or save it again") from None

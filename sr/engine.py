@@ -1,0 +1,191 @@
+"""One optimizer step: DeepSpeed's engine around a network and its loss, beside it the weights' average.
+
+The state of all of it goes in and out as plain tensors and numbers. Knows nothing of files, epochs or
+validation.
+"""
+
+import copy
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import deepspeed
+import deepspeed.ops
+import torch
+from torch import Tensor, nn
+
+from data.errors import UserError
+from data.records import TrainingJob
+from sr.loader import Batch
+from sr.losses import Loss, find_loss
+from sr.models.network import UpsamplingNetwork
+
+_AUTOCAST = {"fp32": None, "bf16": "bfloat16", "fp16": "float16"}
+"""Precision → the type that convolutions are computed in; weights and optimizer are float32 always."""
+
+
+class LossOfNetwork(nn.Module):
+    """A network and its loss as one module: one graph for autocast, DeepSpeed and compilers."""
+
+    def __init__(self, network: UpsamplingNetwork, loss: Loss) -> None:
+        super().__init__()
+        self.network = network
+        self._loss = loss
+
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        """uint8 [n,3,h,w] and [n,3,scale·h,scale·w] to the float32 loss, a scalar."""
+        return self._loss(self.network.predict(low), self.network.normalise(high))
+
+
+def start_ranks() -> tuple[int, int, torch.device]:
+    """Join the other ranks that the launcher started; return this rank, their number and its device."""
+    on_gpu = torch.cuda.is_available()
+    # DeepSpeed would compile a shared-memory reduction here, for half a minute. Only inference calls it.
+    vars(deepspeed.ops)["__compatible_ops__"] = {}
+    device = torch.device("cpu")
+    if on_gpu:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+        # Patches have one size, so trying each convolution's algorithms once pays.
+        torch.backends.cudnn.benchmark = True
+    deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
+    return torch.distributed.get_rank(), torch.distributed.get_world_size(), device
+
+
+def sum_over_ranks(values: list[float], device: torch.device) -> list[float]:
+    """Add up each value over all ranks, in double precision; every rank gets the sums."""
+    total = torch.tensor(values, dtype=torch.float64, device=device)
+    torch.distributed.all_reduce(total)
+    return total.tolist()
+
+
+class TrainingEngine:
+    """A network in training on this rank."""
+
+    def __init__(
+        self, network: UpsamplingNetwork, job: TrainingJob, ranks: int, device: torch.device
+    ) -> None:
+        """Wrap `network`; ranks must be given equal weights, and equal calls.
+
+        Raises:
+            UserError: loss or precision is unknown.
+        """
+        self.job, self.network = job, network
+        network.to(device)
+        # The fused update is one kernel on CUDA and on CPUs.
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), betas=(job.beta1, job.beta2), weight_decay=job.weight_decay, fused=True
+        )
+        self._engine, *_ = deepspeed.initialize(
+            model=LossOfNetwork(network, find_loss(job.loss)),
+            optimizer=self.optimizer,
+            config=deepspeed_config(job, ranks),
+        )
+        # Only now: DeepSpeed's first broadcast wants weights that are contiguous.
+        network.to(memory_format=torch.channels_last)
+        self._weights = dict(network.core.named_parameters())
+        self._averaged = _copy(network) if job.ema_decay else None
+
+    @property
+    def judged(self) -> UpsamplingNetwork:
+        """The network to judge and to keep: that of the moving average where there is one."""
+        return self._averaged or self.network
+
+    def step(self, batches: list[Batch], learning_rate: float) -> Tensor:
+        """Learn from one step's micro batches of this rank.
+
+        Returns:
+            Their mean loss, a float32 scalar on the device, not waited for.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        losses = []
+        for batch in batches:
+            loss = self._engine(batch.low, batch.high)
+            self._engine.backward(loss)
+            self._engine.step()
+            losses.append(loss.detach())
+        if self._averaged is not None:
+            averages = list(self._averaged.core.parameters())
+            weights = [weight.detach() for weight in self._weights.values()]
+            torch._foreach_lerp_(averages, weights, 1.0 - self.job.ema_decay)
+        return torch.stack(losses).mean()
+
+    def kept_weights(self) -> dict[str, Tensor]:
+        """A copy of the judged network's weights on the CPU, float32, under their published names."""
+        return {name: _on_cpu(weight) for name, weight in self.judged.core.state_dict().items()}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return all that the next step depends on: named tensors on the CPU, and plain data."""
+        tensors = {f"network.{name}": weight for name, weight in self.network.core.state_dict().items()}
+        if self._averaged is not None:
+            averages = self._averaged.core.state_dict()
+            tensors |= {f"average.{name}": weight for name, weight in averages.items()}
+        for name, weight in self._weights.items():
+            for kind, value in self.optimizer.state[weight].items():
+                tensors[f"optimizer.{kind}.{name}"] = value
+        scaler = self._scaler()
+        return {
+            name: _on_cpu(tensor) for name, tensor in tensors.items()
+        }, scaler.state_dict() if scaler else {}
+
+    def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.network.core.load_state_dict(_below("network.", tensors))
+        if self._averaged is not None:
+            self._averaged.core.load_state_dict(_below("average.", tensors))
+        kinds = {name.split(".")[1] for name in tensors if name.startswith("optimizer.")}
+        states = {}
+        for index, (name, weight) in enumerate(self._weights.items()):
+            values = {kind: tensors[f"optimizer.{kind}.{name}"] for kind in kinds}
+            # The fused update walks weight and moments side by side: they must lie alike in memory.
+            states[index] = {
+                kind: torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value.clone()
+                for kind, value in values.items()
+            }
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+        if scaler := self._scaler():
+            scaler.load_state_dict(dict(plain))
+
+    def _scaler(self) -> torch.amp.GradScaler | None:
+        """The loss scaler: with fp16 only."""
+        return self._engine.torch_autocast_z0_gradscaler
+
+
+def deepspeed_config(job: TrainingJob, ranks: int) -> dict[str, Any]:
+    """DeepSpeed's settings for a job; no ZeRO, since these networks are small.
+
+    Raises:
+        UserError: the precision is unknown, or the ranks cannot share a step's micro batches.
+    """
+    where = "the training settings"
+    if job.precision not in _AUTOCAST:
+        raise UserError(
+            f"a precision ({', '.join(_AUTOCAST)})", repr(job.precision), where, "choose one of these"
+        )
+    if job.accumulation % ranks:
+        expected = f"a number of ranks that divides the {job.accumulation} micro batches of a step"
+        raise UserError(expected, str(ranks), where, "change accumulation or the number of devices")
+    autocast = _AUTOCAST[job.precision]
+    return {
+        "train_micro_batch_size_per_gpu": job.micro_batch,
+        "gradient_accumulation_steps": job.accumulation // ranks,
+        "gradient_clipping": job.clip_norm,
+        "zero_optimization": {"stage": 0},
+        "torch_autocast": {"enabled": autocast is not None, "dtype": autocast or "float32"},
+        "steps_per_print": None,
+    }
+
+
+def _copy(network: UpsamplingNetwork) -> UpsamplingNetwork:
+    """A network of its own weights, equal now, that is not learnt with."""
+    return UpsamplingNetwork(copy.deepcopy(network.core), network.description).requires_grad_(False)
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

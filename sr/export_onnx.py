@@ -1,0 +1,134 @@
+"""From a model directory to model.onnx: uint8 pictures in and out, any batch, height and width, nothing
+needed beside it.
+
+The graph computes what the network computes; a difference of more than one level in any pixel fails the
+export. Never changes weights, never quantises (see sr.export_openvino).
+"""
+
+import dataclasses
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from data.digests import sha256_bytes
+from data.errors import UserError
+from data.files import read_json, write_bytes, write_json
+from sr.checkpoint import load_model
+from sr.metadata import ModelMetadata, from_model_json
+from sr.models.network import UpsamplingNetwork
+from sr.onnx_graph import tidy
+from sr.parity import Parity, measure, picture_batches
+
+SCHEMA = 1
+OPSET = 20
+LARGEST_DIFFERENCE = 1
+"""Levels by which onnxruntime may differ from torch in any pixel."""
+
+
+class PictureInterface(nn.Module):
+    """The network with pictures as programs hold them: uint8 NHWC in, uint8 NHWC out."""
+
+    def __init__(self, network: UpsamplingNetwork) -> None:
+        """Wrap `network` (uint8 NCHW in and out)."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, low: Tensor) -> Tensor:
+        """uint8 [n,h,w,3] to uint8 [n,scale·h,scale·w,3], RGB."""
+        return self.network(low.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def export_onnx(model_dir: Path, out_dir: Path) -> dict[str, Any]:
+    """Write model.onnx and, last, export.json.
+
+    Input "low": uint8 NHWC RGB, height and width multiples of `size_multiple`. Output "high": uint8 NHWC RGB,
+    `scale` times taller and wider, rounded and clamped. The metadata (scale, size_multiple, colour,
+    value_range, preset, weights_sha256, licence) is in the file. Equal models give equal bytes.
+
+    Args:
+        model_dir: with model.safetensors and model.json.
+        out_dir: made if missing.
+
+    Returns:
+        What export.json holds.
+
+    Raises:
+        UserError: the graph does not compute what the network computes, to one level.
+    """
+    network = load_model(model_dir).eval().float()
+    metadata = from_model_json(read_json(model_dir / "model.json"))
+    content = _trace(PictureInterface(network), metadata).SerializeToString(deterministic=True)
+    onnx.checker.check_model(content, full_check=True)
+    parity = _check(network, content, metadata.size_multiple)
+    write_bytes(out_dir / "model.onnx", content)
+    record = {
+        "schema": SCHEMA,
+        "format": "onnx",
+        "opset": OPSET,
+        "metadata": metadata.to_strings(),
+        "input": {"name": "low", "type": "uint8", "shape": ["n", "h", "w", 3]},
+        "output": {
+            "name": "high",
+            "type": "uint8",
+            "shape": ["n", f"{metadata.scale}*h", f"{metadata.scale}*w", 3],
+        },
+        "parity": {"against": "torch fp32", "bound_levels": LARGEST_DIFFERENCE, **dataclasses.asdict(parity)},
+        "files": {"model.onnx": {"bytes": len(content), "sha256": sha256_bytes(content)}},
+    }
+    write_json(out_dir / "export.json", record)
+    return record
+
+
+def _trace(interface: PictureInterface, metadata: ModelMetadata) -> onnx.ModelProto:
+    multiple, scale = metadata.size_multiple, metadata.scale
+    example = torch.zeros(2, 16 * multiple, 24 * multiple, 3, dtype=torch.uint8)
+    batch, height, width = (torch.export.Dim(name) for name in ("n", "h", "w"))
+    # A multiple of 1 must stay a plain dimension: torch refuses 1 * Dim.
+    sides = (height, width) if multiple == 1 else (multiple * height, multiple * width)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(
+            logging.ERROR
+        )  # it warns of torchvision, which is not needed
+        program = torch.onnx.export(
+            interface.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["low"],
+            output_names=["high"],
+            dynamic_shapes={"low": {0: batch, 1: sides[0], 2: sides[1]}},
+            verbose=False,
+        )
+    sizes: dict[str, list[str | int]] = {
+        "low": ["n", "h", "w", 3],
+        "high": ["n", f"{scale}*h", f"{scale}*w", 3],
+    }
+    return tidy(program.model_proto, metadata.to_strings(), sizes)
+
+
+def _check(network: UpsamplingNetwork, content: bytes, size_multiple: int) -> Parity:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def run_torch(low: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(low).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+
+    parity = measure(
+        run_torch, lambda low: session.run(["high"], {"low": low})[0], picture_batches(size_multiple)
+    )
+    if parity.max_level_difference > LARGEST_DIFFERENCE:
+        raise UserError(
+            expected=f"an ONNX graph within {LARGEST_DIFFERENCE} level of the network",
+            got=f"{parity.max_level_difference} levels, {parity.differing_share:.3%} of the values different",
+            where="the exported model",
+            remedy="report this with the model's preset, and use the torch model meanwhile",
+        )
+    return parity

@@ -1,0 +1,244 @@
+"""From model.onnx to an OpenVINO IR (model.xml, model.bin) in fp32, fp16 or int8, with its accuracy proved
+and recorded.
+
+Every IR is run on test pictures beside the ONNX file; an int8 one also on crops of the validation split,
+against the originals. One that misses its bound is not written. Never trains.
+"""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+
+from data.digests import sha256_bytes
+from data.errors import UserError
+from data.files import write_bytes, write_json
+from data.progress import Progress, silent
+from sr import ir_file, metrics
+from sr.calibration import Crop, choose_crops
+from sr.ir_graph import SensitivePlaces, find_sensitive_places
+from sr.metadata import ModelMetadata, from_strings
+from sr.openvino_runtime import openvino as ov
+from sr.parity import Parity, Run, measure, picture_batches
+from sr.quantize import quantise
+from sr.upscalers import OpenVinoUpscaler
+
+SCHEMA = 1
+PRECISIONS = ("fp32", "fp16", "int8")
+LARGEST_DIFFERENCE = 1
+"""Levels by which an fp32 IR, run in fp32, may differ from the ONNX file in any pixel."""
+LEAST_HALF_PSNR_DB = 50.0
+"""Of an fp16 IR, run as the device likes, against the ONNX file: half a level off on average moves no
+figure."""
+_PSNR_CAP_DB = 100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Int8Settings:
+    """How int8 is calibrated and judged."""
+
+    calibration_crops: int = 128
+    """Crops of the training split; all where it has fewer."""
+    held_out_crops: int = 32
+    """Crops of the validation split; all where it has fewer."""
+    patch_px: int = 256
+    """Side of the high patch taken from each crop."""
+    seed: int = 0
+    """Of the choice of crops."""
+    int8_loss_db: float = 0.2
+    """By so much int8 may lie below fp32 (PSNR, RGB, mean over the held-out crops)."""
+
+
+def export_openvino(
+    onnx_dir: Path,
+    out_dir: Path,
+    precision: str,
+    calibration: Path | None = None,
+    settings: Int8Settings | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write model.xml, model.bin and, last, export.json.
+
+    Input, output and metadata are those of the ONNX file (see sr.export_onnx); the metadata stands in the
+    IR's rt_info. The enlargement of the pixels themselves stays in float32 in every form and on every device.
+
+    Args:
+        onnx_dir: with model.onnx.
+        out_dir: made if missing.
+        precision: fp32, fp16 (weights stored so) or int8.
+        calibration: path of selection.json; for int8 only.
+        settings: for int8 only; Int8Settings() where None.
+
+    Returns:
+        What export.json holds.
+
+    Raises:
+        UserError: unknown precision, no selection for int8, or the IR misses its bound; the message has the
+        figures.
+    """
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise UserError(f"a precision out of {known}", repr(precision), "the export", "name one of these")
+    content = (onnx_dir / "model.onnx").read_bytes()
+    strings = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
+    metadata = dataclasses.replace(from_strings(strings, str(onnx_dir)), precision=precision)
+    reference = _onnx_run(content)
+    with tempfile.TemporaryDirectory() as scratch:
+        model, sensitive = _convert(onnx_dir / "model.onnx", Path(scratch))
+        facts: dict[str, Any] = {}
+        if precision == "int8":
+            quantisation = _Quantisation(metadata, settings or Int8Settings(), _required(calibration))
+            model = quantisation.run(model, sensitive, progress)
+        xml, weights = _write(model, Path(scratch), metadata)
+        run = OpenVinoUpscaler(Path(scratch) / "model.xml").run
+        parity = _check_parity(run, reference, metadata)
+        if precision == "int8":
+            facts = quantisation.judge(run, reference, progress)
+    write_bytes(out_dir / "model.bin", weights)
+    write_bytes(out_dir / "model.xml", xml)
+    record = {
+        **_description(metadata),
+        "made_from": {"model.onnx": sha256_bytes(content)},
+        "parity": {"against": "onnx fp32", **dataclasses.asdict(parity)},
+        "files": {
+            name: {"bytes": len(part), "sha256": sha256_bytes(part)}
+            for name, part in (("model.xml", xml), ("model.bin", weights))
+        },
+        **facts,
+    }
+    write_json(out_dir / "export.json", record)
+    return record
+
+
+def _description(metadata: ModelMetadata) -> dict[str, Any]:
+    scale = metadata.scale
+    return {
+        "schema": SCHEMA,
+        "format": "openvino",
+        "precision": metadata.precision,
+        "metadata": metadata.to_strings(),
+        "input": {"name": "low", "type": "uint8", "shape": ["n", "h", "w", 3]},
+        "output": {"name": "high", "type": "uint8", "shape": ["n", f"{scale}*h", f"{scale}*w", 3]},
+    }
+
+
+def _required(calibration: Path | None) -> Path:
+    if calibration is None:
+        raise UserError(
+            "a selection to calibrate int8 with", "none", "the export", "name one, or export fp16"
+        )
+    return calibration
+
+
+def _onnx_run(content: bytes) -> Run:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return lambda low: session.run(["high"], {"low": low})[0]
+
+
+def _convert(path: Path, scratch: Path) -> tuple[ov.Model, SensitivePlaces]:
+    """The ONNX file as an openvino.Model, its exact places marked (which only a file's text can do from
+    Python).
+    """
+    converted = ov.convert_model(path)
+    sensitive = find_sensitive_places(converted)
+    marked = scratch / "converted.xml"
+    ov.save_model(converted, marked, compress_to_fp16=False)
+    ir_file.mark_exact(marked, sensitive.exact)
+    return ov.Core().read_model(marked), sensitive
+
+
+def _write(model: ov.Model, scratch: Path, metadata: ModelMetadata) -> tuple[bytes, bytes]:
+    path = scratch / "model.xml"
+    ov.save_model(model, path, compress_to_fp16=metadata.precision == "fp16")
+    xml = ir_file.tidy(path, metadata.to_strings())
+    path.write_bytes(xml)
+    return xml, path.with_suffix(".bin").read_bytes()
+
+
+def _check_parity(run: Run, reference: Run, metadata: ModelMetadata) -> Parity:
+    parity = measure(reference, run, picture_batches(metadata.size_multiple))
+    too_far = metadata.precision == "fp32" and parity.max_level_difference > LARGEST_DIFFERENCE
+    too_noisy = metadata.precision == "fp16" and (parity.psnr_db or _PSNR_CAP_DB) < LEAST_HALF_PSNR_DB
+    if too_far or too_noisy:
+        raise UserError(
+            expected=f"{LARGEST_DIFFERENCE} level from the ONNX file, or {LEAST_HALF_PSNR_DB} dB for fp16",
+            got=f"{parity.max_level_difference} levels, {parity.psnr_db} dB",
+            where=f"the {metadata.precision} IR",
+            remedy="use the ONNX file meanwhile, and report this with the model's preset",
+        )
+    return parity
+
+
+class _Quantisation:
+    """Quantising one network and judging the result, by one selection and one set of settings."""
+
+    def __init__(self, metadata: ModelMetadata, settings: Int8Settings, selection: Path) -> None:
+        self._metadata, self._settings, self._selection = metadata, settings, selection
+        self._facts: dict[str, Any] = {}
+
+    def run(self, model: ov.Model, sensitive: SensitivePlaces, progress: Progress) -> ov.Model:
+        """Quantise; low pictures are made from crops of the training split."""
+        crops = self._crops("train", self._settings.calibration_crops)
+        progress(0, 3, f"quantising with {len(crops)} crops")
+        quantised, places = quantise(model, [crop.low for crop in crops], sensitive)
+        self._facts["calibration"] = {
+            **dataclasses.asdict(self._settings),
+            "selection": self._selection.parent.name,
+            "keys": [crop.key for crop in crops],
+        }
+        named = sorted(name for name in sensitive.unquantised if not ir_file.is_numbered(name))
+        self._facts["quantised"] = {**dataclasses.asdict(places), "kept_in_float": named}
+        return quantised
+
+    def judge(self, run: Run, reference: Run, progress: Progress) -> dict[str, Any]:
+        """The facts for export.json, with the accuracy on crops of the validation split.
+
+        Raises:
+            UserError: int8 lies further below fp32 than the bound allows.
+        """
+        progress(1, 3, "judging int8")
+        crops = self._crops("validation", self._settings.held_out_crops)
+        whole, eight_bits = (self._mean_psnr_db(form, crops) for form in (reference, run))
+        progress(3, 3, f"int8 {eight_bits:.2f} dB, fp32 {whole:.2f} dB")
+        if whole - eight_bits > self._settings.int8_loss_db:
+            raise UserError(
+                expected=f"an int8 model at most {self._settings.int8_loss_db} dB below fp32",
+                got=f"{eight_bits:.3f} dB against {whole:.3f} dB ({whole - eight_bits:.3f} below)",
+                where=f"{len(crops)} crops of the validation split",
+                remedy="calibrate with more crops, allow a larger bound, or export fp16",
+            )
+        self._facts["accuracy"] = {
+            "crops": len(crops),
+            "keys": [crop.key for crop in crops],
+            "fp32_psnr_db": round(whole, 4),
+            "int8_psnr_db": round(eight_bits, 4),
+            "bound_db": self._settings.int8_loss_db,
+        }
+        return self._facts
+
+    def _crops(self, split: str, count: int) -> list[Crop]:
+        settings, metadata = self._settings, self._metadata
+        return list(
+            choose_crops(
+                self._selection,
+                split,
+                count,
+                settings.seed,
+                settings.patch_px,
+                metadata.scale,
+                metadata.size_multiple,
+            )
+        )
+
+    def _mean_psnr_db(self, run: Run, crops: list[Crop]) -> float:
+        border = self._metadata.scale
+        scores = []
+        for crop in crops:
+            high, ours = (
+                metrics.crop_border(picture, border) for picture in (crop.high, run(crop.low[None])[0])
+            )
+            scores.append(min(metrics.psnr(high, ours), _PSNR_CAP_DB))
+        return sum(scores) / len(scores)

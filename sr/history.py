@@ -1,0 +1,86 @@
+"""What a run tells the world while it goes on: history.jsonl, TensorBoard events and progress.json.
+
+Written by rank 0 alone. history.jsonl holds what the same job always gives; whatever a clock has a part in
+goes to TensorBoard and `run/`. It decides nothing, and no part of training reads it back.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from data.files import write_json, write_jsonl
+from sr.run_files import EVENTS, HISTORY, PROGRESS
+
+PROGRESS_EVERY_S = 1.0
+SHOWN_PICTURES = 3
+SHOWN_SIDE_PX = 256
+"""Of the high picture; the centre is shown."""
+
+
+class Telling:
+    """The run's own record of itself."""
+
+    def __init__(self, run_dir: Path, step: int, lines: list[dict[str, Any]]) -> None:
+        """Open the record where a state stands, forgetting what was told of steps after it.
+
+        Args:
+            run_dir: the run's directory.
+            step: optimizer steps done.
+            lines: the lines of history.jsonl up to there.
+        """
+        self._history = run_dir / HISTORY
+        self._progress = run_dir / PROGRESS
+        write_jsonl(self._history, lines)
+        self._events = SummaryWriter(run_dir / EVENTS, purge_step=step + 1 if step else None)
+        self._told_at = 0.0
+
+    def progress(self, done: int, total: int, note: str, at_once: bool = False) -> None:
+        """Say how far the run is, at most once a second."""
+        now = time.monotonic()
+        if at_once or now - self._told_at >= PROGRESS_EVERY_S:
+            self._told_at = now
+            write_json(self._progress, {"done": done, "total": total, "note": note})
+
+    def step(self, step: int, figures: dict[str, float]) -> None:
+        """Plot figures of the training, by TensorBoard's names, against the step."""
+        for name, value in figures.items():
+            self._events.add_scalar(name, value, step)
+
+    def epoch(self, lines: list[dict[str, Any]], figures: dict[str, float]) -> None:
+        """Write the history down, and plot its last line.
+
+        Args:
+            lines: of all epochs; plain data that the same job always gives, with "step".
+            figures: more for TensorBoard, such as rates.
+        """
+        write_jsonl(self._history, lines)
+        line = lines[-1]
+        told = {f"epoch/{name}": value for name, value in line.items() if isinstance(value, int | float)}
+        self.step(line["step"], told | figures)
+        self._events.flush()
+
+    def pictures(self, step: int, low: Tensor, output: Tensor, target: Tensor) -> None:
+        """Show the fixed validation pictures: uint8 [n,3,h,w], low at its own size, output and target."""
+        scale = output.shape[2] // low.shape[2]
+        shown = {
+            "low": _centre(low, SHOWN_SIDE_PX // scale),
+            "output": _centre(output),
+            "target": _centre(target),
+        }
+        for name, pictures in shown.items():
+            for index, picture in enumerate(pictures[:SHOWN_PICTURES]):
+                self._events.add_image(f"picture {index}/{name}", picture, step)
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        self._events.close()
+
+
+def _centre(pictures: Tensor, side_px: int = SHOWN_SIDE_PX) -> Tensor:
+    height, width = pictures.shape[2:]
+    top, left = max(0, (height - side_px) // 2), max(0, (width - side_px) // 2)
+    return pictures[:, :, top : top + side_px, left : left + side_px].to(torch.uint8).cpu()

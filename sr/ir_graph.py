@@ -1,0 +1,151 @@
+"""The shape of an OpenVINO graph: which operations carry the picture, and which of them need full precision.
+
+Finds places by how the graph is wired, not by what they are called; names serve to report them. Changes
+nothing.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+
+from data.errors import UserError
+from sr.openvino_runtime import openvino as ov
+
+WEIGHTED = frozenset({"Convolution", "GroupConvolution", "MatMul"})
+NORMALISING = frozenset({"MVN"})
+
+
+@dataclasses.dataclass(frozen=True)
+class SensitivePlaces:
+    """Names of operations that 8 bits, or bf16, would harm."""
+
+    exact: frozenset[str]
+    """What every pixel's value passes through as it is, with its constants; kept in float32 on every device,
+    since bf16 has no 256 levels between 0 and 1."""
+    unquantised: frozenset[str]
+    """These, and what else must not be in 8 bits."""
+
+
+class IrGraph:
+    """An openvino.Model as operations that carry pictures (not constants, not computations of shapes).
+
+    Args:
+        model: with one input and one output; not changed, and not to be changed meanwhile.
+    """
+
+    def __init__(self, model: ov.Model) -> None:
+        self.model = model
+        self.operations: dict[str, ov.Node] = {}
+        for node in model.get_ordered_ops():
+            from_picture = any(name in self.operations for name in _producers(node))
+            if node.get_type_name() == "Parameter" or (from_picture and node.get_type_name() != "ShapeOf"):
+                self.operations[node.get_friendly_name()] = node
+
+    def inputs(self, name: str) -> list[str]:
+        """The operations whose pictures this one takes."""
+        return [producer for producer in _producers(self.operations[name]) if producer in self.operations]
+
+    def ancestors(self, name: str) -> set[str]:
+        """This operation and all that it is computed from."""
+        found, waiting = set(), [name]
+        while waiting:
+            current = waiting.pop()
+            if current not in found:
+                found.add(current)
+                waiting += self.inputs(current)
+        return found
+
+    def constants(self, names: Iterable[str]) -> set[str]:
+        """The constants that these operations take (weights, factors)."""
+        nodes = [value.get_node() for name in names for value in self.operations[name].input_values()]
+        return {node.get_friendly_name() for node in nodes if node.get_type_name() == "Constant"}
+
+    def of_types(self, types: Iterable[str]) -> set[str]:
+        """The operations of these OpenVINO types."""
+        return {name for name, node in self.operations.items() if node.get_type_name() in set(types)}
+
+    def global_addition(self) -> tuple[str, list[str]]:
+        """The last operation that joins two pictures, and what follows it, output included.
+
+        Raises:
+            UserError: nothing joins two pictures, or it is no addition.
+        """
+        tail: list[str] = []
+        name = self.model.get_results()[0].get_friendly_name()
+        while len(inputs := self.inputs(name)) == 1:
+            tail.append(name)
+            name = inputs[0]
+        if self.operations[name].get_type_name() != "Add":
+            found = self.operations[name].get_type_name()
+            raise _unknown_wiring("an addition of two pictures near the output", f"{found} {name}")
+        return name, tail
+
+
+def find_sensitive_places(model: ov.Model) -> SensitivePlaces:
+    """Find what must stay in float, in any of our networks.
+
+    Both families end in a global addition: of the features from before and after the trunk (VapSR), or of the
+    bicubic enlargement and the residual (realtime). Eight bits on either operand, or on what follows, cost
+    more than a decibel. Inside the trunk, additions and normalisations are kept as well, and a last layer of
+    the trunk that feeds a global addition of features (not of pixels).
+
+    Raises:
+        UserError: the graph is wired otherwise.
+    """
+    graph = IrGraph(model)
+    addition, tail = graph.global_addition()
+    sides = [graph.ancestors(side) for side in graph.inputs(addition)]
+    weights = graph.of_types(WEIGHTED)
+    short, trunk = sorted(sides, key=lambda side: len(side & weights))
+    if not short & weights or not (trunk - short) & weights:
+        raise _unknown_wiring("a weighted layer on each side of the global addition", addition)
+    exact = {addition, *tail, *short}
+    unquantised = set(exact)
+    if set(tail) & weights:  # features are added, then upsampled: pixels only appear after the last layer
+        exact = set(itertools.takewhile(lambda name: name not in weights, tail))
+        unquantised |= _last_layer(graph, addition, trunk - short)
+    for name in trunk - short:
+        if graph.operations[name].get_type_name() == "Add" and len(graph.inputs(name)) == 2:
+            unquantised.add(name)
+    for name in graph.of_types(NORMALISING):
+        unquantised |= _normalisation(graph, name)
+    return SensitivePlaces(frozenset(exact | graph.constants(exact)), frozenset(unquantised))
+
+
+def _last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
+    """From the addition up the trunk to the first weighted layer, this included."""
+    name = next(side for side in graph.inputs(addition) if side in trunk)
+    found = {name}
+    while graph.operations[name].get_type_name() not in WEIGHTED:
+        name = graph.inputs(name)[0]
+        found.add(name)
+    return found
+
+
+def _normalisation(graph: IrGraph, name: str) -> set[str]:
+    """A normalisation with its scale, shift and transposes: all that follows on one line before a weighted
+    layer.
+    """
+    found, outputs = {name, *graph.inputs(name)}, [name]
+    while outputs:
+        consumers = {
+            target.get_node() for target in graph.operations[outputs.pop()].output(0).get_target_inputs()
+        }
+        for node in consumers:
+            if (
+                node.get_type_name() in ("Multiply", "Add", "Transpose")
+                and len(graph.inputs(node.get_friendly_name())) == 1
+            ):
+                found.add(node.get_friendly_name())
+                outputs.append(node.get_friendly_name())
+    return found
+
+
+def _producers(node: ov.Node) -> list[str]:
+    return [value.get_node().get_friendly_name() for value in node.input_values()]
+
+
+def _unknown_wiring(expected: str, got: str) -> UserError:
+    return UserError(
+        expected, got, "the exported network", "use the ONNX file, and report this with the preset"
+    )

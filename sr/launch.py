@@ -1,0 +1,184 @@
+"""Starts a training run through DeepSpeed's own launcher, and sees that it never outlives who started it.
+
+It loads neither torch nor DeepSpeed: the training is other processes, and what it learns of them it reads
+from files.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sr
+from data.errors import UserError
+from data.files import read_json, write_json
+from data.progress import Progress, silent
+from data.records import TrainingJob, to_plain
+from sr import supervise
+from sr.run_files import ERROR, JOB, LOCK, LOG, PROGRESS, RECORD
+
+LOOK_EVERY_S = 0.5
+LOG_TAIL_LINES = 12
+SAVE_EVERY_S = 600.0
+_LOADER_THREADS_PER_GPU = 8
+
+
+def train(
+    job: TrainingJob,
+    run_dir: Path,
+    progress: Progress = silent,
+    *,
+    ranks: int = 0,
+    threads: int = 0,
+    save_every_s: float = SAVE_EVERY_S,
+    hostfile: Path | None = None,
+) -> None:
+    """Train as `job` says, going on from the newest state in `run_dir`; writes training.json last.
+
+    If this process dies, however it dies, the launcher and all its ranks die with it. A SIGTERM or Ctrl+C
+    here lets them save first.
+
+    Args:
+        job: what to do; decides the result.
+        run_dir: the run's directory, made if need be: job.json, checkpoints/, tensorboard/, history.jsonl,
+            best.safetensors, run/ (progress.json, log.txt), training.json.
+        progress: told the optimizer steps.
+        ranks: processes; 0 for as many as there are GPUs that share the micro batches evenly, or one on the
+            CPU.
+        threads: CPU threads of each rank's loader; 0 for what suits the machine.
+        save_every_s: seconds between states within an epoch.
+        hostfile: DeepSpeed's list of hosts, for several.
+
+    Raises:
+        UserError: the job cannot be done, or the training failed.
+    """
+    run_dir = Path(run_dir).resolve()
+    (run_dir / "run").mkdir(parents=True, exist_ok=True)
+    for stale in (RECORD, ERROR, PROGRESS):
+        (run_dir / stale).unlink(missing_ok=True)
+    write_json(run_dir / JOB, to_plain(job))
+    gpus = count_gpus()
+    ranks = ranks or fitting_ranks(job.accumulation, gpus)
+    cores = len(os.sched_getaffinity(0))
+    threads = threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // ranks))
+    program = ["--module", "--no_local_rank", "sr.train", str(run_dir)]
+    program += ["--threads", str(threads), "--save-every-s", str(save_every_s)]
+    command = [*_launcher(ranks, hostfile), *program]
+    status, asked = _run(command, _environment(gpus, max(1, cores // ranks)), run_dir, progress)
+    if asked is not None:
+        raise asked
+    if not (run_dir / RECORD).is_file():
+        raise _failure(run_dir, status)
+
+
+def count_gpus() -> int:
+    """How many NVIDIA GPUs the ranks will see, by the driver's device files: CUDA takes seconds to ask."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    present = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    if visible is None:
+        return present
+    return min(present, len([name for name in visible.split(",") if name.strip()]))
+
+
+def fitting_ranks(accumulation: int, gpus: int) -> int:
+    """The most ranks, at most one a GPU, that share a step's micro batches evenly; 1 without a GPU."""
+    return max(ranks for ranks in range(1, max(1, gpus) + 1) if accumulation % ranks == 0)
+
+
+def _launcher(ranks: int, hostfile: Path | None) -> list[str]:
+    # Each host of a file says its own number of devices.
+    where = ["--hostfile", str(hostfile)] if hostfile else ["--num_accelerators", str(ranks)]
+    return [sys.executable, "-m", "deepspeed.launcher.runner", *where, "--master_port", str(_free_port())]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _environment(gpus: int, compute_threads: int) -> dict[str, str]:
+    root = str(Path(sr.__file__).resolve().parent.parent)
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    if not gpus:
+        environment |= {"DS_ACCELERATOR": "cpu"}
+        # Idle compute threads must sleep, not spin: on a CPU the decoders need the same cores.
+        environment |= {"OMP_NUM_THREADS": str(compute_threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    return environment
+
+
+def _run(
+    command: list[str], environment: dict[str, str], run_dir: Path, progress: Progress
+) -> tuple[int, BaseException | None]:
+    """Run the launcher under supervision.
+
+    Returns:
+        Its exit status, and what interrupted this process meanwhile, if anything did.
+    """
+    lock = run_dir / LOCK
+    supervised = [sys.executable, "-I", supervise.__file__, str(lock), *command]
+    asked = None
+    with open(run_dir / LOG, "ab") as log, _signals_raise():
+        process = subprocess.Popen(
+            supervised, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+        try:
+            # The record is written last: what the launcher and its ranks do after it (taking down their
+            # libraries, for seconds) is not waited for.
+            while process.poll() is None and not (run_dir / RECORD).is_file():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_EVERY_S)
+                _tell(run_dir, progress)
+        except (KeyboardInterrupt, SystemExit) as interruption:
+            asked = interruption
+            process.terminate()
+            process.wait()
+        finally:
+            # Closing the pipe is the supervisor's sign to end everything, whatever went wrong here.
+            process.stdin.close()
+            process.wait()
+    return process.returncode, asked
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit while the block runs, so that the ranks can save, as after Ctrl+C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _tell(run_dir: Path, progress: Progress) -> None:
+    path = run_dir / PROGRESS
+    if path.is_file():
+        told = read_json(path)
+        progress(told["done"], told["total"], told["note"])
+
+
+def _failure(run_dir: Path, status: int) -> UserError:
+    """What went wrong: in the training's own words where it knew, else with the end of its log."""
+    if (run_dir / ERROR).is_file():
+        return UserError(**read_json(run_dir / ERROR))
+    log = run_dir / LOG
+    if status == supervise.EXIT_LOCKED:
+        return UserError("no other training", "one at work", str(run_dir), "wait for it, or stop it")
+    tail = " | ".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+    return UserError(
+        "training.json at the end", f"exit status {status}", str(log), f"see the log, which ends: {tail}"
+    )

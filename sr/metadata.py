@@ -1,0 +1,83 @@
+"""What a model file says of itself, so that it can be run with nothing beside it: one record, stored as
+strings.
+
+In ONNX the strings stand in `metadata_props`, in an IR in `rt_info` under GROUP. Knows no graph and no
+runtime.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from data.errors import UserError
+
+SCHEMA = "1"
+GROUP = "upsampling"
+"""The rt_info section of an IR that holds the strings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelMetadata:
+    """How to call an exported network, and where it came from. Every field is a string in the file."""
+
+    scale: int
+    """How many times taller and wider "high" is than "low"."""
+    size_multiple: int
+    """The height and width of "low" must be multiples of it."""
+    colour: str
+    """The colour space of both pictures: rgb."""
+    value_range: str
+    """The range that the network works in, "low,high"; conversion from uint8 happens inside the graph."""
+    preset: str
+    architecture: str
+    weights_sha256: str
+    """Of model.safetensors, from which the graph was made."""
+    licence: str
+    """Of the weights; "unknown" where nobody said."""
+    precision: str = "fp32"
+    """fp32, fp16 (weights stored as such) or int8."""
+    layout: str = "NHWC"
+    """Of "low" (uint8, n h w 3) and of "high" (uint8, n scale*h scale*w 3)."""
+
+    def to_strings(self) -> dict[str, str]:
+        """The fields and the schema's version as strings, sorted by key."""
+        fields = {key: str(value) for key, value in dataclasses.asdict(self).items()}
+        return dict(sorted({"schema": SCHEMA, **fields}.items()))
+
+
+def from_model_json(record: Mapping[str, Any]) -> ModelMetadata:
+    """The metadata of a network out of its model.json (see sr.checkpoint)."""
+    return ModelMetadata(
+        scale=record["scale"],
+        size_multiple=record["size_multiple"],
+        colour=record["colour"],
+        value_range=",".join(f"{bound:.10g}" for bound in record["value_range"]),
+        preset=record["preset"],
+        architecture=record["architecture"],
+        weights_sha256=record["weights_sha256"],
+        licence=record.get("source", {}).get("licence", "unknown"),
+    )
+
+
+def from_strings(strings: Mapping[str, str], where: str) -> ModelMetadata:
+    """Read the metadata back; other keys are left alone.
+
+    Args:
+        strings: what `to_strings` gave.
+        where: the file, for the error.
+
+    Raises:
+        UserError: the schema is unknown, or a field is missing or no number.
+    """
+    if strings.get("schema") != SCHEMA:
+        raise UserError(
+            expected=f"the metadata of an exported upsampling model, schema {SCHEMA}",
+            got="none" if "schema" not in strings else f"schema {strings['schema']}",
+            where=where,
+            remedy="export the model again with ExportOnnx or ExportOpenVINO",
+        )
+    try:
+        kinds = {field.name: field.type for field in dataclasses.fields(ModelMetadata)}
+        return ModelMetadata(**{name: kind(strings[name]) for name, kind in kinds.items()})
+    except (KeyError, ValueError) as error:
+        raise UserError("complete metadata", str(error), where, "export the model again") from None

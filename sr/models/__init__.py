@@ -1,0 +1,9 @@
+"""The networks: what they are called, how they are built, and how a file of weights is told apart.
+
+    presets.py    the table of names; plain data, loads no torch
+    registry.py   name or description → network; tensor shapes → description
+    network.py    UpsamplingNetwork: uint8 in, uint8 out; the only place where value ranges convert
+    vapsr.py, realtime.py   the architectures: float in, float out
+
+Importing this package loads none of its modules.
+"""

@@ -1,0 +1,80 @@
+"""UpsamplingNetwork: pictures of bytes in, pictures of bytes out, whatever values the core works with.
+
+The only place where levels 0 to 255 and a network's own value range are converted into each other. It never
+builds a network (see `registry`), and never pads a picture (see `sr.upscalers`).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from sr.models.presets import ModelDescription
+
+
+class UpsamplingNetwork(nn.Module):
+    """An architecture with its value range, so that bytes are the interface.
+
+    Attributes:
+        core: the architecture; its state dict is what weight files hold, under the published names.
+        description: architecture, configuration, value range and preset: enough to build it again.
+        scale: upsampling factor.
+        value_range: the floats that stand for levels 0 and 255 inside.
+        size_multiple: input height and width must be multiples of it.
+    """
+
+    def __init__(self, core: nn.Module, description: ModelDescription) -> None:
+        """Wrap `core`, which has `scale` and `size_multiple`, and takes and gives float32 NCHW RGB."""
+        super().__init__()
+        self.core = core
+        self.description = description
+        self.scale: int = core.scale
+        self.size_multiple: int = core.size_multiple
+        self.value_range = description.value_range
+
+    def forward(self, low: Tensor) -> Tensor:
+        """Upsample for use: uint8 [n,3,h,w] RGB to uint8 [n,3,scale·h,scale·w], rounded and clamped.
+
+        Raises: as `predict`.
+        """
+        return self._to_levels(self.predict(low))
+
+    def predict(self, low: Tensor) -> Tensor:
+        """Upsample for a loss: uint8 [n,3,h,w] RGB to float32 [n,3,scale·h,scale·w] in `value_range`.
+
+        Neither rounded nor clamped, so that gradients reach every pixel.
+
+        Raises:
+            TypeError: `low` is not uint8.
+            ValueError: `low` is not [n,3,h,w], or a side is no multiple of `size_multiple`.
+        """
+        # A traced graph must not carry guards on its sizes; there, its own reshapes refuse what does not fit.
+        if not torch.compiler.is_compiling():
+            self._check(low)
+        return self.core(self.normalise(low)).float()
+
+    def normalise(self, picture: Tensor) -> Tensor:
+        """Levels to the network's values: uint8 [n,3,h,w], targets too, to float32 in `value_range`.
+
+        Raises:
+            TypeError: `picture` is not uint8.
+        """
+        if picture.dtype != torch.uint8:
+            found = f"got {picture.dtype} in UpsamplingNetwork"
+            raise TypeError(f"Expected a uint8 picture, {found}; pass levels 0 to 255 as they are.")
+        darkest, brightest = self.value_range
+        return picture.float() * ((brightest - darkest) / 255.0) + darkest
+
+    def _to_levels(self, values: Tensor) -> Tensor:
+        darkest, brightest = self.value_range
+        levels = (values - darkest) * (255.0 / (brightest - darkest))
+        return levels.round().clamp(0.0, 255.0).to(torch.uint8)
+
+    def _check(self, low: Tensor) -> None:
+        if low.ndim != 4 or low.shape[1] != 3:
+            found = f"got {list(low.shape)} in UpsamplingNetwork"
+            raise ValueError(f"Expected pictures as [n,3,h,w], {found}; put the colour channels second.")
+        height, width = low.shape[2:]
+        if not height or not width or height % self.size_multiple or width % self.size_multiple:
+            raise ValueError(
+                f"Expected a height and width that are multiples of {self.size_multiple}, "
+                f"got {height}x{width} in UpsamplingNetwork; pad the picture first and cut the result."
+            )

@@ -1,0 +1,90 @@
+"""The table of model presets, and the description from which any of our networks can be built again.
+
+Plain data: it never loads torch, so that a command line can be checked against it at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from data.errors import UserError
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a network is, apart from its weights; `model.json` carries these fields."""
+
+    architecture: str
+    """A key of `sr.models.registry.ARCHITECTURES`: "vapsr" or "realtime"."""
+
+    configuration: Mapping[str, int]
+    """Arguments of the architecture's class; always with `scale`."""
+
+    value_range: tuple[float, float]
+    """The floats that stand for levels 0 and 255 inside the network: (0, 1) or (-1, 1)."""
+
+    preset: str = ""
+    """The preset's name; empty where the network is none of them."""
+
+    @property
+    def scale(self) -> int:
+        """Upsampling factor."""
+        return self.configuration["scale"]
+
+
+def _table(*rows: tuple[str, str, tuple[float, float], dict[str, int]]) -> Mapping[str, ModelDescription]:
+    return MappingProxyType(
+        {
+            name: ModelDescription(architecture, MappingProxyType(configuration), value_range, name)
+            for name, architecture, value_range, configuration in rows
+        }
+    )
+
+
+def _vapsr(
+    scale: int, features: int, blocks: int, attention: int, projection: int = 1, groups: int = 1
+) -> dict[str, int]:
+    return {
+        "scale": scale,
+        "features": features,
+        "blocks": blocks,
+        "attention": attention,
+        "projection": projection,
+        "groups": groups,
+    }
+
+
+IN_256THS = (0.0, 255 / 256)
+"""A level is 1/256: bf16, with 8 significant bits, holds all of 0/256 to 255/256 exactly and hardly any of 0/255 to
+255/255. Where the CPU computes in bf16 this decides whether the enlarged picture itself is rounded: a smooth
+photograph (retina, 50.9 dB) loses 0.003 dB instead of 0.2."""
+
+PRESETS: Mapping[str, ModelDescription] = _table(
+    ("vapsr-x2", "vapsr", (0.0, 1.0), _vapsr(2, features=48, blocks=20, attention=64)),
+    ("vapsr-x3", "vapsr", (0.0, 1.0), _vapsr(3, features=48, blocks=20, attention=64)),
+    ("vapsr-x4", "vapsr", (0.0, 1.0), _vapsr(4, features=48, blocks=21, attention=64)),
+    ("vapsr-s-x4", "vapsr", (0.0, 1.0), _vapsr(4, features=32, blocks=11, attention=64, groups=2)),
+    ("vapsr3x3-x2", "vapsr", (-1.0, 1.0), _vapsr(2, features=64, blocks=20, attention=48, projection=3)),
+    ("realtime-x2", "realtime", IN_256THS, {"scale": 2, "layers": 5, "channels": 48}),
+)
+"""Every preset by name.
+
+Source of the VapSR rows: Zhou et al., "Efficient Image Super-Resolution Using Vast-Receptive-Field
+Attention", 2022; the 3x3 row is the variant with 3x3 first projections that was trained on values of -1 to 1.
+"""
+
+
+def find_preset(name: str) -> ModelDescription:
+    """The preset of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in PRESETS:
+        raise UserError(
+            expected=f"a model preset ({', '.join(PRESETS)})",
+            got=repr(name),
+            where="the model parameter",
+            remedy="choose one of these names",
+        )
+    return PRESETS[name]

@@ -1,0 +1,130 @@
+"""The realtime network: plain 3x3 convolutions on a pixel-unshuffled picture, added to its enlargement.
+
+Floats in, floats out; it never sees bytes. All of it, the bicubic enlargement too, is convolutions at half
+the low picture's size and one pixel shuffle at the end: that is what CPUs and integrated GPUs do fast, and
+what INT8 leaves nearly unharmed, since the quantised convolutions only make the small residual.
+"""
+
+import contextlib
+import itertools
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+CELL_PX = 2
+"""The pixel-unshuffle's factor: a cell of 2x2 low pixels is one position of every convolution."""
+
+
+class BicubicEnlargement(nn.Module):
+    """Bicubic upsampling, a = -1/2, half-pixel centres, edges repeated: one fixed 3x3 convolution over cells.
+
+    An output pixel of a cell reads low pixels from two before the cell to two after it, which is the cell and
+    its neighbours; so the enlargement is exactly linear in 3x3 cells. The kernel is held as whole numbers
+    over one denominator: it stays exact, and stays float32, whatever type the rest of the network is cast to.
+
+    Source: Keys, "Cubic convolution interpolation for digital image processing", 1981, with the a = -1/2 of
+    Pillow and MATLAB.
+    """
+
+    def __init__(self, scale: int) -> None:
+        """Make the fixed convolution for an enlargement by `scale`."""
+        super().__init__()
+        numerators, self.denominator = _enlarging_kernel(scale)
+        self.register_buffer("numerators", numerators, persistent=False)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Float32 cells, padded by one on every side, [n,12,h/2+2,w/2+2] to [n,3·(2·scale)²,h/2,w/2]."""
+        # bf16 has 8 bits: under autocast the enlargement itself would be off by a level.
+        device = cells.device.type
+        autocast = torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False) if autocast else contextlib.nullcontext():
+            return nn.functional.conv2d(cells.float(), self.numerators.float() / self.denominator)
+
+
+class Realtime(nn.Module):
+    """The whole network; `scale`, and `size_multiple` (2, for the cells), are attributes."""
+
+    size_multiple = CELL_PX
+
+    def __init__(self, scale: int, layers: int, channels: int) -> None:
+        """Make a network that, untrained, is the bicubic enlargement: its last layer is zero.
+
+        Args:
+            scale: upsampling factor, 2 or more.
+            layers: number of 3x3 convolutions, the first and the last included; at least 2.
+            channels: channels between them.
+        """
+        super().__init__()
+        self.scale = scale
+        widths = [3 * CELL_PX**2, *[channels] * (layers - 1), 3 * (CELL_PX * scale) ** 2]
+        # The first layer runs on the padded picture and gives back the unpadded size.
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, 3, padding=0 if index == 0 else 1)
+            for index, (before, after) in enumerate(itertools.pairwise(widths))
+        )
+        self.enlargement = BicubicEnlargement(scale)
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, low: Tensor) -> Tensor:
+        """Float [n,3,h,w] RGB, h and w even, to float32 [n,3,scale·h,scale·w]."""
+        padded = nn.functional.pad(low, (CELL_PX,) * 4, mode="replicate")
+        cells = nn.functional.pixel_unshuffle(padded, CELL_PX)  # [n,12,h/2+2,w/2+2]
+        features = cells.to(self.layers[0].weight.dtype)
+        for layer in self.layers[:-1]:
+            features = nn.functional.relu(layer(features))
+        summed = self.enlargement(cells) + self.layers[-1](features).float()
+        return nn.functional.pixel_shuffle(summed, CELL_PX * self.scale)
+
+
+def _cubic(distance: Fraction) -> Fraction:
+    """Keys' cubic kernel with a = -1/2, at a distance in pixels."""
+    x = abs(distance)
+    if x <= 1:
+        return Fraction(3, 2) * x**3 - Fraction(5, 2) * x**2 + 1
+    if x < 2:
+        return -Fraction(1, 2) * x**3 + Fraction(5, 2) * x**2 - 4 * x + 2
+    return Fraction(0)
+
+
+def _enlarging_kernel(scale: int) -> tuple[Tensor, int]:
+    """The kernel as int32 numerators [3·side², 12, 3, 3], side = 2·scale, and their common denominator."""
+    side = CELL_PX * scale
+    taps = range(-CELL_PX, 2 * CELL_PX)
+    # Along one axis, output pixel `phase` lies (phase + 1/2) / scale - 1/2 low pixels from the cell's first.
+    places = [Fraction(2 * phase + 1, 2 * scale) - Fraction(1, 2) for phase in range(side)]
+    rows = [[_cubic(place - tap) for tap in taps] for place in places]
+    denominator = math.lcm(*(weight.denominator for row in rows for weight in row))
+    # [side, 3 cells, 2 low pixels of the cell]
+    axis = torch.tensor([[int(weight * denominator) for weight in row] for row in rows]).reshape(
+        side, 3, CELL_PX
+    )
+    # Output pixel (p,q), low pixel (i,j) of cell (y,x).
+    plane = torch.einsum("pyi,qxj->pqijyx", axis, axis).reshape(side**2, CELL_PX**2, 3, 3)
+    kernel = torch.zeros(3, side**2, 3, CELL_PX**2, 3, 3, dtype=torch.int32)
+    for colour in range(3):
+        kernel[colour, :, colour] = plane.int()
+    return kernel.reshape(3 * side**2, 3 * CELL_PX**2, 3, 3), denominator**2
+
+
+def configuration_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int] | None:
+    """Read the constructor's arguments off tensor shapes.
+
+    Args:
+        shapes: tensor name to shape.
+
+    Returns:
+        Arguments of `Realtime`, or None where this is no such network. Whether every tensor fits them is for
+        the caller to see.
+    """
+    layers = sum(name.startswith("layers.") and name.endswith(".weight") for name in shapes)
+    if layers < 2 or "layers.0.weight" not in shapes or f"layers.{layers - 1}.weight" not in shapes:
+        return None
+    outputs = shapes[f"layers.{layers - 1}.weight"][0]
+    scale = math.isqrt(outputs // 3) // CELL_PX
+    return (
+        {"scale": scale, "layers": layers, "channels": shapes["layers.0.weight"][0]} if scale >= 2 else None
+    )

@@ -1,0 +1,124 @@
+"""From a name or a description to a network, and from a file's tensors to a description.
+
+An explicit list of architectures; it never reads files (see `sr.checkpoint`) and never guesses: weights that
+fit nothing are refused.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from data.errors import UserError
+from sr.models import realtime, vapsr
+from sr.models.network import UpsamplingNetwork
+from sr.models.presets import IN_256THS, PRESETS, ModelDescription, find_preset
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One kind of network."""
+
+    build: Callable[..., nn.Module]
+    """The class; called with a configuration's items."""
+
+    configuration_of: Callable[[Mapping[str, tuple[int, ...]]], dict[str, int] | None]
+    """Tensor shapes → configuration, or None where they are of another kind."""
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "vapsr": Architecture(vapsr.VapSR, vapsr.configuration_of),
+    "realtime": Architecture(realtime.Realtime, realtime.configuration_of),
+}
+
+
+def build(preset: str) -> UpsamplingNetwork:
+    """The network of a preset, with random weights from torch's global generator.
+
+    Raises:
+        UserError: there is no such preset.
+    """
+    return build_from(find_preset(preset))
+
+
+def build_from(description: ModelDescription) -> UpsamplingNetwork:
+    """The network of a description, with random weights from torch's global generator.
+
+    Raises:
+        UserError: the architecture is unknown, or the configuration is not one of its.
+    """
+    if description.architecture not in ARCHITECTURES:
+        raise UserError(
+            expected=f"an architecture ({', '.join(ARCHITECTURES)})",
+            got=repr(description.architecture),
+            where="the model's description",
+            remedy="use a version of this program that knows it",
+        )
+    try:
+        core = ARCHITECTURES[description.architecture].build(**description.configuration)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            expected=f"a configuration of {description.architecture}",
+            got=f"{dict(description.configuration)} ({error})",
+            where="the model's description",
+            remedy="mend the description, or export the model again",
+        ) from error
+    return UpsamplingNetwork(core, description)
+
+
+def recognise(weights: Mapping[str, Tensor]) -> ModelDescription:
+    """Tell from the tensors' names and shapes alone which network they belong to.
+
+    The value range leaves no trace in shapes: it is a preset's where one fits, and otherwise that of the
+    family (VapSR with 3x3 projections -1..1, all others 0..1).
+
+    Args:
+        weights: a bare state dict: names as published, no wrapping dictionary, no prefix.
+
+    Raises:
+        UserError: no architecture fits every tensor.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    near_miss = ""
+    for name, architecture in ARCHITECTURES.items():
+        configuration = architecture.configuration_of(shapes)
+        if configuration is None:
+            continue
+        difference = _first_difference(architecture, configuration, shapes)
+        if not difference:
+            return _describe(name, configuration)
+        near_miss = f"; as {name} of {configuration}, {difference}"
+    raise UserError(
+        expected=f"the weights of a known network ({', '.join(ARCHITECTURES)})",
+        got=f"{len(shapes)} tensors that fit none{near_miss}",
+        where="the weights",
+        remedy="choose a checkpoint of one of these networks",
+    )
+
+
+def _first_difference(
+    architecture: Architecture, configuration: dict[str, int], shapes: Mapping[str, tuple[int, ...]]
+) -> str:
+    """What keeps these shapes from being that network's, in words; empty where all fit."""
+    try:
+        with torch.device("meta"):
+            weights = architecture.build(**configuration).state_dict()
+    except ValueError as error:
+        return str(error)
+    expected = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(expected.keys() | shapes.keys()):
+        right, found = expected.get(name, "absent"), shapes.get(name, "absent")
+        if right != found:
+            return f"tensor {name} should be {right} and is {found}"
+    return ""
+
+
+def _describe(architecture: str, configuration: dict[str, int]) -> ModelDescription:
+    for preset in PRESETS.values():
+        if preset.architecture == architecture and preset.configuration == configuration:
+            return preset
+    if architecture == "realtime":
+        return ModelDescription(architecture, configuration, IN_256THS)
+    signed = configuration["projection"] == 3
+    return ModelDescription(architecture, configuration, (-1.0, 1.0) if signed else (0.0, 1.0))

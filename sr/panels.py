@@ -1,0 +1,82 @@
+"""Pictures for a page that stands alone: the evaluator's sheets taken apart, and pictures as data: URIs.
+
+The enlarged windows of a sheet go back to their true pixels, without loss: the page enlarges them. It chooses
+no picture and measures nothing.
+"""
+
+import base64
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import UserError
+from data.images import decode, encode_jpeg, encode_png
+from sr.pictures import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX
+
+COLUMNS = ("original", "ours", "bicubic", "low")
+"""The pictures of a sheet, from left to right."""
+JPEG_QUALITY = 80
+
+
+@dataclasses.dataclass(frozen=True)
+class Panels:
+    """What a side-by-side sheet shows, as pictures of their own: uint8 HWC RGB."""
+
+    whole: np.ndarray
+    """The original, reduced to PANEL_PX, with the window framed in it."""
+    windows: dict[str, np.ndarray]
+    """By column: the window's own pixels, WINDOW_PX a side or less."""
+
+
+def take_apart(sheet: np.ndarray, height: int, width: int, where: str) -> Panels:
+    """Undo `sr.pictures.side_by_side`.
+
+    Args:
+        sheet: uint8 HWC RGB, decoded.
+        height, width: of the high picture, in pixels.
+        where: the sheet's file, for the error.
+
+    Raises:
+        UserError: the sheet is not laid out for such a picture.
+    """
+    shrink = max(1.0, max(height, width) / PANEL_PX)
+    panel_height, panel_width = round(height / shrink), round(width / shrink)
+    column = max(panel_width, PANEL_PX)
+    expected = (LABEL_PX + panel_height + GAP_PX + PANEL_PX + GAP_PX, GAP_PX + 4 * (column + GAP_PX))
+    if sheet.shape[:2] != expected:
+        wanted, got = (f"{size[0]}x{size[1]} px" for size in (expected, sheet.shape))
+        raise UserError(f"a side-by-side sheet of {wanted}", got, where, "run EvaluateModel again")
+    side = min(WINDOW_PX, height, width)
+    enlargement = max(1, PANEL_PX // side)
+    top = LABEL_PX + panel_height + GAP_PX
+    windows = {}
+    for number, name in enumerate(COLUMNS):
+        left = GAP_PX + number * (column + GAP_PX)
+        shown = sheet[top : top + side * enlargement, left : left + side * enlargement]
+        windows[name] = np.ascontiguousarray(shown[::enlargement, ::enlargement])
+    whole = sheet[LABEL_PX : LABEL_PX + panel_height, GAP_PX : GAP_PX + panel_width]
+    return Panels(np.ascontiguousarray(whole), windows)
+
+
+def png_uri(picture: np.ndarray) -> str:
+    """Return uint8 HWC RGB as a data: URI, without loss."""
+    return _uri("png", encode_png(picture))
+
+
+def jpeg_uri(picture: np.ndarray) -> str:
+    """Return uint8 HWC RGB as a data: URI, as a JPEG of moderate size."""
+    return _uri("jpeg", encode_jpeg(picture, JPEG_QUALITY))
+
+
+def read(path: Path) -> np.ndarray | None:
+    """Return the picture in a file as uint8 HWC RGB, or None where there is no file.
+
+    Raises:
+        data.images.ImageFault: it is damaged.
+    """
+    return decode(path.read_bytes()) if path.is_file() else None
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,245 @@
+"""The report of a whole run: report.html, a page that needs nothing beside it, and report.json, its figures.
+
+It shows what the stages recorded. It never measures, and reads no pixels but those of contact sheets and
+side-by-side pictures.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from data.files import read_json, read_jsonl, write_bytes, write_json
+from data.records import Rejection, TrainingJob, from_plain
+from data.shards import read_rejections
+from sr import panels, wording
+from sr.curve import Mark, Reference, chart
+from sr.figures import BASELINES, LARGEST_LOSS_DB, TORCH, Figures, ReportInputs, finite, gather, in_order
+from sr.run_files import HISTORY, JOB
+
+TEMPLATES = Path(__file__).parent / "templates"
+EXAMPLES_EACH = 4
+"""Rejections of one reason that are shown."""
+PICTURES_EACH = 3
+"""Of a large benchmark: so many of the best, of the middling and of the worst pictures are shown."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One of the numbers that matter, in words."""
+
+    value: str
+    label: str
+    note: str
+
+
+def write_report(inputs: ReportInputs, out_dir: Path) -> dict[str, Any]:
+    """Write report.html and, last, report.json.
+
+    Equal inputs give equal bytes; what a clock had a part in stands under "timings", and decides "deploy".
+
+    Args:
+        inputs: finished directories of the store.
+        out_dir: made if missing.
+
+    Returns:
+        What report.json holds: totals, datasets, rejections, training, model, benchmarks, gain_db (over
+        bicubic, by benchmark and form), benchmark (the first one) and its protocol, files, timings (by form,
+        of a 256x256 frame), deploy, versions, made_from.
+
+    Raises:
+        UserError: a record is missing, damaged or of another version.
+    """
+    figures = gather(inputs)
+    write_bytes(out_dir / "report.html", render(figures, inputs).encode(errors="backslashreplace"))
+    report = finite(figures)
+    write_json(out_dir / "report.json", report)
+    return report
+
+
+def headline(figures: Figures) -> str:
+    """Return the five numbers that matter as five lines, for a terminal.
+
+    Args:
+        figures: the content of report.json.
+    """
+    return "\n".join(f"{tile.value} {tile.label} ({tile.note})" for tile in tiles(figures))
+
+
+def tiles(figures: Figures) -> tuple[Tile, ...]:
+    """Return the five numbers that matter: pictures, crops, dB gained, ms a frame, and the file to deploy.
+
+    Args:
+        figures: as `gather` gives them, or the content of report.json.
+    """
+    totals = figures["totals"]
+    count = {name: wording.count(number) for name, number in totals.items()}
+    dropped = (
+        wording.plural(totals["sources_rejected"], "other") if totals["sources_rejected"] else "no other"
+    )
+    kept = f"of {count['crops']}: {count['train']} to train, {count['validation']} to validate"
+    return (
+        Tile(count["sources"], "pictures in", f"each gave at least one crop; {dropped} thrown out"),
+        Tile(count["kept"], "crops kept", kept),
+        _gain(figures),
+        _speed(figures),
+        _deployed(figures),
+    )
+
+
+def render(figures: Figures, inputs: ReportInputs) -> str:
+    """Return the page. All that comes from files is escaped in it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"words": wording, "largest_loss_db": LARGEST_LOSS_DB}
+    job = from_plain(TrainingJob, read_json(inputs.run / JOB), str(inputs.run / JOB))
+    return environment.get_template("report.html.j2").render(
+        figures=figures,
+        tiles=tiles(figures),
+        examples=_examples(inputs, figures["rejections"]),
+        sheets=_contact_sheets(inputs),
+        charts=_charts(inputs.run, figures["training"]),
+        job=dataclasses.asdict(job),
+        tables={name: _table(figures, name) for name in figures["benchmarks"]},
+        pictures={name: _pictures(inputs, figures, name) for name in figures["benchmarks"]},
+    )
+
+
+def _gain(figures: Figures) -> Tile:
+    benchmark = figures["benchmark"]
+    gains = figures["gain_db"].get(benchmark, {})
+    forms = in_order(form for form in gains if form not in BASELINES)
+    first = next(iter(forms), None)
+    others = "".join(
+        f"; {form} {wording.signed(gains[form], 2)}" for form in forms[1:] if form in ("fp16", "int8")
+    )
+    note = f"{wording.form_name(first)}{others}" if first else "not evaluated"
+    label = f"over bicubic on {benchmark}" if benchmark else "over bicubic"
+    return Tile(f"{wording.signed(gains.get(first), 2)} dB", label, note)
+
+
+def _speed(figures: Figures) -> Tile:
+    timed = {form: timing for form, timing in figures["timings"].items() if form not in BASELINES}
+    if not timed:
+        return Tile(wording.NOTHING, "ms per frame", "not timed")
+    form = min(timed, key=lambda name: timed[name]["median_ms"])
+    low, high = (f"{sides[0]}x{sides[1]}" for sides in (timed[form]["low_px"], timed[form]["high_px"]))
+    note = f"{wording.form_name(form)}, the fastest form"
+    return Tile(f"{wording.milliseconds(timed[form]['median_ms'])} ms", f"per {low} → {high} frame", note)
+
+
+def _deployed(figures: Figures) -> Tile:
+    chosen = figures["deploy"]
+    if chosen is None:
+        return Tile("none", "to deploy", f"no exported file is within {LARGEST_LOSS_DB} dB of PyTorch")
+    label = f"to deploy, {wording.size(chosen['bytes'])}"
+    return Tile(wording.form_name(chosen["form"]), label, chosen["path"])
+
+
+def _examples(inputs: ReportInputs, counts: dict[str, int]) -> list[Rejection]:
+    """Return the first rejections of each reason, the most frequent reason first."""
+    missing = {reason: min(count, EXAMPLES_EACH) for reason, count in counts.items()}
+    found: dict[str, list[Rejection]] = {reason: [] for reason in counts}
+    for rejection in _rejections(inputs):
+        if missing.get(rejection.reason):
+            missing[rejection.reason] -= 1
+            found[rejection.reason].append(rejection)
+            if not any(missing.values()):
+                break
+    return [rejection for group in found.values() for rejection in group]
+
+
+def _rejections(inputs: ReportInputs) -> Iterator[Rejection]:
+    for directory in (*inputs.datasets, inputs.selection):
+        path = directory / "rejections.jsonl"
+        if path.is_file():
+            yield from read_rejections(path)
+
+
+def _contact_sheets(inputs: ReportInputs) -> list[dict[str, Any]]:
+    sheets = []
+    for directory in inputs.datasets:
+        picture = panels.read(directory / "contact-sheet.jpg")
+        uri = None if picture is None else panels.jpeg_uri(picture)
+        sheets.append({"dataset": directory.name.rpartition("-")[0], "uri": uri})
+    return sheets
+
+
+def _charts(run: Path, training: Figures) -> list[tuple[str, Markup]]:
+    """Loss and validation PSNR against the epoch, each with its caption; without what has no finite value."""
+    history = list(read_jsonl(run / HISTORY)) if (run / HISTORY).is_file() else []
+    losses = [(line["epoch"], _number(line["loss"])) for line in history]
+    levels = [(line["epoch"], _number(line["psnr_db"])) for line in history]
+    shown = [(x, y) for x, y in levels if x == training["best_epoch"] and math.isfinite(y)]
+    best = [Mark(f"best, {wording.fixed(y, 2)} dB", x, y) for x, y in shown]
+    bicubic = _number(training["bicubic_psnr_db"])
+    references = [Reference(f"bicubic, {bicubic:.2f} dB", bicubic)] if math.isfinite(bicubic) else []
+    drawn = (
+        ("Training loss, the mean of each epoch", "loss", losses, [], []),
+        ("PSNR on the validation crops", "dB", levels, references, best),
+    )
+    return [
+        (caption, chart(points, title=caption, x_label="epoch", y_label=unit, references=lines, marks=marks))
+        for caption, unit, points, lines, marks in drawn
+        if any(math.isfinite(y) for _, y in points)
+    ]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _table(figures: Figures, benchmark: str) -> list[dict[str, Any]]:
+    chosen = (figures["deploy"] or {}).get("form")
+    return [
+        {
+            "form": form,
+            **row,
+            "timing": figures["timings"].get(form),
+            "bytes": figures["files"].get(form, {}).get("bytes"),
+            "chosen": form == chosen,
+            "baseline": form in BASELINES,
+        }
+        for form, row in figures["benchmarks"][benchmark]["forms"].items()
+    ]
+
+
+def _pictures(inputs: ReportInputs, figures: Figures, benchmark: str) -> dict[str, Any]:
+    """The side-by-side pictures of the form to deploy, else of torch, else of the first that there is."""
+    forms = inputs.evaluations[benchmark]
+    preferred = [(figures["deploy"] or {}).get("form"), TORCH, *in_order(forms)]
+    form = next(name for name in preferred if name in forms)
+    rows = read_json(forms[form] / "report.json")["per_image"]
+    shown = []
+    for row in choose_pictures(rows):
+        path = forms[form] / "pictures" / f"{row['name'].replace('/', '_')}.png"
+        sheet = panels.read(path)
+        if sheet is not None:
+            parts = panels.take_apart(sheet, row["height"], row["width"], str(path))
+            windows = {name: panels.png_uri(window) for name, window in parts.windows.items()}
+            shown.append({"row": row, "gain_db": _gain_of(row), "windows": windows})
+            shown[-1]["whole"] = panels.jpeg_uri(parts.whole)
+    return {"form": form, "shown": shown, "of": len(rows)}
+
+
+def choose_pictures(rows: Sequence[Figures]) -> list[Figures]:
+    """Return all rows of a small benchmark by falling gain; of a large one the best, middle and worst."""
+    ordered = sorted(rows, key=lambda row: (-_gain_of(row), row["name"]))
+    if len(ordered) <= 3 * PICTURES_EACH:
+        return ordered
+    middle = (len(ordered) - PICTURES_EACH) // 2
+    return ordered[:PICTURES_EACH] + ordered[middle : middle + PICTURES_EACH] + ordered[-PICTURES_EACH:]
+
+
+def _gain_of(row: Figures) -> float:
+    gain = _number(row["psnr_db"]) - _number(row["bicubic"]["psnr_db"])
+    return gain if math.isfinite(gain) else 0.0

@@ -1,0 +1,68 @@
+"""How long a run lasts and how fast it learns: pure functions of job and step, so nothing needs saving."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data.errors import UserError
+from data.records import TrainingJob
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The length of a run, in optimizer steps."""
+
+    steps_per_epoch: int
+    total_steps: int
+    """The last epoch may be cut short by it."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all, a cut one counted."""
+        return -(-self.total_steps // self.steps_per_epoch)
+
+    def epoch_end(self, epoch: int) -> int:
+        """The step after which epoch `epoch` (from 0) is over."""
+        return min((epoch + 1) * self.steps_per_epoch, self.total_steps)
+
+
+def plan_run(job: TrainingJob, training_pairs: int) -> Plan:
+    """Work out the length of a run.
+
+    Args:
+        job: its settings.
+        training_pairs: pairs that one pass over the training split gives.
+    """
+    per_step = job.micro_batch * job.accumulation
+    steps_per_epoch = job.steps_per_epoch or max(1, math.ceil(training_pairs / per_step))
+    total = job.max_epochs * steps_per_epoch
+    return Plan(steps_per_epoch, min(total, job.max_steps) if job.max_steps else total)
+
+
+def _constant(_done: float) -> float:
+    return 1.0
+
+
+def _cosine(done: float) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {"constant": _constant, "cosine": _cosine}
+"""Name → factor on the learning rate, of the share of the steps after warm-up that are done, 0 to 1."""
+
+
+def learning_rate_at(job: TrainingJob, step: int, total_steps: int) -> float:
+    """Return the learning rate of optimizer step `step`, counted from 0: a linear warm-up, then the schedule.
+
+    Raises:
+        UserError: the schedule is unknown.
+    """
+    if job.schedule not in SCHEDULES:
+        known = ", ".join(SCHEDULES)
+        raise UserError(
+            f"a schedule ({known})", repr(job.schedule), "the training settings", "choose one of these"
+        )
+    if step < job.warmup_steps:
+        return job.learning_rate * (step + 1) / job.warmup_steps
+    after_warmup = max(1, total_steps - job.warmup_steps)
+    return job.learning_rate * SCHEDULES[job.schedule](min(1.0, (step - job.warmup_steps) / after_warmup))

@@ -1,0 +1,99 @@
+"""Training states on disk: each whole or absent, the newest few kept, no pickle in them.
+
+A state is a directory `checkpoints/step-<9 digits>/` with state.safetensors (every tensor, named) and
+state.json (everything else, and the hash of the former). The run's other files are written again from it, so
+a state is all that a run needs. It does not know what the tensors mean.
+"""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from data.digests import sha256_file
+from data.errors import UserError
+from data.files import atomic_directory, read_json, write_json
+
+SCHEMA = 1
+KEPT = 2
+_TENSORS, _PLAIN = "state.safetensors", "state.json"
+
+MAY_CHANGE = frozenset({"selection", "learning_rate", "max_epochs", "max_steps", "patience_epochs"})
+"""Fields of a job that may differ when a run is taken up. The selection's path may; its hash may not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingState:
+    """A run at the end of a step."""
+
+    step: int
+    """Optimizer steps done."""
+    tensors: dict[str, Tensor]
+    plain: dict[str, Any]
+    """JSON data."""
+
+
+def save_state(directory: Path, state: TrainingState) -> None:
+    """Write a state, then remove all but the newest `KEPT`.
+
+    Args:
+        directory: the run's directory of states.
+        state: tensors on the CPU and contiguous.
+    """
+    with atomic_directory(directory / f"step-{state.step:09d}") as part:
+        save_file(state.tensors, part / _TENSORS)
+        plain = {
+            "schema": SCHEMA,
+            "step": state.step,
+            "tensors_sha256": sha256_file(part / _TENSORS),
+            **state.plain,
+        }
+        write_json(part / _PLAIN, plain)
+    for old in _newest_first(directory)[KEPT:]:
+        shutil.rmtree(old)
+
+
+def load_newest(directory: Path) -> TrainingState | None:
+    """Return the newest state whose files are whole, or None where there is none.
+
+    Raises:
+        UserError: a state was written by another version.
+    """
+    for path in _newest_first(directory):
+        if not (path / _PLAIN).is_file() or not (path / _TENSORS).is_file():
+            continue
+        plain = read_json(path / _PLAIN)
+        if plain.pop("schema") != SCHEMA:
+            raise UserError(
+                f"a state of version {SCHEMA}", "another", str(path), "use the version that wrote it"
+            )
+        if plain.pop("tensors_sha256") == sha256_file(path / _TENSORS):
+            return TrainingState(plain.pop("step"), load_file(path / _TENSORS), plain)
+    return None
+
+
+def changes_of(before: dict[str, Any], now: dict[str, Any], step: int, where: str) -> list[dict[str, Any]]:
+    """Compare the job a run was made with to the one it is taken up with.
+
+    Returns:
+        What was changed and may be: {"step", "field", "from", "to"} each, in the order of the names.
+
+    Raises:
+        UserError: something was changed that makes it another run.
+    """
+    differences = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    if forbidden := [name for name in differences if name not in MAY_CHANGE]:
+        was = ", ".join(f"{name} {before.get(name)!r}" for name in forbidden)
+        found = ", ".join(f"{name} {now.get(name)!r}" for name in forbidden)
+        raise UserError(
+            f"the run's own settings ({was})", found, where, "restore them, or train in another directory"
+        )
+    recorded = [name for name in differences if name != "selection"]
+    return [{"step": step, "field": name, "from": before.get(name), "to": now.get(name)} for name in recorded]
+
+
+def _newest_first(directory: Path) -> list[Path]:
+    return sorted(directory.glob("step-*"), reverse=True)

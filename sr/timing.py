@@ -1,0 +1,67 @@
+"""Measuring how long an upscaler takes: warm-up first, then medians and spreads. What it finds goes outside
+every hash.
+"""
+
+import os
+import platform
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+
+from sr.upscalers import Upscaler
+
+FRAME_PX = 256
+WARM_UP_ROUNDS = 2
+MIN_ROUNDS, MAX_ROUNDS = 3, 30
+BUDGET_S = 3.0
+
+
+def spread_ms(seconds: list[float]) -> dict[str, float | int]:
+    """The median, the extremes (ms) and the count of at least one duration in seconds."""
+    return {
+        "median_ms": round(1000 * statistics.median(seconds), 3),
+        "min_ms": round(1000 * min(seconds), 3),
+        "max_ms": round(1000 * max(seconds), 3),
+        "rounds": len(seconds),
+    }
+
+
+def time_frame(upscaler: Upscaler) -> dict[str, Any]:
+    """How long one 256x256 frame takes, pixels in to pixels out.
+
+    Two rounds of warm-up; then as many rounds as fit in three seconds, 3 at least and 30 at most. Noise is
+    enlarged: no network here is faster or slower for what it sees.
+    """
+    low = np.random.default_rng(0).integers(0, 256, (FRAME_PX, FRAME_PX, 3), np.uint8)
+    for _ in range(WARM_UP_ROUNDS):
+        upscaler(low)
+    seconds: list[float] = []
+    while len(seconds) < MIN_ROUNDS or (sum(seconds) < BUDGET_S and len(seconds) < MAX_ROUNDS):
+        start = time.perf_counter()
+        upscaler(low)
+        seconds.append(time.perf_counter() - start)
+    return {"low_px": [FRAME_PX, FRAME_PX], "high_px": [FRAME_PX * upscaler.scale] * 2, **spread_ms(seconds)}
+
+
+def host_facts() -> dict[str, Any]:
+    """The machine that a duration was measured on."""
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_average": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(
+                (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown"
+            )
+    except OSError:
+        return platform.processor() or "unknown"

@@ -1,0 +1,48 @@
+"""The program that DeepSpeed's launcher starts on every device, on a directory with job.json.
+
+People start it by `sr.launch.train`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from data.errors import UserError
+from data.files import read_json, write_json
+from data.records import TrainingJob, from_plain
+from sr.run_files import ERROR, JOB
+from sr.supervise import die_with_supervisor
+
+
+def main(arguments: list[str]) -> int:
+    """Run this rank; return its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run_dir", type=Path, help="the run's directory, with job.json")
+    parser.add_argument("--threads", type=int, required=True, help="CPU threads for decoding")
+    parser.add_argument(
+        "--save-every-s", type=float, required=True, help="seconds between states within an epoch"
+    )
+    options = parser.parse_args(arguments)
+    die_with_supervisor()
+    try:
+        _train(options.run_dir, options.threads, options.save_every_s)
+    except UserError as error:
+        fields = {"expected": error.expected, "got": error.got, "where": error.where, "remedy": error.remedy}
+        write_json(options.run_dir / ERROR, fields)
+        return 1
+    return 0
+
+
+def _train(run_dir: Path, threads: int, save_every_s: float) -> None:
+    """Join the other ranks and train with them."""
+    # Imported here: the watch over the supervisor begins before the slow part.
+    from sr.engine import start_ranks
+    from sr.trainer import Trainer
+
+    job = from_plain(TrainingJob, read_json(run_dir / JOB), str(run_dir / JOB))
+    rank, ranks, device = start_ranks()
+    Trainer(job, run_dir, rank, ranks, device, threads, save_every_s).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

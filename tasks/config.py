@@ -1,0 +1,138 @@
+"""The parameters that several tasks share, each declared once as a section of luigi.cfg.
+
+A section's parameter is set on the command line in Luigi's own way: `root` of `[store]` is `--store-root DIR`.
+"""
+
+import dataclasses
+import os
+
+import luigi
+from luigi.interface import core
+
+from data.errors import UserError
+from data.records import TrainingJob
+
+
+class store(luigi.Config):
+    """Where everything that a run makes lives."""
+
+    root = luigi.Parameter(default="work", description="directory of the store; made if it is missing")
+
+
+class crops(luigi.Config):
+    """How pictures become crops."""
+
+    size_px = luigi.IntParameter(default=512, description="side of the square crops")
+    shrinks = luigi.Parameter(
+        default="1,2,4", description="reductions to crop at; doubled for lossy pictures"
+    )
+    max_per_source = luigi.IntParameter(
+        default=0, description="crops of one picture at the most; 0: no limit"
+    )
+    validation_fraction = luigi.FloatParameter(
+        default=0.02, description="share of the pictures that validates"
+    )
+    crops_per_shard = luigi.IntParameter(default=1000, description="about how many crops a shard holds")
+    seed = luigi.IntParameter(default=0, description="of the boxes, the split and the spread over shards")
+    image_format = luigi.ChoiceParameter(
+        default="png", choices=["png", "jpg"], description="of the stored crops"
+    )
+    jpeg_quality = luigi.IntParameter(default=95, description="1 to 100, for jpg")
+    flat_below = luigi.IntParameter(default=200, description="least contrast, hundredths of a level; 0: off")
+    blurred_below = luigi.IntParameter(default=60, description="least detail, hundredths of a level; 0: off")
+    max_bad_fraction = luigi.FloatParameter(
+        default=0.01, description="share of damaged pictures that is borne"
+    )
+
+
+class selection(luigi.Config):
+    """Which crops are trained on."""
+
+    datasets = luigi.Parameter(default="DIV2K", description="names or paths, with commas between them")
+    near_duplicate_bits = luigi.IntParameter(
+        default=2, description="of 64 hash bits, that may differ; -1: off"
+    )
+    leakage_bits = luigi.IntParameter(
+        default=4, description="the same, of pictures against benchmarks; -1: off"
+    )
+    least_detail = luigi.IntParameter(default=0, description="hundredths of a level, see pipeline/screen.py")
+    max_train = luigi.IntParameter(default=0, description="training crops at the most; 0: all")
+    max_validation = luigi.IntParameter(default=256, description="validation crops at the most; 0: all")
+    seed = luigi.IntParameter(default=0, description="of choices and of the order")
+
+
+class model(luigi.Config):
+    """Which network is trained."""
+
+    preset = luigi.Parameter(default="vapsr3x3-x2", description="a name of sr.models.PRESETS")
+
+
+_JOB = {field.name: field.default for field in dataclasses.fields(TrainingJob)}
+
+
+class training(luigi.Config):
+    """How it is trained; the defaults are those of data.records.TrainingJob, which explains each."""
+
+    seed = luigi.IntParameter(default=_JOB["seed"])
+    patch_px = luigi.IntParameter(default=_JOB["patch_px"])
+    micro_batch = luigi.IntParameter(default=_JOB["micro_batch"])
+    patches_per_picture = luigi.IntParameter(default=_JOB["patches_per_picture"])
+    accumulation = luigi.IntParameter(default=_JOB["accumulation"])
+    loss = luigi.Parameter(default=_JOB["loss"])
+    learning_rate = luigi.FloatParameter(default=_JOB["learning_rate"])
+    beta1 = luigi.FloatParameter(default=_JOB["beta1"])
+    beta2 = luigi.FloatParameter(default=_JOB["beta2"])
+    weight_decay = luigi.FloatParameter(default=_JOB["weight_decay"])
+    clip_norm = luigi.FloatParameter(default=_JOB["clip_norm"])
+    warmup_steps = luigi.IntParameter(default=_JOB["warmup_steps"])
+    schedule = luigi.ChoiceParameter(default=_JOB["schedule"], choices=["constant", "cosine"])
+    max_epochs = luigi.IntParameter(default=_JOB["max_epochs"])
+    max_steps = luigi.IntParameter(default=_JOB["max_steps"])
+    steps_per_epoch = luigi.IntParameter(default=_JOB["steps_per_epoch"])
+    patience_epochs = luigi.IntParameter(default=_JOB["patience_epochs"])
+    precision = luigi.ChoiceParameter(default=_JOB["precision"], choices=["fp32", "bf16", "fp16"])
+    ema_decay = luigi.FloatParameter(default=_JOB["ema_decay"])
+    flip_probability = luigi.FloatParameter(default=_JOB["flip_probability"])
+    rotate_probability = luigi.FloatParameter(default=_JOB["rotate_probability"])
+    brightness_probability = luigi.FloatParameter(default=_JOB["brightness_probability"])
+    brightness_min = luigi.FloatParameter(default=_JOB["brightness_min"])
+    brightness_max = luigi.FloatParameter(default=_JOB["brightness_max"])
+
+
+class export(luigi.Config):
+    """How the model is exported."""
+
+    precision = luigi.ChoiceParameter(
+        default="fp16", choices=["fp32", "fp16", "int8"], description="of the IR"
+    )
+    calibration_crops = luigi.IntParameter(default=128, description="training crops that calibrate int8")
+    held_out_crops = luigi.IntParameter(default=32, description="validation crops that judge int8")
+    int8_loss_db = luigi.FloatParameter(default=0.2, description="PSNR that int8 may lose")
+    seed = luigi.IntParameter(default=0, description="of the choice of crops")
+
+
+class evaluation(luigi.Config):
+    """How models are judged."""
+
+    benchmarks = luigi.Parameter(default="Set5,Set14", description="names or paths, with commas between them")
+    channel = luigi.ChoiceParameter(default="y", choices=["rgb", "y"], description="rgb, or y of BT.601")
+    border_px = luigi.IntParameter(default=-1, description="cropped before measuring; -1: the scale")
+
+
+def listed(text: str, section: str) -> list[str]:
+    """Split a comma-separated parameter into its names.
+
+    Raises:
+        UserError: there is none.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError(
+            "at least one name or path", repr(text), section, "set it in luigi.cfg or on the command line"
+        )
+    return names
+
+
+def threads() -> int:
+    """Return how many threads a task may use, so that all workers together fill the machine once."""
+    return max(1, len(os.sched_getaffinity(0)) // max(1, core().workers))

@@ -1,0 +1,329 @@
+"""From raw material to selected crops: Download, IndexSource, PlanCrops, PackShard, MakeCrops, SelectSamples."""
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import luigi
+
+from data.benchmarks import Benchmark
+from data.catalogue import DatasetSpec, resolve
+from data.errors import UserError
+from data.shards import ShardPaths, read_header
+from data.sources import Source, open_source
+from pipeline import dataset, download, index, pack, plan, select
+from pipeline.screen import ScreenSettings
+from tasks.base import StoreTask
+from tasks.config import crops, evaluation, listed, selection, threads
+from tasks.progress import stage
+
+_LEAST_BENCHMARK_PX = 16
+"""Smaller pictures can't be judged: the SSIM window is 11 pixels, at the low size too."""
+
+
+class DatasetTask(StoreTask):
+    """A task about one dataset: a catalogue name or a path."""
+
+    dataset = luigi.Parameter(
+        description="a catalogue name (DIV2K), or a path: ./photos, photos.zip, photos.tar"
+    )
+
+    @cached_property
+    def dataset_spec(self) -> DatasetSpec:
+        """What the dataset is."""
+        return resolve(self.dataset)
+
+    def name(self) -> str:
+        """Return the dataset's name."""
+        return self.dataset_spec.name
+
+
+class Download(DatasetTask):
+    """Catalogue → verified archives."""
+
+    stage = "downloads"
+    record = download.RECORD
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the published files."""
+        files = [[file.name, file.bytes, file.sha256, file.md5] for file in self.dataset_spec.files]
+        return {"files": files}
+
+    def make(self) -> None:
+        """Fetch what is missing."""
+        with stage(self, "bytes", resumes=True) as progress:
+            download.download_dataset(self.dataset_spec, self.directory(), progress=progress)
+
+
+class IndexSource(DatasetTask):
+    """Source → entries: one row a picture, from headers and hashes."""
+
+    least_side_px = luigi.IntParameter(
+        default=_LEAST_BENCHMARK_PX, description="smaller pictures are rejected"
+    )
+    stage = "sources"
+    record = index.RECORD
+
+    def requires(self) -> list[StoreTask]:
+        """Archives are downloaded; everything else is there already."""
+        if self.dataset_spec.kind != "archives":
+            return []
+        return [Download(dataset=self.dataset_spec.archives_of or self.dataset)]
+
+    def source(self) -> Source:
+        """Open the source that this indexes."""
+        downloads = self.requires()
+        return open_source(self.dataset_spec, downloads[0].directory() if downloads else None)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what the source is: its fingerprint, or, of what is downloaded, the part that is looked at."""
+        downloaded = {"members": self.dataset_spec.members}
+        source = downloaded if self.requires() else self.source().fingerprint()
+        return {
+            "source": source,
+            "least_side_px": self.least_side_px,
+            "max_bad_fraction": crops().max_bad_fraction,
+        }
+
+    def make(self) -> None:
+        """Scan."""
+        with stage(self, "pictures") as progress:
+            index.index_source(
+                self.source(),
+                self.name(),
+                self.directory(),
+                least_side_px=self.least_side_px,
+                max_bad_fraction=crops().max_bad_fraction,
+                threads=threads(),
+                progress=progress,
+            )
+
+    def benchmark(self) -> Benchmark:
+        """Return the finished index as a benchmark."""
+        return Benchmark(self.dataset_spec, self.source(), index.read_entries(self.directory()))
+
+    def counts(self) -> str:
+        """Return pictures and rejections."""
+        totals = index.read_record(self.directory())["totals"]
+        return f"{totals['sources']} pictures, {totals['rejected']} rejected"
+
+
+class PlanCrops(DatasetTask):
+    """Entries → crop plan: which boxes of which picture, in which shard."""
+
+    stage = "plans"
+    record = plan.RECORD
+
+    def requires(self) -> IndexSource:
+        """The index, of pictures that a crop could fit into."""
+        self.settings().check()
+        return IndexSource(dataset=self.dataset, least_side_px=crops().size_px)
+
+    def settings(self) -> plan.PlanSettings:
+        """Return [crops] as the planner wants it."""
+        section = crops()
+        return plan.PlanSettings(
+            size_px=section.size_px,
+            shrinks=_whole_numbers(section.shrinks, "[crops] shrinks"),
+            max_per_source=section.max_per_source,
+            validation_fraction=section.validation_fraction,
+            crops_per_shard=section.crops_per_shard,
+            seed=section.seed,
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings."""
+        return vars(self.settings()) | {"shrinks": list(self.settings().shrinks)}
+
+    def make(self) -> None:
+        """Plan."""
+        entries = index.read_entries(self.requires().directory())
+        plan.write_plan(*plan.plan_dataset(entries, self.settings(), self.name()), self.directory())
+
+    def counts(self) -> str:
+        """Return crops and shards."""
+        shards = plan.planned_shards(self.directory())
+        return f"{sum(shard['crops'] for shard in shards)} crops in {len(shards)} shards"
+
+
+class PackShard(DatasetTask):
+    """Crop plan → one shard with its index, manifest and header."""
+
+    shard = luigi.Parameter(description="the shard's name, e.g. train-000000")
+    stage = "crops"
+
+    @property
+    def record(self) -> str:
+        """The shard's header."""
+        return f"manifest/{self.shard}.json"
+
+    def requires(self) -> PlanCrops:
+        """The plan."""
+        return PlanCrops(dataset=self.dataset)
+
+    def home(self) -> StoreTask:
+        """Shards stand in their dataset's directory."""
+        return MakeCrops(dataset=self.dataset)
+
+    def make(self) -> None:
+        """Pack."""
+        plan_dir = self.requires().directory()
+        whole = sum(shard["crops"] for shard in plan.planned_shards(plan_dir))
+        with stage(self, "crops", whole) as progress:
+            pack.pack_shard(
+                plan.read_plan_shard(plan_dir, self.shard),
+                self.requires().requires().source(),
+                ShardPaths(self.directory(), self.shard),
+                pack_settings(),
+                threads=threads(),
+                progress=progress,
+            )
+
+    def counts(self) -> str:
+        """Return the number of crops."""
+        return f"{read_header(self.directory() / self.record).samples} crops"
+
+
+class MakeCrops(DatasetTask):
+    """Shards → a crop dataset with manifest, card, parquet and contact sheet."""
+
+    stage = "crops"
+    record = dataset.RECORD
+
+    def requires(self) -> dict[str, StoreTask]:
+        """The plan; its shards are known once it is there."""
+        settings = pack_settings()
+        if not 1 <= settings.jpeg_quality <= 100:
+            raise UserError("1 to 100", str(settings.jpeg_quality), "[crops] jpeg_quality", "mend it")
+        return {"plan": PlanCrops(dataset=self.dataset)}
+
+    def dynamic_requires(self) -> list[StoreTask]:
+        """One PackShard for each planned shard."""
+        planned = self.requires()["plan"]
+        if not planned.complete():
+            return []
+        return [
+            PackShard(dataset=self.dataset, shard=shard["name"])
+            for shard in plan.planned_shards(planned.directory())
+        ]
+
+    def parameters(self) -> dict[str, Any]:
+        """Return codec and screens."""
+        settings = pack_settings()
+        return {
+            "image_extension": settings.image_extension,
+            "jpeg_quality": settings.jpeg_quality if settings.image_extension == "jpg" else None,
+            "screens": vars(settings.screens),
+            "max_bad_fraction": crops().max_bad_fraction,
+        }
+
+    def make(self) -> Iterator[list[StoreTask]]:
+        """Wait for the shards, then make them one dataset."""
+        yield self.dynamic_requires()
+        with stage(self, "shards") as progress:
+            dataset.finish_dataset(
+                self.directory(),
+                self.dataset_spec,
+                self.requires()["plan"].requires().directory(),
+                self.requires()["plan"].directory(),
+                spec_hash=self.directory_name.rpartition("-")[2],
+                crop_size_px=crops().size_px,
+                image_extension=crops().image_format,
+                max_bad_fraction=crops().max_bad_fraction,
+                progress=progress,
+            )
+
+    def counts(self) -> str:
+        """Return pictures, crops and rejections."""
+        totals = dataset.read_manifest(self.directory()).totals
+        return f"{totals['crops']} crops of {totals['sources']} pictures, {totals['rejected']} rejected"
+
+    def summary(self) -> str:
+        """Say where the crops are and how many."""
+        totals = dataset.read_manifest(self.directory()).totals
+        return (
+            f"Crops: {self.directory()}\n"
+            f"{self.counts()}, {totals['bytes'] / 1e6:.1f} MB. Open contact-sheet.jpg to look at some."
+        )
+
+
+class SelectSamples(StoreTask):
+    """Crop datasets and benchmarks → which crops train and which validate."""
+
+    stage = "selections"
+    record = select.RECORD
+
+    def requires(self) -> dict[str, list[StoreTask]]:
+        """The datasets of [selection], and the benchmarks that must not leak into them."""
+        return {
+            "datasets": [
+                MakeCrops(dataset=name) for name in listed(selection().datasets, "[selection] datasets")
+            ],
+            "benchmarks": [
+                IndexSource(dataset=name)
+                for name in listed(evaluation().benchmarks, "[evaluation] benchmarks")
+            ],
+        }
+
+    def name(self) -> str:
+        """Return the datasets' names."""
+        return "+".join(task.name() for task in self.requires()["datasets"])[:60]
+
+    def settings(self) -> select.SelectSettings:
+        """Return [selection] as the selection wants it."""
+        section = selection()
+        return select.SelectSettings(
+            near_duplicate_bits=section.near_duplicate_bits,
+            leakage_bits=section.leakage_bits,
+            least_detail=section.least_detail,
+            max_train=section.max_train,
+            max_validation=section.max_validation,
+            seed=section.seed,
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings."""
+        return vars(self.settings())
+
+    def make(self) -> None:
+        """Select."""
+        needed = self.requires()
+        benchmarks = [
+            (one.name(), one.source(), index.read_entries(one.directory())) for one in needed["benchmarks"]
+        ]
+        with stage(self, "crops") as progress:
+            select.select_samples(
+                [one.directory() for one in needed["datasets"]],
+                select.benchmark_hashes(benchmarks, self.settings().leakage_bits),
+                self.settings(),
+                self.directory(),
+                self.directory_name.rpartition("-")[2],
+                progress,
+            )
+
+    def counts(self) -> str:
+        """Return samples by split."""
+        totals = select.read_selection(self.directory()).totals
+        return (
+            f"{totals['train']} to train, {totals['validation']} to validate, {totals['rejected']} rejected"
+        )
+
+    def summary(self) -> str:
+        """Say where the selection is."""
+        return f"Selection: {self.output().path}\n{self.counts()}."
+
+
+def pack_settings() -> pack.PackSettings:
+    """Return [crops] as the packer wants it."""
+    section = crops()
+    screens = ScreenSettings(flat_below=section.flat_below, blurred_below=section.blurred_below)
+    return pack.PackSettings(section.image_format, section.jpeg_quality, screens)
+
+
+def _whole_numbers(text: str, where: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", text):
+        raise UserError(
+            "whole numbers with commas between them", repr(text), where, "write for example 1,2,4"
+        )
+    return tuple(sorted({int(part) for part in text.split(",")}))

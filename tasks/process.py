@@ -1,0 +1,56 @@
+"""What a task process does before its task: it makes sure that it dies with Luigi's main process.
+
+Luigi leaves its task processes running when it is killed. The programs that a task starts are not seen to
+here: `sr.supervise` has them die with their task. With one worker Luigi runs tasks in its own process, where
+there is nothing to do. Linux only, as DALI is.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+from types import FrameType
+
+_PR_SET_PDEATHSIG = 1
+_interrupted = False
+
+
+class DiesWithParent:
+    """A context manager for `[worker] task_process_context`: a task process does not outlive its parent."""
+
+    def __init__(self, task_process: multiprocessing.Process) -> None:
+        self._is_child = multiprocessing.current_process() is task_process
+
+    def __enter__(self) -> None:
+        if self._is_child:
+            die_with_parent(multiprocessing.parent_process().pid)
+            # The parent decides what an interrupt means and ends its tasks by SIGTERM: at once, as a task may
+            # be killed anywhere. A handler, not SIG_IGN: programs that the task starts would inherit that.
+            signal.signal(signal.SIGINT, _leave_to_parent)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def __exit__(self, *error: object) -> None:
+        """Leave everything as it is: the process ends now."""
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies; die now if it is dead already.
+
+    Args:
+        parent: process id of the parent, as it was before the fork.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def is_interrupted() -> bool:
+    """Return whether Ctrl+C was pressed since this task process began: what fails after it is no fault."""
+    return _interrupted
+
+
+def _leave_to_parent(number: int, frame: FrameType | None) -> None:
+    global _interrupted
+    _interrupted = True

@@ -1,0 +1,34 @@
+"""What tests share: folders of pictures, and the material that is not in the repository."""
+
+import os
+from pathlib import Path
+
+import cv2
+import pytest
+from pictures import textured
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Give a folder with six PNGs of several sizes, a JPEG, and things that are no pictures."""
+    root = tmp_path / "photos"
+    (root / "trip").mkdir(parents=True)
+    for number, (height, width) in enumerate(
+        [(300, 420), (260, 256), (512, 640), (256, 700), (400, 400), (333, 555)]
+    ):
+        folder = root / "trip" if number % 2 else root
+        cv2.imwrite(str(folder / f"p{number}.png"), textured(number, height, width))
+    cv2.imwrite(str(root / "camera.jpg"), textured(9, 600, 800))
+    cv2.imwrite(str(root / "small.png"), textured(10, 64, 900))
+    (root / "notes.txt").write_text("no picture")
+    (root / "same.png").write_bytes((root / "p0.png").read_bytes())
+    (root / "link.png").symlink_to(root / "p0.png")
+    return root
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Give the folder of shared pictures and weights; tests that want it are skipped without it."""
+    if "SR_SHARED" not in os.environ:
+        pytest.skip("SR_SHARED does not name the shared material")
+    return Path(os.environ["SR_SHARED"])

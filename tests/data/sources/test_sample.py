@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from data.errors import UserError
+from data.sources.sample import SampleSource
+
+
+def test_pictures_follow_from_the_recipe_alone():
+    source = SampleSource(pictures=3, height_px=64, width_px=96, seed=1)
+    entries = list(source.scan())
+    assert [(one.height, one.width) for one in entries] == [(64, 96)] * 3
+    pictures = {one.id: picture for one, picture in source.read(entries)}
+    backwards = {one.id: picture for one, picture in source.read(entries[::-1])}
+    for name, picture in pictures.items():
+        assert picture.shape == (64, 96, 3) and picture.dtype == np.uint8
+        assert np.array_equal(picture, backwards[name])
+    assert not np.array_equal(pictures["sample-00000"], pictures["sample-00001"])
+
+
+def test_another_seed_is_another_source():
+    first, second = SampleSource(2, 64, 64, seed=0), SampleSource(2, 64, 64, seed=1)
+    assert first.fingerprint() != second.fingerprint()
+    assert {one.sha256 for one in first.scan()}.isdisjoint({one.sha256 for one in second.scan()})
+
+
+def test_nonsense_is_refused():
+    with pytest.raises(UserError, match="0 of 64x64"):
+        SampleSource(0, 64, 64)

@@ -1,0 +1,74 @@
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from data.errors import UserError
+from data.files import atomic_directory, atomic_file, read_json, read_jsonl, write_json, write_jsonl
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a") as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert names(tmp_path) == []
+    with atomic_file(tmp_path / "deep" / "a", "w") as file:
+        assert names(tmp_path / "deep") != ["a"]
+        file.write("ü\n")
+    assert (tmp_path / "deep" / "a").read_bytes() == "ü\n".encode()
+
+
+def test_an_older_file_stays_when_writing_fails(tmp_path):
+    write_json(tmp_path / "a", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a", object())
+    assert read_json(tmp_path / "a") == 1
+
+
+def test_a_directory_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "d") as part:
+        (part / "x").write_text("half")
+        raise RuntimeError
+    assert names(tmp_path) == []
+    for text in ("old", "new"):
+        with atomic_directory(tmp_path / "d") as part:
+            (part / text).write_text(text)
+    assert names(tmp_path / "d") == ["new"]
+
+
+def _write_until_killed(path, is_writing):
+    with atomic_file(path) as file:
+        file.write(b"half")
+        file.flush()
+        is_writing.set()
+        signal.pause()
+
+
+def test_what_a_killed_writer_left_is_swept_and_a_live_one_is_not(tmp_path):
+    context = multiprocessing.get_context("fork")
+    is_writing = context.Event()
+    writer = context.Process(target=_write_until_killed, args=(tmp_path / "a", is_writing))
+    writer.start()
+    assert is_writing.wait(20)
+    write_json(tmp_path / "a", 1)
+    assert len(names(tmp_path)) == 2, "the live writer's partial file must stay"
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    write_json(tmp_path / "a", 2)
+    assert names(tmp_path) == ["a"]
+    assert read_json(tmp_path / "a") == 2
+
+
+def test_jsonl_round_trip_and_damage(tmp_path):
+    write_jsonl(tmp_path / "x.jsonl", [{"a": 1}, {"b": "ü"}])
+    assert list(read_jsonl(tmp_path / "x.jsonl")) == [{"a": 1}, {"b": "ü"}]
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"b"')
+    with pytest.raises(UserError, match="line 2"):
+        list(read_jsonl(tmp_path / "x.jsonl"))
+    with pytest.raises(UserError, match="nothing"):
+        read_json(tmp_path / "none.json")

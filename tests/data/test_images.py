@@ -1,0 +1,109 @@
+import io
+
+import numpy as np
+import pytest
+from pictures import textured
+from PIL import Image, ImageCms
+
+from data.images import LARGEST_PX, ImageFault, decode, encode_jpeg, encode_png, probe
+from data.records import Reason
+
+
+def stored(image: Image.Image, format: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+PICTURE = textured(1, 48, 80)
+IMAGE = Image.fromarray(PICTURE)
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF"])
+def test_lossless_formats_come_back_equal(format):
+    content = stored(IMAGE, format)
+    assert np.array_equal(decode(content), PICTURE)
+    header = probe(content)
+    assert (header.height, header.width, header.format, header.lossy) == (48, 80, format.lower(), False)
+
+
+def test_png_is_lossless_and_repeatable():
+    assert np.array_equal(decode(encode_png(PICTURE)), PICTURE)
+    assert encode_png(PICTURE) == encode_png(PICTURE.copy())
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(PICTURE)))), PICTURE)
+
+
+def test_jpeg_is_close_and_keeps_full_colour_resolution():
+    content = encode_jpeg(PICTURE, quality=95)
+    assert np.abs(decode(content).astype(int) - PICTURE).mean() < 4
+    assert Image.open(io.BytesIO(content)).layer[0][1:3] == (1, 1)
+    assert probe(content).lossy
+
+
+def test_exif_rotation_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = stored(IMAGE, "PNG", exif=exif)
+    assert np.array_equal(decode(content), np.rot90(PICTURE, -1))
+    assert (probe(content).height, probe(content).width) == (80, 48)
+
+
+def test_grey_palette_cmyk_and_deep_grey_become_rgb():
+    grey = IMAGE.convert("L")
+    expected = np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
+    assert np.array_equal(decode(stored(grey, "PNG")), expected)
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert np.array_equal(decode(stored(deep, "PNG")), expected)
+    palette = IMAGE.convert("P")
+    assert np.array_equal(decode(stored(palette, "PNG")), np.asarray(palette.convert("RGB")))
+    assert decode(stored(IMAGE.convert("CMYK"), "JPEG", quality=95)).shape == (48, 80, 3)
+
+
+def test_an_embedded_profile_is_applied():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert np.abs(decode(stored(IMAGE, "PNG", icc_profile=profile)).astype(int) - PICTURE).max() <= 1
+    with pytest.raises(ImageFault, match="profile"):
+        decode(stored(IMAGE, "PNG", icc_profile=b"not a profile"))
+
+
+def test_transparency_is_refused_and_an_opaque_alpha_dropped():
+    opaque = IMAGE.convert("RGBA")
+    assert np.array_equal(decode(stored(opaque, "PNG")), PICTURE)
+    opaque.putpixel((3, 3), (0, 0, 0, 128))
+    with pytest.raises(ImageFault) as fault:
+        decode(stored(opaque, "PNG"))
+    assert fault.value.reason is Reason.UNSUPPORTED
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_a_truncated_file_is_never_taken_for_whole(format):
+    content = stored(IMAGE, format)
+    with pytest.raises(ImageFault) as fault:
+        decode(content[: len(content) * 2 // 3])
+    assert fault.value.reason in (Reason.UNREADABLE, Reason.NOT_AN_IMAGE)
+
+
+def test_a_flipped_byte_in_a_png_is_found():
+    content = bytearray(stored(IMAGE, "PNG"))
+    content[len(content) // 2] ^= 0xFF
+    with pytest.raises(ImageFault) as fault:
+        decode(bytes(content))
+    assert fault.value.reason is Reason.UNREADABLE
+
+
+def test_bombs_and_films_are_refused():
+    side = int(LARGEST_PX**0.5) + 1
+    bomb = stored(Image.new("1", (side, side)), "PNG")
+    assert len(bomb) < 1_000_000
+    with pytest.raises(ImageFault) as fault:
+        probe(bomb)
+    assert fault.value.reason is Reason.TOO_LARGE
+    with pytest.raises(ImageFault, match="2 frames"):
+        probe(stored(IMAGE, "TIFF", save_all=True, append_images=[IMAGE]))
+
+
+def test_what_is_no_picture_is_said_to_be_none():
+    for content in (b"", b"hello", b"GIF89a" + bytes(100)):
+        with pytest.raises(ImageFault) as fault:
+            probe(content)
+        assert fault.value.reason is Reason.NOT_AN_IMAGE

@@ -1,0 +1,128 @@
+import dataclasses
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from pictures import textured
+
+from data.errors import UserError
+from data.images import decode, encode_png
+from data.records import Box, CropRecord, Reason, Rejection
+from data.shards import (
+    ShardPaths,
+    check_file,
+    index_bytes,
+    open_shard,
+    read_header,
+    read_index,
+    read_picture,
+    read_records,
+    read_rejections,
+    shard_name,
+)
+
+
+def record(key: str) -> CropRecord:
+    box = Box(0, 0, 32, 32)
+    return CropRecord(
+        key, "", 0, 0, "", "s.png", "ab", 1, box, "0" * 16, "0" * 16, {"detail": 5}, "train", "s"
+    )
+
+
+def write(directory: Path, samples: int = 3, shard: str = "train-000000") -> ShardPaths:
+    paths = ShardPaths(directory, shard)
+    rejections: list[Rejection] = []
+    with open_shard(paths, "train", "png", rejections) as writer:
+        for number in range(samples):
+            writer.add(record(f"key{number}"), encode_png(textured(number, 32, 32)))
+        rejections.append(Rejection("key9", "pack", Reason.FLAT, "contrast 1"))
+    return paths
+
+
+def test_a_shard_reads_back(tmp_path):
+    paths = write(tmp_path)
+    header = read_header(paths.header)
+    assert (header.samples, header.sources, header.shard) == (3, 1, "train-000000")
+    assert [one.reason for one in read_rejections(paths.rejections)] == [Reason.FLAT]
+    lines = read_index(paths.index)
+    with open(paths.tar, "rb") as tar:
+        for number, (line, one) in enumerate(zip(lines, read_records(paths), strict=True)):
+            picture = read_picture(tar, line)
+            assert (line.key, one.key) == (f"key{number}", f"key{number}")
+            assert (decode(picture) == textured(number, 32, 32)).all()
+            tar.seek(one.offset)
+            assert tar.read(one.bytes) == picture
+    check_file(paths.tar, header.tar_sha256)
+    check_file(paths.index, header.index_sha256)
+    check_file(paths.manifest, header.manifest_sha256)
+
+
+def test_the_tar_is_plain_and_the_same_every_time(tmp_path):
+    first, second = write(tmp_path / "a"), write(tmp_path / "b")
+    for name in ("tar", "index", "manifest", "rejections", "header"):
+        assert getattr(first, name).read_bytes() == getattr(second, name).read_bytes()
+    with tarfile.open(first.tar) as tar:
+        members = tar.getmembers()
+    assert [member.name for member in members[:2]] == ["key0.png", "key0.json"]
+    assert all((one.mtime, one.uid, one.gid, one.mode) == (0, 0, 0, 0o644) for one in members)
+
+
+def test_the_index_equals_the_one_of_dalis_own_tool(tmp_path):
+    paths = write(tmp_path)
+    tool = Path(sys.executable).with_name("wds2idx")
+    subprocess.run([tool, paths.tar, tmp_path / "own.idx"], check=True, capture_output=True)
+    assert paths.index.read_bytes() == (tmp_path / "own.idx").read_bytes()
+
+
+def test_a_filtered_index_is_written_and_read(tmp_path):
+    lines = read_index(write(tmp_path).index)[::-2]
+    (tmp_path / "few.idx").write_bytes(index_bytes(lines))
+    assert read_index(tmp_path / "few.idx") == lines
+
+
+def test_an_index_that_was_cut_off_is_refused(tmp_path):
+    paths = write(tmp_path)
+    text = paths.index.read_text()
+    for end in (text.rindex("png"), text.rindex("png", 0, text.rindex("key2.png")), 3):
+        paths.index.write_text(text[:end])
+        with pytest.raises(UserError, match="whole lines"):
+            read_index(paths.index)
+
+
+def test_nothing_stands_where_packing_failed(tmp_path):
+    paths = ShardPaths(tmp_path, "train-000000")
+    with pytest.raises(RuntimeError), open_shard(paths, "train", "png", []) as writer:
+        writer.add(record("a"), b"x")
+        raise RuntimeError
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_another_file_is_noticed(tmp_path):
+    paths = write(tmp_path)
+    header = read_header(paths.header)
+    with open(paths.tar, "r+b") as tar:
+        tar.seek(700)
+        tar.write(b"x")
+    check_file(paths.tar, header.tar_sha256, header.tar_bytes)
+    with pytest.raises(UserError, match="sha256"):
+        check_file(paths.tar, header.tar_sha256)
+    with open(paths.tar, "ab") as tar:
+        tar.write(b"x")
+    with pytest.raises(UserError, match="bytes"):
+        check_file(paths.tar, header.tar_sha256, header.tar_bytes)
+    paths.tar.unlink()
+    with pytest.raises(UserError, match="nothing"):
+        check_file(paths.tar, header.tar_sha256)
+
+
+def test_names_and_places_stay_out_of_the_record_beside_the_picture(tmp_path):
+    paths = write(tmp_path, samples=1)
+    (one,) = read_records(paths)
+    with tarfile.open(paths.tar) as tar:
+        beside = tar.extractfile("key0.json").read().decode()
+    assert one.sha256 in beside
+    assert '"offset"' not in beside and '"shard"' not in beside
+    assert shard_name("validation", 12) == "validation-000012"
+    assert dataclasses.replace(one, shard="", offset=0, bytes=0, sha256="") == record("key0")

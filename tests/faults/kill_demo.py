@@ -1,0 +1,244 @@
+"""Kill the demo's main process at many moments, and show that nothing is left behind and nothing changes.
+
+    python tests/faults/kill_demo.py [--kills 10] [--config luigi.demo.cfg] [--seed 0]
+
+One undisturbed run gives the reference and a timeline: when each file first stood in its store. A second
+store is then made by a run that is killed (kill -9) again and again, at moments spread over that timeline. A
+moment is "so long after that file appeared", so that kills move with the work when the machine is slower or
+faster. After each kill no process of the run may be left; at the end the crops must be the same, byte for
+byte.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.digests import sha256_file
+
+MARK = "SUPER_RESOLUTION_KILL_DEMO"
+POLL_S = 0.02
+GONE_WITHIN_S = 15
+LAST_KILL = 0.95
+"""Of the undisturbed run's duration: later there is nothing to kill."""
+MILESTONES = (".json", ".jsonl", ".tar", ".idx", ".onnx", ".xml", ".safetensors")
+COMPARED = ("shards/*", "index/*", "manifest/*", "dataset.json")
+DEMO = ["--module", "tasks", "FullPipeline", "--workers", "2"]
+
+
+class FaultError(Exception):
+    """What this script is there to find."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When to kill: so long after a file was first seen.
+
+    Args:
+        file: relative to the store; empty for the start.
+        wait_s: seconds after it.
+        at_s: the same on the clock of the undisturbed run.
+    """
+
+    file: str
+    wait_s: float
+    at_s: float
+
+
+class Run:
+    """One start of the DAG. Everything that it starts carries a mark in its environment."""
+
+    def __init__(self, arguments: list[str], config: Path, store: Path) -> None:
+        self.store, self.log = store, store.with_suffix(".log")
+        value = uuid.uuid4().hex
+        self._mark = f"{MARK}={value}".encode()
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "luigi", *arguments, "--store-root", str(store)],
+                env=os.environ | {MARK: value, "LUIGI_CONFIG_PATH": str(config)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def alive(self) -> dict[int, str]:
+        """Return this run's processes, pid to command: those with its mark, or of the session it began."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                    marked = self._mark in (entry / "environ").read_bytes().split(b"\0")
+                    if state not in "ZX" and (marked or int(session) == self.process.pid):
+                        found[int(entry.name)] = (
+                            (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                        )
+        return found
+
+    def kill(self) -> None:
+        """Kill the main process, and only it.
+
+        Raises:
+            FaultError: another process of the run lives on.
+        """
+        self.process.kill()
+        self.process.wait()
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while left := self.alive():
+            if time.monotonic() > deadline:
+                raise FaultError(f"{GONE_WITHIN_S} s after the kill these are left: {left}")
+            time.sleep(POLL_S)
+
+    def has_finished(self) -> bool:
+        """Return whether the main process has ended.
+
+        Raises:
+            FaultError: it has, and not well.
+        """
+        if self.process.poll() not in (None, 0):
+            last = self.log.read_text(errors="replace").splitlines()[-20:]
+            raise FaultError("\n".join([f"the run failed with {self.process.returncode}:", *last]))
+        return self.process.poll() == 0
+
+
+@contextlib.contextmanager
+def started(arguments: list[str], config: Path, store: Path) -> Iterator[Run]:
+    """Give a run; whatever is left of it at the end of the block, after a fault too, is killed."""
+    run = Run(arguments, config, store)
+    try:
+        yield run
+    finally:
+        for pid in run.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        run.process.wait()
+
+
+def undisturbed(arguments: list[str], config: Path, store: Path) -> tuple[dict[str, float], float]:
+    """Run to the end; return when each milestone was first seen, and how long it all took, in seconds."""
+    seen = {"": 0.0}
+    with started(arguments, config, store) as run:
+        begun = time.monotonic()
+        while not run.has_finished():
+            now = time.monotonic() - begun
+            for folder, _, files in os.walk(store):
+                for file in files:
+                    path = (Path(folder) / file).relative_to(store)
+                    if path.suffix in MILESTONES and not any(part.startswith(".") for part in path.parts):
+                        seen.setdefault(str(path), now)
+            time.sleep(POLL_S)
+        return seen, time.monotonic() - begun
+
+
+def choose(seen: dict[str, float], duration_s: float, kills: int, seed: int) -> list[Moment]:
+    """Return one moment in each of `kills` equal parts of the run."""
+    chance, moments = random.Random(seed), []
+    for part in range(kills):
+        at_s = LAST_KILL * duration_s * (part + chance.random()) / kills
+        file = max((name for name, first in seen.items() if first <= at_s), key=seen.__getitem__)
+        moments.append(Moment(file, at_s - seen[file], at_s))
+    return moments
+
+
+def wait_for(moment: Moment, run: Run, reached_s: float) -> bool:
+    """Wait for the moment to come; return False if the run ends before.
+
+    Args:
+        moment: when.
+        run: a run that has just begun.
+        reached_s: where on the undisturbed run's clock its store was when it began.
+    """
+    begun = time.monotonic()
+    is_there = (run.store / moment.file).exists()
+    wait_s = min(moment.wait_s, moment.at_s - reached_s) if is_there else moment.wait_s
+    since = begun if is_there else None
+    while since is None or time.monotonic() < since + wait_s:
+        if run.has_finished():
+            return False
+        if since is None and (run.store / moment.file).exists():
+            since = time.monotonic()
+        time.sleep(POLL_S)
+    return True
+
+
+def compare(reference: Path, store: Path) -> None:
+    """Compare the crops of two stores.
+
+    Raises:
+        FaultError: a file differs, or one store has a file that the other has not.
+    """
+    expected, got = _digests(reference), _digests(store)
+    different = sorted(name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name))
+    if different or not expected:
+        raise FaultError(f"of {len(expected)} files of crops these differ or are missing: {different}")
+
+
+def kill_and_compare(options: argparse.Namespace, scratch: Path) -> None:
+    """Make the reference, then a store under `options.kills` kills, and compare."""
+    reference, store, number = scratch / "reference", scratch / "killed-0", 0
+    seen, duration_s = undisturbed(options.arguments, options.config, reference)
+    print(f"undisturbed: {duration_s:.0f} s", flush=True)
+    left, reached_s = choose(seen, duration_s, options.kills, options.seed), 0.0
+    while left:
+        moment = left[0]
+        with started(options.arguments, options.config, store) as run:
+            if wait_for(moment, run, reached_s):
+                run.kill()
+                print(
+                    f"killed {moment.wait_s:.1f} s after {moment.file or 'the start'}: none left", flush=True
+                )
+                left, reached_s = left[1:], moment.at_s
+                continue
+        # Faster than the undisturbed run: go on with a new store, and sooner.
+        compare(reference, store)
+        number, reached_s = number + 1, 0.0
+        store = scratch / f"killed-{number}"
+        left[0] = dataclasses.replace(moment, wait_s=moment.wait_s / 2)
+    with started(options.arguments, options.config, store) as run:
+        while not run.has_finished():
+            time.sleep(POLL_S)
+    compare(reference, store)
+
+
+def main(argv: list[str]) -> int:
+    """Do it, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument(
+        "--config", type=Path, default=Path("luigi.demo.cfg"), help="a luigi.cfg on top of the other"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("arguments", nargs="*", default=DEMO, help="what to run; after --")
+    options = parser.parse_args(argv)
+    scratch = Path(tempfile.mkdtemp(prefix="kill-demo-"))
+    try:
+        kill_and_compare(options, scratch)
+    except FaultError as fault:
+        print(f"kill_demo: {fault}\nStores and logs are kept in {scratch}", file=sys.stderr)
+        return 1
+    shutil.rmtree(scratch)
+    print(f"{options.kills} kills: no process was left behind, and the crops are the same byte for byte")
+    return 0
+
+
+def _digests(store: Path) -> dict[str, str]:
+    files = [path for pattern in COMPARED for path in store.glob(f"crops/*/{pattern}")]
+    return {str(path.relative_to(store)): sha256_file(path) for path in files}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

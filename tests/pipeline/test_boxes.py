@@ -1,0 +1,45 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from data.digests import generator
+from pipeline.boxes import pack_boxes
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(512, 512), (513, 2040), (1356, 2040), (100, 5000), (4096, 4095)]
+)
+def test_boxes_lie_inside_do_not_overlap_and_are_as_many_as_fit(height, width):
+    for seed in range(50):
+        boxes = pack_boxes(height, width, 512, generator(seed))
+        assert len(boxes) == (height // 512) * (width // 512)
+        for number, one in enumerate(boxes):
+            assert 0 <= one.top <= height - 512 and 0 <= one.left <= width - 512
+            for other in boxes[:number]:
+                assert abs(one.top - other.top) >= 512 or abs(one.left - other.left) >= 512
+
+
+def test_equal_streams_give_equal_boxes_and_others_do_not():
+    assert pack_boxes(900, 1200, 256, generator(1)) == pack_boxes(900, 1200, 256, generator(1))
+    assert pack_boxes(900, 1200, 256, generator(1)) != pack_boxes(900, 1200, 256, generator(2))
+
+
+def test_a_lone_box_is_uniform_over_all_places():
+    stream = generator("uniform")
+    tops = Counter(pack_boxes(10, 10, 4, stream)[0].top for _ in range(7000))
+    # Two intervals of 4 in 10: starts of the first over the 6 ways to share 2 free pixels: 3, 2 and 1 of 6.
+    expected = np.array([3, 2, 1]) / 6 * 7000
+    # The first box lies in the first strip and at the first place of it, along either side.
+    found = np.array([tops[place] for place in range(3)])
+    assert sum(tops.values()) == found.sum()
+    assert ((found - expected) ** 2 / expected).sum() < 13.8, "chi-square, 2 degrees of freedom, p = 0.001"
+
+
+def test_single_interval_is_uniform():
+    stream = generator("single")
+    lefts = Counter(pack_boxes(4, 13 - 6, 4, stream)[0].left for _ in range(4000))
+    assert set(lefts) == {0, 1, 2, 3}
+    assert sum((count - 1000) ** 2 / 1000 for count in lefts.values()) < 16.3, (
+        "3 degrees of freedom, p = 0.001"
+    )

@@ -1,0 +1,137 @@
+"""A finished dataset, made by the same steps as MakeCrops, opened with everything that should open it."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from data.catalogue import resolve
+from data.errors import UserError
+from data.images import decode
+from data.shards import ShardPaths
+from pipeline.dataset import all_records, finish_dataset, read_manifest
+from pipeline.index import index_source, read_entries
+from pipeline.pack import PackSettings, pack_shard
+from pipeline.plan import PlanSettings, plan_dataset, planned_shards, read_plan_shard, write_plan
+from pipeline.screen import ScreenSettings
+
+
+def build(folder, root, finish=True):
+    from data.sources import open_source
+
+    dataset = resolve(str(folder))
+    source = open_source(dataset)
+    index_source(source, dataset.name, root / "index", least_side_px=128, max_bad_fraction=0)
+    write_plan(
+        *plan_dataset(read_entries(root / "index"), PlanSettings(128, (1, 2), 0, 0.2, 12, 0), "p"),
+        root / "plan",
+    )
+    for shard in planned_shards(root / "plan"):
+        paths = ShardPaths(root / "crops", shard["name"])
+        pack_shard(
+            read_plan_shard(root / "plan", shard["name"]),
+            source,
+            paths,
+            PackSettings("png", 95, ScreenSettings(0, 0)),
+        )
+    if finish:
+        complete(dataset, root)
+    return root / "crops"
+
+
+def complete(dataset, root):
+    finish_dataset(
+        root / "crops", dataset, root / "index", root / "plan",
+        spec_hash="abc", crop_size_px=128, image_extension="png", max_bad_fraction=0.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def crops(photo_folder, tmp_path):
+    return build(photo_folder, tmp_path)
+
+
+def test_the_manifest_adds_up(crops):
+    manifest = read_manifest(crops)
+    records = list(all_records(crops, manifest.shards))
+    assert manifest.totals["crops"] == len(records) == sum(one.samples for one in manifest.shards)
+    assert manifest.totals["bytes"] == sum(one.bytes for one in records)
+    rejected = [json.loads(line) for line in (crops / "rejections.jsonl").read_text().splitlines()]
+    assert manifest.totals["rejected"] == len(rejected) == sum(manifest.rejections.values()) == 4
+    assert {one.split for one in records} == {"train", "validation"}
+
+
+def test_the_sides_are_there_and_repeat(photo_folder, crops, tmp_path):
+    again = build(photo_folder, tmp_path / "again")
+    for path in sorted(path.relative_to(crops) for path in crops.rglob("*") if path.is_file()):
+        assert (crops / path).read_bytes() == (again / path).read_bytes(), path
+    sheet = decode((crops / "contact-sheet.jpg").read_bytes())
+    assert sheet.shape[1] == 1280 and sheet.shape[0] % 128 == 0
+    table = pyarrow.parquet.read_table(crops / "dataset.parquet")
+    assert table.num_rows == read_manifest(crops).totals["crops"]
+    assert {"key", "box_top", "score_detail", "phash"} <= set(table.column_names)
+
+
+def test_a_shard_that_is_not_its_headers_is_refused(photo_folder, tmp_path):
+    directory = build(photo_folder, tmp_path, finish=False)
+    index = next((directory / "index").iterdir())
+    index.write_text(index.read_text().replace("png", "jpg", 1))
+    with pytest.raises(UserError, match=index.name):
+        complete(resolve(str(photo_folder)), tmp_path)
+    assert not (directory / "dataset.json").exists()
+
+
+def test_webdataset_opens_the_shards(crops):
+    webdataset = pytest.importorskip("webdataset")
+    tars = sorted(str(path) for path in (crops / "shards").glob("train-*.tar"))
+    samples = list(webdataset.WebDataset(tars, shardshuffle=False).decode("rgb8"))
+    records = {
+        one.key: one for one in all_records(crops, read_manifest(crops).shards) if one.split == "train"
+    }
+    assert {sample["__key__"] for sample in samples} == set(records)
+    assert all(sample["png"].shape == (128, 128, 3) for sample in samples)
+    assert samples[0]["json"]["sha256"] == records[samples[0]["__key__"]].sha256
+
+
+def test_hugging_face_datasets_opens_the_directory(crops, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    loaded = datasets.load_dataset(str(crops), cache_dir=str(tmp_path / "cache"))
+    records = list(all_records(crops, read_manifest(crops).shards))
+    assert set(loaded) == {"train", "validation"}
+    assert sum(len(split) for split in loaded.values()) == len(records)
+    first = loaded["train"][0]
+    assert first["png"].size == (128, 128)
+    assert first["__key__"] in {one.key for one in records}
+
+
+def test_dali_opens_the_shards_through_their_indexes(crops):
+    fn = pytest.importorskip("nvidia.dali.fn")
+    from nvidia.dali import Pipeline
+
+    manifest = read_manifest(crops)
+    train = [ShardPaths(crops, one.shard) for one in manifest.shards if one.split == "train"]
+    count = sum(one.samples for one in manifest.shards if one.split == "train")
+    pipeline = Pipeline(batch_size=count, num_threads=1, device_id=None)
+    with pipeline:
+        stored = fn.readers.webdataset(
+            paths=[str(one.tar) for one in train], index_paths=[str(one.index) for one in train],
+            ext=["png"], missing_component_behavior="error",
+        )  # fmt: skip
+        pipeline.set_outputs(fn.decoders.image(stored, device="cpu"))
+    pipeline.build()
+    (pictures,) = pipeline.run()
+    records = [one for one in all_records(crops, manifest.shards) if one.split == "train"]
+    for picture, one in zip(pictures, records, strict=True):
+        with open(ShardPaths(crops, one.shard).tar, "rb") as tar:
+            tar.seek(one.offset)
+            assert (np.array(picture) == decode(tar.read(one.bytes))).all()
+
+
+def test_the_card_names_the_shards_and_what_was_thrown_out(crops):
+    text = (crops / "README.md").read_text()
+    assert "path: shards/train-*.tar" in text and "path: shards/validation-*.tar" in text
+    assert "- 1 duplicate" in text
+    assert dataclasses.asdict(read_manifest(crops))["licence"] in text

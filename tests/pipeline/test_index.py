@@ -1,0 +1,50 @@
+import pytest
+
+from data.errors import UserError
+from data.sources.folder import FolderSource
+from pipeline.index import index_source, read_entries, read_record
+
+
+def run(folder, out, least_side_px=100, max_bad_fraction=0.0, **options):
+    source = FolderSource(folder)
+    index_source(
+        source, "photos", out, least_side_px=least_side_px, max_bad_fraction=max_bad_fraction, **options
+    )
+
+
+def test_every_file_is_a_row_or_a_counted_rejection(photo_folder, tmp_path):
+    run(photo_folder, tmp_path / "index")
+    record = read_record(tmp_path / "index")
+    assert record["totals"] == {"sources": 7, "rejected": 4}
+    assert record["rejections"] == {"duplicate": 1, "link": 1, "not_an_image": 1, "too_small": 1}
+    assert len(read_entries(tmp_path / "index")) == 7
+
+
+def test_the_same_bytes_for_any_number_of_threads(photo_folder, tmp_path):
+    for threads in (1, 4):
+        run(photo_folder, tmp_path / str(threads), threads=threads)
+    for path in (tmp_path / "1").iterdir():
+        assert path.read_bytes() == (tmp_path / "4" / path.name).read_bytes()
+
+
+def test_no_usable_picture_is_an_error_that_leaves_nothing(photo_folder, tmp_path):
+    with pytest.raises(UserError, match=r"2000x2000 pixels or more, got none \(the largest is 800x600\)"):
+        run(photo_folder, tmp_path / "index", least_side_px=2000)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no files at all"):
+        run(tmp_path / "empty", tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
+def test_too_many_damaged_pictures_fail_with_the_reasons(photo_folder, tmp_path):
+    whole = (photo_folder / "p0.png").read_bytes()
+    (photo_folder / "bad.png").write_bytes(whole[:30])
+    run(photo_folder, tmp_path / "borne", max_bad_fraction=0.2)
+    with pytest.raises(UserError, match=r"1 of 8 \(bad.png: unreadable"):
+        run(photo_folder, tmp_path / "index")
+
+
+def test_progress_counts_every_file(photo_folder, tmp_path):
+    calls = []
+    run(photo_folder, tmp_path / "index", progress=lambda done, total, note="": calls.append((done, total)))
+    assert calls == [(number, 11) for number in range(1, 12)]

@@ -1,0 +1,107 @@
+import dataclasses
+
+import pytest
+
+from data.errors import UserError
+from data.records import Reason, SourceEntry
+from pipeline.plan import PlanSettings, plan_dataset, plan_source, planned_shards, read_plan_shard, write_plan
+
+SETTINGS = PlanSettings((256), (1, 2), 0, 0.1, 20, 0)
+
+
+def entry(
+    number: int, height: int = 600, width: int = 800, lossy: bool = False, group: str = ""
+) -> SourceEntry:
+    sha256 = f"{number:064x}"[::-1]
+    return SourceEntry(
+        f"p{number}", f"p{number}", width, height, "png", 1, sha256, lossy, group or f"p{number}"
+    )
+
+
+ENTRIES = [entry(number) for number in range(40)]
+
+
+def test_every_reduction_that_the_picture_allows_is_cropped():
+    crops = plan_source(entry(1), SETTINGS)
+    assert [crop.shrink for crop in crops] == [1] * 6 + [2]
+    assert len({crop.key for crop in crops}) == 7
+    assert all(set(crop.key) <= set("0123456789abcdef-") for crop in crops)
+
+
+def test_lossy_pictures_are_halved_first():
+    assert {crop.shrink for crop in plan_source(entry(1, 1200, 1600, lossy=True), SETTINGS)} == {2, 4}
+    assert plan_source(entry(1, 511, 511, lossy=True), SETTINGS) == ()
+
+
+def test_a_cap_keeps_a_choice():
+    capped = plan_source(entry(1), dataclasses.replace(SETTINGS, max_per_source=3))
+    assert len(capped) == 3
+    assert set(capped) <= set(plan_source(entry(1), SETTINGS))
+
+
+def test_one_more_picture_moves_no_box_of_another():
+    before, _ = plan_dataset(ENTRIES, SETTINGS, "d")
+    after, _ = plan_dataset([*ENTRIES, entry(99)], SETTINGS, "d")
+    boxes = {one.entry.id: one.crops for one in after}
+    assert all(boxes[one.entry.id] == one.crops for one in before)
+
+
+def test_the_order_of_the_index_does_not_matter():
+    assert plan_dataset(ENTRIES, SETTINGS, "d") == plan_dataset(ENTRIES[::-1], SETTINGS, "d")
+
+
+def test_groups_stay_together_and_splits_are_as_large_as_asked():
+    entries = [entry(number, group=f"scene{number % 10}") for number in range(40)]
+    planned, _ = plan_dataset(entries, SETTINGS, "d")
+    places: dict[str, set[tuple[str, int]]] = {}
+    for one in planned:
+        places.setdefault(one.entry.group, set()).add((one.split, one.shard))
+    assert all(len(where) == 1 for where in places.values())
+    assert sum(one.split == "validation" for one in planned) == 4
+    shards = [one.shard for one in planned if one.split == "train"]
+    assert shards == sorted(shards) and set(shards) == set(range(max(shards) + 1))
+
+
+def test_shards_hold_about_as_many_crops_as_asked():
+    planned, _ = plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, validation_fraction=0.0), "d")
+    sizes: dict[int, int] = {}
+    for one in planned:
+        sizes[one.shard] = sizes.get(one.shard, 0) + len(one.crops)
+    assert sum(sizes.values()) == 280
+    assert all(14 <= size <= 28 for size in sizes.values())
+
+
+def test_what_is_too_small_is_rejected_by_name():
+    planned, rejections = plan_dataset([entry(1), entry(2, 511, 800, lossy=True)], SETTINGS, "d")
+    assert [one.entry.id for one in planned] == ["p1"]
+    assert [(one.id, one.reason) for one in rejections] == [("p2", Reason.TOO_SMALL)]
+    assert "lossy" in rejections[0].detail
+
+
+def test_no_crop_at_all_is_refused_in_words():
+    with pytest.raises(UserError, match="a 2000x2000 crop fits into, got none .largest 800x600."):
+        plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, size_px=2000), "d")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size_px": 0},
+        {"shrinks": (0, 1)},
+        {"validation_fraction": 1.0},
+        {"crops_per_shard": 0},
+        {"max_per_source": -1},
+    ],
+)
+def test_nonsense_is_refused(change):
+    with pytest.raises(UserError, match=next(iter(change))):
+        plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, **change), "d")
+
+
+def test_a_plan_reads_back_shard_by_shard(tmp_path):
+    planned, rejections = plan_dataset(ENTRIES, SETTINGS, "d")
+    write_plan(planned, rejections, tmp_path)
+    shards = planned_shards(tmp_path)
+    again = [one for shard in shards for one in read_plan_shard(tmp_path, shard["name"])]
+    assert again == planned
+    assert sum(shard["crops"] for shard in shards) == sum(len(one.crops) for one in planned)

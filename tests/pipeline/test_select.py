@@ -1,0 +1,134 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+from pictures import textured
+
+from data.errors import UserError
+from data.files import write_json
+from data.images import decode, encode_png
+from data.records import SCHEMA, Box, CropRecord, DatasetManifest, Reason, SourceEntry, to_plain
+from data.shards import ShardPaths, open_shard, read_header, read_index, read_picture
+from data.sources.folder import FolderSource
+from pipeline.screen import perceptual_hash
+from pipeline.select import HashIndex, SelectSettings, benchmark_hashes, read_selection, select_samples
+
+SETTINGS = SelectSettings(2, 4, 0, 0, 0, 0)
+NO_LEAKS = (HashIndex(0), {})
+
+
+def make(
+    root, name, seeds, split_of=lambda number: "validation" if number % 4 == 0 else "train", extension="png"
+):
+    """Write a dataset of 64-pixel crops, one shard a split, whose pictures follow from seeds."""
+    directory = root / name
+    headers = []
+    for split in ("train", "validation"):
+        paths = ShardPaths(directory, f"{split}-000000")
+        with open_shard(paths, split, extension, []) as writer:
+            for number, seed in enumerate(seeds):
+                if split_of(number) == split:
+                    picture = textured(seed, 64, 64)
+                    phash = perceptual_hash(picture)
+                    writer.add(
+                        CropRecord(
+                            f"{name}{number}", "", 0, 0, "", f"s{seed}", f"{seed:x}", 1, Box(0, 0, 64, 64),
+                            phash, phash, {"detail": 100 * number}, split, f"s{seed}",
+                        ),
+                        encode_png(picture),
+                    )  # fmt: skip
+        headers.append(read_header(paths.header))
+    manifest = DatasetManifest(
+        SCHEMA, name, "ff", "t", "MIT", 64, extension, tuple(headers), {"crops": len(seeds)}, {}
+    )
+    write_json(directory / "dataset.json", to_plain(manifest))
+    return directory
+
+
+def select(datasets, out, leaks=NO_LEAKS, **change):
+    select_samples(datasets, leaks, dataclasses.replace(SETTINGS, **change), out, "abc")
+    return read_selection(out)
+
+
+def keys(selection, out, split):
+    return [line.key for shard in selection.splits[split] for line in read_index(out / shard.index)]
+
+
+def test_a_selection_reads_the_right_pictures_from_the_shards(tmp_path):
+    directory = make(tmp_path, "a", range(12))
+    selection = select([directory], tmp_path / "s")
+    assert selection.totals == {"train": 9, "validation": 3, "rejected": 0}
+    for shards in selection.splits.values():
+        for shard in shards:
+            assert not Path(shard.tar).is_absolute()
+            with open(tmp_path / "s" / shard.tar, "rb") as tar:
+                for line in read_index(tmp_path / "s" / shard.index):
+                    assert (decode(read_picture(tar, line)) == textured(int(line.key[1:]), 64, 64)).all()
+
+
+def test_the_order_is_random_and_fixed_by_the_seed(tmp_path):
+    directory = make(tmp_path, "a", range(40))
+    orders = [
+        keys(select([directory], tmp_path / f"s{seed}", seed=seed % 2), tmp_path / f"s{seed}", "train")
+        for seed in range(3)
+    ]
+    assert orders[0] == orders[2] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) != orders[0]
+
+
+def test_near_duplicates_keep_one_and_validation_goes_first(tmp_path):
+    # Picture 0 validates in one dataset; the same picture trains in the other.
+    first, second = make(tmp_path, "a", [0, 1, 2, 3]), make(tmp_path, "b", [9, 0, 8, 7])
+    selection = select([first, second], tmp_path / "s")
+    assert selection.rejections == {"near_duplicate": 1}
+    assert "b1" not in keys(selection, tmp_path / "s", "train")
+    assert "a0" in keys(selection, tmp_path / "s", "validation")
+    both = select([first, second], tmp_path / "all", near_duplicate_bits=-1)
+    assert both.totals["train"] + both.totals["validation"] == 8
+
+
+def test_pictures_of_a_benchmark_are_kept_out(tmp_path):
+    import cv2
+
+    (tmp_path / "bench").mkdir()
+    cv2.imwrite(
+        str(tmp_path / "bench" / "x.png"),
+        cv2.cvtColor(cv2.resize(textured(5, 64, 64), (96, 96)), cv2.COLOR_RGB2BGR),
+    )
+    source = FolderSource(tmp_path / "bench")
+    entries = [one for one in source.scan() if isinstance(one, SourceEntry)]
+    leaks = benchmark_hashes([("bench", source, entries)], 4)
+    selection = select([make(tmp_path, "a", range(12))], tmp_path / "s", leaks=leaks)
+    assert selection.rejections == {"leakage": 1}
+    assert "a5" not in keys(selection, tmp_path / "s", "train")
+
+
+def test_scores_and_caps_choose(tmp_path):
+    directory = make(tmp_path, "a", range(12))
+    selection = select([directory], tmp_path / "s", least_detail=200, max_train=3, max_validation=1)
+    assert selection.totals == {"train": 3, "validation": 1, "rejected": 8}
+    assert selection.rejections == {str(Reason.LOW_QUALITY): 2, str(Reason.OVER_CAP): 6}
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    directory = make(tmp_path, "a", range(4), split_of=lambda number: "train")
+    with pytest.raises(UserError, match="validation crop"):
+        select([directory], tmp_path / "s")
+    assert not (tmp_path / "s" / "selection.json").exists()
+
+
+def test_datasets_of_two_formats_do_not_go_together(tmp_path):
+    with pytest.raises(UserError, match="one crop size"):
+        select(
+            [make(tmp_path, "a", range(4)), make(tmp_path, "b", range(4), extension="jpg")], tmp_path / "s"
+        )
+
+
+def test_the_hash_index_finds_exactly_what_is_near():
+    hashes = [f"{value:016x}" for value in (0, 0b111, 0xFFFF_0000_0000_0000)]
+    index = HashIndex(2)
+    for name, one in zip("abc", hashes, strict=True):
+        index.add(one, name)
+    assert index.find(f"{0b1000_0000_0000_0000_0000_0001:016x}") == "a"
+    assert index.find(f"{0b1111_1000:016x}") is None
+    assert index.find(f"{0xFFFE_0000_0000_0001:016x}") == "c"

@@ -1,0 +1,131 @@
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from data.errors import UserError
+from sr.checkpoint import export_checkpoint, load_model
+from sr.models.registry import build
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(3)
+    network = build("realtime-x2")
+    torch.nn.init.normal_(network.core.layers[-1].weight, std=0.01)
+    return network
+
+
+def pictures() -> torch.Tensor:
+    stream = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (1, 3, 12, 16), dtype=torch.uint8, generator=stream)
+
+
+def check_export(source, tmp_path, network):
+    """Export, load again, and hold the result against the network."""
+    record = export_checkpoint(source, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert not loaded.training
+    assert torch.equal(loaded(pictures()), network(pictures()))
+    assert record["preset"] == "realtime-x2" and record["scale"] == 2 and record["size_multiple"] == 2
+    assert record["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+    assert record == json.loads((tmp_path / "model" / "model.json").read_text())
+    return record
+
+
+def test_a_bare_state_dict(tmp_path, network):
+    torch.save(network.core.state_dict(), tmp_path / "bare.pth")
+    assert check_export(tmp_path / "bare.pth", tmp_path, network)["source"]["weights"] == "bare"
+
+
+def test_the_average_is_taken_before_the_raw_weights(tmp_path, network):
+    raw = {name: torch.zeros_like(tensor) for name, tensor in network.core.state_dict().items()}
+    torch.save({"params": raw, "params_ema": network.core.state_dict()}, tmp_path / "both.pth")
+    assert check_export(tmp_path / "both.pth", tmp_path, network)["source"]["weights"] == "params_ema"
+
+
+def test_prefixes_of_wrappers_are_dropped(tmp_path, network):
+    prefixed = {f"module.{name}": tensor for name, tensor in network.core.state_dict().items()}
+    torch.save({"state_dict": prefixed}, tmp_path / "wrapped.pth")
+    check_export(tmp_path / "wrapped.pth", tmp_path, network)
+
+
+def test_a_safetensors_file(tmp_path, network):
+    save_file(network.core.state_dict(), tmp_path / "weights.safetensors")
+    check_export(tmp_path / "weights.safetensors", tmp_path, network)
+
+
+def test_a_runs_best_weights(tmp_path, network):
+    run = tmp_path / "run"
+    run.mkdir()
+    save_file(network.core.state_dict(), run / "best.safetensors")
+    (run / "job.json").write_text(json.dumps({"preset": "realtime-x2", "selection_hash": "ab"}))
+    assert check_export(run, tmp_path, network)["source"]["selection"] == "ab"
+
+
+def test_half_precision_becomes_float32(tmp_path, network):
+    torch.save({n: t.half() for n, t in network.core.state_dict().items()}, tmp_path / "half.pth")
+    export_checkpoint(tmp_path / "half.pth", tmp_path / "model")
+    assert all(weight.dtype == torch.float32 for weight in load_model(tmp_path / "model").parameters())
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path, network):
+    state = network.core.state_dict()
+    torch.save(state, tmp_path / "a.pth")
+    torch.save(dict(reversed(state.items())), tmp_path / "b.pth")
+    records = [export_checkpoint(tmp_path / f"{name}.pth", tmp_path / name) for name in "ab"]
+    assert records[0]["weights_sha256"] == records[1]["weights_sha256"]
+
+
+class Trap:
+    def __reduce__(self):
+        return (open, ("trap", "w"))
+
+
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"params": {"weight": torch.zeros(1)}, "extra": Trap()}, tmp_path / "trap.pth")
+    with pytest.raises(UserError, match="without running code"):
+        export_checkpoint(tmp_path / "trap.pth", tmp_path / "model")
+    assert not (tmp_path / "trap").exists() and not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (pickle.dumps([1, 2]), "a checkpoint of tensors"),
+        (b"no checkpoint at all", "a checkpoint of tensors"),
+        (b"", "a checkpoint of tensors"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(tmp_path, content, expected):
+    (tmp_path / "odd.pth").write_bytes(content)
+    with pytest.raises(UserError, match=expected):
+        export_checkpoint(tmp_path / "odd.pth", tmp_path / "model")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    torch.save({"conv.weight": torch.zeros(3, 3, 3, 3)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"other\.pth"):
+        export_checkpoint(tmp_path / "other.pth", tmp_path / "model")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"got nothing in .*absent\.pth"):
+        export_checkpoint(tmp_path / "absent.pth", tmp_path / "model")
+
+
+def test_exchanged_weights_are_noticed(tmp_path, network):
+    torch.save(network.core.state_dict(), tmp_path / "bare.pth")
+    export_checkpoint(tmp_path / "bare.pth", tmp_path / "model")
+    save_file({"layers.0.weight": torch.zeros(1)}, tmp_path / "model" / "model.safetensors")
+    with pytest.raises(UserError, match=r"the weights that model\.json names"):
+        load_model(tmp_path / "model")
+
+
+def test_the_forebears_checkpoint_loads_and_upsamples(tmp_path, shared):
+    record = export_checkpoint(shared / "weights" / "vapsr3x3_x2.pth", tmp_path / "model")
+    assert (record["preset"], record["parameters"]) == ("vapsr3x3-x2", 793_252)
+    assert load_model(tmp_path / "model")(pictures()).shape == (1, 3, 24, 32)

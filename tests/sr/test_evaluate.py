@@ -1,0 +1,141 @@
+"""The evaluator: its figures, its files, what it refuses, and that it says the same thing twice."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from data.errors import UserError
+from data.records import EvalProtocol
+from sr.evaluate import PSNR_CAP_DB, evaluate
+from sr.upscalers import PillowUpscaler, load_upscaler
+
+RGB = EvalProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
+Y = dataclasses.replace(RGB, channel="y")
+SUPPLIED = dataclasses.replace(RGB, degradation="supplied")
+
+
+def _pictures() -> list[tuple[str, np.ndarray]]:
+    return [("cat", skimage.data.chelsea()[:101, :91]), ("coffee", skimage.data.coffee()[100:180, 200:300])]
+
+
+def _tree(directory):
+    files = sorted(path for path in directory.rglob("*") if path.is_file() and "run" not in path.parts)
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def test_figures_equal_scikit_image_on_rgb(tmp_path):
+    report = evaluate(load_upscaler("bicubic"), _pictures()[:1], RGB, tmp_path)
+    high = _pictures()[0][1][:100, :90]
+    small = Image.fromarray(high).resize((45, 50), Image.Resampling.BICUBIC)
+    made = np.asarray(small.resize((90, 100), Image.Resampling.BICUBIC))
+    first, second = high[2:-2, 2:-2], made[2:-2, 2:-2]
+    wanted = structural_similarity(
+        first,
+        second,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=2,
+    )
+    assert report["mean"]["psnr_db"] == pytest.approx(peak_signal_noise_ratio(first, second), abs=1e-4)
+    assert report["mean"]["ssim"] == pytest.approx(wanted, abs=1e-4)
+    assert report["mean"] == report["baselines"]["bicubic"]
+    assert (report["per_image"][0]["height"], report["per_image"][0]["width"]) == (100, 90)
+
+
+def test_report_has_the_fields_that_others_rely_on(tmp_path):
+    report = evaluate(load_upscaler("lanczos"), _pictures(), Y, tmp_path)
+    assert report == json.loads((tmp_path / "report.json").read_text())
+    assert report["schema"] == 1
+    assert report["images"] == len(report["per_image"]) == 2
+    assert report["model"] == {"name": "lanczos", "scale": 2, "sha256": None}
+    assert report["protocol"]["name"] == "y-x2-border2-pillow-bicubic"
+    assert report["mean"] == report["baselines"]["lanczos"] != report["baselines"]["bicubic"]
+    means = [np.mean([row["bicubic"][key] for row in report["per_image"]]) for key in ("psnr_db", "ssim")]
+    assert list(report["baselines"]["bicubic"].values()) == pytest.approx(means, abs=1e-4)
+    rows = list(csv.DictReader((tmp_path / "per_image.csv").open()))
+    assert [row["name"] for row in rows] == ["cat", "coffee"]
+    assert float(rows[1]["bicubic_ssim"]) == report["per_image"][1]["bicubic"]["ssim"]
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["cat.png", "coffee.png"]
+    timing = json.loads((tmp_path / "run" / "timing.json").read_text())
+    assert timing["frame"]["high_px"] == [512, 512] and timing["frame"]["median_ms"] > 0
+    assert timing["host"]["cores"] >= 1
+
+
+def test_two_runs_write_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        evaluate(load_upscaler("bicubic"), iter(_pictures()), RGB, tmp_path / name)
+    assert _tree(tmp_path / "one") == _tree(tmp_path / "two")
+
+
+def test_luma_and_rgb_are_different_protocols(tmp_path):
+    rgb = evaluate(load_upscaler("bicubic"), _pictures(), RGB, tmp_path / "rgb")
+    luma = evaluate(load_upscaler("bicubic"), _pictures(), Y, tmp_path / "y")
+    assert luma["mean"]["psnr_db"] > rgb["mean"]["psnr_db"] + 0.5
+
+
+def test_grey_pictures_count_as_grey_rgb(tmp_path):
+    grey = skimage.data.camera()[:96, :96]
+    flat = evaluate(load_upscaler("bicubic"), [("grey", grey)], Y, tmp_path / "flat")
+    rgb = evaluate(load_upscaler("bicubic"), [("grey", np.dstack([grey] * 3))], Y, tmp_path / "rgb")
+    assert flat == rgb
+
+
+def test_supplied_low_pictures_are_used_and_named(tmp_path):
+    high = skimage.data.chelsea()[:64, :64]
+    low = high[::2, ::2]  # no antialiasing: other figures than our own degradation
+    report = evaluate(load_upscaler("bicubic"), [("cat", high, low)], RGB, tmp_path / "supplied")
+    made = evaluate(load_upscaler("bicubic"), [("cat", high)], RGB, tmp_path / "made")
+    assert report["protocol"]["name"].endswith("supplied")
+    assert report["protocol"]["degradation"] == "supplied"
+    assert report["mean"] != made["mean"]
+
+
+def test_equal_pictures_are_capped_not_infinite(tmp_path):
+    black = np.zeros((32, 32, 3), np.uint8)
+    report = evaluate(load_upscaler("bicubic"), [("black", black)], RGB, tmp_path)
+    assert report["mean"] == {"psnr_db": PSNR_CAP_DB, "ssim": 1.0}
+    assert report["protocol"]["psnr_cap_db"] == PSNR_CAP_DB
+
+
+def test_progress_counts_pictures(tmp_path):
+    calls = []
+    evaluate(
+        load_upscaler("bicubic"),
+        _pictures(),
+        RGB,
+        tmp_path,
+        lambda done, total, note="": calls.append((done, total)),
+    )
+    assert calls == [(1, 2), (2, 2)]
+
+
+GOOD = np.zeros((32, 32, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "protocol", "words"),
+    [
+        ([], RGB, "no pictures"),
+        ([("tiny", np.zeros((14, 40, 3), np.uint8))], RGB, "15x15.*14x40.*tiny"),
+        ([("a", GOOD), ("a", GOOD)], RGB, "twice"),
+        ([("a/b", GOOD), ("a_b", GOOD)], RGB, "twice"),
+        ([("a", GOOD, GOOD[:16, :16]), ("b", GOOD)], RGB, "for some only"),
+        ([("a", GOOD, GOOD[:16, :17])], RGB, "16x16 px, got 16x17 px in a"),
+        ([("a", GOOD)], SUPPLIED, "low picture, got none in a"),
+        ([("a", GOOD)], dataclasses.replace(RGB, channel="yuv"), "'yuv'"),
+        ([("a", GOOD)], dataclasses.replace(RGB, degradation="blur"), "'blur'"),
+        ([("a", GOOD)], dataclasses.replace(RGB, scale=3), "scale 2 in bicubic"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_and_leaves_no_report(tmp_path, pictures, protocol, words):
+    with pytest.raises(UserError, match=words):
+        evaluate(PillowUpscaler("bicubic", 2), pictures, protocol, tmp_path)
+    assert not (tmp_path / "report.json").exists()

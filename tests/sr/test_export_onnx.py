@@ -1,0 +1,86 @@
+"""The ONNX file: what it computes, what it says of itself, and that its bytes depend on the model alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from pictures import textured
+
+from data.digests import sha256_file
+from data.errors import UserError
+from sr.checkpoint import load_model
+from sr.export_onnx import _check
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_record_describes_the_file(realtime_onnx, realtime_dir):
+    record = json.loads((realtime_onnx / "export.json").read_text())
+    assert record["files"]["model.onnx"]["sha256"] == sha256_file(realtime_onnx / "model.onnx")
+    assert record["metadata"]["weights_sha256"] == sha256_file(realtime_dir / "model.safetensors")
+    assert record["metadata"]["size_multiple"] == "2"
+    assert record["parity"]["max_level_difference"] <= 1
+    props = {item.key: item.value for item in onnx.load(realtime_onnx / "model.onnx").metadata_props}
+    assert props == record["metadata"]
+
+
+@pytest.mark.parametrize("model", ["realtime", "vapsr"])
+@pytest.mark.parametrize("shape", [(1, 2, 2), (2, 30, 46), (3, 64, 18)])
+def test_any_batch_and_size_equal_torch(model, shape, request):
+    network = load_model(request.getfixturevalue(f"{model}_dir"))
+    session = onnxruntime.InferenceSession(request.getfixturevalue(f"{model}_onnx") / "model.onnx")
+    low = np.stack([textured(seed, *shape[1:]) for seed in range(shape[0])])
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(low).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    made = session.run(["high"], {"low": low})[0]
+    assert made.dtype == np.uint8
+    assert np.abs(made.astype(int) - expected).max() <= 1
+
+
+def test_sizes_in_the_graph_are_named(realtime_onnx):
+    graph = onnx.load(realtime_onnx / "model.onnx").graph
+    sizes = [
+        [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    ]
+    assert sizes == [["n", "h", "w", 3], ["n", "2*h", "2*w", 3]]
+
+
+def test_nodes_are_named_by_their_modules(realtime_onnx, vapsr_onnx):
+    realtime, vapsr = (
+        [node.name for node in onnx.load(directory / "model.onnx").graph.node]
+        for directory in (realtime_onnx, vapsr_onnx)
+    )
+    assert {"core.enlargement/Conv", "core.layers.0/Conv", "core.layers.2/Conv"} <= set(realtime)
+    assert {"core.conv_first/Conv", "core.body.1.proj_1/Conv", "core.upsampler.2/Conv"} <= set(vapsr)
+    assert len(set(realtime)) == len(realtime)
+
+
+@pytest.mark.slow
+def test_another_process_writes_the_same_bytes_and_nothing_of_the_machine(
+    realtime_dir, realtime_onnx, tmp_path
+):
+    code = "import sys, pathlib, sr.export_onnx as e; e.export_onnx(*map(pathlib.Path, sys.argv[1:]))"
+    environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, str(realtime_dir), str(tmp_path)]
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True)
+    for name in ("model.onnx", "export.json"):
+        content = (tmp_path / name).read_bytes()
+        assert content == (realtime_onnx / name).read_bytes()
+        for trace in (str(ROOT), str(tmp_path), sys.prefix, "stack_trace", ".py"):
+            assert trace.encode() not in content
+
+
+def test_a_graph_that_computes_something_else_is_refused(realtime_dir, realtime_onnx):
+    network = load_model(realtime_dir)
+    with torch.no_grad():
+        network.core.layers[-1].bias += 0.05
+    with pytest.raises(UserError, match="within 1 level"):
+        _check(network, (realtime_onnx / "model.onnx").read_bytes(), size_multiple=2)

@@ -1,0 +1,104 @@
+"""The IRs: their record, their precision where it counts, their bytes, and the bound that int8 must keep."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from data.digests import sha256_file
+from data.errors import UserError
+from sr import ir_file
+from sr.export_openvino import PRECISIONS, Int8Settings, export_openvino
+
+SETTINGS = Int8Settings(calibration_crops=4, held_out_crops=2)
+
+
+def _record(directory: Path) -> dict:
+    return json.loads((directory / "export.json").read_text())
+
+
+def _constant_types(directory: Path) -> dict[str, str]:
+    layers = ElementTree.parse(directory / "model.xml").getroot().find("layers")
+    kinds = {
+        layer.get("name"): layer.find("data").get("element_type")
+        for layer in layers
+        if layer.get("type") == "Const"
+    }
+    return {name.removesuffix("_compressed"): kind for name, kind in kinds.items()}
+
+
+def test_records_describe_the_files(realtime_irs, realtime_onnx):
+    for precision in PRECISIONS:
+        record = _record(realtime_irs[precision])
+        assert record["precision"] == record["metadata"]["precision"] == precision
+        assert record["made_from"]["model.onnx"] == sha256_file(realtime_onnx / "model.onnx")
+        for name, facts in record["files"].items():
+            path = realtime_irs[precision] / name
+            assert (facts["bytes"], facts["sha256"]) == (path.stat().st_size, sha256_file(path))
+    assert _record(realtime_irs["fp32"])["parity"]["max_level_difference"] <= 1
+
+
+def test_weights_are_stored_as_asked_and_the_enlargement_in_full(realtime_irs):
+    types = {precision: _constant_types(realtime_irs[precision]) for precision in PRECISIONS}
+    assert types["fp32"]["core.layers.1.weight"] == "f32"
+    assert types["fp16"]["core.layers.1.weight"] == "f16"
+    assert "i8" in types["int8"].values()
+    for precision in PRECISIONS:
+        assert types[precision]["div"] == "f32"  # the kernel: numerators divided by their denominator
+        exact = ir_file.exact_names(realtime_irs[precision] / "model.xml")
+        assert {"core.enlargement/Conv", "core/Add", "pixels/Mul"} <= exact
+
+
+def test_metadata_is_all_that_the_ir_says_of_its_making(realtime_irs):
+    for precision in PRECISIONS:
+        text = (realtime_irs[precision] / "model.xml").read_text()
+        sections = ElementTree.fromstring(text).find("rt_info")
+        assert [section.tag for section in sections] == ["upsampling"]
+        assert {item.tag: item.get("value") for item in sections[0]} == _record(realtime_irs[precision])[
+            "metadata"
+        ]
+        assert "onnx" not in text.lower()
+
+
+def test_int8_says_what_it_was_calibrated_with_and_how_good_it_is(realtime_irs):
+    record = _record(realtime_irs["int8"])
+    assert len(record["calibration"]["keys"]) == 4
+    assert all(key.startswith("train-") for key in record["calibration"]["keys"])
+    assert all(key.startswith("validation-") for key in record["accuracy"]["keys"])
+    assert record["accuracy"]["fp32_psnr_db"] - record["accuracy"]["int8_psnr_db"] <= 0.2
+    assert record["quantised"]["layers"] == 3
+    assert record["quantised"]["float_layers"] == 1
+    assert "core.enlargement/Conv" in record["quantised"]["kept_in_float"]
+
+
+def test_exporting_again_writes_the_same_bytes(realtime_irs, realtime_onnx, crops, tmp_path):
+    for precision in reversed(PRECISIONS):
+        export_openvino(realtime_onnx, tmp_path / precision, precision, calibration=crops, settings=SETTINGS)
+        for name in ("model.xml", "model.bin", "export.json"):
+            assert (tmp_path / precision / name).read_bytes() == (realtime_irs[precision] / name).read_bytes()
+
+
+def test_int8_below_its_bound_is_refused_with_the_figures(realtime_onnx, crops, tmp_path):
+    strict = Int8Settings(calibration_crops=2, held_out_crops=2, int8_loss_db=-50.0)
+    with pytest.raises(UserError, match=r"-50.0 dB below fp32, got \d+\.\d+ dB against .* 2 crops"):
+        export_openvino(realtime_onnx, tmp_path, "int8", calibration=crops, settings=strict)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_vapsr_keeps_its_sensitive_layers(vapsr_onnx, crops, tmp_path):
+    loose = Int8Settings(calibration_crops=2, held_out_crops=1, int8_loss_db=50.0)
+    record = export_openvino(vapsr_onnx, tmp_path, "int8", calibration=crops, settings=loose)
+    kept = set(record["quantised"]["kept_in_float"])
+    for module in ("conv_first", "conv_body", "upsampler.0", "upsampler.2"):
+        assert f"core.{module}/Conv" in kept
+    assert {"core/Add", "core.body.0/Add", "core.body.1/Add"} <= kept
+    assert record["quantised"]["layers"] == 2 * 5  # of each block: two projections and the attention's three
+    assert record["quantised"]["float_layers"] == 4
+
+
+def test_wrong_calls_are_refused_in_words(realtime_onnx, tmp_path):
+    with pytest.raises(UserError, match="fp32, fp16, int8, got 'int4'"):
+        export_openvino(realtime_onnx, tmp_path, "int4")
+    with pytest.raises(UserError, match="selection to calibrate"):
+        export_openvino(realtime_onnx, tmp_path, "int8")

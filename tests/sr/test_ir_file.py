@@ -1,0 +1,64 @@
+"""The text of an IR: marks are set where they are meant, and what the machine left is gone."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from sr import ir_file
+
+IR = """<?xml version="1.0"?>
+<net name="onnx_Frontend_IR" version="11">
+  <layers>
+    <layer id="0" name="low" type="Parameter" version="opset1"><data shape="1" element_type="u8" /></layer>
+    <layer id="1" name="Convert_502" type="Convert" version="1"><data /><input /></layer>
+    <layer id="2" name="core/Reshape_2" type="Reshape" version="opset1"><input /></layer>
+    <layer id="3" name="MVN_9_compressed" type="MVN" version="opset1"><data /><rt_info /></layer>
+  </layers>
+  <edges />
+  <rt_info>
+    <Runtime_version value="2026" />
+    <conversion_parameters><input_model value="/home/someone/model.onnx" /></conversion_parameters>
+  </rt_info>
+</net>"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "model.xml"
+    file.write_text(IR)
+    return file
+
+
+def test_marks_are_set_and_found(path):
+    ir_file.mark_exact(path, {"low", "Convert_502", "MVN_9_compressed", "core/Reshape_2"})
+    assert ir_file.exact_names(path) == {
+        "Convert_502",
+        "MVN_9_compressed",
+        "core/Reshape_2",
+    }  # no input or output
+    convert = ElementTree.parse(path).getroot().find("layers")[1]
+    assert [child.tag for child in convert] == ["data", "rt_info", "input"]
+
+
+def test_a_mark_on_nothing_is_refused(path):
+    with pytest.raises(ValueError, match="core/Rehsape"):
+        ir_file.mark_exact(path, {"core/Rehsape"})
+
+
+def test_tidy_leaves_metadata_and_names_that_last(path):
+    root = ElementTree.fromstring(ir_file.tidy(path, {"scale": "2"}))
+    assert [layer.get("name") for layer in root.find("layers")] == [
+        "low",
+        "Convert_1",
+        "core/Reshape_2",
+        "MVN_3",
+    ]
+    assert root.get("name") == "upsampling"
+    assert [(item.tag, item.get("value")) for item in root.find("rt_info/upsampling")] == [("scale", "2")]
+    assert b"someone" not in ir_file.tidy(path, {})
+
+
+def test_counters_of_another_process_change_nothing(path):
+    first = ir_file.tidy(path, {"scale": "2"})
+    path.write_text(IR.replace("Convert_502", "Convert_77").replace("MVN_9_", "MVN_1234_"))
+    assert ir_file.tidy(path, {"scale": "2"}) == first

@@ -1,0 +1,53 @@
+"""The sensitive places are found by wiring, and they are the ones that we mean."""
+
+import pytest
+
+from data.errors import UserError
+from sr.ir_graph import IrGraph, find_sensitive_places
+from sr.openvino_runtime import openvino as ov
+
+
+def test_realtime_keeps_the_road_of_the_pixels(realtime_onnx):
+    model = ov.convert_model(realtime_onnx / "model.onnx")
+    places = find_sensitive_places(model)
+    road = {"pixels/Mul", "core/Pad", "core.enlargement/Conv", "core/Add", "core/DepthToSpace", "pixels/Clip"}
+    assert road <= places.exact
+    assert "div" in places.exact  # the enlargement's kernel
+    assert not any(name.startswith("core.layers.") for name in places.exact | places.unquantised)
+
+
+def test_vapsr_keeps_its_ends_its_additions_and_its_norms(vapsr_onnx):
+    model = ov.convert_model(vapsr_onnx / "model.onnx")
+    places = find_sensitive_places(model)
+    for module in ("conv_first", "conv_body", "upsampler.0", "upsampler.2"):
+        assert f"core.{module}/Conv/WithoutBiases" in places.unquantised
+    assert {"core/Add", "core.body.0/Add", "core.body.1/Add"} <= places.unquantised
+    assert IrGraph(model).of_types({"MVN"}) <= places.unquantised
+    assert not any("atten_branch" in name or "proj_" in name for name in places.unquantised)
+    assert "pixels/Round" in places.exact
+    # A whole convolution of features: in float32 it would only be slow.
+    assert "core.conv_first/Conv/WithoutBiases" not in places.exact
+
+
+def test_ancestors_and_shape_computations(realtime_onnx):
+    graph = IrGraph(ov.convert_model(realtime_onnx / "model.onnx"))
+    assert "low" in graph.ancestors("core/Add")
+    assert "core/Add" not in graph.ancestors("core.layers.1/Conv")
+    assert not graph.of_types({"ShapeOf", "Constant"})
+
+
+def _model(build) -> ov.Model:
+    low = ov.opset13.parameter([1, 3, 8, 8], name="low")
+    return ov.Model([build(low)], [low], "foreign")
+
+
+def test_other_wirings_are_refused_in_words():
+    no_addition = _model(lambda low: ov.opset13.multiply(low, ov.opset13.relu(low)))
+    with pytest.raises(UserError, match=r"addition of two pictures .* got Multiply"):
+        find_sensitive_places(no_addition)
+    no_layers = _model(lambda low: ov.opset13.add(low, ov.opset13.relu(low)))
+    with pytest.raises(UserError, match="weighted layer on each side"):
+        find_sensitive_places(no_layers)
+    no_join = _model(ov.opset13.relu)
+    with pytest.raises(UserError, match="addition of two pictures"):
+        find_sensitive_places(no_join)

@@ -1,0 +1,142 @@
+"""Whole runs through DeepSpeed's launcher: in pieces, and shared by two ranks; and how failures are told."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+from selections import SELECTION_HASH, write_selection
+
+import sr
+from data.errors import UserError
+from data.files import read_json, write_json
+from data.records import TrainingJob, to_plain
+from sr import launch
+from sr.launch import fitting_ranks, train
+
+PATIENCE_S = 180.0
+JOB = TrainingJob(
+    "realtime-x2",
+    "../selection/selection.json",
+    SELECTION_HASH,
+    patch_px=32,
+    micro_batch=4,
+    accumulation=2,
+    learning_rate=2e-3,
+    warmup_steps=2,
+    max_epochs=3,
+    steps_per_epoch=10,
+    precision="fp32",
+)
+START = """
+import sys
+from pathlib import Path
+from data.files import read_json
+from data.records import TrainingJob, from_plain
+from sr.launch import train
+run_dir = Path(sys.argv[1])
+train(from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test"), run_dir, save_every_s=0.0)
+"""
+FAILING_RANK = """
+import json, sys
+fields = {"expected": "TrainingJob version 7", "got": "6", "where": "job.json", "remedy": "make it again"}
+json.dump(fields, open(sys.argv[-5] + "/run/error.json", "w"))
+sys.exit(1)
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    write_selection(store, (7, 6), (3,), 64)
+    return store
+
+
+@pytest.fixture(scope="module")
+def undisturbed(store):
+    told = []
+    train(JOB, store / "undisturbed", lambda *progress: told.append(progress), ranks=1)
+    return store / "undisturbed", told
+
+
+def start_and_wait(run_dir: Path, step: int) -> tuple[subprocess.Popen, list[psutil.Process]]:
+    """Start a training in another process; return it, and all below it, once it is past `step`."""
+    write_json(run_dir / "wanted.json", to_plain(JOB))
+    environment = os.environ | {"PYTHONPATH": str(Path(sr.__file__).parent.parent)}
+    process = subprocess.Popen([sys.executable, "-c", START, str(run_dir)], env=environment)
+    deadline = time.monotonic() + PATIENCE_S
+    while not any(int(path.name[5:]) >= step for path in (run_dir / "checkpoints").glob("step-*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        select.select([], [], [], 0.01)
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert len(below) >= 4, "supervisor, launcher's two programs, rank"
+    return process, below
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not psutil.wait_procs(processes, timeout=PATIENCE_S)[1]
+
+
+def test_a_run_tells_its_progress_to_the_end(undisturbed):
+    run_dir, told = undisturbed
+    assert told[-1][:2] == (30, 30) and "epoch 3/3" in told[-1][2] and "dB" in told[-1][2]
+    assert read_json(run_dir / "training.json")["steps"] == 30
+
+
+def test_a_run_in_pieces_leaves_no_process_behind_and_ends_with_equal_weights(store, undisturbed):
+    run_dir = store / "pieces"
+    process, below = start_and_wait(run_dir, 3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+    assert all_gone(below)
+    process, below = start_and_wait(run_dir, 13)
+    process.kill()
+    process.wait()
+    assert all_gone(below)
+    assert not (run_dir / "training.json").exists()
+    train(JOB, run_dir)
+    for file in ("best.safetensors", "history.jsonl", "training.json"):
+        assert (run_dir / file).read_bytes() == (undisturbed[0] / file).read_bytes()
+
+
+def test_two_ranks_agree_with_one(store, undisturbed):
+    run_dir = store / "two"
+    train(JOB, run_dir, ranks=2)
+    expected, found = (load_file(path / "best.safetensors") for path in (undisturbed[0], run_dir))
+    assert all(torch.allclose(found[name], expected[name], atol=2e-4) for name in expected)
+    one, two = (
+        [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
+        for path in (undisturbed[0], run_dir)
+    )
+    assert [line["psnr_db"] for line in two] == pytest.approx([line["psnr_db"] for line in one], abs=0.01)
+    assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], rel=1e-3)
+
+
+def test_what_a_person_can_mend_is_told_in_the_trainings_own_words(tmp_path, monkeypatch):
+    # The launcher's part is played by a program that fails as a rank does.
+    monkeypatch.setattr(launch, "_launcher", lambda ranks, hostfile: [sys.executable, "-c", FAILING_RANK])
+    with pytest.raises(UserError, match=r"Expected TrainingJob version 7, got 6"):
+        train(JOB, tmp_path / "run")
+
+
+def test_any_other_failure_is_told_with_the_end_of_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        launch, "_launcher", lambda ranks, hostfile: ["sh", "-c", "echo out of memory; exit 9"]
+    )
+    with pytest.raises(UserError, match=r"exit status 9 .*out of memory"):
+        train(JOB, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("accumulation", "gpus", "ranks"), [(1, 0, 1), (1, 8, 1), (4, 3, 2), (16, 8, 8), (6, 4, 3)]
+)
+def test_ranks_share_the_micro_batches_evenly(accumulation, gpus, ranks):
+    assert fitting_ranks(accumulation, gpus) == ranks

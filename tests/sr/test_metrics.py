@@ -1,0 +1,73 @@
+"""The metrics equal scikit-image's, and know what they refuse."""
+
+import numpy as np
+import pytest
+import skimage.data
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from sr import metrics
+
+
+def _random_pair(channels: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(7)
+    shape = (37, 52, channels) if channels else (37, 52)
+    return rng.uniform(0, 255, shape), rng.uniform(0, 255, shape)
+
+
+def _natural_pair(channels: int) -> tuple[np.ndarray, np.ndarray]:
+    first = skimage.data.chelsea()[40:201, 100:261]
+    noise = np.random.default_rng(8).normal(0, 6, first.shape)
+    second = np.clip(first + noise, 0, 255).round().astype(np.uint8)
+    return (first, second) if channels else (metrics.luma(first), metrics.luma(second))
+
+
+@pytest.mark.parametrize("pair", [_random_pair, _natural_pair])
+@pytest.mark.parametrize("channels", [0, 3])
+def test_psnr_and_ssim_equal_scikit_image(pair, channels):
+    first, second = pair(channels)
+    expected = structural_similarity(
+        first,
+        second,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=2 if channels else None,
+    )
+    assert metrics.ssim(first, second) == pytest.approx(expected, abs=1e-6)
+    assert metrics.psnr(first, second) == pytest.approx(
+        peak_signal_noise_ratio(first.astype(float), second.astype(float), data_range=255), abs=1e-6
+    )
+
+
+def test_luma_spans_studio_range_and_is_not_rounded():
+    corners = np.array([[[0, 0, 0], [255, 255, 255], [1, 0, 0]]], np.uint8)
+    np.testing.assert_allclose(metrics.luma(corners), [[16.0, 235.0, 16.0 + 65.481 / 255]], atol=1e-12)
+
+
+def test_equal_pictures_are_infinitely_alike():
+    picture = skimage.data.chelsea()[:32, :32]
+    assert metrics.psnr(picture, picture) == float("inf")
+    assert metrics.ssim(picture, picture) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_uint8_pictures_do_not_wrap_around():
+    dark, light = np.zeros((12, 12, 3), np.uint8), np.full((12, 12, 3), 255, np.uint8)
+    assert metrics.psnr(dark, light) == metrics.psnr(light, dark) == 0.0
+
+
+def test_border_is_cut_from_every_side():
+    picture = np.arange(6 * 8).reshape(6, 8)
+    np.testing.assert_array_equal(metrics.crop_border(picture, 2), picture[2:4, 2:6])
+    assert metrics.crop_border(picture, 0).shape == (6, 8)
+    with pytest.raises(ValueError, match="6x8"):
+        metrics.crop_border(picture, 3)
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.psnr(np.zeros((4, 4)), np.zeros((4, 5)))
+    with pytest.raises(ValueError, match="11x11"):
+        metrics.ssim(np.zeros((10, 40)), np.zeros((10, 40)))
+    with pytest.raises(ValueError, match="RGB"):
+        metrics.luma(np.zeros((4, 4), np.uint8))

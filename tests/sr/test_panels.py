@@ -1,0 +1,52 @@
+"""Sheets taken apart: what the evaluator put together comes back, pixel for pixel."""
+
+import base64
+
+import numpy as np
+import pytest
+import skimage.data
+
+from data.errors import UserError
+from data.images import decode
+from sr.panels import jpeg_uri, png_uri, read, take_apart
+from sr.pictures import PANEL_PX, find_window, side_by_side
+
+
+def _sheet(high):
+    ours, bicubic = high.copy(), high.copy()
+    bicubic[9:30, 4:30] //= 2  # where the two differ
+    low = np.ascontiguousarray(high[::2, ::2])
+    sheet = decode(side_by_side(high, ours, bicubic, low, ["a", "b", "c", "d"]))
+    return sheet, {"original": high, "ours": ours, "bicubic": bicubic, "low": low.repeat(2, 0).repeat(2, 1)}
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 140), (300, 450), (400, 200), (40, 60)])
+def test_windows_are_the_pictures_own_pixels(height, width):
+    high = np.ascontiguousarray(skimage.data.coffee()[:height, 100 : 100 + width])
+    high = high[: height // 2 * 2, : width // 2 * 2]
+    sheet, pictures = _sheet(high)
+    parts = take_apart(sheet, *high.shape[:2], "sheet.png")
+    window = find_window(pictures["ours"], pictures["bicubic"])
+    for name, picture in pictures.items():
+        wanted = picture[window.top : window.top + window.side, window.left : window.left + window.side]
+        assert np.array_equal(parts.windows[name], wanted), name
+    assert max(parts.whole.shape[:2]) == min(PANEL_PX, max(height, width))
+    assert parts.whole.shape[0] / parts.whole.shape[1] == pytest.approx(height / width, rel=0.01)
+
+
+def test_a_sheet_of_another_size_is_refused():
+    sheet, _ = _sheet(np.ascontiguousarray(skimage.data.coffee()[:100, :100]))
+    with pytest.raises(UserError, match=r"side-by-side sheet .* in x\.png"):
+        take_apart(sheet, 120, 100, "x.png")
+
+
+def test_uris_hold_the_pictures(tmp_path):
+    picture = np.ascontiguousarray(skimage.data.chelsea()[:40, :50])
+    head, content = png_uri(picture).split(",")
+    assert head == "data:image/png;base64"
+    assert np.array_equal(decode(base64.b64decode(content)), picture)
+    head, content = jpeg_uri(picture).split(",")
+    assert head == "data:image/jpeg;base64"
+    (tmp_path / "x.jpg").write_bytes(base64.b64decode(content))
+    assert np.abs(read(tmp_path / "x.jpg").astype(int) - picture).mean() < 4
+    assert read(tmp_path / "none.jpg") is None

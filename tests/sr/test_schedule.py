@@ -1,0 +1,42 @@
+import dataclasses
+
+import pytest
+
+from data.errors import UserError
+from data.records import TrainingJob
+from sr.schedule import learning_rate_at, plan_run
+
+JOB = TrainingJob(
+    "realtime-x2", "s.json", "h", learning_rate=1.0, warmup_steps=10, micro_batch=4, accumulation=2
+)
+
+
+def test_warm_up_rises_in_equal_steps_to_the_learning_rate():
+    rates = [learning_rate_at(JOB, step, 100) for step in range(12)]
+    assert rates == pytest.approx([0.1 * (step + 1) for step in range(10)] + [1.0, 1.0])
+
+
+def test_cosine_goes_from_the_learning_rate_to_zero():
+    job = dataclasses.replace(JOB, schedule="cosine")
+    assert learning_rate_at(job, 10, 110) == 1.0
+    assert learning_rate_at(job, 60, 110) == pytest.approx(0.5)
+    assert learning_rate_at(job, 110, 110) == pytest.approx(0.0)
+
+
+def test_a_run_without_warm_up_begins_at_the_learning_rate():
+    assert learning_rate_at(dataclasses.replace(JOB, warmup_steps=0), 0, 5) == 1.0
+
+
+def test_an_unknown_schedule_is_refused():
+    with pytest.raises(UserError, match="constant, cosine"):
+        learning_rate_at(dataclasses.replace(JOB, schedule="linear"), 20, 100)
+
+
+def test_an_epoch_is_a_pass_over_the_split_unless_told_otherwise():
+    assert plan_run(dataclasses.replace(JOB, max_epochs=3), 17).total_steps == 9
+    assert plan_run(dataclasses.replace(JOB, max_epochs=3, steps_per_epoch=5), 17).total_steps == 15
+
+
+def test_a_limit_of_steps_cuts_the_last_epoch():
+    plan = plan_run(dataclasses.replace(JOB, max_epochs=3, steps_per_epoch=5, max_steps=12), 17)
+    assert (plan.epochs, [plan.epoch_end(epoch) for epoch in range(3)]) == (3, [5, 10, 12])

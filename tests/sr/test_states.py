@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from data.errors import UserError
+from sr.states import KEPT, TrainingState, changes_of, load_newest, save_state
+
+
+def state(step: int) -> TrainingState:
+    return TrainingState(
+        step, {"weight": torch.full((3,), float(step)), "state": torch.arange(4)}, {"of": step}
+    )
+
+
+def same(first: TrainingState, second: TrainingState) -> bool:
+    tensors = all(torch.equal(first.tensors[name], second.tensors[name]) for name in second.tensors)
+    return tensors and first.step == second.step and first.plain == second.plain
+
+
+def test_the_newest_state_comes_back_and_few_are_kept(tmp_path):
+    assert load_newest(tmp_path) is None
+    for step in (5, 10, 100, 1000):
+        save_state(tmp_path, state(step))
+    assert same(load_newest(tmp_path), state(1000))
+    assert len(list(tmp_path.iterdir())) == KEPT
+
+
+def test_a_damaged_state_gives_way_to_the_one_before(tmp_path):
+    save_state(tmp_path, state(1))
+    save_state(tmp_path, state(2))
+    damaged = tmp_path / "step-000000002" / "state.safetensors"
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    assert same(load_newest(tmp_path), state(1))
+
+
+def test_a_state_without_its_record_is_passed_over(tmp_path):
+    save_state(tmp_path, state(1))
+    (tmp_path / "step-000000009").mkdir()
+    assert same(load_newest(tmp_path), state(1))
+
+
+def test_another_version_is_refused(tmp_path):
+    save_state(tmp_path, state(1))
+    record = tmp_path / "step-000000001" / "state.json"
+    record.write_text(record.read_text().replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(UserError, match="version 1"):
+        load_newest(tmp_path)
+
+
+def test_limits_may_change_and_are_recorded():
+    before = {"max_epochs": 3, "preset": "a", "selection": "here"}
+    now = {"max_epochs": 5, "preset": "a", "selection": "there"}
+    assert changes_of(before, now, 7, "run") == [{"step": 7, "field": "max_epochs", "from": 3, "to": 5}]
+
+
+def test_another_model_is_refused_with_the_difference():
+    with pytest.raises(UserError, match=r"preset 'a'.*preset 'b'.*another directory"):
+        changes_of({"preset": "a", "seed": 1}, {"preset": "b", "seed": 1}, 7, "run")

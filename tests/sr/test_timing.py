@@ -1,0 +1,30 @@
+"""Timing warms up, counts its rounds, and gives medians."""
+
+import numpy as np
+
+from sr.timing import MAX_ROUNDS, WARM_UP_ROUNDS, spread_ms, time_frame
+
+
+class Counting:
+    """An upscaler that takes no time and counts."""
+
+    name, scale, sha256 = "counting", 2, None
+
+    def __init__(self) -> None:
+        self.shapes = []
+
+    def __call__(self, low: np.ndarray) -> np.ndarray:
+        self.shapes.append(low.shape)
+        return low
+
+
+def test_a_frame_is_timed_after_warming_up():
+    upscaler = Counting()
+    timing = time_frame(upscaler)
+    assert timing["low_px"] == [256, 256] and timing["high_px"] == [512, 512]
+    assert timing["rounds"] == MAX_ROUNDS
+    assert upscaler.shapes == [(256, 256, 3)] * (WARM_UP_ROUNDS + MAX_ROUNDS)
+
+
+def test_spread_is_in_milliseconds():
+    assert spread_ms([0.004, 0.001, 0.002]) == {"median_ms": 2.0, "min_ms": 1.0, "max_ms": 4.0, "rounds": 3}

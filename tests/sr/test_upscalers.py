@@ -1,0 +1,122 @@
+"""Every upscaler keeps the protocol, the forms of one network agree, and what is no model is refused in
+words."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from pictures import textured
+from PIL import Image
+
+from data.errors import UserError
+from sr.checkpoint import load_model
+from sr.upscalers import load_upscaler
+
+
+@pytest.fixture(scope="module")
+def forms(realtime_dir, realtime_onnx, realtime_irs):
+    """Give the upscalers of one network, by form."""
+    paths = {"torch": realtime_dir, "onnx": realtime_onnx, **realtime_irs}
+    return {name: load_upscaler(path) for name, path in paths.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "filter_"), [("bicubic", Image.Resampling.BICUBIC), ("lanczos", Image.Resampling.LANCZOS)]
+)
+def test_formulas_are_pillows(name, filter_):
+    low = textured(1, 11, 17)
+    upscaler = load_upscaler(name, scale=3)
+    assert (upscaler.name, upscaler.scale, upscaler.sha256) == (name, 3, None)
+    np.testing.assert_array_equal(upscaler(low), np.asarray(Image.fromarray(low).resize((51, 33), filter_)))
+
+
+def test_forms_of_one_network_make_one_picture(forms):
+    low = textured(2, 40, 52)
+    reference = forms["torch"](low).astype(int)
+    for name, most in {"onnx": 1, "fp32": 1, "fp16": 2, "int8": 12}.items():
+        assert np.abs(forms[name](low) - reference).max() <= most, name
+    assert len({upscaler.name for upscaler in forms.values()}) == 5
+    assert len({upscaler.sha256 for upscaler in forms.values()}) == 5
+
+
+@pytest.mark.parametrize("form", ["torch", "onnx", "fp32", "fp16", "int8"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (30, 31)])
+def test_any_size_is_enlarged(forms, form, size):
+    low = textured(3, *size)
+    high = forms[form](low)
+    assert high.shape == (2 * size[0], 2 * size[1], 3)
+    assert high.dtype == np.uint8
+    np.testing.assert_array_equal(high, forms[form](low))
+
+
+def test_padding_repeats_the_edge_and_is_cut(forms, realtime_dir):
+    low = textured(4, 9, 13)
+    padded = np.pad(low, ((0, 1), (0, 1), (0, 0)), mode="edge")
+    with torch.inference_mode():
+        whole = load_model(realtime_dir)(torch.from_numpy(padded).permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+    np.testing.assert_array_equal(forms["torch"](low), whole.numpy()[:18, :26])
+
+
+def test_a_result_is_not_overwritten_by_the_next(forms):
+    first_low, second_low = textured(5, 16, 16), textured(6, 16, 16)
+    first = forms["fp32"](first_low)
+    kept = first.copy()
+    forms["fp32"](second_low)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_pictures_of_another_kind_are_refused(forms):
+    with pytest.raises(ValueError, match="float32"):
+        forms["onnx"](np.zeros((8, 8, 3), np.float32))
+    with pytest.raises(ValueError, match=r"\(8, 8\)"):
+        forms["torch"](np.zeros((8, 8), np.uint8))
+
+
+def test_a_checkpoint_file_is_a_model_too(forms, realtime_dir):
+    upscaler = load_upscaler(realtime_dir.parent / "weights.safetensors")
+    low = textured(7, 12, 12)
+    np.testing.assert_array_equal(upscaler(low), forms["torch"](low))
+    assert upscaler.name == "weights torch"
+
+
+@pytest.mark.parametrize("spec", ["bicubik", "nowhere/model.xml", "."])
+def test_what_is_no_model_is_refused_in_words(spec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="bicubic, lanczos"):
+        load_upscaler(spec)
+
+
+def test_an_onnx_file_of_others_is_refused_in_words(tmp_path):
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "g", [value], [output]),
+        opset_imports=[onnx.helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+    onnx.save(model, tmp_path / "theirs.onnx")
+    with pytest.raises(UserError, match="metadata of an exported"):
+        load_upscaler(tmp_path / "theirs.onnx")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_a_damaged_file_is_refused_in_words(tmp_path, suffix):
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(b"not a model")
+    with pytest.raises(UserError, match="broken"):
+        load_upscaler(path)
+
+
+def test_the_forebears_network_on_set5(shared):
+    upscaler = load_upscaler(shared / "weights" / "vapsr3x3_x2.pth")
+    from data.images import decode
+    from sr import metrics
+
+    scores = []
+    for path in sorted((shared / "images" / "Set5" / "x2" / "HR").iterdir()):
+        low = decode((path.parent.parent / "LR" / path.name).read_bytes())
+        high = decode(path.read_bytes())[: 2 * low.shape[0], : 2 * low.shape[1]]
+        pair = (metrics.luma(metrics.crop_border(picture, 2)) for picture in (high, upscaler(low)))
+        scores.append(metrics.psnr(*pair))
+    assert np.mean(scores) == pytest.approx(38.10, abs=0.01)

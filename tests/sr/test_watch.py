@@ -1,0 +1,60 @@
+import math
+import os
+import signal
+
+import pytest
+import torch
+
+from data.errors import UserError
+from sr.loader import Batch
+from sr.watch import PATIENCE_STEPS, LossWatch, StopVote
+
+BATCHES = [Batch(torch.empty(0), torch.empty(0), ("a.tar:0:k1.png", "a.tar:9:k2.png"))]
+
+
+def feed(watch: LossWatch, *losses: float) -> None:
+    for step, loss in enumerate(losses, 1):
+        watch.add(step, torch.tensor(loss), BATCHES)
+
+
+def test_the_sum_begins_anew_after_each_collection():
+    watch = LossWatch(patient=False)
+    feed(watch, 0.5, 0.25)
+    assert watch.collect() == (0.75, 2)
+    feed(watch, 1.0)
+    assert watch.collect() == (1.0, 1)
+    assert watch.latest == 1.0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_names_step_and_pictures(bad):
+    with pytest.raises(UserError, match=r"step 2, of these pictures: a\.tar:0:k1\.png a\.tar:9:k2\.png"):
+        feed(LossWatch(patient=False), 0.5, bad)
+
+
+def test_the_scalers_skipped_steps_are_borne_up_to_a_limit():
+    watch = LossWatch(patient=True)
+    feed(watch, *[math.inf] * PATIENCE_STEPS, 0.5, *[math.nan] * PATIENCE_STEPS)
+    assert watch.collect()[0] == 0.5
+    with pytest.raises(UserError, match="finite loss"):
+        feed(watch, math.inf)
+
+
+@pytest.fixture
+def signals():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_signal_is_heard_at_the_next_step(signals):
+    vote = StopVote(1, 0, torch.device("cpu"), save_every_s=1e9)
+    assert vote.ask(1) == (False, False)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert vote.ask(2) == (True, False)
+
+
+def test_saving_is_due_after_each_step_without_an_interval(signals):
+    vote = StopVote(1, 0, torch.device("cpu"), save_every_s=0.0)
+    assert vote.ask(1) == (False, True)

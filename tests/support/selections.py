@@ -1,0 +1,57 @@
+"""Small selections for tests: shards of textured pictures with the selection.json that names them."""
+
+from pathlib import Path
+
+from pictures import textured
+
+from data.files import write_json
+from data.images import encode_png
+from data.records import SCHEMA, Box, CropRecord, SelectedShard, SelectionManifest, to_plain
+from data.shards import ShardPaths, open_shard, read_header, shard_name
+
+SELECTION_HASH = "0123456789ab"
+
+
+def crop_record(key: str, split: str, side_px: int) -> CropRecord:
+    box = Box(0, 0, side_px, side_px)
+    return CropRecord(key, "", 0, 0, "", key, "ab", 1, box, "0" * 16, "0" * 16, {}, split, key)
+
+
+def write_selection(root: Path, train: tuple[int, ...], validation: tuple[int, ...], side_px: int) -> Path:
+    """Write shards of as many samples each, and return the path of selection.json.
+
+    The key of a sample is its split and number; its picture is `picture_of(key)`.
+    """
+    splits = {}
+    for split, counts in (("train", train), ("validation", validation)):
+        splits[split] = tuple(
+            _shard(root, split, shard, count, side_px) for shard, count in enumerate(counts)
+        )
+    totals = {"train": sum(train), "validation": sum(validation), "rejected": 0}
+    manifest = SelectionManifest(SCHEMA, SELECTION_HASH, side_px, "png", splits, totals, {})
+    path = root / "selection" / "selection.json"
+    write_json(path, to_plain(manifest))
+    return path
+
+
+def picture_of(key: str, side_px: int):
+    """Return the picture of a sample: uint8, side x side x 3."""
+    split, shard, number = key.split("-")
+    return textured(hash_free_seed(split, int(shard), int(number)), side_px, side_px)
+
+
+def hash_free_seed(split: str, shard: int, number: int) -> int:
+    """Return a seed that is the same in every process."""
+    return (split == "train") * 10_000 + shard * 100 + number
+
+
+def _shard(root: Path, split: str, shard: int, count: int, side_px: int) -> SelectedShard:
+    paths = ShardPaths(root, shard_name(split, shard))
+    with open_shard(paths, split, "png", []) as writer:
+        for number in range(count):
+            key = f"{split}-{shard}-{number}"
+            writer.add(crop_record(key, split, side_px), encode_png(picture_of(key, side_px)))
+    header = read_header(paths.header)
+    index = f"../index/{paths.index.name}"
+    tar = f"../shards/{paths.tar.name}"
+    return SelectedShard(tar, index, count, header.tar_bytes, header.tar_sha256, header.index_sha256)

@@ -1,0 +1,79 @@
+"""The command line as a person meets it: a folder of pictures goes in; mistakes come back as one clear line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def luigi(store: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--store-root", str(store)]
+    environment = {name: value for name, value in os.environ.items() if name != "LUIGI_CONFIG_PATH"}
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def files(store: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(store).as_posix(): path.read_bytes()
+        for path in store.rglob("*")
+        if path.is_file() and "run" not in path.relative_to(store).parts
+    }
+
+
+def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_folder, tmp_path):
+    options = ["--crops-size-px", "128", "--crops-crops-per-shard", "8", "--crops-validation-fraction", "0.2"]
+    stores = {}
+    for workers in ("1", "3"):
+        store = tmp_path / f"store{workers}"
+        result = luigi(store, "MakeCrops", "--dataset", str(photo_folder), "--workers", workers, *options)
+        assert result.returncode == 0, result.stderr
+        stores[workers] = files(store)
+    assert stores["1"] == stores["3"]
+    (record,) = [name for name in stores["1"] if name.endswith("dataset.json")]
+    manifest = json.loads(stores["1"][record])
+    assert len(manifest["shards"]) >= 4
+    assert f"{manifest['totals']['crops']} crops of {manifest['totals']['sources']} pictures" in result.stdout
+    again = luigi(tmp_path / "store1", "MakeCrops", "--dataset", str(photo_folder), *options)
+    assert again.returncode == 0 and "crops of" in again.stdout
+    assert "PackShard" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["MakeCrops", "--dataset", "DIV3K"], ["DIV2K", "catalogue", "write"]),
+        (["MakeCrops", "--dataset", "./nowhere"], ["nothing there", "nowhere"]),
+        (
+            ["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "5000"],
+            ["5000x5000", "800x600", "size_px"],
+        ),
+        (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "0"], ["16 to 8192", "size_px"]),
+        (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "abc"], ["whole number", "abc"]),
+        (
+            ["EvaluateModel", "--model", "bicubic", "--benchmark", "Photos", "--scale", "0"],
+            ["scale from 2 to 8"],
+        ),
+        (["EvaluateModel", "--model", "no.xml", "--benchmark", "Photos"], ["no.xml", "check the path"]),
+        (["TrainModel", "--model-preset", "vapsr"], ["realtime-x2", "vapsr"]),
+        (["MakeCrops"], ["--dataset"]),
+        (["MakeCrop"], ["MakeCrops"]),
+    ],
+    ids=lambda value: " ".join(value[:2] + value[-1:]) if value[0][0].isupper() else "",
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(arguments, words, photo_folder, tmp_path):
+    arguments = [str(photo_folder) if one == "PHOTOS" else one for one in arguments]
+    result = luigi(tmp_path / "store", *arguments)
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode != 0
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+    for word in words:
+        assert word in lines[0]
+    assert not files(tmp_path / "store"), "nothing may be left behind"

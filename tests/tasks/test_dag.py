@@ -1,0 +1,90 @@
+"""The drawing in the docstring of tasks/, held against what the tasks require."""
+
+import re
+
+import luigi
+import pytest
+from luigi.task import flatten
+
+import tasks
+from tasks import EvaluateModel, FullPipeline, MakeCrops, PackShard
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path):
+    """Two datasets, one benchmark, an empty store."""
+    config = luigi.configuration.get_config()
+    values = {("store", "root"): str(tmp_path), ("selection", "datasets"): "DIV2K,Sample"}
+    values[("evaluation", "benchmarks")] = "Set5"
+    for (section, name), value in values.items():
+        config.set(section, name, value)
+    yield
+    for section, name in values:
+        config.remove_option(section, name)
+    luigi.task_register.Register.clear_instance_cache()
+
+
+def drawn() -> set[tuple[str, str]]:
+    """Return the arrows of the list below the drawing, from what is made to what is made of it."""
+    arrows = set()
+    for upstream, downstream in re.findall(r"^    (\w+) → (.+)$", tasks.__doc__, re.MULTILINE):
+        arrows |= {(upstream, name) for name in downstream.split(", ")}
+    return arrows
+
+
+def required() -> set[tuple[str, str]]:
+    """Return the arrows that requires() gives, from FullPipeline upwards, with one shard and a formula to judge."""
+    arrows, waiting, met = set(), [FullPipeline(), PackShard(dataset="DIV2K", shard="train-000000")], set()
+    while waiting:
+        task = waiting.pop()
+        if task.task_id in met:
+            continue
+        met.add(task.task_id)
+        if isinstance(task, PackShard):
+            arrows.add(("PackShard", task.home().task_family))
+        for upstream in flatten(task.requires()):
+            arrows.add((upstream.task_family, task.task_family))
+            waiting.append(upstream)
+    return arrows
+
+
+def test_the_list_of_arrows_is_what_the_tasks_require():
+    assert drawn() == required()
+
+
+def test_the_drawing_shows_every_task_and_only_arrows_that_are():
+    drawing = tasks.__doc__.partition("In words")[0]
+    assert set(tasks.__all__) <= set(re.findall(r"\w+", drawing))
+    name = r"([A-Z]\w+)(?: × N)?(?: \([^)]*\))?"
+    to_the_right = set(re.findall(rf"{name} ──►(?= ([A-Z]\w+))", drawing))
+    to_the_left = {(one, other) for other, one in re.findall(rf"{name} ◄──(?= ([A-Z]\w+))", drawing)}
+    assert len(to_the_right) >= 6 and len(to_the_left) >= 1
+    assert to_the_right | to_the_left <= drawn()
+
+
+def test_every_task_says_in_one_line_what_it_makes():
+    for name in tasks.__all__:
+        first = getattr(tasks, name).__doc__.strip().splitlines()[0]
+        assert "→" in first, name
+
+
+def test_directories_are_named_by_what_is_in_them():
+    config = luigi.configuration.get_config()
+    before = MakeCrops(dataset="DIV2K").directory_name
+    assert re.fullmatch(r"crops/DIV2K-[0-9a-f]{12}", before)
+    config.set("crops", "size_px", "256")
+    luigi.task_register.Register.clear_instance_cache()
+    try:
+        assert MakeCrops(dataset="DIV2K").directory_name != before
+    finally:
+        config.remove_option("crops", "size_px")
+
+
+def test_a_shard_stands_in_its_datasets_directory():
+    shard = PackShard(dataset="DIV2K", shard="train-000000")
+    assert shard.directory() == MakeCrops(dataset="DIV2K").directory()
+    assert shard.output().path.endswith("manifest/train-000000.json")
+
+
+def test_a_formula_needs_no_model():
+    assert set(EvaluateModel(model="bicubic", benchmark="Photos").requires()) == {"benchmark"}
