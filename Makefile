@@ -5,7 +5,7 @@ STORE ?= work
 BIN := $(VENV)/bin
 CORES := $(shell nproc)
 
-.PHONY: demo test test-all bench lint clean
+.PHONY: demo test test-all lint clean
 
 # A marker for each set of packages, renewed when what it depends on changes.
 $(VENV)/.installed: setup.cfg constraints.txt
@@ -32,11 +32,7 @@ test: lint
 	$(BIN)/pytest tests/sr
 
 test-all: test
-	$(BIN)/pytest tests/faults
 	$(BIN)/python tests/faults/kill_demo.py
-
-bench: $(VENV)/.installed-test
-	$(BIN)/python tests/bench/crops.py
 
 clean:
 	rm -rf $(STORE)

@@ -171,7 +171,7 @@ class DatasetManifest:
     shards: tuple[ShardHeader, ...]
     """In the order of their names."""
     totals: dict[str, int]
-    """sources, crops, bytes, rejected."""
+    """sources (pictures that were indexed), crops, bytes, rejected (pictures and crops)."""
     rejections: dict[str, int]
     """Count by reason, over all stages up to here."""
 

@@ -18,9 +18,18 @@ from data.errors import UserError
 from data.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
 from data.images import decode, encode_jpeg
 from data.progress import Progress, silent
-from data.records import SCHEMA, CropRecord, DatasetManifest, Rejection, ShardHeader, from_plain, to_plain
+from data.records import (
+    BAD_SOURCE_REASONS,
+    SCHEMA,
+    CropRecord,
+    DatasetManifest,
+    Rejection,
+    ShardHeader,
+    from_plain,
+    to_plain,
+)
 from data.shards import ShardPaths, check_file, read_header, read_records, read_rejections
-from pipeline.index import REJECTIONS, check_budget, count_reasons
+from pipeline.index import REJECTIONS, check_budget, count_reasons, read_record
 from pipeline.plan import planned_shards
 
 RECORD = "dataset.json"
@@ -54,12 +63,13 @@ def finish_dataset(
         rejections += read_rejections(paths.rejections)
         progress(checked, len(headers))
     totals = {
-        "sources": sum(header.sources for header in headers),
+        "sources": read_record(index_dir)["totals"]["sources"],
         "crops": sum(header.samples for header in headers),
         "bytes": sum(header.picture_bytes for header in headers),
         "rejected": len(rejections),
     }
-    check_budget(rejections, totals["sources"], max_bad_fraction, dataset.name)
+    unread = sum(one.stage == "pack" and one.reason in BAD_SOURCE_REASONS for one in rejections)
+    check_budget(rejections, totals["sources"] - unread, max_bad_fraction, dataset.name)
     if not totals["crops"]:
         found = ", ".join(f"{count} {reason}" for reason, count in count_reasons(rejections).items())
         raise UserError(

@@ -79,11 +79,11 @@ def tiles(figures: Figures) -> tuple[Tile, ...]:
     totals = figures["totals"]
     count = {name: wording.count(number) for name, number in totals.items()}
     dropped = (
-        wording.plural(totals["sources_rejected"], "other") if totals["sources_rejected"] else "no other"
+        wording.plural(totals["sources_rejected"], "more file") if totals["sources_rejected"] else "none"
     )
     kept = f"of {count['crops']}: {count['train']} to train, {count['validation']} to validate"
     return (
-        Tile(count["sources"], "pictures in", f"each gave at least one crop; {dropped} thrown out"),
+        Tile(count["sources"], "pictures in", f"and {dropped} thrown out before cropping"),
         Tile(count["kept"], "crops kept", kept),
         _gain(figures),
         _speed(figures),
