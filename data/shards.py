@@ -15,7 +15,8 @@ from typing import IO
 from data.digests import sha256_bytes, sha256_file
 from data.errors import UserError
 from data.files import atomic_file, jsonl_line, read_json, read_jsonl, write_bytes, write_json
-from data.records import SCHEMA, CropRecord, Rejection, ShardHeader, from_plain, to_plain
+from data.plain import from_plain, to_plain
+from data.records import SCHEMA, CropRecord, Rejection, ShardHeader
 
 _BLOCK_BYTES = 512
 _INDEX_VERSION = "v1.2"

@@ -17,17 +17,9 @@ from data.digests import number
 from data.errors import UserError
 from data.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
 from data.images import decode, encode_jpeg
+from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
-from data.records import (
-    BAD_SOURCE_REASONS,
-    SCHEMA,
-    CropRecord,
-    DatasetManifest,
-    Rejection,
-    ShardHeader,
-    from_plain,
-    to_plain,
-)
+from data.records import BAD_SOURCE_REASONS, SCHEMA, CropRecord, DatasetManifest, Rejection, ShardHeader
 from data.shards import ShardPaths, check_file, read_header, read_records, read_rejections
 from pipeline.index import REJECTIONS, check_budget, count_reasons, read_record
 from pipeline.plan import planned_shards

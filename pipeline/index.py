@@ -6,8 +6,9 @@ from typing import Any
 
 from data.errors import UserError
 from data.files import read_json, read_jsonl, write_json, write_jsonl
+from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
-from data.records import BAD_SOURCE_REASONS, SCHEMA, Reason, Rejection, SourceEntry, from_plain, to_plain
+from data.records import BAD_SOURCE_REASONS, SCHEMA, Reason, Rejection, SourceEntry
 from data.sources import Source
 
 ENTRIES = "entries.jsonl"

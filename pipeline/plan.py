@@ -12,16 +12,8 @@ from pathlib import Path
 from data.digests import generator, number
 from data.errors import UserError
 from data.files import read_json, read_jsonl, write_json, write_jsonl
-from data.records import (
-    SCHEMA,
-    PlannedCrop,
-    PlannedSource,
-    Reason,
-    Rejection,
-    SourceEntry,
-    from_plain,
-    to_plain,
-)
+from data.plain import from_plain, to_plain
+from data.records import SCHEMA, PlannedCrop, PlannedSource, Reason, Rejection, SourceEntry
 from data.shards import shard_name
 from pipeline.boxes import pack_boxes
 from pipeline.index import REJECTIONS, count_reasons

@@ -13,6 +13,7 @@ from pathlib import Path
 from data.digests import number, sha256_bytes
 from data.errors import UserError
 from data.files import read_json, write_bytes, write_json, write_jsonl
+from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
 from data.records import (
     SCHEMA,
@@ -23,8 +24,6 @@ from data.records import (
     SelectedShard,
     SelectionManifest,
     SourceEntry,
-    from_plain,
-    to_plain,
 )
 from data.shards import ShardPaths, check_file, index_bytes, read_index, read_records
 from data.sources import Source

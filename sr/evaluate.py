@@ -17,8 +17,9 @@ import numpy as np
 
 from data.errors import UserError
 from data.files import write_bytes, write_json
+from data.plain import to_plain
 from data.progress import Progress, silent
-from data.records import EvalProtocol, to_plain
+from data.records import EvalProtocol
 from sr import metrics
 from sr.degrade import DEGRADATIONS, degrade
 from sr.pictures import side_by_side

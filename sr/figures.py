@@ -14,7 +14,8 @@ from typing import Any
 
 from data.errors import UserError
 from data.files import read_json
-from data.records import DatasetManifest, Reason, SelectionManifest, from_plain, to_plain
+from data.plain import from_plain, to_plain
+from data.records import DatasetManifest, Reason, SelectionManifest
 
 SCHEMA = 1
 TORCH = "torch"

@@ -18,8 +18,9 @@ from typing import Any
 import sr
 from data.errors import UserError
 from data.files import read_json, write_json
+from data.plain import to_plain
 from data.progress import Progress, silent
-from data.records import TrainingJob, to_plain
+from data.records import TrainingJob
 from sr import supervise
 from sr.run_files import ERROR, JOB, LOCK, LOG, PROGRESS, RECORD
 

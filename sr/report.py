@@ -14,7 +14,8 @@ import jinja2
 from markupsafe import Markup
 
 from data.files import read_json, read_jsonl, write_bytes, write_json
-from data.records import Rejection, TrainingJob, from_plain
+from data.plain import from_plain
+from data.records import Rejection, TrainingJob
 from data.shards import read_rejections
 from sr import panels, wording
 from sr.curve import Mark, Reference, chart

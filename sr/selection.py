@@ -8,7 +8,8 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.files import read_json
-from data.records import SelectionManifest, from_plain
+from data.plain import from_plain
+from data.records import SelectionManifest
 from data.shards import check_file
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.files import read_json, write_json
-from data.records import TrainingJob, from_plain
+from data.plain import from_plain
+from data.records import TrainingJob
 from sr.run_files import ERROR, JOB
 from sr.supervise import die_with_supervisor
 

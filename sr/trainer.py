@@ -16,7 +16,8 @@ from torch import Tensor
 
 from data.digests import number, sha256_bytes
 from data.files import write_bytes, write_json
-from data.records import TrainingJob, to_plain
+from data.plain import to_plain
+from data.records import TrainingJob
 from sr.engine import TrainingEngine, sum_over_ranks
 from sr.history import Telling
 from sr.loader import TrainingStream, ValidationSet

@@ -32,8 +32,8 @@ stay instant.
 
 from tasks import closing
 from tasks.deliver import EvaluateModel, ExportOnnx, ExportOpenVINO, FullPipeline
-from tasks.learn import ExportCheckpoint, TrainModel
-from tasks.prepare import Download, IndexSource, MakeCrops, PackShard, PlanCrops, SelectSamples
+from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
+from tasks.prepare import Download, IndexSource, MakeCrops, PackShard, PlanCrops
 
 __all__ = [
     "Download",

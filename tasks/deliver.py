@@ -12,8 +12,16 @@ from data.records import EvalProtocol
 from sr.models.presets import find_preset
 from tasks.base import StoreTask
 from tasks.config import evaluation, export, listed, model, selection
-from tasks.learn import TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE, ExportCheckpoint, ModelTask, TrainModel
-from tasks.prepare import IndexSource, MakeCrops, SelectSamples
+from tasks.learn import (
+    TRAINED,
+    WEIGHTS_SUFFIXES,
+    WHOLE_MACHINE,
+    ExportCheckpoint,
+    ModelTask,
+    SelectSamples,
+    TrainModel,
+)
+from tasks.prepare import IndexSource, MakeCrops
 from tasks.progress import stage
 
 PRECISIONS = ("fp32", "fp16", "int8")

@@ -1,4 +1,4 @@
-"""From selected crops to a model file: TrainModel, ExportCheckpoint."""
+"""From crop datasets to a model file: SelectSamples, TrainModel, ExportCheckpoint."""
 
 import os
 from pathlib import Path
@@ -10,16 +10,83 @@ from data.digests import sha256_file
 from data.errors import UserError
 from data.files import read_json
 from data.records import TrainingJob
+from pipeline import index, select
 from sr.models.presets import find_preset
 from tasks.base import StoreTask
-from tasks.config import model, training
-from tasks.prepare import SelectSamples
+from tasks.config import evaluation, listed, model, selection, training
+from tasks.prepare import IndexSource, MakeCrops
 from tasks.progress import stage
 
 TRAINED = "trained"
 WEIGHTS_SUFFIXES = (".pth", ".safetensors")
 WHOLE_MACHINE = {"machine": 1}
 """A Luigi resource: tasks that use every core, or time something, run one at a time."""
+
+
+class SelectSamples(StoreTask):
+    """Crop datasets and benchmarks → which crops train and which validate."""
+
+    stage = "selections"
+    record = select.RECORD
+
+    def requires(self) -> dict[str, list[StoreTask]]:
+        """The datasets of [selection], and the benchmarks that must not leak into them."""
+        return {
+            "datasets": [
+                MakeCrops(dataset=name) for name in listed(selection().datasets, "[selection] datasets")
+            ],
+            "benchmarks": [
+                IndexSource(dataset=name)
+                for name in listed(evaluation().benchmarks, "[evaluation] benchmarks")
+            ],
+        }
+
+    def name(self) -> str:
+        """Return the datasets' names."""
+        return "+".join(task.name() for task in self.requires()["datasets"])[:60]
+
+    def settings(self) -> select.SelectSettings:
+        """Return [selection] as the selection wants it."""
+        section = selection()
+        return select.SelectSettings(
+            near_duplicate_bits=section.near_duplicate_bits,
+            leakage_bits=section.leakage_bits,
+            least_detail=section.least_detail,
+            max_train=section.max_train,
+            max_validation=section.max_validation,
+            seed=section.seed,
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings."""
+        return vars(self.settings())
+
+    def make(self) -> None:
+        """Select."""
+        needed = self.requires()
+        benchmarks = [
+            (one.name(), one.source(), index.read_entries(one.directory())) for one in needed["benchmarks"]
+        ]
+        with stage(self, "crops") as progress:
+            select.select_samples(
+                [one.directory() for one in needed["datasets"]],
+                select.benchmark_hashes(benchmarks, self.settings().leakage_bits),
+                self.settings(),
+                self.directory(),
+                self.directory_name.rpartition("-")[2],
+                progress,
+            )
+
+    def counts(self) -> str:
+        """Return samples by split."""
+        totals = select.read_selection(self.directory()).totals
+        return (
+            f"{totals['train']} to train, {totals['validation']} to validate, {totals['rejected']} rejected"
+        )
+
+    def summary(self) -> str:
+        """Say where the selection is."""
+        return f"Selection: {self.output().path}\n{self.counts()}."
 
 
 class TrainModel(StoreTask):

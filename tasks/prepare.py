@@ -1,4 +1,4 @@
-"""From raw material to selected crops: Download, IndexSource, PlanCrops, PackShard, MakeCrops, SelectSamples."""
+"""From raw material to crop datasets: Download, IndexSource, PlanCrops, PackShard, MakeCrops."""
 
 import re
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from data.catalogue import DatasetSpec, resolve
 from data.errors import UserError
 from data.shards import ShardPaths, read_header
 from data.sources import Source, open_source
-from pipeline import dataset, download, index, pack, plan, select
+from pipeline import dataset, download, index, pack, plan
 from pipeline.screen import ScreenSettings
 from tasks.base import StoreTask
-from tasks.config import crops, evaluation, listed, selection, threads
+from tasks.config import crops, threads
 from tasks.progress import stage
 
 _LEAST_BENCHMARK_PX = 16
@@ -246,72 +246,6 @@ class MakeCrops(DatasetTask):
             f"Crops: {self.directory()}\n"
             f"{self.counts()}, {totals['bytes'] / 1e6:.1f} MB. Open contact-sheet.jpg to look at some."
         )
-
-
-class SelectSamples(StoreTask):
-    """Crop datasets and benchmarks → which crops train and which validate."""
-
-    stage = "selections"
-    record = select.RECORD
-
-    def requires(self) -> dict[str, list[StoreTask]]:
-        """The datasets of [selection], and the benchmarks that must not leak into them."""
-        return {
-            "datasets": [
-                MakeCrops(dataset=name) for name in listed(selection().datasets, "[selection] datasets")
-            ],
-            "benchmarks": [
-                IndexSource(dataset=name)
-                for name in listed(evaluation().benchmarks, "[evaluation] benchmarks")
-            ],
-        }
-
-    def name(self) -> str:
-        """Return the datasets' names."""
-        return "+".join(task.name() for task in self.requires()["datasets"])[:60]
-
-    def settings(self) -> select.SelectSettings:
-        """Return [selection] as the selection wants it."""
-        section = selection()
-        return select.SelectSettings(
-            near_duplicate_bits=section.near_duplicate_bits,
-            leakage_bits=section.leakage_bits,
-            least_detail=section.least_detail,
-            max_train=section.max_train,
-            max_validation=section.max_validation,
-            seed=section.seed,
-        )
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return vars(self.settings())
-
-    def make(self) -> None:
-        """Select."""
-        needed = self.requires()
-        benchmarks = [
-            (one.name(), one.source(), index.read_entries(one.directory())) for one in needed["benchmarks"]
-        ]
-        with stage(self, "crops") as progress:
-            select.select_samples(
-                [one.directory() for one in needed["datasets"]],
-                select.benchmark_hashes(benchmarks, self.settings().leakage_bits),
-                self.settings(),
-                self.directory(),
-                self.directory_name.rpartition("-")[2],
-                progress,
-            )
-
-    def counts(self) -> str:
-        """Return samples by split."""
-        totals = select.read_selection(self.directory()).totals
-        return (
-            f"{totals['train']} to train, {totals['validation']} to validate, {totals['rejected']} rejected"
-        )
-
-    def summary(self) -> str:
-        """Say where the selection is."""
-        return f"Selection: {self.output().path}\n{self.counts()}."
 
 
 def pack_settings() -> pack.PackSettings:

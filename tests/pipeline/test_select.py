@@ -7,7 +7,8 @@ from pictures import textured
 from data.errors import UserError
 from data.files import write_json
 from data.images import decode, encode_png
-from data.records import SCHEMA, Box, CropRecord, DatasetManifest, Reason, SourceEntry, to_plain
+from data.plain import to_plain
+from data.records import SCHEMA, Box, CropRecord, DatasetManifest, Reason, SourceEntry
 from data.shards import ShardPaths, open_shard, read_header, read_index, read_picture
 from data.sources.folder import FolderSource
 from pipeline.screen import perceptual_hash

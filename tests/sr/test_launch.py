@@ -18,7 +18,8 @@ from selections import SELECTION_HASH, write_selection
 import sr
 from data.errors import UserError
 from data.files import read_json, write_json
-from data.records import TrainingJob, to_plain
+from data.plain import to_plain
+from data.records import TrainingJob
 from sr import launch
 from sr.launch import fitting_ranks, train
 
@@ -40,7 +41,8 @@ START = """
 import sys
 from pathlib import Path
 from data.files import read_json
-from data.records import TrainingJob, from_plain
+from data.plain import from_plain
+from data.records import TrainingJob
 from sr.launch import train
 run_dir = Path(sys.argv[1])
 train(from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test"), run_dir, save_every_s=0.0)

@@ -12,6 +12,7 @@ import skimage.data
 from data.errors import UserError
 from data.files import write_bytes, write_json, write_jsonl
 from data.images import encode_jpeg
+from data.plain import to_plain
 from data.records import (
     SCHEMA,
     DatasetManifest,
@@ -20,7 +21,6 @@ from data.records import (
     Rejection,
     SelectionManifest,
     TrainingJob,
-    to_plain,
 )
 from sr.evaluate import evaluate
 from sr.figures import ReportInputs

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from data.records import EvalProtocol, Reason, to_plain
+from data.plain import to_plain
+from data.records import EvalProtocol, Reason
 from sr import wording
 
 

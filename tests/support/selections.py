@@ -6,7 +6,8 @@ from pictures import textured
 
 from data.files import write_json
 from data.images import encode_png
-from data.records import SCHEMA, Box, CropRecord, SelectedShard, SelectionManifest, to_plain
+from data.plain import to_plain
+from data.records import SCHEMA, Box, CropRecord, SelectedShard, SelectionManifest
 from data.shards import ShardPaths, open_shard, read_header, shard_name
 
 SELECTION_HASH = "0123456789ab"
