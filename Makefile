@@ -32,6 +32,7 @@ test: lint
 	$(BIN)/pytest tests/sr
 
 test-all: test
+	$(BIN)/python tests/faults/kill_demo.py -- --module tasks MakeCrops --dataset Sample --workers 2 --crops-crops-per-shard 60
 	$(BIN)/python tests/faults/kill_demo.py
 
 clean:
