@@ -3,7 +3,6 @@ VENV ?= .venv
 PYTHON ?= python3
 STORE ?= work
 BIN := $(VENV)/bin
-CORES := $(shell nproc)
 
 .PHONY: demo test test-all lint clean
 
@@ -25,7 +24,6 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-# In two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
 # In two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
 test: lint
 	$(BIN)/pytest tests/data tests/pipeline tests/tasks tests/test_end_to_end.py

@@ -5,6 +5,7 @@ One evaluator scores all of them. Each pads its input to what its network needs 
 afterwards; none knows of files other than its own model, and none keeps anything of a picture.
 """
 
+import abc
 import tempfile
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,7 +57,7 @@ class PillowUpscaler:
         return pillow_resize(low, height * self.scale, width * self.scale, FORMULAS[self.name])
 
 
-class NetworkUpscaler:
+class NetworkUpscaler(abc.ABC):
     """Base of the upscalers that run a network: checks, pads by repeating the edge, runs, cuts."""
 
     name: str
@@ -80,9 +81,9 @@ class NetworkUpscaler:
         high = self.run(batch)[0]
         return np.ascontiguousarray(high[: height * self.scale, : width * self.scale])
 
+    @abc.abstractmethod
     def run(self, low: np.ndarray) -> np.ndarray:
         """Run the network on uint8 NHWC of fitting size; uint8 NHWC at `scale`."""
-        raise NotImplementedError
 
 
 class TorchUpscaler(NetworkUpscaler):

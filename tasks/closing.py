@@ -84,6 +84,9 @@ def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
     finish(board)
     with CmdlineParser.global_instance(argv) as parser:
         root = parser.get_task_obj()
+        if result.status in _SUCCESSES and not root.complete():
+            board.say(f"{root.task_family} is not done yet: other hosts are at work on it.", cause="")
+            return result
         if result.status in _SUCCESSES:
             print(root.summary() if hasattr(root, "summary") else f"{root.task_family} is done", flush=True)
             return result

@@ -58,6 +58,7 @@ def test_the_manifest_adds_up(crops):
     records = list(all_records(crops, manifest.shards))
     assert manifest.totals["crops"] == len(records) == sum(one.samples for one in manifest.shards)
     assert manifest.totals["bytes"] == sum(one.bytes for one in records)
+    assert manifest.totals["sources"] == len(read_entries(crops.parent / "index"))
     rejected = [json.loads(line) for line in (crops / "rejections.jsonl").read_text().splitlines()]
     assert manifest.totals["rejected"] == len(rejected) == sum(manifest.rejections.values()) == 4
     assert {one.split for one in records} == {"train", "validation"}

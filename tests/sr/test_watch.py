@@ -50,7 +50,8 @@ def signals():
 def test_a_signal_is_heard_at_the_next_step(signals):
     vote = StopVote(1, 0, torch.device("cpu"), save_every_s=1e9)
     assert vote.ask(1) == (False, False)
-    # Called, not raised: native libraries that other tests load leave an alternate stack too small for a real one.
+    # Called, not raised: pytest's faulthandler sets an alternate stack for signals, and OpenVINO, compiling a model in
+    # another test, replaces it by one that it then unmaps. Processes without a faulthandler are not concerned.
     signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
     assert vote.ask(2) == (True, False)
 
