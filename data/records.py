@@ -22,6 +22,11 @@ class Reason(enum.StrEnum):
     DUPLICATE = "duplicate"
     FLAT = "flat"
     BLURRED = "blurred"
+    UNDEREXPOSED = "underexposed"
+    OVEREXPOSED = "overexposed"
+    BLOCKY = "blocky"
+    NOISY = "noisy"
+    BORDERED = "bordered"
     NEAR_DUPLICATE = "near_duplicate"
     LEAKAGE = "leakage"
     LOW_QUALITY = "low_quality"
@@ -101,6 +106,9 @@ class PlannedSource:
     shard: int
     """Number within its split, from 0."""
     crops: tuple[PlannedCrop, ...]
+    """In the order in which they are written; empty where `best` says how many are to be found."""
+    best: int = 0
+    """Crops that are placed where the decoded picture has most detail; 0: `crops` has them all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +134,7 @@ class CropRecord:
     source_phash: str
     """64-bit perceptual hash of the whole source picture, 16 hex digits."""
     scores: dict[str, int]
-    """Quality scores by screen, integers (pipeline.screen says their units)."""
+    """Quality scores by screen, integers (pipeline.scores says their units)."""
     split: str
     group: str
 

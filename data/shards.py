@@ -118,33 +118,41 @@ class ShardWriter:
         self._tar, self._shard, self._split, self._extension = tar, shard, split, image_extension
         self._digest = hashlib.sha256()
         self._offset = 0
-        self.records: list[CropRecord] = []
+        self.manifest: list[bytes] = []
+        """The lines of the manifest so far."""
         self.lines: list[IndexLine] = []
+        self.sources: set[str] = set()
+        self.picture_bytes = 0
 
-    def add(self, record: CropRecord, picture: bytes) -> None:
+    def add(self, record: CropRecord, picture: bytes | memoryview) -> None:
         """Append one sample.
 
         Args:
             record: with any shard, offset, bytes and sha256: these are filled in here.
             picture: the encoded picture.
         """
-        described = dataclasses.replace(record, sha256=sha256_bytes(picture))
-        plain = {name: value for name, value in to_plain(described).items() if name not in _PLACE_FIELDS}
-        described_bytes = jsonl_line(plain)
-        at = self._member(f"{record.key}.{self._extension}", picture)
-        described_at = self._member(f"{record.key}.json", described_bytes)
-        placed = dataclasses.replace(described, shard=self._shard, offset=at, bytes=len(picture))
-        self.records.append(placed)
+        name = f"{record.key}.{self._extension}"
+        at = self._member(name, picture)
+        placed = dataclasses.replace(
+            record, shard=self._shard, offset=at, bytes=len(picture), sha256=sha256_bytes(picture)
+        )
+        plain = to_plain(placed)
+        self.manifest.append(jsonl_line(plain))
+        described = jsonl_line({key: value for key, value in plain.items() if key not in _PLACE_FIELDS})
+        described_name = f"{record.key}.json"
+        described_at = self._member(described_name, described)
         self.lines.append(
             IndexLine(
                 (
-                    (self._extension, at, len(picture), f"{record.key}.{self._extension}"),
-                    ("json", described_at, len(described_bytes), f"{record.key}.json"),
+                    (self._extension, at, len(picture), name),
+                    ("json", described_at, len(described), described_name),
                 )
             )
         )
+        self.picture_bytes += len(picture)
+        self.sources.add(record.source)
 
-    def _member(self, name: str, content: bytes) -> int:
+    def _member(self, name: str, content: bytes | memoryview) -> int:
         """Write one member and return the offset of its first byte."""
         information = tarfile.TarInfo(name)
         information.size = len(content)
@@ -156,7 +164,7 @@ class ShardWriter:
         self._write(bytes(-len(content) % _BLOCK_BYTES))
         return offset
 
-    def _write(self, content: bytes) -> None:
+    def _write(self, content: bytes | memoryview) -> None:
         self._tar.write(content)
         self._digest.update(content)
         self._offset += len(content)
@@ -184,7 +192,7 @@ def open_shard(
         yield writer
         tar_bytes, tar_sha256 = writer.finish()
     index = index_bytes(writer.lines)
-    manifest = b"".join(jsonl_line(to_plain(record)) for record in writer.records)
+    manifest = b"".join(writer.manifest)
     thrown_out = b"".join(jsonl_line(to_plain(rejection)) for rejection in rejections)
     write_bytes(paths.index, index)
     write_bytes(paths.manifest, manifest)
@@ -193,9 +201,9 @@ def open_shard(
         schema=SCHEMA,
         shard=paths.shard,
         split=split,
-        samples=len(writer.records),
-        sources=len({record.source for record in writer.records}),
-        picture_bytes=sum(record.bytes for record in writer.records),
+        samples=len(writer.lines),
+        sources=len(writer.sources),
+        picture_bytes=writer.picture_bytes,
         tar_bytes=tar_bytes,
         tar_sha256=tar_sha256,
         index_sha256=sha256_bytes(index),

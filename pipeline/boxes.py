@@ -33,6 +33,34 @@ def pack_boxes(height: int, width: int, size_px: int, generator: np.random.Gener
     return boxes
 
 
+def grid_boxes(height: int, width: int, size_px: int, step_px: int, least_rest_px: int) -> list[Box]:
+    """Place squares on a regular grid, and along the far edges where more than `least_rest_px` would be left over.
+
+    Args:
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        size_px: side of the squares.
+        step_px: from one square to the next; below `size_px` they overlap.
+        least_rest_px: a rest of so many pixels or fewer is left; a larger one gets a square that ends at the edge.
+
+    Returns:
+        The boxes, row by row; empty when not one fits.
+
+    Source: BasicSR's extract_subimages (its crop_size, step and thresh_size).
+    """
+    if min(height, width) < size_px:
+        return []
+    tops, lefts = (_steps(side, size_px, step_px, least_rest_px) for side in (height, width))
+    return [Box(top=top, left=left, height=size_px, width=size_px) for top in tops for left in lefts]
+
+
+def _steps(length: int, size_px: int, step_px: int, least_rest_px: int) -> list[int]:
+    starts = list(range(0, length - size_px + 1, step_px))
+    if length - (starts[-1] + size_px) > least_rest_px:
+        starts.append(length - size_px)
+    return starts
+
+
 def _spread(length: int, size_px: int, generator: np.random.Generator) -> list[int]:
     """Return the starts of floor(length / size) intervals, uniform over all placements without overlap.
 

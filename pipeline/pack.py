@@ -1,12 +1,12 @@
 """Pack one shard: each source is decoded once, reduced, cropped, screened, encoded and appended in plan order.
 
-The bytes do not depend on the number of threads: pictures are worked on side by side, and written in turn.
+The bytes do not depend on the number of processes: pictures are worked on side by side, and written in turn.
 """
 
-import collections
+import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -16,23 +16,32 @@ from data.progress import Progress, silent
 from data.records import CropRecord, PlannedCrop, PlannedSource, Rejection
 from data.shards import ShardPaths, open_shard
 from data.sources import Source
-from pipeline.screen import ScreenSettings, judge, perceptual_hash, scores
+from pipeline import crew
+from pipeline.best import best_crops
+from pipeline.phash import luma_hash, perceptual_hash
+from pipeline.plan import key_stem
+from pipeline.raster import shrink
+from pipeline.scores import luma_of, scores
+from pipeline.screen import ScreenSettings, judge
 
-_AHEAD = 2
-"""Sources in flight for each thread: their crops wait in memory, so not more."""
+_ENCODED_SLACK_BYTES = 1 << 16
+"""More than any encoder adds to the pixels of a picture that it cannot compress."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PackSettings:
-    """How crops are stored and screened."""
+    """How crops are made, stored and screened."""
 
+    size_px: int
+    """Side of the crops, for the places that are found here (`PlannedSource.best`)."""
+    shrinks: tuple[int, ...]
+    """Reductions to look for them at; doubled for lossy sources."""
     image_extension: str
     """png or jpg."""
+    png_effort: str
+    """A key of data.encoders.PNG_EFFORTS."""
     jpeg_quality: int
     screens: ScreenSettings
-
-
-Sample = tuple[CropRecord, bytes]
 
 
 def pack_shard(
@@ -41,7 +50,7 @@ def pack_shard(
     paths: ShardPaths,
     settings: PackSettings,
     *,
-    threads: int = 1,
+    processes: int = 1,
     progress: Progress = silent,
 ) -> None:
     """Write one shard with its index, manifest, rejections and header.
@@ -51,68 +60,75 @@ def pack_shard(
         source: where they are read from.
         paths: where the shard goes.
         settings: codec and screens.
-        threads: sources that are worked on at once.
+        processes: sources that are worked on at once.
         progress: called with crops made or rejected.
 
     Raises:
         UserError: the source is not the one that was indexed.
     """
-    total = sum(len(one.crops) for one in planned)
+    work = functools.partial(crop_source, source=source, settings=settings)
+    most = max(_crops_of(one) for one in planned)
+    largest_bytes = most * (3 * settings.size_px**2 + _ENCODED_SLACK_BYTES)
+    total, done = sum(map(_crops_of, planned)), 0
     rejections: list[Rejection] = []
-    done = 0
-    with open_shard(paths, planned[0].split, settings.image_extension, rejections) as writer:
-        for one, (samples, rejected) in zip(
-            planned, _in_order(planned, source, settings, threads), strict=True
-        ):
-            for record, picture in samples:
-                writer.add(record, picture)
-            rejections += rejected
-            done += len(one.crops)
+    with (
+        _one_thread_each(),
+        open_shard(paths, planned[0].split, settings.image_extension, rejections) as writer,
+    ):
+        for one, parts in zip(planned, crew.in_order(work, planned, processes, largest_bytes), strict=True):
+            for made, picture in parts:
+                if isinstance(made, Rejection):
+                    rejections.append(made)
+                else:
+                    writer.add(made, picture)
+            done += _crops_of(one)
             progress(done, total)
 
 
-def _in_order(
-    planned: list[PlannedSource], source: Source, settings: PackSettings, threads: int
-) -> Iterator[tuple[list[Sample], list[Rejection]]]:
-    """Yield the crops of each source in turn, while the next ones are being made."""
-    waiting: collections.deque[Future] = collections.deque()
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        try:
-            for one in planned:
-                waiting.append(pool.submit(crop_source, one, source, settings))
-                if len(waiting) >= threads * _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+def _crops_of(planned: PlannedSource) -> int:
+    return planned.best or len(planned.crops)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Keep OpenCV from starting threads of its own: every core has a process already."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def crop_source(
     planned: PlannedSource, source: Source, settings: PackSettings
-) -> tuple[list[Sample], list[Rejection]]:
-    """Make all crops of one source.
+) -> Iterator[tuple[CropRecord | Rejection, bytes | None]]:
+    """Yield the crops of one source, one at a time, so that memory does not grow with their number.
 
-    Returns:
-        The crops that passed, encoded, in plan order; and the rejections: one for a source that can't be read,
-        otherwise one for each crop that was screened out.
+    Yields:
+        In plan order, a crop's record with the encoded picture, or a rejection with nothing: one for a source that
+        can't be read, otherwise one for each crop that was screened out.
     """
     ((entry, picture),) = source.read([planned.entry])
     if isinstance(picture, Rejection):
-        return [], [picture]
+        yield picture, None
+        return
     whole_hash = perceptual_hash(picture)
-    samples: list[Sample] = []
-    rejections: list[Rejection] = []
-    reduced: dict[int, np.ndarray] = {}
-    for crop in planned.crops:
-        if crop.shrink not in reduced:
-            reduced[crop.shrink] = shrink(picture, crop.shrink)
+    crops = planned.crops
+    if planned.best:
+        factors = [factor * (2 if entry.lossy else 1) for factor in settings.shrinks]
+        reduced = _reduce(picture, factors)
+        crops = best_crops(reduced, settings.size_px, planned.best, key_stem(entry))
+    else:
+        reduced = _reduce(picture, [crop.shrink for crop in crops])
+    del picture
+    for crop in crops:
         pixels = cut(reduced[crop.shrink], crop)
-        measured = scores(pixels)
+        luma = luma_of(pixels)
+        measured = scores(luma)
         verdict = judge(measured, settings.screens)
         if verdict:
-            rejections.append(Rejection(crop.key, "pack", verdict[0], f"{entry.id}: {verdict[1]}"))
+            yield Rejection(crop.key, "pack", verdict[0], f"{entry.id}: {verdict[1]}"), None
             continue
         record = CropRecord(
             key=crop.key,
@@ -124,34 +140,22 @@ def crop_source(
             source_sha256=entry.sha256,
             shrink=crop.shrink,
             box=crop.box,
-            phash=perceptual_hash(pixels),
+            phash=luma_hash(luma),
             source_phash=whole_hash,
             scores=measured,
             split=planned.split,
             group=entry.group,
         )
-        samples.append((record, _encode(pixels, settings)))
-    return samples, rejections
+        yield record, _encode(pixels, settings)
 
 
-def shrink(picture: np.ndarray, factor: int) -> np.ndarray:
-    """Reduce a picture by a whole factor, each pixel the mean of factor x factor ones.
-
-    The box filter has no ringing and is exact for whole factors; the rows and columns that fill no whole pixel at
-    the bottom and the right are dropped.
-
-    Args:
-        picture: uint8, height x width x 3.
-        factor: 1 or more.
-
-    Returns:
-        uint8, (height // factor) x (width // factor) x 3, rounded.
-    """
-    if factor == 1:
-        return picture
-    height, width = picture.shape[0] // factor, picture.shape[1] // factor
-    whole = picture[: height * factor, : width * factor]
-    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+def _reduce(picture: np.ndarray, factors: list[int]) -> dict[int, np.ndarray]:
+    """Return the picture by shrink, each as `shrink` makes it, but that halves are made once for all."""
+    reduced: dict[int, np.ndarray] = {1: picture}
+    for factor in sorted(set(factors)):
+        base = max(known for known in reduced if known.bit_count() == 1 and factor % known == 0)
+        reduced[factor] = shrink(reduced[base], factor // base)
+    return {factor: reduced[factor] for factor in factors}
 
 
 def cut(picture: np.ndarray, crop: PlannedCrop) -> np.ndarray:
@@ -162,5 +166,5 @@ def cut(picture: np.ndarray, crop: PlannedCrop) -> np.ndarray:
 
 def _encode(pixels: np.ndarray, settings: PackSettings) -> bytes:
     if settings.image_extension == "png":
-        return encode_png(pixels)
+        return encode_png(pixels, settings.png_effort)
     return encode_jpeg(pixels, settings.jpeg_quality)

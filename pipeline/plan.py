@@ -13,9 +13,9 @@ from data.digests import generator, number
 from data.errors import UserError
 from data.files import read_json, read_jsonl, write_json, write_jsonl
 from data.plain import from_plain, to_plain
-from data.records import SCHEMA, PlannedCrop, PlannedSource, Reason, Rejection, SourceEntry
+from data.records import SCHEMA, Box, PlannedCrop, PlannedSource, Reason, Rejection, SourceEntry
 from data.shards import shard_name
-from pipeline.boxes import pack_boxes
+from pipeline.boxes import grid_boxes, pack_boxes
 from pipeline.index import REJECTIONS, count_reasons
 
 RECORD = "plan.json"
@@ -24,16 +24,27 @@ LARGEST_SHARDS = 2000
 _KEY_DIGITS = 16
 
 
+POLICIES = ("random", "grid", "best")
+
+
 @dataclasses.dataclass(frozen=True)
 class PlanSettings:
     """What a plan depends on, besides the index."""
 
+    policy: str
+    """random: as many boxes as fit, without overlap; grid: regular; best: where most detail is, found while packing."""
     size_px: int
     """Side of the square crops."""
     shrinks: tuple[int, ...]
     """Reductions to crop at; for lossy sources each is doubled, so their artefacts are averaged away."""
     max_per_source: int
-    """Crops of one picture at the most; 0 for no limit."""
+    """Crops of one picture at the most; 0 for no limit. Under `best` it is how many are looked for."""
+    grid_step_px: int
+    """Under `grid`: from one crop to the next."""
+    grid_rest_px: int
+    """Under `grid`: a rest at the far edge of so many pixels or fewer gets no crop of its own."""
+    largest_px: int
+    """Pictures of more pixels are rejected: a packing process needs some 5 bytes of memory a pixel."""
     validation_fraction: float
     """Share of the groups that validates, 0 to below 1."""
     crops_per_shard: int
@@ -46,36 +57,51 @@ class PlanSettings:
             UserError: which one, and what it must be.
         """
         rules = [
-            ("size_px", self.size_px, 16 <= self.size_px <= 8192, "from 16 to 8192"),
+            ("policy", self.policy in POLICIES, f"one of {', '.join(POLICIES)}"),
+            ("size_px", 16 <= self.size_px <= 8192, "from 16 to 8192"),
+            ("shrinks", bool(self.shrinks) and min(self.shrinks) >= 1, "whole numbers of at least 1"),
+            ("max_per_source", self.max_per_source >= 0, "0 or more"),
             (
-                "shrinks",
-                self.shrinks,
-                bool(self.shrinks) and min(self.shrinks) >= 1,
-                "whole numbers of at least 1",
+                "max_per_source",
+                self.policy != "best" or self.max_per_source,
+                "1 or more under the policy best",
             ),
-            ("max_per_source", self.max_per_source, self.max_per_source >= 0, "0 or more"),
-            (
-                "validation_fraction",
-                self.validation_fraction,
-                0 <= self.validation_fraction < 1,
-                "from 0 to below 1",
-            ),
-            ("crops_per_shard", self.crops_per_shard, self.crops_per_shard >= 1, "1 or more"),
+            ("grid_step_px", self.grid_step_px >= 1, "1 or more"),
+            ("grid_rest_px", self.grid_rest_px >= 0, "0 or more"),
+            ("largest_px", self.largest_px >= 1, "1 or more"),
+            ("validation_fraction", 0 <= self.validation_fraction < 1, "from 0 to below 1"),
+            ("crops_per_shard", self.crops_per_shard >= 1, "1 or more"),
         ]
-        for name, value, holds, expected in rules:
+        for name, holds, expected in rules:
             if not holds:
-                raise UserError(
-                    expected, repr(value), f"[crops] {name}", "mend it in luigi.cfg or on the command line"
-                )
+                remedy = "mend it in luigi.cfg or on the command line"
+                raise UserError(expected, repr(getattr(self, name)), f"[crops] {name}", remedy)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """What is to be made of one picture: these crops, or so many as the packer finds."""
+
+    entry: SourceEntry
+    crops: tuple[PlannedCrop, ...]
+    best: int
+
+    @property
+    def count(self) -> int:
+        return self.best or len(self.crops)
+
+
+def key_stem(entry: SourceEntry) -> str:
+    """Return what the keys of a picture's crops begin with."""
+    return entry.sha256[:_KEY_DIGITS]
 
 
 def plan_source(entry: SourceEntry, settings: PlanSettings) -> tuple[PlannedCrop, ...]:
     """Return the crops of one picture, the largest reduction last; empty when none fits."""
     crops = []
-    for shrink in sorted(shrink * (2 if entry.lossy else 1) for shrink in set(settings.shrinks)):
-        stream = generator("boxes", settings.seed, entry.sha256, shrink)
-        for box in pack_boxes(entry.height // shrink, entry.width // shrink, settings.size_px, stream):
-            key = f"{entry.sha256[:_KEY_DIGITS]}-{shrink}-{len(crops):04d}"
+    for shrink in _factors(entry, settings):
+        for box in _boxes(entry, shrink, settings):
+            key = f"{key_stem(entry)}-{shrink}-{len(crops):04d}"
             crops.append(PlannedCrop(key=key, shrink=shrink, box=box))
     if settings.max_per_source and len(crops) > settings.max_per_source:
         chosen = generator("cap", settings.seed, entry.sha256).permutation(len(crops))[
@@ -83,6 +109,47 @@ def plan_source(entry: SourceEntry, settings: PlanSettings) -> tuple[PlannedCrop
         ]
         crops = [crops[place] for place in sorted(chosen)]
     return tuple(crops)
+
+
+def _boxes(entry: SourceEntry, shrink: int, settings: PlanSettings) -> list[Box]:
+    height, width = entry.height // shrink, entry.width // shrink
+    if settings.policy == "grid":
+        return grid_boxes(height, width, settings.size_px, settings.grid_step_px, settings.grid_rest_px)
+    stream = generator("boxes", settings.seed, entry.sha256, shrink)
+    return pack_boxes(height, width, settings.size_px, stream)
+
+
+def _best_count(entry: SourceEntry, settings: PlanSettings) -> int:
+    """Return how many crops the packer may find: as many as are asked for, but no more than fit."""
+    size_px = settings.size_px
+    fitting = sum(
+        (entry.height // factor // size_px) * (entry.width // factor // size_px)
+        for factor in _factors(entry, settings)
+    )
+    return min(settings.max_per_source, fitting)
+
+
+def _factors(entry: SourceEntry, settings: PlanSettings) -> list[int]:
+    """Return the reductions of a picture, the smallest first."""
+    return sorted(shrink * (2 if entry.lossy else 1) for shrink in set(settings.shrinks))
+
+
+def _want(entry: SourceEntry, settings: PlanSettings) -> _Wanted | Rejection:
+    """Return what is to be made of a picture, or why it is nothing."""
+    size = f"{entry.width}x{entry.height}"
+    if entry.width * entry.height > settings.largest_px:
+        detail = f"{size}; at most {settings.largest_px} pixels are read ([crops] largest_mpx)"
+        return Rejection(entry.id, "plan", Reason.TOO_LARGE, detail)
+    if settings.policy == "best":
+        wanted = _Wanted(entry, (), _best_count(entry, settings))
+    else:
+        wanted = _Wanted(entry, plan_source(entry, settings), 0)
+    if wanted.count:
+        return wanted
+    least = _factors(entry, settings)[0] * settings.size_px
+    kind = "lossy: " if entry.lossy else ""
+    detail = f"{size}; {kind}at least {least} a side is needed"
+    return Rejection(entry.id, "plan", Reason.TOO_SMALL, detail)
 
 
 def plan_dataset(
@@ -100,24 +167,20 @@ def plan_dataset(
         UserError: settings make no sense, or not one picture gives a crop.
     """
     settings.check()
-    groups: dict[str, list[tuple[SourceEntry, tuple[PlannedCrop, ...]]]] = {}
+    groups: dict[str, list[_Wanted]] = {}
     rejections = []
     largest = (0, 0)
     for entry in entries:
-        crops = plan_source(entry, settings)
-        if crops:
-            groups.setdefault(entry.group, []).append((entry, crops))
-        else:
-            least = min(settings.shrinks) * (2 if entry.lossy else 1) * settings.size_px
-            kind = "lossy: " if entry.lossy else ""
-            detail = f"{entry.width}x{entry.height}; {kind}at least {least} a side is needed"
-            rejections.append(Rejection(entry.id, "plan", Reason.TOO_SMALL, detail))
+        wanted = _want(entry, settings)
+        if isinstance(wanted, Rejection):
+            rejections.append(wanted)
             largest = max(largest, (entry.width, entry.height), key=min)
+        else:
+            groups.setdefault(entry.group, []).append(wanted)
     if not groups:
         expected = f"at least one picture that a {settings.size_px}x{settings.size_px} crop fits into"
-        raise UserError(
-            expected, f"none (largest {largest[0]}x{largest[1]})", f"dataset {name}", "lower [crops] size_px"
-        )
+        found = f"none (largest {largest[0]}x{largest[1]}; {count_reasons(rejections)})"
+        raise UserError(expected, found, f"dataset {name}", "lower [crops] size_px")
     ordered = sorted(groups, key=lambda group: (number("order", settings.seed, group), group))
     cut = min(math.ceil(len(ordered) * settings.validation_fraction), len(ordered) - 1)
     planned = []
@@ -126,19 +189,17 @@ def plan_dataset(
     return planned, rejections
 
 
-def _into_shards(
-    groups: list[list[tuple[SourceEntry, tuple[PlannedCrop, ...]]]], split: str, crops_per_shard: int
-) -> list[PlannedSource]:
+def _into_shards(groups: list[list[_Wanted]], split: str, crops_per_shard: int) -> list[PlannedSource]:
     """Cut a split into shards of nearly equal numbers of crops, groups whole."""
-    sizes = [sum(len(crops) for _, crops in group) for group in groups]
+    sizes = [sum(wanted.count for wanted in group) for group in groups]
     total = sum(sizes)
     shards = min(max(1, round(total / crops_per_shard)), LARGEST_SHARDS)
     planned, before, shard, seen = [], 0, -1, -1
     for group, size in zip(groups, sizes, strict=True):
-        wanted = before * shards // total
-        if wanted != seen:
-            shard, seen = shard + 1, wanted
-        planned += [PlannedSource(entry, split, shard, crops) for entry, crops in group]
+        place = before * shards // total
+        if place != seen:
+            shard, seen = shard + 1, place
+        planned += [PlannedSource(one.entry, split, shard, one.crops, one.best) for one in group]
         before += size
     return planned
 
@@ -152,7 +213,7 @@ def write_plan(planned: list[PlannedSource], rejections: list[Rejection], out_di
         members = list(sources)
         title = shard_name(split, shard)
         write_jsonl(out_dir / "shards" / f"{title}.jsonl", map(to_plain, members))
-        crops = sum(len(source.crops) for source in members)
+        crops = sum(source.best or len(source.crops) for source in members)
         shards.append({"name": title, "split": split, "sources": len(members), "crops": crops})
     write_jsonl(out_dir / REJECTIONS, map(to_plain, rejections))
     totals = {

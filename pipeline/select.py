@@ -29,7 +29,7 @@ from data.shards import ShardPaths, check_file, index_bytes, read_index, read_re
 from data.sources import Source
 from pipeline.dataset import read_manifest
 from pipeline.index import REJECTIONS, count_reasons
-from pipeline.screen import perceptual_hash
+from pipeline.phash import perceptual_hash
 
 RECORD = "selection.json"
 SPLITS = ("train", "validation")

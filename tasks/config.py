@@ -23,11 +23,23 @@ class crops(luigi.Config):
     """How pictures become crops."""
 
     size_px = luigi.IntParameter(default=512, description="side of the square crops")
+    policy = luigi.ChoiceParameter(
+        default="random",
+        choices=["random", "grid", "best"],
+        description="as many random boxes as fit; a regular grid; or the max_per_source boxes of most detail",
+    )
     shrinks = luigi.Parameter(
         default="1,2,4", description="reductions to crop at; doubled for lossy pictures"
     )
     max_per_source = luigi.IntParameter(
         default=0, description="crops of one picture at the most; 0: no limit"
+    )
+    grid_step_px = luigi.IntParameter(default=512, description="under grid: from one crop to the next")
+    grid_rest_px = luigi.IntParameter(
+        default=0, description="under grid: a larger rest gets a crop of its own"
+    )
+    largest_mpx = luigi.FloatParameter(
+        default=134.0, description="larger pictures are rejected; a process needs about 5 MB a megapixel"
     )
     validation_fraction = luigi.FloatParameter(
         default=0.02, description="share of the pictures that validates"
@@ -37,9 +49,21 @@ class crops(luigi.Config):
     image_format = luigi.ChoiceParameter(
         default="png", choices=["png", "jpg"], description="of the stored crops"
     )
+    png_effort = luigi.ChoiceParameter(
+        default="fast",
+        choices=["fast", "balanced", "small"],
+        description="time against bytes; make bench has the figures",
+    )
     jpeg_quality = luigi.IntParameter(default=95, description="1 to 100, for jpg")
     flat_below = luigi.IntParameter(default=200, description="least contrast, hundredths of a level; 0: off")
     blurred_below = luigi.IntParameter(default=60, description="least detail, hundredths of a level; 0: off")
+    underexposed_above = luigi.IntParameter(default=900, description="near-black pixels, thousandths; 0: off")
+    overexposed_above = luigi.IntParameter(default=900, description="near-white pixels, thousandths; 0: off")
+    blocky_above = luigi.IntParameter(
+        default=750, description="how far JPEG's blocks stand out, thousandths; 0: off"
+    )
+    noisy_above = luigi.IntParameter(default=1000, description="noise, hundredths of a level; 0: off")
+    bordered_above = luigi.IntParameter(default=8, description="black lines at an edge, pixels; 0: off")
     max_bad_fraction = luigi.FloatParameter(
         default=0.01, description="share of damaged pictures that is borne"
     )

@@ -1,5 +1,6 @@
 """From raw material to crop datasets: Download, IndexSource, PlanCrops, PackShard, MakeCrops."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -113,6 +114,7 @@ class PlanCrops(DatasetTask):
     """Entries → crop plan: which boxes of which picture, in which shard."""
 
     stage = "plans"
+    format_version = 2
     record = plan.RECORD
 
     def requires(self) -> IndexSource:
@@ -124,9 +126,13 @@ class PlanCrops(DatasetTask):
         """Return [crops] as the planner wants it."""
         section = crops()
         return plan.PlanSettings(
+            policy=section.policy,
             size_px=section.size_px,
             shrinks=_whole_numbers(section.shrinks, "[crops] shrinks"),
             max_per_source=section.max_per_source,
+            grid_step_px=section.grid_step_px,
+            grid_rest_px=section.grid_rest_px,
+            largest_px=int(section.largest_mpx * 1e6),
             validation_fraction=section.validation_fraction,
             crops_per_shard=section.crops_per_shard,
             seed=section.seed,
@@ -176,7 +182,7 @@ class PackShard(DatasetTask):
                 self.requires().requires().source(),
                 ShardPaths(self.directory(), self.shard),
                 pack_settings(),
-                threads=threads(),
+                processes=threads(),
                 progress=progress,
             )
 
@@ -189,6 +195,7 @@ class MakeCrops(DatasetTask):
     """Shards → a crop dataset with manifest, card, parquet and contact sheet."""
 
     stage = "crops"
+    format_version = 2
     record = dataset.RECORD
 
     def requires(self) -> dict[str, StoreTask]:
@@ -209,11 +216,13 @@ class MakeCrops(DatasetTask):
         ]
 
     def parameters(self) -> dict[str, Any]:
-        """Return codec and screens."""
+        """Return codec and screens; the plan's hash covers what it has of them."""
         settings = pack_settings()
+        is_jpeg = settings.image_extension == "jpg"
         return {
             "image_extension": settings.image_extension,
-            "jpeg_quality": settings.jpeg_quality if settings.image_extension == "jpg" else None,
+            "png_effort": None if is_jpeg else settings.png_effort,
+            "jpeg_quality": settings.jpeg_quality if is_jpeg else None,
             "screens": vars(settings.screens),
             "max_bad_fraction": crops().max_bad_fraction,
         }
@@ -251,8 +260,15 @@ class MakeCrops(DatasetTask):
 def pack_settings() -> pack.PackSettings:
     """Return [crops] as the packer wants it."""
     section = crops()
-    screens = ScreenSettings(flat_below=section.flat_below, blurred_below=section.blurred_below)
-    return pack.PackSettings(section.image_format, section.jpeg_quality, screens)
+    limits = [field.name for field in dataclasses.fields(ScreenSettings)]
+    return pack.PackSettings(
+        size_px=section.size_px,
+        shrinks=_whole_numbers(section.shrinks, "[crops] shrinks"),
+        image_extension=section.image_format,
+        png_effort=section.png_effort,
+        jpeg_quality=section.jpeg_quality,
+        screens=ScreenSettings(**{name: getattr(section, name) for name in limits}),
+    )
 
 
 def _whole_numbers(text: str, where: str) -> tuple[int, ...]:

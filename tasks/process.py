@@ -5,13 +5,12 @@ here: `sr.supervise` has them die with their task. With one worker Luigi runs ta
 there is nothing to do. Linux only, as DALI is.
 """
 
-import ctypes
 import multiprocessing
-import os
 import signal
 from types import FrameType
 
-_PR_SET_PDEATHSIG = 1
+from data.lifeline import die_with_parent
+
 _interrupted = False
 
 
@@ -31,19 +30,6 @@ class DiesWithParent:
 
     def __exit__(self, *error: object) -> None:
         """Leave everything as it is: the process ends now."""
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies; die now if it is dead already.
-
-    Args:
-        parent: process id of the parent, as it was before the fork.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def is_interrupted() -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.digests import generator
-from pipeline.boxes import pack_boxes
+from pipeline.boxes import grid_boxes, pack_boxes
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,23 @@ def test_single_interval_is_uniform():
     assert sum((count - 1000) ** 2 / 1000 for count in lefts.values()) < 16.3, (
         "3 degrees of freedom, p = 0.001"
     )
+
+
+def basicsr_starts(length: int, size: int, step: int, thresh: int) -> list[int]:
+    """As extract_subimages of BasicSR has them, written for one side."""
+    space = np.arange(0, length - size + 1, step)
+    if length - (space[-1] + size) > thresh:
+        space = np.append(space, length - size)
+    return space.tolist()
+
+
+@pytest.mark.parametrize(("size", "step", "rest"), [(480, 240, 0), (512, 512, 100), (64, 64, 0)])
+def test_the_grid_is_basicsrs(size, step, rest):
+    for height, width in ((1356, 2040), (512, 513), (600, 1111)):
+        expected = [
+            (top, left)
+            for top in basicsr_starts(height, size, step, rest)
+            for left in basicsr_starts(width, size, step, rest)
+        ]
+        assert [(box.top, box.left) for box in grid_boxes(height, width, size, step, rest)] == expected
+    assert grid_boxes(size - 1, 2000, size, step, rest) == []

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pyarrow.parquet
 import pytest
+from settings import pack_settings, plan_settings
 
 from data.catalogue import resolve
 from data.errors import UserError
@@ -13,9 +14,8 @@ from data.images import decode
 from data.shards import ShardPaths
 from pipeline.dataset import all_records, finish_dataset, read_manifest
 from pipeline.index import index_source, read_entries
-from pipeline.pack import PackSettings, pack_shard
-from pipeline.plan import PlanSettings, plan_dataset, planned_shards, read_plan_shard, write_plan
-from pipeline.screen import ScreenSettings
+from pipeline.pack import pack_shard
+from pipeline.plan import plan_dataset, planned_shards, read_plan_shard, write_plan
 
 
 def build(folder, root, finish=True):
@@ -25,7 +25,9 @@ def build(folder, root, finish=True):
     source = open_source(dataset)
     index_source(source, dataset.name, root / "index", least_side_px=128, max_bad_fraction=0)
     write_plan(
-        *plan_dataset(read_entries(root / "index"), PlanSettings(128, (1, 2), 0, 0.2, 12, 0), "p"),
+        *plan_dataset(
+            read_entries(root / "index"), plan_settings(validation_fraction=0.2, crops_per_shard=12), "p"
+        ),
         root / "plan",
     )
     for shard in planned_shards(root / "plan"):
@@ -34,7 +36,7 @@ def build(folder, root, finish=True):
             read_plan_shard(root / "plan", shard["name"]),
             source,
             paths,
-            PackSettings("png", 95, ScreenSettings(0, 0)),
+            pack_settings(),
         )
     if finish:
         complete(dataset, root)

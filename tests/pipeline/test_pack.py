@@ -2,17 +2,20 @@ import cv2
 import numpy as np
 import pytest
 from pictures import textured
+from settings import pack_settings, plan_settings
 
 from data.images import decode
 from data.records import Reason
 from data.shards import ShardPaths, read_header, read_records, read_rejections
 from data.sources.folder import FolderSource
+from pipeline.best import best_crops
 from pipeline.index import index_source, read_entries
-from pipeline.pack import PackSettings, crop_source, pack_shard, shrink
-from pipeline.plan import PlanSettings, plan_dataset
+from pipeline.pack import crop_source, pack_shard
+from pipeline.plan import plan_dataset
+from pipeline.raster import shrink
 from pipeline.screen import ScreenSettings
 
-SETTINGS = PackSettings("png", 95, ScreenSettings(200, 60))
+SETTINGS = pack_settings(screens=ScreenSettings(flat_below=200, blurred_below=60))
 
 
 @pytest.fixture
@@ -20,28 +23,25 @@ def planned(photo_folder, tmp_path):
     cv2.imwrite(str(photo_folder / "sky.png"), np.full((300, 300, 3), 200, np.uint8))
     source = FolderSource(photo_folder)
     index_source(source, "photos", tmp_path / "index", least_side_px=128, max_bad_fraction=0)
-    plan, _ = plan_dataset(
-        read_entries(tmp_path / "index"), PlanSettings(128, (1, 2), 0, 0.0, 1000, 0), "photos"
-    )
+    plan, _ = plan_dataset(read_entries(tmp_path / "index"), plan_settings(), "photos")
     return source, plan
 
 
-def test_the_bytes_do_not_depend_on_threads(planned, tmp_path):
+def test_the_bytes_do_not_depend_on_the_number_of_processes(planned, tmp_path):
     source, plan = planned
-    for threads in (1, 2, 5):
-        pack_shard(
-            plan, source, ShardPaths(tmp_path / str(threads), "train-000000"), SETTINGS, threads=threads
-        )
+    for processes in (1, 2, 5):
+        paths = ShardPaths(tmp_path / str(processes), "train-000000")
+        pack_shard(plan, source, paths, SETTINGS, processes=processes)
     files = [path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file()]
     assert len(files) == 5
     for file in files:
-        assert len({(tmp_path / threads / file).read_bytes() for threads in "125"}) == 1, file
+        assert len({(tmp_path / processes / file).read_bytes() for processes in "125"}) == 1, file
 
 
 def test_crops_are_the_planned_pixels_and_nothing_vanishes(planned, tmp_path):
     source, plan = planned
     paths = ShardPaths(tmp_path / "d", "train-000000")
-    pack_shard(plan, source, paths, SETTINGS, threads=2)
+    pack_shard(plan, source, paths, SETTINGS, processes=2)
     records, rejections = list(read_records(paths)), list(read_rejections(paths.rejections))
     crops = [crop for one in plan for crop in one.crops]
     assert len(records) + len(rejections) == len(crops)
@@ -68,19 +68,39 @@ def test_a_damaged_source_is_one_rejection(planned, photo_folder):
     import hashlib
 
     entry = dataclasses.replace(one.entry, sha256=hashlib.sha256(content).hexdigest())
-    samples, rejections = crop_source(dataclasses.replace(one, entry=entry), source, SETTINGS)
-    assert samples == []
-    assert [rejection.reason for rejection in rejections] == [Reason.UNREADABLE]
+    made = list(crop_source(dataclasses.replace(one, entry=entry), source, SETTINGS))
+    assert [(rejection.reason, content) for rejection, content in made] == [(Reason.UNREADABLE, None)]
 
 
 def test_jpeg_crops(planned):
     source, plan = planned
-    samples, _ = crop_source(plan[0], source, PackSettings("jpg", 90, ScreenSettings(0, 0)))
-    assert all(picture[:2] == b"\xff\xd8" for _, picture in samples)
+    made = list(crop_source(plan[0], source, pack_settings(image_extension="jpg", jpeg_quality=90)))
+    assert len(made) == len(plan[0].crops)
+    assert all(picture[:2] == b"\xff\xd8" for _, picture in made)
 
 
-def test_shrinking_takes_the_mean_of_whole_cells():
-    picture = textured(5, 9, 11)
-    expected = picture[:8, :10].reshape(4, 2, 5, 2, 3).astype(float).mean(axis=(1, 3))
-    assert np.abs(shrink(picture, 2) - expected).max() <= 0.5
-    assert shrink(picture, 1) is picture
+def test_the_best_crops_are_where_the_detail_is(photo_folder, tmp_path):
+    dull = np.full((512, 640, 3), 120, np.uint8)
+    dull[200:328, 300:428] = textured(3, 128, 128)
+    cv2.imwrite(str(photo_folder / "p2.png"), dull)
+    source = FolderSource(photo_folder)
+    index_source(source, "photos", tmp_path / "index", least_side_px=128, max_bad_fraction=0)
+    settings = plan_settings(policy="best", max_per_source=3, shrinks=(1,))
+    plan, _ = plan_dataset(read_entries(tmp_path / "index"), settings, "photos")
+    (one,) = [one for one in plan if one.entry.id == "p2.png"]
+    made = [record for record, _ in crop_source(one, source, pack_settings(shrinks=(1,)))]
+    assert len(made) == 3
+    best = max(made, key=lambda record: record.scores["detail"])
+    assert abs(best.box.top - 200) <= 8 and abs(best.box.left - 300) <= 8
+    assert len({record.key for record in made}) == 3
+
+
+def test_of_equal_detail_no_two_boxes_overlap():
+    picture = textured(4, 400, 700)
+    crops = best_crops({1: picture, 2: shrink(picture, 2)}, 128, 100, "stem")
+    assert len(crops) >= 6
+    for number, one in enumerate(crops):
+        assert 0 <= one.box.top <= 400 // one.shrink - 128 and 0 <= one.box.left <= 700 // one.shrink - 128
+        for other in crops[:number]:
+            apart = abs(one.box.top - other.box.top) >= 128 or abs(one.box.left - other.box.left) >= 128
+            assert apart or one.shrink != other.shrink

@@ -1,12 +1,13 @@
 import dataclasses
 
 import pytest
+from settings import plan_settings
 
 from data.errors import UserError
 from data.records import Reason, SourceEntry
-from pipeline.plan import PlanSettings, plan_dataset, plan_source, planned_shards, read_plan_shard, write_plan
+from pipeline.plan import plan_dataset, plan_source, planned_shards, read_plan_shard, write_plan
 
-SETTINGS = PlanSettings((256), (1, 2), 0, 0.1, 20, 0)
+SETTINGS = plan_settings(size_px=256, validation_fraction=0.1, crops_per_shard=20)
 
 
 def entry(
@@ -79,7 +80,7 @@ def test_what_is_too_small_is_rejected_by_name():
 
 
 def test_no_crop_at_all_is_refused_in_words():
-    with pytest.raises(UserError, match="a 2000x2000 crop fits into, got none .largest 800x600."):
+    with pytest.raises(UserError, match="a 2000x2000 crop fits into, got none .largest 800x600;"):
         plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, size_px=2000), "d")
 
 
@@ -91,6 +92,9 @@ def test_no_crop_at_all_is_refused_in_words():
         {"validation_fraction": 1.0},
         {"crops_per_shard": 0},
         {"max_per_source": -1},
+        {"policy": "centre"},
+        {"grid_step_px": 0},
+        {"largest_px": 0},
     ],
 )
 def test_nonsense_is_refused(change):
@@ -105,3 +109,27 @@ def test_a_plan_reads_back_shard_by_shard(tmp_path):
     again = [one for shard in shards for one in read_plan_shard(tmp_path, shard["name"])]
     assert again == planned
     assert sum(shard["crops"] for shard in shards) == sum(len(one.crops) for one in planned)
+
+
+def test_a_grid_is_the_same_at_every_reduction():
+    crops = plan_source(entry(1, 600, 800), dataclasses.replace(SETTINGS, policy="grid", grid_step_px=256))
+    assert [(crop.shrink, crop.box.top, crop.box.left) for crop in crops] == [
+        *((1, top, left) for top in (0, 256, 344) for left in (0, 256, 512, 544)),
+        *((2, top, left) for top in (0, 44) for left in (0, 144)),
+    ]
+
+
+def test_the_best_places_are_left_to_the_packer():
+    settings = dataclasses.replace(SETTINGS, policy="best", max_per_source=4, validation_fraction=0.0)
+    planned, _ = plan_dataset([entry(1), entry(2, 300, 300)], settings, "d")
+    wanted = {one.entry.id: (one.best, one.crops) for one in planned}
+    assert wanted == {"p1": (4, ()), "p2": (1, ())}, "one crop fits into 300x300"
+    with pytest.raises(UserError, match="1 or more under the policy best"):
+        plan_dataset([entry(1)], dataclasses.replace(settings, max_per_source=0), "d")
+
+
+def test_a_picture_that_needs_too_much_memory_is_rejected():
+    planned, rejections = plan_dataset([entry(1), entry(2, 30_000, 30_000)], SETTINGS, "d")
+    assert [one.entry.id for one in planned] == ["p1"]
+    assert [(one.id, one.reason) for one in rejections] == [("p2", Reason.TOO_LARGE)]
+    assert "largest_mpx" in rejections[0].detail

@@ -12,7 +12,7 @@ from data.plain import to_plain
 from data.records import SCHEMA, Box, CropRecord, DatasetManifest, Reason, SourceEntry
 from data.shards import ShardPaths, open_shard, read_header, read_index, read_picture
 from data.sources.folder import FolderSource
-from pipeline.screen import perceptual_hash
+from pipeline.phash import perceptual_hash
 from pipeline.select import HashIndex, SelectSettings, benchmark_hashes, read_selection, select_samples
 
 SETTINGS = SelectSettings(2, 4, 0, 0, 0, 0)

@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from tasks.process import DiesWithParent, die_with_parent
+from data.lifeline import die_with_parent
+from tasks.process import DiesWithParent
 
 DEADLINE_S = 30
 

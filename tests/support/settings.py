@@ -1,0 +1,33 @@
+"""Settings for tests: small crops, and nothing screened unless a test asks for it."""
+
+from pipeline.pack import PackSettings
+from pipeline.plan import PlanSettings
+from pipeline.screen import ScreenSettings
+
+
+def plan_settings(**changes) -> PlanSettings:
+    values = {
+        "policy": "random",
+        "size_px": 128,
+        "shrinks": (1, 2),
+        "max_per_source": 0,
+        "grid_step_px": 128,
+        "grid_rest_px": 0,
+        "largest_px": 1 << 27,
+        "validation_fraction": 0.0,
+        "crops_per_shard": 1000,
+        "seed": 0,
+    }
+    return PlanSettings(**values | changes)
+
+
+def pack_settings(**changes) -> PackSettings:
+    values = {
+        "size_px": 128,
+        "shrinks": (1, 2),
+        "image_extension": "png",
+        "png_effort": "fast",
+        "jpeg_quality": 95,
+        "screens": ScreenSettings(),
+    }
+    return PackSettings(**values | changes)
