@@ -1,0 +1,267 @@
+"""How fast crops are made, against the codecs alone and against two other ways to make them, on the same pictures.
+
+    python tests/bench/crops.py [SOURCE_DIR] [--pictures 16] [--rounds 3]
+
+The pictures are mosaics of 2040 x 1356 pixels, put together from the photographs of SOURCE_DIR (without it: of the
+scikit-image package), as PNG and as JPEG. Time is CPU time of everything that was started, so that other work on the machine
+matters little; the last comparison, of two processes with one, is by the clock and wants a quiet machine.
+
+    codecs     decoding each picture and encoding each of its crops, with the same functions, and nothing else
+    trials     as hobbyists do it: Pillow, 10,000 tries to place boxes, seeded by the clock, PNG at level 6
+    grid       as BasicSR does it: OpenCV, overlapping crops on a regular grid, PNG at level 3
+
+Each of `--rounds` rounds runs all of them in turn; medians are compared.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from data.catalogue import resolve
+from data.encoders import PNG_EFFORTS, encode_jpeg, encode_png
+from data.images import decode
+from data.records import PlannedSource
+from data.shards import ShardPaths, read_header
+from data.sources import Source, open_source
+from pipeline.index import index_source, read_entries
+from pipeline.pack import PackSettings, cut, pack_shard
+from pipeline.plan import PlanSettings, plan_dataset
+from pipeline.raster import shrink
+from pipeline.screen import ScreenSettings
+
+HEIGHT, WIDTH, CROP = 1356, 2040, 512
+TRIES = 10_000
+PLAN = PlanSettings("random", CROP, (1, 2, 4), 0, CROP, 0, 1 << 27, 0.0, 1_000_000, 0)
+SCREENS = ScreenSettings(200, 60, 900, 900, 750, 1000, 8)
+"""The limits of luigi.cfg: what is measured is what MakeCrops does."""
+PACK = PackSettings(CROP, (1, 2, 4), "png", "fast", 95, SCREENS)
+
+
+def mosaics(source_dir: Path | None, count: int) -> Iterator[np.ndarray]:
+    """Yield pictures of 2040 x 1356, each of four photographs (turned, where they stand upright)."""
+    source = open_source(resolve(str(source_dir) if source_dir else "Photos"))
+    entries = sorted((entry for entry in source.scan() if hasattr(entry, "sha256")), key=lambda one: one.id)
+    tiles = []
+    for _, picture in source.read(entries):
+        if isinstance(picture, np.ndarray):
+            lying = picture if picture.shape[1] >= picture.shape[0] else np.rot90(picture)
+            factor = max(HEIGHT / 2 / lying.shape[0], WIDTH / 2 / lying.shape[1])
+            if factor > 1:
+                lying = cv2.resize(np.ascontiguousarray(lying), None, fx=factor, fy=factor)
+            tiles.append(lying[: HEIGHT // 2, : WIDTH // 2])
+    for number in range(count):
+        one, two, three, four = (tiles[(4 * number + place) % len(tiles)] for place in range(4))
+        yield np.vstack([np.hstack([one, two]), np.hstack([three, four])])
+
+
+@contextlib.contextmanager
+def cpu_time(spent: dict[str, list[float]], name: str) -> Iterator[None]:
+    """Add the CPU seconds of the block, its processes included."""
+    before = _cpu_s()
+    yield
+    spent.setdefault(name, []).append(_cpu_s() - before)
+
+
+def _cpu_s() -> float:
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def planned(folder: Path, scratch: Path) -> tuple[Source, list[PlannedSource]]:
+    """Index a folder and plan its crops."""
+    source = open_source(resolve(str(folder)))
+    index_source(source, folder.name, scratch, least_side_px=CROP, max_bad_fraction=0)
+    return source, plan_dataset(read_entries(scratch), PLAN, folder.name)[0]
+
+
+def codecs_alone(folder: Path, plan: list[PlannedSource], spent: dict[str, list[float]]) -> None:
+    """Decode and encode the same pixels; what lies between is not counted."""
+    total = 0.0
+    for one in plan:
+        content = (folder / one.entry.locator).read_bytes()
+        begun = _cpu_s()
+        picture = decode(content)
+        total += _cpu_s() - begun
+        pieces = [cut(shrink(picture, crop.shrink), crop) for crop in one.crops]
+        begun = _cpu_s()
+        for pixels in pieces:
+            encode_png(pixels, PACK.png_effort)
+        total += _cpu_s() - begun
+    spent.setdefault("codecs", []).append(total)
+
+
+def by_trials(folder: Path, out: Path) -> int:
+    """Crop a folder by trial and error; return the number of crops."""
+    made = 0
+    for path in sorted(folder.iterdir()):
+        image = Image.open(path)
+        if image.format != "PNG":
+            image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC)
+        chance = random.Random(time.time_ns())
+        while min(image.size) >= CROP:
+            boxes: list[tuple[int, int]] = []
+            for _ in range(TRIES):
+                left, top = chance.randint(0, image.width - CROP), chance.randint(0, image.height - CROP)
+                if not any(abs(left - x) < CROP and abs(top - y) < CROP for x, y in boxes):
+                    boxes.append((left, top))
+            for left, top in boxes:
+                image.crop((left, top, left + CROP, top + CROP)).save(out / f"{made}.png", "PNG")
+                made += 1
+            image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC)
+    return made
+
+
+def by_grid(folder: Path, out: Path) -> int:
+    """Crop a folder on BasicSR's grid (half a crop apart); return the number of crops."""
+    made, step = 0, CROP // 2
+    for path in sorted(folder.iterdir()):
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        tops, lefts = (np.arange(0, side - CROP + 1, step) for side in picture.shape[:2])
+        tops, lefts = np.append(tops, picture.shape[0] - CROP), np.append(lefts, picture.shape[1] - CROP)
+        for top in dict.fromkeys(tops.tolist()):
+            for left in dict.fromkeys(lefts.tolist()):
+                crop = np.ascontiguousarray(picture[top : top + CROP, left : left + CROP])
+                cv2.imwrite(str(out / f"{made}.png"), crop, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+                made += 1
+    return made
+
+
+def compare(folder: Path, scratch: Path, rounds: int) -> None:
+    """Print one table for one folder of pictures."""
+    source, plan = planned(folder, scratch / f"{folder.name}-index")
+    crops = {"ours": 0, "trials": 0, "grid": 0}
+    spent: dict[str, list[float]] = {}
+    for number in range(rounds):
+        paths = ShardPaths(scratch / f"{folder.name}-{number}", "train-000000")
+        with cpu_time(spent, "ours"):
+            pack_shard(plan, source, paths, PACK)
+        crops["ours"] = read_header(paths.header).samples
+        codecs_alone(folder, plan, spent)
+        for name, way in (("trials", by_trials), ("grid", by_grid)):
+            with tempfile.TemporaryDirectory(dir=scratch) as out, cpu_time(spent, name):
+                crops[name] = way(folder, Path(out))
+    pictures = len(plan)
+    median = {name: statistics.median(seconds) for name, seconds in spent.items()}
+    print(f"\n{folder.name.upper()}: {pictures} pictures of {WIDTH}x{HEIGHT}, medians of {rounds} rounds")
+    print(f"{'':8}{'CPU ms a picture':>18}{'crops a picture':>17}{'CPU ms a crop':>15}{'crops/s a core':>16}")
+    for name, count in crops.items():
+        row = (
+            1e3 * median[name] / pictures,
+            count / pictures,
+            1e3 * median[name] / count,
+            count / median[name],
+        )
+        print(f"{name:8}{row[0]:18.1f}{row[1]:17.2f}{row[2]:15.2f}{row[3]:16.1f}")
+    print(f"{'codecs':8}{1e3 * median['codecs'] / pictures:18.1f}")
+    speed = {name: count / median[name] for name, count in crops.items()}
+    print(f"ours / trials: {median['trials'] / median['ours']:.1f} times a picture, "
+          f"{speed['ours'] / speed['trials']:.1f} times a crop")  # fmt: skip
+    print(f"ours / grid: {speed['ours'] / speed['grid']:.1f} times a crop")
+    print(f"codecs alone: {median['codecs'] / median['ours']:.0%} of ours")
+
+
+def two_processes(folder: Path, scratch: Path, rounds: int) -> None:
+    """Print how much faster two processes pack one shard than one, by the clock."""
+    source, plan = planned(folder, scratch / "pair-index")
+    taken: dict[int, list[float]] = {1: [], 2: []}
+    for number in range(rounds):
+        for processes, durations in taken.items():
+            paths = ShardPaths(scratch / f"pair-{processes}-{number}", "train-000000")
+            begun = time.perf_counter()
+            pack_shard(plan * 4, source, paths, PACK, processes=processes)
+            durations.append(time.perf_counter() - begun)
+    one, two = (statistics.median(durations) for durations in taken.values())
+    print(f"\nTwo processes / one: {one / two:.2f} times as fast ({one:.2f} s, {two:.2f} s by the clock)")
+
+
+def codec_table(folder: Path) -> None:
+    """Print time and bytes of each encoder, and time of each decoder, on one core."""
+    contents = {path.suffix: path.read_bytes() for path in (next(folder.parent.glob("png/*")), next(folder.parent.glob("jpeg/*")))}  # fmt: skip
+    picture = decode(contents[".png"])
+    crop = np.ascontiguousarray(picture[100 : 100 + CROP, 200 : 200 + CROP])
+    print(f"\n{'encode 512x512':24}{'ms':>8}{'KB':>8}")
+    encoders: dict[str, Callable[[np.ndarray], bytes]] = {
+        **{
+            f"PNG {effort}": lambda pixels, effort=effort: encode_png(pixels, effort)
+            for effort in PNG_EFFORTS
+        },
+        "PNG Pillow level 6": lambda pixels: _by_pillow(pixels),
+        "JPEG 95 4:4:4": encode_jpeg,
+    }
+    for name, encoder in encoders.items():
+        print(
+            f"{name:24}{_median_ms(lambda encoder=encoder: encoder(crop)):8.2f}{len(encoder(crop)) / 1024:8.0f}"
+        )
+    print(f"\n{'decode 2040x1356':24}{'ms':>8}")
+    for suffix, content in contents.items():
+        array = np.frombuffer(content, np.uint8)
+        decoders = {"ours": lambda: decode(content), "Pillow": lambda: np.asarray(Image.open(_stream(content))),
+                    "OpenCV": lambda: cv2.imdecode(array, cv2.IMREAD_COLOR)}  # fmt: skip
+        for name, decoder in decoders.items():
+            print(f"{suffix[1:].upper() + ' ' + name:24}{_median_ms(decoder):8.1f}")
+
+
+def _stream(content: bytes):
+    import io
+
+    return io.BytesIO(content)
+
+
+def _by_pillow(pixels: np.ndarray) -> bytes:
+    buffer = _stream(b"")
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _median_ms(work: Callable[[], object], times: int = 7) -> float:
+    work()
+    taken = []
+    for _ in range(times):
+        begun = time.process_time()
+        work()
+        taken.append(time.process_time() - begun)
+    return 1e3 * statistics.median(taken)
+
+
+def main(argv: list[str]) -> int:
+    """Measure, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "source_dir", nargs="?", type=Path, help="photographs of about 1020 x 678 pixels or more"
+    )
+    parser.add_argument("--pictures", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(argv)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory(prefix="bench-crops-") as folder:
+        scratch = Path(folder)
+        for kind in ("png", "jpeg"):
+            (scratch / kind).mkdir()
+        for number, picture in enumerate(mosaics(options.source_dir, options.pictures)):
+            # PNG as cameras' converters and datasets have it: zlib at its default level.
+            Image.fromarray(picture).save(scratch / "png" / f"{number:03}.png")
+            Image.fromarray(picture).save(scratch / "jpeg" / f"{number:03}.jpg", quality=92)
+        os.sync()
+        codec_table(scratch / "png")
+        for kind in ("png", "jpeg"):
+            compare(scratch / kind, scratch, options.rounds)
+        two_processes(scratch / "png", scratch, options.rounds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
