@@ -38,6 +38,9 @@ _UPRIGHT = {
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 """What files of FORMATS begin with: one of these and no readable header means damage, not another kind of file."""
 _LOSSY = {"jpeg", "webp"}
+_BACKGROUNDS = {"black": (0, 0, 0, 255), "white": (255, 255, 255, 255)}
+ALPHAS = ("refuse", *_BACKGROUNDS)
+"""What may become of transparent pictures."""
 
 
 class ImageFault(Exception):
@@ -119,18 +122,19 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in _UPRIGHT else 1
 
 
-def decode(content: bytes) -> np.ndarray:
+def decode(content: bytes, alpha: str = "refuse") -> np.ndarray:
     """Decode a picture.
 
     Args:
         content: the whole stored bytes.
+        alpha: what becomes of a truly transparent picture: refuse, or black or white for what it is laid over.
 
     Returns:
         uint8, height x width x 3, sRGB. Grey, palette, CMYK and 16-bit pictures are converted; an embedded
         profile is applied; the EXIF rotation is applied.
 
     Raises:
-        ImageFault: truncated, damaged, too large, more than one frame, or truly transparent.
+        ImageFault: truncated, damaged, too large, more than one frame, or truly transparent and not to be composited.
     """
     image = _open(content)
     orientation = _orientation(image)
@@ -143,7 +147,7 @@ def decode(content: bytes) -> np.ndarray:
         image = image.transpose(_UPRIGHT[orientation])
     if image.mode.startswith(("I", "F")):
         return _from_deep_grey(image)
-    return np.asarray(_to_srgb(_opaque(image), profile))
+    return np.asarray(_to_srgb(_opaque(image, alpha), profile))
 
 
 def _from_deep_grey(image: Image.Image) -> np.ndarray:
@@ -157,11 +161,14 @@ def _from_deep_grey(image: Image.Image) -> np.ndarray:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Drop an alpha channel that hides nothing, refuse one that does."""
+def _opaque(image: Image.Image, alpha: str) -> Image.Image:
+    """Drop an alpha channel that hides nothing; refuse one that does, or lay the picture over black or white."""
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")
         lowest = image.getchannel("A").getextrema()[0]
+        if lowest < 255 and alpha in _BACKGROUNDS:
+            background = Image.new("RGBA", image.size, _BACKGROUNDS[alpha])
+            return Image.alpha_composite(background, image).convert("RGB")
         if lowest < 255:
             raise ImageFault(Reason.UNSUPPORTED, f"transparent (alpha down to {lowest}); opaque was expected")
         return image.convert("RGB")
