@@ -10,6 +10,7 @@ import luigi
 from luigi.interface import core
 
 from data.errors import UserError
+from data.images import ALPHAS
 from data.records import TrainingJob
 
 
@@ -17,6 +18,13 @@ class store(luigi.Config):
     """Where everything that a run makes lives."""
 
     root = luigi.Parameter(default="work", description="directory of the store; made if it is missing")
+    catalog = luigi.Parameter(
+        default="", description="a folder of catalogue files of your own, see docs/datasets.md"
+    )
+    archives = luigi.Parameter(
+        default="", description="folders of archives that are on disk already, with commas between them"
+    )
+    connections = luigi.IntParameter(default=4, description="to one server at once while downloading")
 
 
 class crops(luigi.Config):
@@ -40,6 +48,11 @@ class crops(luigi.Config):
     jpeg_quality = luigi.IntParameter(default=95, description="1 to 100, for jpg")
     flat_below = luigi.IntParameter(default=200, description="least contrast, hundredths of a level; 0: off")
     blurred_below = luigi.IntParameter(default=60, description="least detail, hundredths of a level; 0: off")
+    alpha = luigi.ChoiceParameter(
+        default="refuse",
+        choices=ALPHAS,
+        description="transparent pictures: refused, or laid over black or white",
+    )
     max_bad_fraction = luigi.FloatParameter(
         default=0.01, description="share of damaged pictures that is borne"
     )

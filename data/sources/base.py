@@ -4,13 +4,18 @@ A source that stores bytes (a folder, an archive) subclasses `StoredSource` and 
 """
 
 import abc
+import collections
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import itertools
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from data.bitdepth import bit_depth
 from data.digests import sha256_bytes
 from data.errors import UserError
 from data.images import ImageFault, decode, probe
@@ -19,8 +24,12 @@ from data.records import Reason, Rejection, SourceEntry
 
 LARGEST_BYTES = 1 << 30
 """A stored picture larger than this is not read."""
+_BATCH = 16
+"""Members that a thread looks at in one go: handing them over costs more than looking at a small one."""
 _AHEAD = 4
-"""Members in flight for each thread while scanning: enough to keep it busy, few enough to bound memory."""
+"""Batches in flight for each thread: enough to keep it busy, few enough to bound memory."""
+_LARGE_BYTES = 1 << 18
+_IN_TURN = threading.Lock()
 
 
 class Source(abc.ABC):
@@ -46,7 +55,7 @@ class Source(abc.ABC):
         """
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Member:
     """A stored picture before anything of it was read."""
 
@@ -55,11 +64,22 @@ class Member:
     bytes: int
 
 
+Listed = tuple[float, Member | Rejection]
+"""How much of the source is behind it, 0 to 1, and what was found: so that a scan need not count before it begins."""
+
+
 class StoredSource(Source):
-    """A source of stored bytes."""
+    """A source of stored bytes.
+
+    Args:
+        alpha: what becomes of transparent pictures, see `data.images.decode`.
+    """
+
+    def __init__(self, alpha: str = "refuse") -> None:
+        self.alpha = alpha
 
     @abc.abstractmethod
-    def members(self) -> Iterator[Member | Rejection]:
+    def members(self) -> Iterator[Listed]:
         """Yield what is there in a fixed order: what may be a picture as a Member, the rest as Rejections."""
 
     @abc.abstractmethod
@@ -71,18 +91,36 @@ class StoredSource(Source):
         """
 
     def scan(self, threads: int = 1, progress: Progress = silent) -> Iterator[SourceEntry | Rejection]:
-        """Yield an entry or a rejection for everything that is there, reading `threads` members at once."""
-        listed = list(self.members())
-        with ThreadPoolExecutor(max_workers=threads) as pool:
-            for start in range(0, len(listed), threads * _AHEAD):
-                chunk = listed[start : start + threads * _AHEAD]
-                for offset, found in enumerate(pool.map(self._look, chunk), start + 1):
-                    yield found
-                    progress(offset, len(listed))
+        """Yield an entry or a rejection for everything that is there, reading `threads` members at once.
 
-    def _look(self, member: Member | Rejection) -> SourceEntry | Rejection:
-        if isinstance(member, Rejection):
-            return member
+        What is listed is looked at while the listing goes on, so memory does not grow with the source.
+        """
+        waiting: collections.deque[tuple[list[float], Future]] = collections.deque()
+        done = 0
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            try:
+                for batch in _batches(self.members()):
+                    shares, found = zip(*batch, strict=True)
+                    waiting.append((shares, pool.submit(self._look_at_all, found)))
+                    if len(waiting) >= threads * _AHEAD:
+                        done = yield from _told(waiting.popleft(), done, progress)
+                while waiting:
+                    done = yield from _told(waiting.popleft(), done, progress)
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+
+    def _look_at_all(self, found: tuple[Member | Rejection, ...]) -> list[SourceEntry | Rejection]:
+        """Look at a batch: at large pictures, which are mostly hashed, beside other threads; at small ones in turn.
+
+        Small ones are mostly Python's own work, which threads only take out of each other's hands: two of them side
+        by side were half as fast as one.
+        """
+        small = all(isinstance(one, Rejection) or one.bytes < _LARGE_BYTES for one in found)
+        with _IN_TURN if small else contextlib.nullcontext():
+            return [one if isinstance(one, Rejection) else self._look(one) for one in found]
+
+    def _look(self, member: Member) -> SourceEntry | Rejection:
         try:
             if member.bytes > LARGEST_BYTES:
                 raise ImageFault(Reason.TOO_LARGE, f"{member.bytes} bytes stored")
@@ -100,6 +138,7 @@ class StoredSource(Source):
             sha256=sha256_bytes(content),
             lossy=header.lossy,
             group=member.id,
+            bit_depth=bit_depth(content, header.format),
         )
 
     def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
@@ -108,7 +147,7 @@ class StoredSource(Source):
             try:
                 content = self.load(entry.locator)
                 self._hold(entry, content)
-                picture = decode(content)
+                picture = decode(content, self.alpha)
             except ImageFault as fault:
                 yield entry, Rejection(entry.id, "pack", fault.reason, fault.detail)
                 continue
@@ -128,3 +167,20 @@ class StoredSource(Source):
                 f"{entry.id} ({entry.locator})",
                 "put the old file back, or run again: a changed source is indexed anew",
             )
+
+
+def _batches(listed: Iterator[Listed]) -> Iterator[list[Listed]]:
+    while batch := list(itertools.islice(listed, _BATCH)):
+        yield batch
+
+
+def _told(
+    batch: tuple[tuple[float, ...], Future], done: int, progress: Progress
+) -> Generator[SourceEntry | Rejection, None, int]:
+    """Yield what came of a batch, telling the progress; return how many are done after it."""
+    shares, future = batch
+    for share, found in zip(shares, future.result(), strict=True):
+        done += 1
+        yield found
+        progress(done, max(done, round(done / share)) if share else 0)
+    return done
