@@ -14,9 +14,10 @@ import pyarrow.parquet
 
 from data.catalogue import DatasetSpec
 from data.digests import number
+from data.encoders import encode_jpeg
 from data.errors import UserError
 from data.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
-from data.images import decode, encode_jpeg
+from data.images import decode
 from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
 from data.records import BAD_SOURCE_REASONS, SCHEMA, CropRecord, DatasetManifest, Rejection, ShardHeader

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from data.images import encode_jpeg, encode_png
+from data.encoders import encode_jpeg, encode_png
 from data.progress import Progress, silent
 from data.records import CropRecord, PlannedCrop, PlannedSource, Rejection
 from data.shards import ShardPaths, open_shard

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data.encoders import encode_jpeg, encode_png
 from data.errors import UserError
-from data.images import decode, encode_jpeg, encode_png
+from data.images import decode
 from sr.pictures import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX
 
 COLUMNS = ("original", "ours", "bicubic", "low")

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data.images import encode_png
+from data.encoders import encode_png
 
 PANEL_PX = 384
 """Largest side of a whole picture, and side of an enlarged window."""

@@ -1,11 +1,13 @@
 import io
 
+import cv2
 import numpy as np
 import pytest
 from pictures import textured
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
-from data.images import LARGEST_PX, ImageFault, decode, encode_jpeg, encode_png, probe
+from data.encoders import PNG_EFFORTS, encode_jpeg, encode_png
+from data.images import LARGEST_PX, ImageFault, decode, probe
 from data.records import Reason
 
 
@@ -117,3 +119,64 @@ def test_what_is_no_picture_is_said_to_be_none():
         with pytest.raises(ImageFault) as fault:
             probe(content)
         assert fault.value.reason is Reason.NOT_AN_IMAGE
+
+
+def by_pillow(content: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(content))
+    return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("PNG", {}),
+        ("JPEG", {"quality": 90}),
+        ("JPEG", {"quality": 60, "subsampling": 2}),
+        ("JPEG", {"quality": 75, "progressive": True}),
+        ("JPEG", {"quality": 95, "keep_rgb": True}),
+        ("JPEG", {"quality": 80, "restart_marker_rows": 1}),
+    ],
+)
+def test_the_fast_decoders_give_the_pixels_of_pillow(format, options):
+    content = stored(Image.fromarray(textured(2, 101, 203)), format, **options)
+    assert np.array_equal(decode(content), by_pillow(content))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_set_upright(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = stored(IMAGE, "PNG", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    assert np.array_equal(decode(content), expected)
+
+
+def test_sixteen_bits_are_rounded_not_cut_off():
+    deep = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), np.uint16)
+    content = cv2.imencode(".png", deep[:, :, ::-1])[1].tobytes()
+    assert np.abs(decode(content) - deep / 257).max() <= 0.5
+
+
+def test_a_profile_that_is_srgb_moves_no_pixel_and_another_does():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert np.array_equal(decode(stored(IMAGE, "PNG", icc_profile=srgb)), PICTURE)
+    swapped = profile_with_red_and_green_swapped(srgb)
+    moved = decode(stored(IMAGE, "PNG", icc_profile=swapped))
+    assert np.abs(moved.astype(int) - PICTURE).max() > 20
+
+
+def profile_with_red_and_green_swapped(srgb: bytes) -> bytes:
+    return srgb.replace(b"rXYZ", b"????", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"????", b"gXYZ", 1)
+
+
+def test_a_camera_jpeg_with_a_preview_behind_it_is_read():
+    content = stored(IMAGE, "MPO", save_all=True, append_images=[IMAGE.resize((16, 16))], quality=95)
+    assert probe(content).format == "jpeg"
+    assert decode(content).shape == PICTURE.shape
+
+
+@pytest.mark.parametrize("effort", PNG_EFFORTS)
+def test_every_effort_is_lossless_and_repeatable(effort):
+    content = encode_png(PICTURE, effort)
+    assert np.array_equal(by_pillow(content), PICTURE)
+    assert encode_png(PICTURE.copy(), effort) == content

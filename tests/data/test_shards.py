@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pictures import textured
 
+from data.encoders import encode_png
 from data.errors import UserError
-from data.images import decode, encode_png
+from data.images import decode
 from data.records import Box, CropRecord, Reason, Rejection
 from data.shards import (
     ShardPaths,

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 from pictures import textured
 
+from data.encoders import encode_png
 from data.errors import UserError
 from data.files import write_json
-from data.images import decode, encode_png
+from data.images import decode
 from data.plain import to_plain
 from data.records import SCHEMA, Box, CropRecord, DatasetManifest, Reason, SourceEntry
 from data.shards import ShardPaths, open_shard, read_header, read_index, read_picture

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import skimage.data
 
+from data.encoders import encode_jpeg
 from data.errors import UserError
 from data.files import write_bytes, write_json, write_jsonl
-from data.images import encode_jpeg
 from data.plain import to_plain
 from data.records import (
     SCHEMA,

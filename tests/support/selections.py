@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pictures import textured
 
+from data.encoders import encode_png
 from data.files import write_json
-from data.images import encode_png
 from data.plain import to_plain
 from data.records import SCHEMA, Box, CropRecord, SelectedShard, SelectionManifest
 from data.shards import ShardPaths, open_shard, read_header, shard_name
