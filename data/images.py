@@ -116,12 +116,14 @@ def probe(content: bytes) -> ImageHeader:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8, from what stands before the pixels.
+    """Return the EXIF orientation, 1 to 8, from what stands before the pixels; 1 where Pillow turns the picture itself.
 
     A PNG may carry EXIF behind its pixels too. That is not looked at: finding it would cost a whole decoding, and
     the index and the decoder have to agree on which side is up.
     """
     try:
+        if image.format == "TIFF":
+            return 1
         if image.format == "PNG":
             exif = Image.Exif()
             exif.load(image.info.get("exif"))
@@ -158,7 +160,7 @@ def decode(content: bytes, alpha: str = "refuse") -> np.ndarray:
     except Exception as error:
         raise ImageFault(Reason.UNREADABLE, f"pixels: {error}") from None
     if image.mode.startswith(("I", "F")):
-        return _turned(_from_deep_grey(image), orientation)
+        return _turned(_from_deep_grey(image, alpha), orientation)
     return _turned(_to_srgb(_opaque(image, alpha), profile), orientation)
 
 
@@ -197,13 +199,17 @@ def _from_deep(deep: np.ndarray) -> np.ndarray:
     return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _from_deep_grey(image: Image.Image) -> np.ndarray:
-    """Turn 16-bit grey into 8-bit RGB, rounded."""
+def _from_deep_grey(image: Image.Image, alpha: str) -> np.ndarray:
+    """Turn 16-bit grey into 8-bit RGB, rounded; one level of it may stand for transparent."""
     if not image.mode.startswith("I;16") and image.mode != "I":
         raise ImageFault(Reason.UNSUPPORTED, f"mode {image.mode}; whole numbers were expected")
     deep = np.asarray(image).astype(np.int64)
     if deep.min() < 0 or deep.max() > 65535:
         raise ImageFault(Reason.UNSUPPORTED, "grey values outside 0..65535")
+    hidden = deep == image.info.get("transparency", -1)
+    if hidden.any() and alpha not in _BACKGROUNDS:
+        raise ImageFault(Reason.UNSUPPORTED, "transparent (one grey level); opaque was expected")
+    deep[hidden] = 65535 if alpha == "white" else 0
     return np.repeat(_from_deep(deep)[:, :, None], 3, axis=2)
 
 
