@@ -106,6 +106,7 @@ class StoredSource(Source):
                         done = yield from _told(waiting.popleft(), done, progress)
                 while waiting:
                     done = yield from _told(waiting.popleft(), done, progress)
+                progress(done, done)
             finally:
                 for _, future in waiting:
                     future.cancel()
