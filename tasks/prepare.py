@@ -135,6 +135,13 @@ class IndexSource(DatasetTask):
         totals = index.read_record(self.directory())["totals"]
         return f"{totals['sources']} pictures, {totals['rejected']} rejected"
 
+    def summary(self) -> str:
+        """Say where the index is, and what was thrown out for which reason."""
+        reasons = index.read_record(self.directory())["rejections"].items()
+        listed = "".join(f"\n  {count} {reason}" for reason, count in reasons)
+        more = f"; each is in {index.REJECTIONS}:{listed}" if listed else ""
+        return f"Index: {self.directory()}\n{self.counts()}{more}"
+
 
 class PlanCrops(DatasetTask):
     """Entries → crop plan: which boxes of which picture, in which shard."""

@@ -8,7 +8,7 @@ from typing import Any
 from data.catalogue import ARCHIVE_KINDS, archive_suffix
 from data.digests import canonical_json, sha256_bytes
 from data.errors import UserError
-from data.sources.base import Listed, StoredSource
+from data.sources.base import Archive, Listed, StoredSource
 from data.sources.gzipped import GzipFault
 from data.sources.tar import TarArchive, TarFault
 from data.sources.zip import ZipArchive, ZipFault
@@ -26,7 +26,7 @@ class ArchiveSource(StoredSource):
     def __init__(self, archives: list[Path], members: str = "", alpha: str = "refuse") -> None:
         super().__init__(alpha)
         self.archives, self.prefix = archives, members
-        self._opened: dict[int, ZipArchive | TarArchive] = {}
+        self._opened: dict[int, Archive] = {}
         self._lock = threading.Lock()
 
     def fingerprint(self) -> dict[str, Any]:
@@ -39,20 +39,26 @@ class ArchiveSource(StoredSource):
 
     def members(self) -> Iterator[Listed]:
         """Yield the archives' members, ordered by archive and place."""
+        found_any = not self.prefix
         for number, path in enumerate(self.archives):
             prefix = f"{path.stem}/" if len(self.archives) > 1 else ""
             try:
                 for share, found in self._archive(number).listing(prefix, self.prefix, f"{number}:"):
+                    found_any = True
                     yield (number + share) / len(self.archives), found
             except (ZipFault, TarFault, GzipFault) as fault:
                 raise _damaged(fault, path) from None
+        if not found_any:
+            where = ", ".join(map(str, self.archives))
+            remedy = "mend `members` in the dataset's catalogue file"
+            raise UserError(f"files whose path begins with {self.prefix!r}", "none", where, remedy)
 
     def load(self, locator: str) -> bytes:
         """Return a member's bytes."""
         number, _, place = locator.partition(":")
         return self._archive(int(number)).load(place)
 
-    def _archive(self, number: int) -> ZipArchive | TarArchive:
+    def _archive(self, number: int) -> Archive:
         path = self.archives[number]
         with self._lock:
             if number not in self._opened:

@@ -11,7 +11,7 @@ import itertools
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -66,6 +66,26 @@ class Member:
 
 Listed = tuple[float, Member | Rejection]
 """How much of the source is behind it, 0 to 1, and what was found: so that a scan need not count before it begins."""
+
+
+class Archive(Protocol):
+    """One archive, read by position; several threads may read at once."""
+
+    def listing(self, prefix: str, wanted: str, lead: str) -> Iterator[Listed]:
+        """Yield what is inside in stored order, but folders.
+
+        Args:
+            prefix: of the ids.
+            wanted: only members whose name begins with it are looked at.
+            lead: what the locators begin with; `load` takes them without it.
+        """
+
+    def load(self, place: str) -> bytes:
+        """Return a member's bytes.
+
+        Raises:
+            ImageFault: they can't be had.
+        """
 
 
 class StoredSource(Source):

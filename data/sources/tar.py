@@ -208,12 +208,7 @@ class TarArchive:
         return os.pread(self._file.fileno(), size, offset)
 
     def listing(self, prefix: str, wanted: str, lead: str) -> Iterator[Listed]:
-        """Yield what is inside, the members of inner tars too, in stored order.
-
-        Args:
-            prefix: of the ids.
-            wanted: only members whose name begins with it are looked at.
-            lead: what the locators begin with; `load` takes them without it.
+        """List as an `Archive` does, the members of inner tars too.
 
         Raises:
             TarFault: this archive is damaged. A damaged inner tar is a Rejection: what it held before stays.
@@ -244,11 +239,7 @@ class TarArchive:
         return self._gzip.share if self._gzip else offset / self.bytes
 
     def load(self, place: str) -> bytes:
-        """Return a member's bytes.
-
-        Raises:
-            ImageFault: they can't be had.
-        """
+        """Load as an `Archive` does."""
         offset, size = map(int, place.split(":"))
         if size > LARGEST_BYTES:
             raise ImageFault(Reason.TOO_LARGE, f"{size} bytes stored")

@@ -68,12 +68,7 @@ class ZipArchive:
         return content
 
     def listing(self, prefix: str, wanted: str, lead: str) -> Iterator[Listed]:
-        """Yield what is inside, in the order of offsets.
-
-        Args:
-            prefix: of the ids.
-            wanted: only members whose name begins with it are looked at.
-            lead: what the locators begin with; `load` takes them without it.
+        """List as an `Archive` does, in the order of offsets.
 
         Raises:
             ZipFault: the directory is damaged.
@@ -133,11 +128,7 @@ class ZipArchive:
         return count, start, size, start - offset
 
     def load(self, place: str) -> bytes:
-        """Return a member's bytes, held against the directory's size and CRC.
-
-        Raises:
-            ImageFault: they can't be had.
-        """
+        """Load as an `Archive` does; the bytes are held against the directory's size and CRC."""
         offset, compressed, size, method, crc = map(int, place.split(":"))
         try:
             magic, name, extra = _LOCAL.unpack(self._read_at(offset, _LOCAL.size))

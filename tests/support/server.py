@@ -27,7 +27,7 @@ class FileServer:
         """Given the size of a body, after how many bytes the connection is closed; None: not."""
         self.seen: list[tuple[str, str]] = []
         """Path and Range of each request."""
-        self.served = {path: np.zeros(len(content), np.int32) for path, content in files.items()}
+        self.served = {path: np.zeros(len(content), np.uint8) for path, content in files.items()}
         """How often each byte was sent."""
         self.stall = threading.Event()
         """While it is set, bodies stop after the bytes that `cut` says, and the connection stays open."""
@@ -39,7 +39,9 @@ class FileServer:
     @property
     def twice(self) -> float:
         """The share of the bytes that were sent more than once, of each time counted anew."""
-        again = sum(int(np.maximum(counts - 1, 0).sum()) for counts in self.served.values())
+        again = sum(
+            int(np.maximum(counts, 1).sum(dtype=np.int64) - len(counts)) for counts in self.served.values()
+        )
         return again / sum(map(len, self.files.values()))
 
 

@@ -74,9 +74,13 @@ def write_catalog(folder: Path, dataset: str, url: str = "") -> None:
     """Take the built-in file, and put other URLs, sizes and checksums into it."""
     file, content, _ = ARCHIVES[dataset]
     text = (CATALOG / f"{dataset.lower()}.toml").read_text().partition("[[files]]")[0]
-    text += f'[[files]]\nname = "{file}"\nbytes = {len(content)}\nmd5 = "{hashlib.md5(content).hexdigest()}"\n'
+    text += (
+        f'[[files]]\nname = "{file}"\nbytes = {len(content)}\nmd5 = "{hashlib.md5(content).hexdigest()}"\n'
+    )
     folder.mkdir(exist_ok=True)
-    (folder / f"{dataset}.toml").write_text(text + (f'urls = ["{url}/gone", "{url}/{file}"]\n' if url else ""))
+    (folder / f"{dataset}.toml").write_text(
+        text + (f'urls = ["{url}/gone", "{url}/{file}"]\n' if url else "")
+    )
 
 
 def luigi(root: Path, task: str, dataset: str, *options: str) -> subprocess.CompletedProcess:
@@ -104,7 +108,9 @@ def test_a_dataset_of_the_mission_becomes_crops(dataset, tmp_path):
         assert result.returncode == 0, result.stderr
         assert server.twice == 0
     assert totals(tmp_path, dataset)["sources"] == pictures and totals(tmp_path, dataset)["crops"] > 0
-    files = {path.name for path in (tmp_path / "store").rglob("*") if path.suffix in (".JPEG", ".jpg", ".png")}
+    files = {
+        path.name for path in (tmp_path / "store").rglob("*") if path.suffix in (".JPEG", ".jpg", ".png")
+    }
     assert files <= {"contact-sheet.jpg"}, "nothing is unpacked"
 
 

@@ -101,6 +101,8 @@ def test_a_tar_of_tars_is_read_by_position(tmp_path):
     assert calls[-1] == (len(found), len(found))
     only = scanned(tmp_path / "whole.tar", "n2.tar/n2_0")
     assert [one.id for one in only] == ["n2.tar/n2_0.png"]
+    with pytest.raises(UserError, match="begins with 'photos/', got none"):
+        scanned(tmp_path / "whole.tar", "photos/")
     assert [path.name for path in tmp_path.iterdir()] == ["whole.tar"]
 
 
