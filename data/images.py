@@ -93,8 +93,12 @@ def _open(content: bytes) -> Image.Image:
     if image.width * image.height > LARGEST_PX:
         found = f"{image.width}x{image.height} has more than {LARGEST_PX} pixels"
         raise ImageFault(Reason.TOO_LARGE, found)
-    if image.format != "MPO" and getattr(image, "n_frames", 1) != 1:
-        raise ImageFault(Reason.UNSUPPORTED, f"{image.n_frames} frames; one was expected")
+    try:
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except Exception as error:
+        raise ImageFault(Reason.UNREADABLE, f"header of a further frame: {error}") from None
+    if frames != 1:
+        raise ImageFault(Reason.UNSUPPORTED, f"{frames} frames; one was expected")
     return image
 
 
