@@ -52,18 +52,19 @@ def download_dataset(
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     memory = memory_of(out_dir)
+    before, whole, missing = 0, sum(file.bytes for file in dataset.files), []
     with _locked(out_dir):
-        missing = [
-            file
-            for file in dataset.files
-            if not _is_there(file, dataset, out_dir, settings, memory, progress)
-        ]
+        for file in dataset.files:
+            if _is_there(file, dataset, out_dir, settings, memory, _Shifted(progress, before, whole)):
+                before += (out_dir / file.name).stat().st_size
+            else:
+                missing.append(file)
         _check_by_hand(dataset, missing, settings)
         check_room(out_dir, sum(max(0, file.bytes - _held(out_dir, file)) for file in missing), dataset.name)
-        before, whole = 0, sum(file.bytes for file in missing)
         for file in missing:
             _fetch(file, out_dir, dataset, settings.transfer, memory, _Shifted(progress, before, whole))
             before += (out_dir / file.name).stat().st_size
+    progress(before, before)
     rows = {file.name: _row(file, out_dir / file.name, memory) for file in dataset.files}
     write_json(out_dir / RECORD, {"schema": SCHEMA, "dataset": dataset.name, "files": rows})
 

@@ -1,10 +1,12 @@
 """Downloads against a server on this machine that misbehaves in every way that is known of real ones."""
 
+import errno
 import hashlib
 import json
 import os
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from server import serving
@@ -251,11 +253,14 @@ def test_an_archive_on_disk_is_adopted_once_verified_and_remembered(out, tmp_pat
     mine.write_bytes(CONTENT)
     calls = []
     fetch(spec, out, [tmp_path / "mine"], progress=lambda *numbers: calls.append(numbers))
-    assert (out / "a.zip").resolve() == mine and calls[-1] == (len(CONTENT), len(CONTENT), "verifying a.zip")
+    assert (out / "a.zip").resolve() == mine and calls[-2:] == [
+        (len(CONTENT), len(CONTENT), "verifying a.zip"),
+        (len(CONTENT), len(CONTENT)),
+    ]
     assert is_untouched(spec, out)
     calls.clear()
     fetch(spec, out, [tmp_path / "mine"], progress=lambda *numbers: calls.append(numbers))
-    assert not calls, "what was verified is not read again"
+    assert calls == [(len(CONTENT), len(CONTENT))], "what was verified is not read again"
     mine.write_bytes(OTHER)
     os.utime(mine, (1, 1))
     assert not is_untouched(spec, out)
@@ -279,6 +284,51 @@ def test_what_is_to_be_got_by_hand_says_how(out):
         UserError, match=r"a.zip in a folder of archives, got none there .*; register at the site"
     ):
         fetch(dataset(manual="register at the site"), out)
+
+
+def test_two_runs_side_by_side_fetch_a_file_once(out):
+    with serving({"/a.zip": CONTENT}) as server, ThreadPoolExecutor(2) as pool:
+        for run in [pool.submit(fetch, dataset(f"{server.url}/a.zip"), out) for _ in range(2)]:
+            run.result()
+    assert server.twice == 0 and names(out) == ["a.zip", "download.json"]
+
+
+def test_several_files_share_one_bar(out):
+    files = []
+    with serving({"/a.zip": CONTENT, "/b.zip": OTHER}) as server:
+        for name, content in (("a.zip", CONTENT), ("b.zip", OTHER)):
+            digest = hashlib.sha256(content).hexdigest()
+            files.append(RemoteFile(name, (f"{server.url}/{name}",), len(content), digest))
+        calls = []
+        spec = DatasetSpec("D", "archives", "t", "l", files=tuple(files))
+        fetch(spec, out, progress=lambda *numbers: calls.append(numbers[:2]))
+    assert calls[-1] == (2_560_000, 2_560_000) and {total for _, total in calls} == {2_560_000}
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_a_disk_that_fills_up_stops_the_download_and_keeps_what_came(out, monkeypatch):
+    write, left = os.pwrite, [3]
+
+    def full(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(*arguments)
+
+    with serving({"/a.zip": CONTENT}) as server:
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(UserError, match="room to write to, got none"):
+            fetch(dataset(f"{server.url}/a.zip"), out)
+        monkeypatch.undo()
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert (out / "a.zip").read_bytes() == CONTENT and server.seen[1][1].startswith("bytes=196608-")
+
+
+def test_a_server_that_does_not_say_how_large_a_file_is_gives_the_whole(out):
+    with serving({"/a.zip": CONTENT}) as server:
+        server.headers = {"Content-Range": "bytes 0-199999/*"}
+        fetch(dataset(f"{server.url}/a.zip", bytes=0), out)
+    assert (out / "a.zip").read_bytes() == CONTENT and server.seen[-1][1] == "whole"
 
 
 def test_pauses_grow_with_jitter_and_stay_bounded():

@@ -300,6 +300,14 @@ def _films(base: np.ndarray) -> Iterator[Case]:
     for name, format in (("film.png", "PNG"), ("film.webp", "WEBP"), ("pages.tif", "TIFF")):
         yield Case(name, stored(base, format, **frames), reasons=(Reason.UNSUPPORTED,))
 
+    page = bytearray(stored(base[::-1], "TIFF"))
+    directory = struct.unpack_from("<L", page, 4)[0]
+    entries = struct.unpack_from("<H", page, directory)[0]
+    struct.pack_into("<L", page, directory + 2 + 12 * entries, len(page))
+    yield Case(
+        "page-of-nothing.tif", bytes(page) + bytes(64), reasons=(Reason.UNREADABLE, Reason.UNSUPPORTED)
+    )
+
 
 def _no_pictures(base: np.ndarray) -> Iterator[Case]:
     """Yield what only has a picture's name."""
