@@ -3,11 +3,14 @@
 import tarfile
 import zipfile
 
+import cv2
 import numpy as np
 import pytest
 
+from data.catalogue import resolve
 from data.errors import UserError
 from data.records import Reason, Rejection, SourceEntry
+from data.sources import open_source
 from data.sources.archive import ArchiveSource
 from data.sources.folder import FolderSource, photos
 
@@ -69,6 +72,20 @@ def test_a_damaged_picture_is_a_rejection(photo_folder):
     found = {entry.id: result for entry, result in source.read(entries)}
     assert found["p0.png"].reason is Reason.UNREADABLE
     assert isinstance(found["p2.png"], np.ndarray)
+
+
+@pytest.mark.parametrize(("alpha", "level"), [("refuse", None), ("black", 0), ("white", 255)])
+def test_transparent_pictures_are_refused_or_composited_as_the_source_is_told(alpha, level, tmp_path):
+    path = tmp_path / "a.zip"
+    clear = cv2.imencode(".png", np.zeros((64, 64, 4), np.uint8))[1].tobytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("clear.png", clear)
+    source = open_source(resolve(str(path)), alpha=alpha)
+    ((_, picture),) = source.read(source.scan())
+    if level is None:
+        assert picture.reason is Reason.UNSUPPORTED
+    else:
+        assert (picture == level).all()
 
 
 def test_a_source_that_changed_is_refused(photo_folder):
