@@ -185,8 +185,8 @@ def _remote_file(entry: Any) -> RemoteFile:
     if file.name != Path(file.name).name or file.name.startswith("."):
         raise ValueError(f"file name {file.name!r}; a plain name without folders was expected")
     for url in urls:
-        if not (isinstance(url, str) and re.match(r"https?://", url)):
-            raise ValueError(f"url {url!r} of {file.name}; http:// or https:// was expected")
+        if not (isinstance(url, str) and re.fullmatch(r"https?://[!-~]+", url)):
+            raise ValueError(f"url {url!r} of {file.name}; http:// or https:// without spaces was expected")
     for algorithm, digits in _HEX.items():
         if getattr(file, algorithm) and not digits.fullmatch(getattr(file, algorithm)):
             raise ValueError(

@@ -90,7 +90,7 @@ class Mirror:
         except urllib.error.HTTPError as error:
             said = f"HTTP {error.code} {error.reason}"
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                raise (Changed if about else NoRanges)(said) from None
+                raise (Changed if about else NoRanges if part else Refused)(said) from None
             if error.code in _MAY_PASS or error.code >= 500:
                 raise Interrupted(said, _number(error.headers.get("Retry-After"))) from None
             raise Refused(said) from None

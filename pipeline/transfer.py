@@ -115,6 +115,7 @@ class Transfer:
                 self.pieced = self.journal.done > 0
                 if tries >= ATTEMPTS:
                     raise Refused(f"{fault}, {ATTEMPTS} times running") from None
+                self._tell(f"waiting to try again: {fault}")
                 self.settings.pause(backoff_s(tries, fault.retry_after_s))
             except NoRanges:
                 self._whole_only = True
@@ -261,13 +262,13 @@ class Transfer:
 
     def _hash_to_end(self) -> str:
         while self._hash_some():
-            pass
+            self._tell("verifying")
         return self._digest.hexdigest()
 
-    def _tell(self) -> None:
+    def _tell(self, note: str = "") -> None:
         with self._lock:
             done, total = self.journal.done, self.journal.total or self.expected_bytes
-        self.progress(done, max(total, done))
+        self.progress(done, max(total, done), note)
 
 
 def journal_path(part: Path) -> Path:

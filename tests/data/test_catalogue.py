@@ -91,6 +91,7 @@ MINE = 'name = "Mine"\nkind = "archives"\ntitle = "t"\nlicence = "l"\n[[files]]\
         ('"Mine"', '"Other"', "'Other'; the file's name"),
         ('"a.zip"', '"../a.zip"', "a plain name"),
         ("https", "file", "http:// or https://"),
+        ("x/a.zip", "x/a b.zip", "without spaces"),
         ("[[files]]", "[[files]]\nsha256 = 'xyz'", "hex digits"),
         ("[[files]]", "lossy = 'maybe'\n[[files]]", "by_format, yes, no"),
         ("[[files]]", "group = '(a)(b)'\n[[files]]", "one group"),

@@ -178,6 +178,13 @@ def test_a_busy_server_is_asked_again_when_it_says(out):
     assert pauses == [7.0, 7.0]
 
 
+def test_a_server_that_knows_no_such_range_is_not_asked_for_ever(out):
+    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="HTTP 416"):
+        server.statuses = [416] * 99
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert len(server.seen) == 2
+
+
 def test_a_server_that_stays_busy_is_left_for_the_next_mirror(out):
     with serving({"/a.zip": CONTENT}) as busy, serving({"/a.zip": CONTENT}) as server:
         busy.statuses = [503] * 99
