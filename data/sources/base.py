@@ -132,35 +132,27 @@ class StoredSource(Source):
                     future.cancel()
 
     def _look_at_all(self, found: tuple[Member | Rejection, ...]) -> list[SourceEntry | Rejection]:
-        """Look at a batch: at large pictures, which are mostly hashed, beside other threads; at small ones in turn.
+        """Look at a batch: read side by side with other threads; then look at small pictures one thread at a time.
 
-        Small ones are mostly Python's own work, which threads only take out of each other's hands: two of them side
-        by side were half as fast as one.
+        Headers and hashes of small ones are mostly Python's own work, which threads only take out of each other's
+        hands: two of them side by side were half as fast as one.
         """
-        small = all(isinstance(one, Rejection) or one.bytes < _LARGE_BYTES for one in found)
-        with _IN_TURN if small else contextlib.nullcontext():
-            return [one if isinstance(one, Rejection) else self._look(one) for one in found]
+        if any(isinstance(one, Member) and one.bytes >= _LARGE_BYTES for one in found):
+            return [_described(one, self._loaded(one)) for one in found]
+        loaded = [self._loaded(one) for one in found]
+        with _IN_TURN:
+            return [_described(one, content) for one, content in zip(found, loaded, strict=True)]
 
-    def _look(self, member: Member) -> SourceEntry | Rejection:
+    def _loaded(self, found: Member | Rejection) -> bytes | Rejection:
+        """Return a member's bytes, or why there are none."""
+        if isinstance(found, Rejection):
+            return found
         try:
-            if member.bytes > LARGEST_BYTES:
-                raise ImageFault(Reason.TOO_LARGE, f"{member.bytes} bytes stored")
-            content = self.load(member.locator)
-            header = probe(content)
+            if found.bytes > LARGEST_BYTES:
+                raise ImageFault(Reason.TOO_LARGE, f"{found.bytes} bytes stored")
+            return self.load(found.locator)
         except ImageFault as fault:
-            return Rejection(member.id, "index", fault.reason, fault.detail)
-        return SourceEntry(
-            id=member.id,
-            locator=member.locator,
-            width=header.width,
-            height=header.height,
-            format=header.format,
-            bytes=len(content),
-            sha256=sha256_bytes(content),
-            lossy=header.lossy,
-            group=member.id,
-            bit_depth=bit_depth(content, header.format),
-        )
+            return Rejection(found.id, "index", fault.reason, fault.detail)
 
     def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
         """Yield each entry with its pixels or its rejection; the bytes are held against the index's hash."""
@@ -205,3 +197,25 @@ def _told(
         yield found
         progress(done, max(done, round(done / share)) if share else 0)
     return done
+
+
+def _described(member: Member | Rejection, content: bytes | Rejection) -> SourceEntry | Rejection:
+    """Return a picture's row, from its header and its bytes."""
+    if isinstance(content, Rejection):
+        return content
+    try:
+        header = probe(content)
+    except ImageFault as fault:
+        return Rejection(member.id, "index", fault.reason, fault.detail)
+    return SourceEntry(
+        id=member.id,
+        locator=member.locator,
+        width=header.width,
+        height=header.height,
+        format=header.format,
+        bytes=len(content),
+        sha256=sha256_bytes(content),
+        lossy=header.lossy,
+        group=member.id,
+        bit_depth=bit_depth(content, header.format),
+    )
