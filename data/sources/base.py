@@ -5,7 +5,6 @@ A source that stores bytes (a folder, an archive) subclasses `StoredSource` and 
 
 import abc
 import collections
-import contextlib
 import dataclasses
 import itertools
 import threading
