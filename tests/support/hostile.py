@@ -5,6 +5,7 @@ import io
 import os
 import struct
 import tarfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -437,7 +438,7 @@ def write_zip(path: Path, cases: list[Case]) -> None:
         archive.writestr("utf8-??.png", stored(np.rot90(good), "PNG", compress_level=2))
         with archive.open("zip64.png", "w", force_zip64=True) as member:
             member.write(stored(good[:, ::-1], "PNG", compress_level=5))
-    with zipfile.ZipFile(path, "a") as archive:
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path, "a") as archive:
         archive.writestr("zip64.png", stored(good[::-1], "PNG", compress_level=6))
     _spoil(path)
 
