@@ -47,6 +47,9 @@ _SHAREABLE = ImageCms.Flags.NOCACHE
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 """What files of FORMATS begin with: one of these and no readable header means damage, not another kind of file."""
 _LOSSY = {"jpeg", "webp"}
+_BACKGROUNDS = {"black": (0, 0, 0, 255), "white": (255, 255, 255, 255)}
+ALPHAS = ("refuse", *_BACKGROUNDS)
+"""What may become of transparent pictures."""
 
 
 class ImageFault(Exception):
@@ -90,8 +93,12 @@ def _open(content: bytes) -> Image.Image:
     if image.width * image.height > LARGEST_PX:
         found = f"{image.width}x{image.height} has more than {LARGEST_PX} pixels"
         raise ImageFault(Reason.TOO_LARGE, found)
-    if image.format != "MPO" and getattr(image, "n_frames", 1) != 1:
-        raise ImageFault(Reason.UNSUPPORTED, f"{image.n_frames} frames; one was expected")
+    try:
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except Exception as error:
+        raise ImageFault(Reason.UNREADABLE, f"header of a further frame: {error}") from None
+    if frames != 1:
+        raise ImageFault(Reason.UNSUPPORTED, f"{frames} frames; one was expected")
     return image
 
 
@@ -113,12 +120,14 @@ def probe(content: bytes) -> ImageHeader:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8, from what stands before the pixels.
+    """Return the EXIF orientation, 1 to 8, from what stands before the pixels; 1 where Pillow turns the picture itself.
 
     A PNG may carry EXIF behind its pixels too. That is not looked at: finding it would cost a whole decoding, and
     the index and the decoder have to agree on which side is up.
     """
     try:
+        if image.format == "TIFF":
+            return 1
         if image.format == "PNG":
             exif = Image.Exif()
             exif.load(image.info.get("exif"))
@@ -130,18 +139,19 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in _UPRIGHT else 1
 
 
-def decode(content: bytes) -> np.ndarray:
+def decode(content: bytes, alpha: str = "refuse") -> np.ndarray:
     """Decode a picture.
 
     Args:
         content: the whole stored bytes.
+        alpha: what becomes of a truly transparent picture: refuse, or black or white for what it is laid over.
 
     Returns:
         uint8, height x width x 3, sRGB. Grey, palette, CMYK and 16-bit pictures are converted (16 bits are rounded
         to 8); an embedded profile is applied; the EXIF rotation is applied.
 
     Raises:
-        ImageFault: truncated, damaged, too large, more than one frame, or truly transparent.
+        ImageFault: truncated, damaged, too large, more than one frame, or truly transparent and not to be composited.
     """
     image = _open(content)
     orientation = _orientation(image)
@@ -154,8 +164,8 @@ def decode(content: bytes) -> np.ndarray:
     except Exception as error:
         raise ImageFault(Reason.UNREADABLE, f"pixels: {error}") from None
     if image.mode.startswith(("I", "F")):
-        return _turned(_from_deep_grey(image), orientation)
-    return _turned(_to_srgb(_opaque(image), profile), orientation)
+        return _turned(_from_deep_grey(image, alpha), orientation)
+    return _turned(_to_srgb(_opaque(image, alpha), profile), orientation)
 
 
 def _fast_form(image: Image.Image) -> str:
@@ -193,21 +203,28 @@ def _from_deep(deep: np.ndarray) -> np.ndarray:
     return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _from_deep_grey(image: Image.Image) -> np.ndarray:
-    """Turn 16-bit grey into 8-bit RGB, rounded."""
+def _from_deep_grey(image: Image.Image, alpha: str) -> np.ndarray:
+    """Turn 16-bit grey into 8-bit RGB, rounded; one level of it may stand for transparent."""
     if not image.mode.startswith("I;16") and image.mode != "I":
         raise ImageFault(Reason.UNSUPPORTED, f"mode {image.mode}; whole numbers were expected")
     deep = np.asarray(image).astype(np.int64)
     if deep.min() < 0 or deep.max() > 65535:
         raise ImageFault(Reason.UNSUPPORTED, "grey values outside 0..65535")
+    hidden = deep == image.info.get("transparency", -1)
+    if hidden.any() and alpha not in _BACKGROUNDS:
+        raise ImageFault(Reason.UNSUPPORTED, "transparent (one grey level); opaque was expected")
+    deep[hidden] = 65535 if alpha == "white" else 0
     return np.repeat(_from_deep(deep)[:, :, None], 3, axis=2)
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Drop an alpha channel that hides nothing, refuse one that does."""
+def _opaque(image: Image.Image, alpha: str) -> Image.Image:
+    """Drop an alpha channel that hides nothing; refuse one that does, or lay the picture over black or white."""
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")
         lowest = image.getchannel("A").getextrema()[0]
+        if lowest < 255 and alpha in _BACKGROUNDS:
+            background = Image.new("RGBA", image.size, _BACKGROUNDS[alpha])
+            return Image.alpha_composite(background, image).convert("RGB")
         if lowest < 255:
             raise ImageFault(Reason.UNSUPPORTED, f"transparent (alpha down to {lowest}); opaque was expected")
         return image.convert("RGB")

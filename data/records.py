@@ -17,6 +17,7 @@ class Reason(enum.StrEnum):
     UNREADABLE = "unreadable"
     UNSUPPORTED = "unsupported"
     LINK = "link"
+    UNSAFE_NAME = "unsafe_name"
     TOO_SMALL = "too_small"
     TOO_LARGE = "too_large"
     DUPLICATE = "duplicate"
@@ -72,6 +73,8 @@ class SourceEntry:
     """Whether its compression leaves artefacts that must be reduced away."""
     group: str
     """Images of one group never part over train and validation."""
+    bit_depth: int
+    """Bits of a channel as stored: 8, 16 …; pixels are always read as 8."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,17 @@
-"""Index a source: one row for each picture, from headers and bytes; no pixel is decoded."""
+"""Index a source: one row for each picture, from headers and bytes; no pixel is decoded.
+
+Rows are written as they are found, so that memory grows with a hash for each picture and no more.
+"""
 
 import collections
+import contextlib
+import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from data.files import read_json, read_jsonl, write_json, write_jsonl
+from data.files import atomic_file, jsonl_line, read_json, read_jsonl, write_json
 from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
 from data.records import BAD_SOURCE_REASONS, SCHEMA, Reason, Rejection, SourceEntry
@@ -23,6 +29,8 @@ def index_source(
     *,
     least_side_px: int,
     max_bad_fraction: float,
+    lossy: str = "by_format",
+    group: str = "picture",
     threads: int = 1,
     progress: Progress = silent,
 ) -> None:
@@ -34,40 +42,61 @@ def index_source(
         out_dir: where the index goes.
         least_side_px: pictures whose shorter side is below it are rejected.
         max_bad_fraction: more damaged files than this share of all pictures fail the whole.
+        lossy: see `data.catalogue.DatasetSpec`.
+        group: see `data.catalogue.DatasetSpec`.
         threads: files that are read at once.
         progress: called with pictures looked at.
 
     Raises:
         UserError: there is no usable picture, or too many are damaged; nothing is written then.
     """
-    entries: list[SourceEntry] = []
     rejections: list[Rejection] = []
-    first_with: dict[str, str] = {}
-    for found in source.scan(threads, progress):
-        if isinstance(found, SourceEntry):
-            found = _sift(found, first_with, least_side_px)
-        (rejections if isinstance(found, Rejection) else entries).append(found)
-    if not entries:
-        raise _nothing_usable(name, rejections, least_side_px)
-    check_budget(rejections, len(entries), max_bad_fraction, name)
-    write_jsonl(out_dir / ENTRIES, map(to_plain, entries))
-    write_jsonl(out_dir / REJECTIONS, map(to_plain, rejections))
+    first_with: dict[bytes, str] = {}
+    try:
+        with atomic_file(out_dir / REJECTIONS) as rejected, atomic_file(out_dir / ENTRIES) as rows:
+            for found in source.scan(threads, progress):
+                if isinstance(found, SourceEntry):
+                    found = _sift(_described(found, lossy, group), first_with, least_side_px)
+                if isinstance(found, Rejection):
+                    rejections.append(found)
+                    rejected.write(jsonl_line(to_plain(found)))
+                else:
+                    rows.write(jsonl_line(vars(found)))
+            if not first_with:
+                raise _nothing_usable(name, rejections, least_side_px)
+            check_budget(rejections, len(first_with), max_bad_fraction, name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            out_dir.rmdir()
+        raise
     write_json(
         out_dir / RECORD,
         {
             "schema": SCHEMA,
-            "totals": {"sources": len(entries), "rejected": len(rejections)},
+            "totals": {"sources": len(first_with), "rejected": len(rejections)},
             "rejections": count_reasons(rejections),
         },
     )
 
 
-def _sift(entry: SourceEntry, first_with: dict[str, str], least_side_px: int) -> SourceEntry | Rejection:
+def _described(entry: SourceEntry, lossy: str, group: str) -> SourceEntry:
+    """Return an entry with what the catalogue knows better than the source."""
+    if lossy != "by_format":
+        entry = dataclasses.replace(entry, lossy=lossy == "yes")
+    if group == "folder":
+        return dataclasses.replace(entry, group=entry.id.rpartition("/")[0] or entry.group)
+    if group != "picture":
+        found = re.search(group, entry.id)
+        return dataclasses.replace(entry, group=found.group(1) or entry.group) if found else entry
+    return entry
+
+
+def _sift(entry: SourceEntry, first_with: dict[bytes, str], least_side_px: int) -> SourceEntry | Rejection:
     """Reject what is too small or was seen before."""
     if min(entry.height, entry.width) < least_side_px:
         detail = f"{entry.width}x{entry.height}; the shorter side must be at least {least_side_px}"
         return Rejection(entry.id, "index", Reason.TOO_SMALL, detail)
-    first = first_with.setdefault(entry.sha256, entry.id)
+    first = first_with.setdefault(bytes.fromhex(entry.sha256), entry.id)
     if first != entry.id:
         return Rejection(entry.id, "index", Reason.DUPLICATE, f"the same bytes as {first}")
     return entry

@@ -16,6 +16,7 @@ REASONS: dict[Reason, str] = {
     Reason.UNREADABLE: "The file is a picture, but truncated or damaged.",
     Reason.UNSUPPORTED: "No plain RGB picture: it is transparent, has several frames or an odd profile.",
     Reason.LINK: "A link or a device, not a file; links are not followed.",
+    Reason.UNSAFE_NAME: "A name that, made a path, would lead out of its folder.",
     Reason.TOO_SMALL: "No crop fits into the picture after the reduction that its format needs.",
     Reason.TOO_LARGE: "The picture has more pixels than [crops] largest_mpx allows, and is not decoded.",
     Reason.DUPLICATE: "The same bytes as another picture of the dataset.",

@@ -10,6 +10,7 @@ import luigi
 from luigi.interface import core
 
 from data.errors import UserError
+from data.images import ALPHAS
 from data.records import TrainingJob
 
 
@@ -17,6 +18,13 @@ class store(luigi.Config):
     """Where everything that a run makes lives."""
 
     root = luigi.Parameter(default="work", description="directory of the store; made if it is missing")
+    catalog = luigi.Parameter(
+        default="", description="a folder of catalogue files of your own, see docs/datasets.md"
+    )
+    archives = luigi.Parameter(
+        default="", description="folders of archives that are on disk already, with commas between them"
+    )
+    connections = luigi.IntParameter(default=4, description="to one server at once while downloading")
 
 
 class crops(luigi.Config):
@@ -64,6 +72,11 @@ class crops(luigi.Config):
     )
     noisy_above = luigi.IntParameter(default=1000, description="noise, hundredths of a level; 0: off")
     bordered_above = luigi.IntParameter(default=8, description="black lines at an edge, pixels; 0: off")
+    alpha = luigi.ChoiceParameter(
+        default="refuse",
+        choices=ALPHAS,
+        description="transparent pictures: refused, or laid over black or white",
+    )
     max_bad_fraction = luigi.FloatParameter(
         default=0.01, description="share of damaged pictures that is borne"
     )

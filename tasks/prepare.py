@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import luigi
@@ -15,8 +16,9 @@ from data.shards import ShardPaths, read_header
 from data.sources import Source, open_source
 from pipeline import dataset, download, index, pack, plan
 from pipeline.screen import ScreenSettings
+from pipeline.transfer import TransferSettings
 from tasks.base import StoreTask
-from tasks.config import crops, threads
+from tasks.config import crops, store, threads
 from tasks.progress import stage
 
 _LEAST_BENCHMARK_PX = 16
@@ -27,13 +29,14 @@ class DatasetTask(StoreTask):
     """A task about one dataset: a catalogue name or a path."""
 
     dataset = luigi.Parameter(
-        description="a catalogue name (DIV2K), or a path: ./photos, photos.zip, photos.tar"
+        description="a catalogue name (DIV2K), or a path: ./photos, photos.zip, photos.tar, photos.tar.gz"
     )
 
     @cached_property
     def dataset_spec(self) -> DatasetSpec:
         """What the dataset is."""
-        return resolve(self.dataset)
+        own = store().catalog
+        return resolve(self.dataset, Path(own).expanduser() if own else None)
 
     def name(self) -> str:
         """Return the dataset's name."""
@@ -51,10 +54,28 @@ class Download(DatasetTask):
         files = [[file.name, file.bytes, file.sha256, file.md5] for file in self.dataset_spec.files]
         return {"files": files}
 
+    def complete(self) -> bool:
+        """Return whether the record is there, and the files are as they were when they were verified."""
+        return super().complete() and download.is_untouched(self.dataset_spec, self.directory())
+
     def make(self) -> None:
-        """Fetch what is missing."""
+        """Adopt what is on disk, fetch the rest."""
+        section = store()
+        if section.connections < 1:
+            raise UserError("1 or more", str(section.connections), "[store] connections", "mend it")
+        folders = [Path(name.strip()).expanduser() for name in section.archives.split(",") if name.strip()]
+        settings = download.DownloadSettings(tuple(folders), TransferSettings(section.connections))
         with stage(self, "bytes", resumes=True) as progress:
-            download.download_dataset(self.dataset_spec, self.directory(), progress=progress)
+            download.download_dataset(self.dataset_spec, self.directory(), settings, progress=progress)
+
+    def files(self) -> list[Path]:
+        """Return the paths of the downloaded files, in the catalogue's order."""
+        return [self.directory() / file.name for file in self.dataset_spec.files]
+
+    def summary(self) -> str:
+        """Say where the files are, and how large."""
+        listed = "".join(f"\n{path.resolve()}, {path.stat().st_size} bytes" for path in self.files())
+        return f"Download: {self.directory()}{listed}"
 
 
 class IndexSource(DatasetTask):
@@ -65,6 +86,7 @@ class IndexSource(DatasetTask):
     )
     stage = "sources"
     record = index.RECORD
+    format_version = 2  # 2: bit_depth in the rows, names of hostile archives made safe
 
     def requires(self) -> list[StoreTask]:
         """Archives are downloaded; everything else is there already."""
@@ -74,8 +96,8 @@ class IndexSource(DatasetTask):
 
     def source(self) -> Source:
         """Open the source that this indexes."""
-        downloads = self.requires()
-        return open_source(self.dataset_spec, downloads[0].directory() if downloads else None)
+        files = [path for download in self.requires() for path in download.files()]
+        return open_source(self.dataset_spec, files, crops().alpha)
 
     def parameters(self) -> dict[str, Any]:
         """Return what the source is: its fingerprint, or, of what is downloaded, the part that is looked at."""
@@ -85,6 +107,9 @@ class IndexSource(DatasetTask):
             "source": source,
             "least_side_px": self.least_side_px,
             "max_bad_fraction": crops().max_bad_fraction,
+            "lossy": self.dataset_spec.lossy,
+            "group": self.dataset_spec.group,
+            "alpha": crops().alpha,
         }
 
     def make(self) -> None:
@@ -96,6 +121,8 @@ class IndexSource(DatasetTask):
                 self.directory(),
                 least_side_px=self.least_side_px,
                 max_bad_fraction=crops().max_bad_fraction,
+                lossy=self.dataset_spec.lossy,
+                group=self.dataset_spec.group,
                 threads=threads(),
                 progress=progress,
             )
@@ -108,6 +135,13 @@ class IndexSource(DatasetTask):
         """Return pictures and rejections."""
         totals = index.read_record(self.directory())["totals"]
         return f"{totals['sources']} pictures, {totals['rejected']} rejected"
+
+    def summary(self) -> str:
+        """Say where the index is, and what was thrown out for which reason."""
+        reasons = index.read_record(self.directory())["rejections"].items()
+        listed = "".join(f"\n  {count} {reason}" for reason, count in reasons)
+        more = f"; each is in {index.REJECTIONS}:{listed}" if listed else ""
+        return f"Index: {self.directory()}\n{self.counts()}{more}"
 
 
 class PlanCrops(DatasetTask):

@@ -169,6 +169,7 @@ def bar_line(group: State, now: float, width: int, encoding: str) -> str:
         prefix=f"{group.label} {group.name}",
         ascii=not encoding.lower().startswith("utf"),
         unit=f" {group.unit}",
+        unit_scale=group.unit == "bytes",
         rate=made / elapsed_s if made and elapsed_s > 0 else None,
         postfix=group.note or None,
     )
@@ -184,7 +185,7 @@ def closing_line(group: State) -> str:
     """Return what stays of an ended stage, e.g. "PackShard Sample: 960 crops in 14.2 s (67.6 crops/s)"."""
     duration_s = max(group.ended - group.started, 1e-3)
     made = group.done - group.first
-    counted = f"{group.done} {group.unit}" if group.done else "done"
+    counted = f"{_amount(group.done, group.unit)} {group.unit}" if group.done else "done"
     rate = f" ({_rate(made / duration_s, group.unit)})" if made and duration_s >= 0.1 else ""
     note = f", {group.note}" if group.note else ""
     return f"{group.label} {group.name}: {counted} in {_duration(duration_s)}{rate}{note}"
@@ -194,7 +195,8 @@ def _numbers(group: State, now: float) -> str:
     total = group.whole or group.total
     elapsed_s = now - group.started
     rate = (group.done - group.first) / elapsed_s if elapsed_s > 0 else 0.0
-    parts = [f"{group.done}/{total} {group.unit}" if total else f"{group.done} {group.unit}"]
+    done = _amount(group.done, group.unit)
+    parts = [f"{done}/{_amount(total, group.unit)} {group.unit}" if total else f"{done} {group.unit}"]
     if rate > 0:
         parts.append(_rate(rate, group.unit))
     if rate > 0 and total:
@@ -206,7 +208,14 @@ def _numbers(group: State, now: float) -> str:
     return ", ".join(parts)
 
 
+def _amount(number: int, unit: str) -> str:
+    """Return a count as it is, and bytes as 3.53G: there are too many of them to read."""
+    return tqdm.format_sizeof(number) if unit == "bytes" else str(number)
+
+
 def _rate(per_second: float, unit: str) -> str:
+    if unit == "bytes":
+        return f"{tqdm.format_sizeof(per_second)} bytes/s"
     if per_second < 1:
         return f"{1 / per_second:.3g} s each"
     return f"{per_second:.3g} {unit}/s" if per_second < 1000 else f"{per_second:.0f} {unit}/s"

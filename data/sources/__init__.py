@@ -3,40 +3,43 @@
 The list is explicit: a new kind of source is a class here and a line in `open_source`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from data.catalogue import DatasetSpec
+from data.catalogue import DatasetSpec, archive_suffix
 from data.errors import UserError
 from data.sources.archive import ArchiveSource
 from data.sources.base import Source
-from data.sources.folder import FolderSource, PhotosSource
+from data.sources.folder import FilesSource, FolderSource, photos
 from data.sources.sample import SampleSource
 
 __all__ = ["Source", "open_source"]
 
 
-def open_source(dataset: DatasetSpec, downloads: Path | None = None) -> Source:
+def open_source(dataset: DatasetSpec, files: Sequence[Path] = (), alpha: str = "refuse") -> Source:
     """Return the source of a dataset.
 
     Args:
         dataset: what `data.catalogue.resolve` gave.
-        downloads: the directory of its downloaded archives, where it has any.
+        files: its downloaded files, where it has any.
+        alpha: what becomes of transparent pictures, see `data.images.decode`.
 
     Raises:
-        UserError: the catalogue names a kind that does not exist.
+        UserError: the catalogue names a kind that does not exist, or pictures and archives together.
     """
     if dataset.kind == "sample":
         return SampleSource(**dataset.options)
     if dataset.kind == "photos":
-        return PhotosSource()
+        return photos(alpha)
     if dataset.kind == "folder":
-        return FolderSource(Path(dataset.path))
+        return FolderSource(Path(dataset.path), alpha)
     if dataset.kind in ("zip", "tar"):
-        return ArchiveSource([Path(dataset.path)])
-    if dataset.kind == "archives" and downloads is not None:
-        archives = [path for path in sorted(downloads.iterdir()) if path.suffix in (".zip", ".tar")]
-        return ArchiveSource(archives, dataset.members)
-    kinds = "archives, folder, zip, tar, sample or photos"
-    raise UserError(
-        f"one of the kinds {kinds}", repr(dataset.kind), f"dataset {dataset.name}", "mend its catalogue file"
-    )
+        return ArchiveSource([Path(dataset.path)], dataset.members, alpha)
+    archives = [path for path in files if archive_suffix(path.name)]
+    if dataset.kind == "archives" and archives and len(archives) == len(files):
+        return ArchiveSource(archives, dataset.members, alpha)
+    if dataset.kind == "archives" and files and not archives:
+        return FilesSource(list(files), alpha)
+    kinds = "archives (all zips and tars, or all pictures), folder, zip, tar, sample or photos"
+    remedy = "mend its catalogue file"
+    raise UserError(f"one of the kinds {kinds}", repr(dataset.kind), f"dataset {dataset.name}", remedy)

@@ -70,6 +70,7 @@ class SampleSource(Source):
                 sha256=sha256_bytes(canonical_json(self._recipe(number))),
                 lossy=False,
                 group=f"sample-{number:05d}",
+                bit_depth=8,
             )
 
     def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:

@@ -3,8 +3,8 @@
     python tests/bench/crops.py [SOURCE_DIR] [--pictures 16] [--rounds 3]
 
 The pictures are mosaics of 2040 x 1356 pixels, put together from the photographs of SOURCE_DIR (without it: of the
-scikit-image package), as PNG and as JPEG. Time is CPU time of everything that was started, so that other work on the machine
-matters little; the last comparison, of two processes with one, is by the clock and wants a quiet machine.
+scikit-image package), as PNG and as JPEG. Time is CPU time of everything that was started, so that other work on the
+machine matters little; the last comparison, of two processes with one, is by the clock and wants a quiet machine.
 
     codecs     decoding each picture and encoding each of its crops, with the same functions, and nothing else
     trials     as hobbyists do it: Pillow, 10,000 tries to place boxes, seeded by the clock, PNG at level 6
@@ -15,6 +15,8 @@ Each of `--rounds` rounds runs all of them in turn; medians are compared.
 
 import argparse
 import contextlib
+import functools
+import io
 import os
 import random
 import resource
@@ -24,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,6 +46,7 @@ from pipeline.screen import ScreenSettings
 
 HEIGHT, WIDTH, CROP = 1356, 2040, 512
 TRIES = 10_000
+KINDS = ("png", "jpeg")
 PLAN = PlanSettings("random", CROP, (1, 2, 4), 0, CROP, 0, 1 << 27, 0.0, 1_000_000, 0)
 SCREENS = ScreenSettings(200, 60, 900, 900, 750, 1000, 8)
 """The limits of luigi.cfg: what is measured is what MakeCrops does."""
@@ -186,51 +190,38 @@ def two_processes(folder: Path, scratch: Path, rounds: int) -> None:
     print(f"\nTwo processes / one: {one / two:.2f} times as fast ({one:.2f} s, {two:.2f} s by the clock)")
 
 
-def codec_table(folder: Path) -> None:
+def codec_table(scratch: Path) -> None:
     """Print time and bytes of each encoder, and time of each decoder, on one core."""
-    contents = {path.suffix: path.read_bytes() for path in (next(folder.parent.glob("png/*")), next(folder.parent.glob("jpeg/*")))}  # fmt: skip
-    picture = decode(contents[".png"])
-    crop = np.ascontiguousarray(picture[100 : 100 + CROP, 200 : 200 + CROP])
-    print(f"\n{'encode 512x512':24}{'ms':>8}{'KB':>8}")
-    encoders: dict[str, Callable[[np.ndarray], bytes]] = {
-        **{
-            f"PNG {effort}": lambda pixels, effort=effort: encode_png(pixels, effort)
-            for effort in PNG_EFFORTS
-        },
-        "PNG Pillow level 6": lambda pixels: _by_pillow(pixels),
-        "JPEG 95 4:4:4": encode_jpeg,
+    stored = {kind: next((scratch / kind).iterdir()).read_bytes() for kind in KINDS}
+    crop = np.ascontiguousarray(decode(stored["png"])[100 : 100 + CROP, 200 : 200 + CROP])
+    encoders = {f"PNG {effort}": functools.partial(encode_png, effort=effort) for effort in PNG_EFFORTS}
+    encoders |= {"PNG Pillow level 6": _by_pillow, "JPEG 95 4:4:4": encode_jpeg}
+    print(f"{'encode 512x512':24}{'ms':>8}{'KB':>8}")
+    for name, encode in encoders.items():
+        print(f"{name:24}{_median_ms(encode, crop):8.2f}{len(encode(crop)) / 1024:8.0f}")
+    decoders = {
+        "ours": decode,
+        "Pillow": lambda content: np.asarray(Image.open(io.BytesIO(content))),
+        "OpenCV": lambda content: cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR),
     }
-    for name, encoder in encoders.items():
-        print(
-            f"{name:24}{_median_ms(lambda encoder=encoder: encoder(crop)):8.2f}{len(encoder(crop)) / 1024:8.0f}"
-        )
-    print(f"\n{'decode 2040x1356':24}{'ms':>8}")
-    for suffix, content in contents.items():
-        array = np.frombuffer(content, np.uint8)
-        decoders = {"ours": lambda: decode(content), "Pillow": lambda: np.asarray(Image.open(_stream(content))),
-                    "OpenCV": lambda: cv2.imdecode(array, cv2.IMREAD_COLOR)}  # fmt: skip
+    print(f"\n{f'decode {WIDTH}x{HEIGHT}':24}{'ms':>8}")
+    for kind, content in stored.items():
         for name, decoder in decoders.items():
-            print(f"{suffix[1:].upper() + ' ' + name:24}{_median_ms(decoder):8.1f}")
-
-
-def _stream(content: bytes):
-    import io
-
-    return io.BytesIO(content)
+            print(f"{f'{kind.upper()} {name}':24}{_median_ms(decoder, content):8.1f}")
 
 
 def _by_pillow(pixels: np.ndarray) -> bytes:
-    buffer = _stream(b"")
+    buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _median_ms(work: Callable[[], object], times: int = 7) -> float:
-    work()
+def _median_ms(work: Callable[[Any], object], argument: object, times: int = 7) -> float:
+    work(argument)
     taken = []
     for _ in range(times):
         begun = time.process_time()
-        work()
+        work(argument)
         taken.append(time.process_time() - begun)
     return 1e3 * statistics.median(taken)
 
@@ -249,15 +240,15 @@ def main(argv: list[str]) -> int:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory(prefix="bench-crops-") as folder:
         scratch = Path(folder)
-        for kind in ("png", "jpeg"):
+        for kind in KINDS:
             (scratch / kind).mkdir()
         for number, picture in enumerate(mosaics(options.source_dir, options.pictures)):
             # PNG as cameras' converters and datasets have it: zlib at its default level.
             Image.fromarray(picture).save(scratch / "png" / f"{number:03}.png")
             Image.fromarray(picture).save(scratch / "jpeg" / f"{number:03}.jpg", quality=92)
         os.sync()
-        codec_table(scratch / "png")
-        for kind in ("png", "jpeg"):
+        codec_table(scratch)
+        for kind in KINDS:
             compare(scratch / kind, scratch, options.rounds)
         two_processes(scratch / "png", scratch, options.rounds)
     return 0

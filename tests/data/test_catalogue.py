@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
 
 from data.catalogue import CATALOG, names, read_catalogue_file, resolve
 from data.errors import UserError
+
+DATASETS = Path(__file__).parents[2] / "docs" / "datasets.md"
 
 
 @pytest.mark.parametrize("path", sorted(CATALOG.glob("*.toml")), ids=lambda path: path.stem)
@@ -9,10 +13,26 @@ def test_every_catalogue_file_reads_and_says_where_it_comes_from(path):
     dataset = read_catalogue_file(path)
     assert dataset.name.lower() == path.stem
     assert dataset.title and dataset.licence and dataset.citation
-    if dataset.kind == "archives" and not dataset.archives_of:
-        assert all(file.urls and (file.sha256 or file.md5) for file in dataset.files)
     if dataset.archives_of:
         assert resolve(dataset.archives_of).files
+    for file in dataset.files:
+        assert file.urls or "--store-archives" in dataset.manual
+        # Without a published checksum nothing but an encrypted connection vouches for the bytes.
+        assert file.checksum[1] or all(url.startswith("https://") for url in file.urls)
+    assert f"`{dataset.name}`" in DATASETS.read_text()
+
+
+def test_the_datasets_of_the_mission_are_there():
+    lows = {f"DIV2K_{part}_LR_bicubic_X{scale}" for part in ("train", "valid") for scale in "234"}
+    tests = {"Set5", "Set14", "BSD100", "Urban100", "Kodak"}
+    assert {
+        "DIV2K",
+        "DIV2K_valid",
+        "Flickr2K",
+        "ImageNet",
+        "ImageNet_val",
+        "ImageNet_fall11",
+    } | lows | tests <= set(names())
 
 
 def test_names_do_not_depend_on_case():
@@ -57,7 +77,53 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         resolve(str(tmp_path / "a.pdf"))
 
 
-def test_a_bad_catalogue_file_is_named(tmp_path):
-    (tmp_path / "x.toml").write_text('name = "x"\nkind = "folder"\ntitle = "t"\nlicence = "l"\nurl = "u"\n')
-    with pytest.raises(UserError, match="url.*x.toml"):
-        read_catalogue_file(tmp_path / "x.toml")
+MINE = 'name = "Mine"\nkind = "archives"\ntitle = "t"\nlicence = "l"\n[[files]]\nname = "a.zip"\nurls = ["https://x/a.zip"]\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("", "= =", "mine.toml"),
+        ('title = "t"\n', "", "no 'title'"),
+        ('title = "t"\n', "title = 3\n", "title = 3; str"),
+        ('title = "t"\n', 'title = "t"\nurl = "u"\n', "unknown field url; known are .*members"),
+        ('"archives"', '"folder"', "'folder' is none of archives"),
+        ('"Mine"', '"Other"', "'Other'; the file's name"),
+        ('"a.zip"', '"../a.zip"', "a plain name"),
+        ("https", "file", "http:// or https://"),
+        ("x/a.zip", "x/a b.zip", "without spaces"),
+        ("[[files]]", "[[files]]\nsha256 = 'xyz'", "hex digits"),
+        ("[[files]]", "lossy = 'maybe'\n[[files]]", "by_format, yes, no"),
+        ("[[files]]", "group = '(a)(b)'\n[[files]]", "one group"),
+        ("[[files]]", "group = '('\n[[files]]", "mine.toml"),
+        ("[[files]]", "archives_of = 'DIV2K'\n[[files]]", "either"),
+        ("[[files]]", "path = 'nowhere'\n[[files]]", "nothing there"),
+    ],
+)
+def test_a_mistake_in_a_catalogue_file_is_told(old, new, words, tmp_path):
+    (tmp_path / "mine.toml").write_text(MINE.replace(old, new, 1))
+    with pytest.raises(UserError, match=words):
+        resolve("Mine", tmp_path)
+
+
+def test_a_folder_of_ones_own_adds_datasets_and_replaces_built_in_ones(tmp_path, photo_folder):
+    catalog = tmp_path / "catalog"
+    catalog.mkdir()
+    (catalog / "Holiday.toml").write_text(
+        f'name = "Holiday"\ntitle = "Mine"\nlicence = "mine"\npath = "../{photo_folder.name}"\ngroup = "folder"\n'
+    )
+    (catalog / "div2k.toml").write_text(MINE.replace("Mine", "DIV2K"))
+    mine = resolve("holiday", catalog)
+    assert (mine.name, mine.kind, mine.path, mine.group) == ("Holiday", "folder", str(photo_folder), "folder")
+    assert resolve("DIV2K", catalog).files[0].name == "a.zip" != resolve("DIV2K").files[0].name
+    assert {"Holiday", "DIV2K", "Sample"} <= set(names(catalog))
+    with pytest.raises(UserError, match=r"\[store\] catalog"):
+        resolve("DIV2K", tmp_path / "nowhere")
+
+
+def test_compressed_tars_are_datasets_too(tmp_path):
+    (tmp_path / "a.b.tar.gz").write_bytes(b"")
+    assert (resolve(str(tmp_path / "a.b.tar.gz")).kind, resolve(str(tmp_path / "a.b.tar.gz")).name) == (
+        "tar",
+        "a-b",
+    )

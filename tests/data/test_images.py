@@ -77,6 +77,16 @@ def test_transparency_is_refused_and_an_opaque_alpha_dropped():
     assert fault.value.reason is Reason.UNSUPPORTED
 
 
+@pytest.mark.parametrize(("alpha", "level"), [("black", 0), ("white", 255)])
+def test_transparency_is_composited_if_that_is_asked_for(alpha, level):
+    mask = np.tile(np.linspace(0, 255, 80).astype(np.uint8), (48, 1))
+    layered = np.dstack([PICTURE, mask])
+    share = mask[:, :, None] / 255
+    expected = PICTURE * share + level * (1 - share)
+    found = decode(stored(Image.fromarray(layered), "PNG"), alpha)
+    assert np.abs(found - expected).max() <= 1
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_a_truncated_file_is_never_taken_for_whole(format):
     content = stored(IMAGE, format)

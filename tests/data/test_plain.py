@@ -16,7 +16,7 @@ from data.records import (
     TrainingJob,
 )
 
-ENTRY = SourceEntry("a/b.png", "a/b.png", 640, 480, "png", 12345, "ab" * 32, False, "a")
+ENTRY = SourceEntry("a/b.png", "a/b.png", 640, 480, "png", 12345, "ab" * 32, False, "a", 8)
 HEADER = ShardHeader(1, "train-000000", "train", 2, 1, 10, 2048, "aa", "bb", "cc", "dd")
 EXAMPLES = [
     ENTRY,

@@ -47,4 +47,32 @@ def test_too_many_damaged_pictures_fail_with_the_reasons(photo_folder, tmp_path)
 def test_progress_counts_every_file(photo_folder, tmp_path):
     calls = []
     run(photo_folder, tmp_path / "index", progress=lambda done, total, note="": calls.append((done, total)))
-    assert calls == [(number, 11) for number in range(1, 12)]
+    assert calls == [*((number, 11) for number in range(1, 12)), (11, 11)]
+
+
+def test_the_catalogue_says_what_is_lossy_and_what_belongs_together(photo_folder, tmp_path):
+    def groups(**options):
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        run(photo_folder, out, **options)
+        return {entry.id: (entry.group, entry.lossy) for entry in read_entries(out)}
+
+    assert groups(group="picture")["trip/p1.png"] == ("trip/p1.png", False)
+    folders = groups(group="folder", lossy="yes")
+    assert folders["trip/p1.png"] == ("trip", True) and folders["p0.png"] == ("p0.png", True)
+    found = groups(group=r"(p\d)", lossy="no")
+    assert found["trip/p1.png"] == ("p1", False) and found["camera.jpg"] == ("camera.jpg", False)
+
+
+def test_rows_tell_the_stored_bit_depth(tmp_path):
+    import cv2
+    import numpy as np
+    from pictures import textured
+
+    (tmp_path / "deep").mkdir()
+    picture = textured(1, 128, 128)
+    cv2.imwrite(str(tmp_path / "deep" / "a.png"), picture.astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "deep" / "b.tiff"), picture.astype(np.uint16) * 255)
+    cv2.imwrite(str(tmp_path / "deep" / "c.jpg"), picture)
+    cv2.imwrite(str(tmp_path / "deep" / "d.bmp"), picture)
+    run(tmp_path / "deep", tmp_path / "index")
+    assert [entry.bit_depth for entry in read_entries(tmp_path / "index")] == [16, 16, 8, 8]

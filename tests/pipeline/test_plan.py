@@ -15,7 +15,7 @@ def entry(
 ) -> SourceEntry:
     sha256 = f"{number:064x}"[::-1]
     return SourceEntry(
-        f"p{number}", f"p{number}", width, height, "png", 1, sha256, lossy, group or f"p{number}"
+        f"p{number}", f"p{number}", width, height, "png", 1, sha256, lossy, group or f"p{number}", 8
     )
 
 

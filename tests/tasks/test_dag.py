@@ -68,16 +68,17 @@ def test_every_task_says_in_one_line_what_it_makes():
         assert "→" in first, name
 
 
-def test_directories_are_named_by_what_is_in_them():
+@pytest.mark.parametrize(("name", "value"), [("size_px", "256"), ("alpha", "white")])
+def test_directories_are_named_by_what_is_in_them(name, value):
     config = luigi.configuration.get_config()
     before = MakeCrops(dataset="DIV2K").directory_name
     assert re.fullmatch(r"crops/DIV2K-[0-9a-f]{12}", before)
-    config.set("crops", "size_px", "256")
+    config.set("crops", name, value)
     luigi.task_register.Register.clear_instance_cache()
     try:
         assert MakeCrops(dataset="DIV2K").directory_name != before
     finally:
-        config.remove_option("crops", "size_px")
+        config.remove_option("crops", name)
 
 
 def test_a_shard_stands_in_its_datasets_directory():

@@ -104,6 +104,14 @@ def test_a_closing_line_tells_totals_and_duration(changes, line):
     assert closing_line(dataclasses.replace(CROPS, **changes)) == line
 
 
+def test_bytes_are_told_in_round_figures():
+    state = State("Download", "DIV2K", "bytes", started=100.0, done=1_765_000_000, total=3_530_603_713, pid=1)
+    assert plain_line(state, now=200.0) == "Download DIV2K: 1.76G/3.53G bytes, 17.6M bytes/s, 01:40 left"
+    assert bar_line(state, 200.0, 100, "utf-8").endswith("| 1.76G/3.53G [01:40<01:40, 17.6M bytes/s]")
+    ended = dataclasses.replace(state, done=3_530_603_713, first=1_000_000_000, ended=300.0)
+    assert closing_line(ended) == "Download DIV2K: 3.53G bytes in 03:20 (12.7M bytes/s)"
+
+
 def test_a_bar_is_filled_in_proportion_and_never_wraps():
     line = bar_line(CROPS, now=104.12, width=100, encoding="UTF-8")
     assert line.startswith("PackShard Sample:  43%|███")

@@ -3,13 +3,16 @@
 import tarfile
 import zipfile
 
+import cv2
 import numpy as np
 import pytest
 
+from data.catalogue import resolve
 from data.errors import UserError
 from data.records import Reason, Rejection, SourceEntry
+from data.sources import open_source
 from data.sources.archive import ArchiveSource
-from data.sources.folder import FolderSource, PhotosSource
+from data.sources.folder import FolderSource, photos
 
 
 def split(found):
@@ -71,6 +74,20 @@ def test_a_damaged_picture_is_a_rejection(photo_folder):
     assert isinstance(found["p2.png"], np.ndarray)
 
 
+@pytest.mark.parametrize(("alpha", "level"), [("refuse", None), ("black", 0), ("white", 255)])
+def test_transparent_pictures_are_refused_or_composited_as_the_source_is_told(alpha, level, tmp_path):
+    path = tmp_path / "a.zip"
+    clear = cv2.imencode(".png", np.zeros((64, 64, 4), np.uint8))[1].tobytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("clear.png", clear)
+    source = open_source(resolve(str(path)), alpha=alpha)
+    ((_, picture),) = source.read(source.scan())
+    if level is None:
+        assert picture.reason is Reason.UNSUPPORTED
+    else:
+        assert (picture == level).all()
+
+
 def test_a_source_that_changed_is_refused(photo_folder):
     source = FolderSource(photo_folder)
     entries, _ = split(source.scan())
@@ -88,9 +105,9 @@ def test_an_encrypted_or_damaged_archive_is_told(tmp_path, photo_folder):
     (tmp_path / "a.zip").write_bytes(b"PK no zip")
     with pytest.raises(UserError, match="a.zip"):
         list(ArchiveSource([tmp_path / "a.zip"]).members())
-    with tarfile.open(tmp_path / "b.tar", "w:gz") as archive:
+    with tarfile.open(tmp_path / "b.tar", "w:bz2") as archive:
         archive.add(photo_folder / "p0.png", "p0.png")
-    with pytest.raises(UserError, match="compressed"):
+    with pytest.raises(UserError, match="compressed by bzip2"):
         list(ArchiveSource([tmp_path / "b.tar"]).members())
 
 
@@ -115,6 +132,6 @@ def test_only_the_named_members_are_looked_at(tmp_path, photo_folder):
 
 
 def test_the_photographs_of_scikit_image_are_there():
-    entries, rejected = split(PhotosSource().scan())
+    entries, rejected = split(photos().scan())
     assert len(entries) == 7 and not rejected
     assert {(one.height, one.width) for one in entries} >= {(512, 512), (300, 451), (400, 600)}

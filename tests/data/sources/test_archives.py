@@ -1,0 +1,183 @@
+"""The readers of tars, tars of tars, tar.gz and zips: nothing is lost, whatever way an archive is damaged."""
+
+import gzip
+import io
+import random
+import tarfile
+import zipfile
+
+import pytest
+from pictures import textured
+from PIL import Image
+
+from data.errors import UserError
+from data.records import Reason, Rejection, SourceEntry
+from data.sources import gzipped
+from data.sources.archive import ArchiveSource
+from data.sources.gzipped import GzipBytes, GzipFault
+from data.sources.names import leads_outside, readable
+from data.sources.tar import TarFault, walk
+
+
+def picture(seed, height=20, width=30):
+    buffer = io.BytesIO()
+    Image.fromarray(textured(seed, height, width)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def tar_bytes(members, format=tarfile.GNU_FORMAT):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=format) as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def scanned(path, members=""):
+    return list(ArchiveSource([path], members).scan(threads=2))
+
+
+def read_at(content):
+    return lambda offset, size: content[offset : offset + size]
+
+
+WHOLE = tar_bytes({f"{number}.png": picture(number) for number in range(4)})
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_dialect_gives_the_members_that_were_written(format):
+    long = "a/" * 45 + "name.png" if format == tarfile.USTAR_FORMAT else "ü/" * 90 + "name.png"
+    members = {"a.png": b"1" * 700, long: b"2" * 512, "c.png": b""}
+    content = tar_bytes(members, format)
+    found = list(walk(read_at(content), 0, len(content)))
+    assert {one.name: content[one.offset : one.offset + one.size] for one in found} == members
+
+
+def test_a_size_beyond_octal_is_read():
+    info = tarfile.TarInfo("large.png")
+    info.size = 20 << 30
+    assert next(walk(read_at(info.tobuf(tarfile.GNU_FORMAT)), 0, None)).size == 20 << 30
+
+
+def test_a_tar_cut_off_anywhere_is_never_taken_for_a_whole_one():
+    end = WHOLE.rindex(b"IEND") // 512 * 512 + 512
+    for length in [0, 1, 511, 512, 513, *range(700, end, 997), end - 512, end]:
+        with pytest.raises(TarFault, match="cut off"):
+            list(walk(read_at(WHOLE[:length]), 0, length))
+
+
+def test_a_damaged_header_is_told_with_its_place(tmp_path):
+    members = list(walk(read_at(WHOLE), 0, len(WHOLE)))
+    broken = bytearray(WHOLE)
+    broken[members[2].offset - 512 + 5] ^= 1
+    (tmp_path / "a.tar").write_bytes(broken)
+    with pytest.raises(UserError, match=f"damaged header at byte {members[2].offset - 512}.*a.tar"):
+        scanned(tmp_path / "a.tar")
+
+
+def test_a_tar_appended_to_another_is_read_too():
+    both = WHOLE + tar_bytes({"more.png": b"x"})
+    assert [one.name for one in walk(read_at(both), 0, len(both))][-2:] == ["3.png", "more.png"]
+    assert len(list(walk(read_at(WHOLE + b"signature" * 60), 0, None))) == 4
+
+
+def test_a_tar_of_tars_is_read_by_position(tmp_path):
+    inner = {}
+    for folder in range(3):
+        inner[f"n{folder}.tar"] = tar_bytes({f"n{folder}_{k}.png": picture(9 * folder + k) for k in range(3)})
+    inner["n1.tar"] = inner["n1.tar"][:1400]
+    (tmp_path / "whole.tar").write_bytes(tar_bytes(inner | {"readme.txt": b"hello"}))
+    source = ArchiveSource([tmp_path / "whole.tar"])
+    calls = []
+    found = list(source.scan(threads=2, progress=lambda done, total, note="": calls.append((done, total))))
+    entries = {one.id: one for one in found if isinstance(one, SourceEntry)}
+    assert list(entries) == [f"n{folder}.tar/n{folder}_{k}.png" for folder in (0, 2) for k in range(3)]
+    assert {one.id: one.reason for one in found if isinstance(one, Rejection)} == {
+        "n1.tar": Reason.UNREADABLE, "readme.txt": Reason.NOT_AN_IMAGE,
+    }  # fmt: skip
+    assert source.load(entries["n2.tar/n2_1.png"].locator) == picture(19)
+    assert calls[-1] == (len(found), len(found))
+    only = scanned(tmp_path / "whole.tar", "n2.tar/n2_0")
+    assert [one.id for one in only] == ["n2.tar/n2_0.png"]
+    with pytest.raises(UserError, match="begins with 'photos/', got none"):
+        scanned(tmp_path / "whole.tar", "photos/")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.tar"]
+
+
+def test_several_archives_are_one_source(tmp_path):
+    (tmp_path / "one.tar").write_bytes(WHOLE)
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("0.png", picture(7))
+    source = ArchiveSource([tmp_path / "one.tar", tmp_path / "two.zip"])
+    assert [one.id for one in source.scan()] == [*(f"one/{number}.png" for number in range(4)), "two/0.png"]
+
+
+def test_gzip_is_read_at_any_place_and_in_any_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(gzipped, "_SPACING_BYTES", 100_000)
+    monkeypatch.setattr(gzipped, "_OUTPUT_BYTES", 30_000)
+    chance = random.Random(0)
+    content = chance.randbytes(400_000) + bytes(600_000) + chance.randbytes(200_000)
+    stored = gzip.compress(content[:700_000]) + gzip.compress(content[700_000:]) + bytes(100)
+    (tmp_path / "a.gz").write_bytes(stored)
+    with open(tmp_path / "a.gz", "rb") as file:
+        reader = GzipBytes(file.fileno())
+        for _ in range(200):
+            offset, size = chance.randrange(len(content)), chance.randrange(150_000)
+            assert reader.read_at(offset, size) == content[offset : offset + size]
+        assert reader.read_at(len(content), 10) == b""
+    for length in (5, 1000, len(stored) // 2, len(stored) - 104):
+        (tmp_path / "cut.gz").write_bytes(stored[:length])
+        with open(tmp_path / "cut.gz", "rb") as file, pytest.raises(GzipFault, match="cut off"):
+            GzipBytes(file.fileno()).read_at(0, len(content) + 1)
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tgz"])
+def test_a_compressed_tar_is_read_in_place(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(gzip.compress(WHOLE))
+    source = ArchiveSource([path])
+    entries = list(source.scan(threads=3))
+    assert [source.load(one.locator) for one in entries[::-1]] == [picture(number) for number in (3, 2, 1, 0)]
+    path.write_bytes(gzip.compress(WHOLE)[:-500])
+    with pytest.raises(UserError, match="cut off"):
+        list(ArchiveSource([path]).scan())
+
+
+def test_a_zip_behind_something_else_and_with_a_comment_is_read(tmp_path):
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"#!/bin/sh\n" * 50)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = b"a comment " * 30
+        for number in range(3):
+            archive.writestr(f"{number}.png", picture(number))
+    source = ArchiveSource([path])
+    assert [source.load(one.locator) for one in source.scan()] == [picture(number) for number in range(3)]
+
+
+def test_a_zip_cut_off_anywhere_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.png", picture(number))
+    whole = (tmp_path / "a.zip").read_bytes()
+    for length in [0, 10, *range(100, len(whole), 401), len(whole) - 1]:
+        (tmp_path / "cut.zip").write_bytes(whole[:length])
+        with pytest.raises(UserError, match="cut.zip"):
+            scanned(tmp_path / "cut.zip")
+    start = whole.rindex(b"PK\1\2")
+    (tmp_path / "cut.zip").write_bytes(whole[:start] + b"XX" + whole[start + 2 :])
+    with pytest.raises(UserError, match="directory is damaged"):
+        scanned(tmp_path / "cut.zip")
+
+
+def test_an_archive_that_is_gone_is_told(tmp_path):
+    with pytest.raises(UserError, match="gone.tar"):
+        ArchiveSource([tmp_path / "gone.tar"]).load("0:0:512")
+
+
+def test_names():
+    assert readable("héllo wörld.png") == "héllo wörld.png"
+    assert readable("a\nb\udce9\x7f.png") == "a\\x0ab\\xe9\\x7f.png"
+    assert not any(map(leads_outside, ["a/b.png", "..a/b..png", "a..b", "c:d/e"]))
+    assert all(map(leads_outside, ["../a", "/a", "a/../b", "..\\a", "\\a", "C:\\a", "C:/a", ".."]))

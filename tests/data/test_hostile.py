@@ -1,0 +1,37 @@
+"""Every hostile picture becomes the right pixels or the right rejection, when probed and when decoded."""
+
+import numpy as np
+import pytest
+from hostile import picture_cases
+
+from data.images import ImageFault, decode, probe
+from data.records import Reason
+
+CASES = picture_cases(seed=3)
+
+
+def test_there_are_enough_and_no_two_are_alike():
+    assert len(CASES) >= 60
+    assert len({case.name for case in CASES}) == len({case.content for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_right_pixels_or_the_right_reason(case):
+    try:
+        header = probe(case.content)
+        picture = decode(case.content)
+    except ImageFault as fault:
+        assert fault.reason in case.reasons, fault
+        return
+    assert case.pixels is not None, f"taken for a picture of {picture.shape}"
+    assert picture.dtype == np.uint8 and picture.shape == case.pixels.shape
+    assert (header.height, header.width) == picture.shape[:2]
+    assert np.abs(picture.astype(int) - case.pixels).mean() <= case.tolerance
+
+
+def test_reasons_are_said_in_words():
+    for case in CASES:
+        try:
+            decode(case.content)
+        except ImageFault as fault:
+            assert isinstance(fault.reason, Reason) and fault.detail.strip()

@@ -1,0 +1,132 @@
+"""A file server on this machine that can be told to misbehave, and counts what it serves."""
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+
+class FileServer:
+    """Serves files by path. What a test sets here holds from the next request on.
+
+    Args:
+        files: content by path, e.g. {"/a.zip": b"…"}.
+    """
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+        self.ranges = True
+        self.validators = True
+        self.statuses: list[int] = []
+        """Codes for the next requests, instead of the file."""
+        self.headers: dict[str, str] = {}
+        """Sent in addition, or in place of the true ones."""
+        self.cut: Callable[[int], int | None] = lambda size: None
+        """Given the size of a body, after how many bytes the connection is closed; None: not."""
+        self.seen: list[tuple[str, str]] = []
+        """Path and Range of each request."""
+        self.served = {path: np.zeros(len(content), np.uint8) for path, content in files.items()}
+        """How often each byte was sent."""
+        self.stall = threading.Event()
+        """While it is set, bodies stop after the bytes that `cut` says, and the connection stays open."""
+        self.released = threading.Event()
+        self.sending: Callable[[int], None] = lambda count: None
+        """Called after each piece with its size."""
+        self.url = ""
+
+    @property
+    def twice(self) -> float:
+        """The share of the bytes that were sent more than once, of each time counted anew."""
+        again = sum(
+            int(np.maximum(counts, 1).sum(dtype=np.int64) - len(counts)) for counts in self.served.values()
+        )
+        return again / sum(map(len, self.files.values()))
+
+
+def _tag(content: bytes) -> str:
+    return f'"{abs(hash(content)):x}"'
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    files: FileServer
+
+    def do_GET(self) -> None:
+        files, path = self.files, self.path.removeprefix("http://unreachable.example")
+        wanted = self.headers.get("Range", "whole")
+        files.seen.append((self.path, wanted))
+        if files.statuses:
+            code = files.statuses.pop(0)
+            self.send_response(code)
+            for name, value in files.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            return
+        if path not in files.files:
+            self.send_error(404)
+            return
+        content = files.files[path]
+        start, end = 0, len(content)
+        same = self.headers.get("If-Range", _tag(content)) == _tag(content)
+        headers = {}
+        if files.ranges and wanted != "whole" and same:
+            first, last = wanted.removeprefix("bytes=").split("-")
+            start, end = int(first), min(int(last) + 1, end)
+            if start >= len(content):
+                self.send_error(416)
+                return
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+            self.send_response(206)
+        else:
+            self.send_response(200)
+        headers["Content-Length"] = str(end - start)
+        if files.validators:
+            headers["ETag"] = _tag(content)
+        for name, value in (headers | files.headers).items():
+            if value:
+                self.send_header(name, value)
+        self.end_headers()
+        self._send(path, content, start, end)
+
+    def _send(self, path: str, content: bytes, start: int, end: int) -> None:
+        files = self.files
+        stop = files.cut(end - start)
+        stop = end if stop is None else min(end, start + stop)
+        counts = files.served.get(path)
+        for at in range(start, stop, 1 << 14):
+            piece = content[at : min(at + (1 << 14), stop)]
+            self.wfile.write(piece)
+            if counts is not None:
+                counts[at : at + len(piece)] += 1
+            files.sending(len(piece))
+        if files.stall.is_set() and stop < end:
+            files.released.wait(20)
+        self.close_connection = True
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+class _Quiet(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address) -> None:
+        """Say nothing: clients that hang up are what these tests are about."""
+
+
+@contextmanager
+def serving(files: dict[str, bytes]) -> Iterator[FileServer]:
+    """Give a server on a free port of this machine."""
+    state = FileServer(files)
+    server = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"files": state}))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield state
+    finally:
+        state.released.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
