@@ -17,8 +17,9 @@ from data.files import read_json, read_jsonl, write_bytes, write_json
 from data.plain import from_plain
 from data.records import Rejection, TrainingJob
 from data.shards import read_rejections
-from sr import panels, wording
+from sr import wording
 from sr.curve import Mark, Reference, chart
+from sr.evaluation import panels
 from sr.figures import BASELINES, LARGEST_LOSS_DB, TORCH, Figures, ReportInputs, finite, gather, in_order
 from sr.run_files import HISTORY, JOB
 

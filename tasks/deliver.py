@@ -184,7 +184,7 @@ class EvaluateModel(StoreTask):
 
     def make(self) -> None:
         """Judge."""
-        from sr.evaluate import evaluate
+        from sr.evaluation.evaluate import evaluate
         from sr.upscalers import load_upscaler
 
         made = self.requires().get("model")

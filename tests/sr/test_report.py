@@ -22,7 +22,7 @@ from data.records import (
     SelectionManifest,
     TrainingJob,
 )
-from sr.evaluate import evaluate
+from sr.evaluation.evaluate import evaluate
 from sr.figures import ReportInputs
 from sr.report import choose_pictures, headline, tiles, write_report
 from sr.upscalers import PillowUpscaler

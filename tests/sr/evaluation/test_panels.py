@@ -8,8 +8,8 @@ import skimage.data
 
 from data.errors import UserError
 from data.images import decode
-from sr.panels import jpeg_uri, png_uri, read, take_apart
-from sr.pictures import PANEL_PX, find_window, side_by_side
+from sr.evaluation.panels import jpeg_uri, png_uri, read, take_apart
+from sr.evaluation.pictures import PANEL_PX, find_window, side_by_side
 
 
 def _sheet(high):

@@ -20,10 +20,10 @@ from data.files import write_bytes, write_json
 from data.plain import to_plain
 from data.progress import Progress, silent
 from data.records import EvalProtocol
-from sr import metrics
-from sr.degrade import DEGRADATIONS, degrade
-from sr.pictures import side_by_side
-from sr.timing import host_facts, spread_ms, time_frame
+from sr.evaluation import metrics
+from sr.evaluation.degrade import DEGRADATIONS, degrade
+from sr.evaluation.pictures import side_by_side
+from sr.evaluation.timing import host_facts, spread_ms, time_frame
 from sr.upscalers import FORMULAS, PillowUpscaler, Upscaler
 
 SCHEMA = 1

@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from data.errors import UserError
 from data.records import EvalProtocol
-from sr.evaluate import PSNR_CAP_DB, evaluate
+from sr.evaluation.evaluate import PSNR_CAP_DB, evaluate
 from sr.upscalers import PillowUpscaler, load_upscaler
 
 RGB = EvalProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")

@@ -12,7 +12,7 @@ import numpy as np
 
 from data.errors import UserError
 from data.images import decode, encode_jpeg, encode_png
-from sr.pictures import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX
+from sr.evaluation.pictures import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX
 
 COLUMNS = ("original", "ours", "bicubic", "low")
 """The pictures of a sheet, from left to right."""
@@ -30,7 +30,7 @@ class Panels:
 
 
 def take_apart(sheet: np.ndarray, height: int, width: int, where: str) -> Panels:
-    """Undo `sr.pictures.side_by_side`.
+    """Undo `sr.evaluation.pictures.side_by_side`.
 
     Args:
         sheet: uint8 HWC RGB, decoded.
