@@ -140,7 +140,7 @@ class TorchUpscaler(NetworkUpscaler):
             network = load_model(directory)
             self.sha256 = sha256_file(directory / "model.safetensors")
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.eval().float().to(self._device)
+        self.network = network.eval().float().to(self._device)
         self.scale, self.size_multiple = network.scale, network.size_multiple
         known = network.description.preset or network.description.architecture
         self.name = f"{source.stem if source.is_file() else known} torch"
@@ -151,7 +151,7 @@ class TorchUpscaler(NetworkUpscaler):
 
         tensor = torch.from_numpy(low).permute(0, 3, 1, 2).to(self._device)  # (n, 3, h, w)
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            return self._network(tensor).permute(0, 2, 3, 1).cpu().numpy()
+            return self.network(tensor).permute(0, 2, 3, 1).cpu().numpy()
 
 
 class OnnxUpscaler(NetworkUpscaler):
@@ -165,7 +165,7 @@ class OnnxUpscaler(NetworkUpscaler):
         except Exception as error:  # onnxruntime's errors have no other base
             raise _damaged(path, error) from None
         metadata = from_strings(self._session.get_modelmeta().custom_metadata_map, str(path))
-        self.sha256 = sha256_file(path)
+        self.path, self.sha256 = path, sha256_file(path)
         _adopt(self, metadata, "onnx")
 
     def run(self, low: np.ndarray) -> np.ndarray:
@@ -198,7 +198,7 @@ class OpenVinoUpscaler(NetworkUpscaler):
             hints["INFERENCE_PRECISION_HINT"] = "f32"
         self._compiled = core.compile_model(model, device, hints)
         self._request = self._compiled.create_infer_request()
-        self.sha256 = ir_sha256(path)
+        self.path, self.sha256 = path, ir_sha256(path)
         _adopt(self, metadata, f"openvino {metadata.precision}")
 
     def run(self, low: np.ndarray) -> np.ndarray:
