@@ -5,11 +5,11 @@ Two figures compare only under one protocol, so every report names its own. Plai
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from data.errors import UserError
+from data.published import plain_benchmark
 from data.records import EvalProtocol
 from sr.evaluation.degrade import DEGRADATIONS
 
@@ -168,11 +168,6 @@ def title(protocol: EvalProtocol, supplied: bool) -> str:
 def cut_px(protocol: EvalProtocol) -> int:
     """The number of pixels that high pictures are cut to a multiple of."""
     return math.lcm(protocol.cut_multiple, protocol.scale)
-
-
-def plain_benchmark(name: str) -> str:
-    """A benchmark's name without the scale that a folder adds to it: Set5 for Set5-x2."""
-    return re.sub(r"-x\d$", "", name)
 
 
 def _refuse(expected: str, got: str) -> None:

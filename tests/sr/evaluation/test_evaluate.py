@@ -3,17 +3,24 @@
 import csv
 import dataclasses
 import json
+import re
+from urllib.parse import unquote
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from data.benchmarks import Benchmark
+from data.catalogue import resolve
 from data.errors import UserError
-from data.records import EvalProtocol
+from data.records import EvalProtocol, SourceEntry
+from data.sources import open_source
 from sr.evaluation.evaluate import PSNR_CAP_DB, evaluate
-from sr.upscalers import PillowUpscaler, load_upscaler
+from sr.evaluation.protocols import build
+from sr.upscalers import MatlabUpscaler, PillowUpscaler, load_upscaler
 
 RGB = EvalProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
 Y = dataclasses.replace(RGB, channel="y")
@@ -96,6 +103,115 @@ def test_supplied_low_pictures_are_used_and_named(tmp_path):
     assert report["protocol"]["name"].endswith("supplied")
     assert report["protocol"]["degradation"] == "supplied"
     assert report["mean"] != made["mean"]
+
+
+@pytest.mark.parametrize("name", ["lpips", "psnr"])
+def test_lpips_stands_in_every_row_where_it_is_asked_for(tmp_path, name):
+    class Distance:
+        """Stands for the weights, which the test of LPIPS itself has."""
+
+        def features(self, picture):
+            return [picture]
+
+        def distance(self, features, picture):
+            return float(np.abs(features[0].astype(int) - picture).mean())
+
+    lpips = Distance() if name == "lpips" else None
+    report = evaluate(load_upscaler("lanczos"), _pictures(), RGB, tmp_path, lpips=lpips)
+    rows = [report["mean"], *report["baselines"].values(), *report["per_image"]]
+    assert all(("lpips" in row) == (name == "lpips") for row in rows)
+    if lpips:
+        assert report["mean"]["lpips"] == report["baselines"]["lanczos"]["lpips"] > 0
+        assert report["mean"]["lpips"] != report["baselines"]["bicubic"]["lpips"]
+        header = (tmp_path / "per_image.csv").read_text().splitlines()[0]
+        assert header.endswith("lanczos_psnr_db,lanczos_ssim,lanczos_lpips") and ",ssim,lpips," in header
+        small = [("small", np.zeros((34, 60, 3), np.uint8))]
+        with pytest.raises(UserError, match="at least 35x35 px, got 34x60 px in small"):
+            evaluate(load_upscaler("bicubic"), small, RGB, tmp_path / "small", lpips=lpips)
+        with pytest.raises(UserError, match="luma alone in the protocol classic"):
+            evaluate(MatlabUpscaler("bicubic", 2), small, build("classic", 2), tmp_path, lpips=lpips)
+
+
+def test_the_classic_protocol_is_for_formulas_and_takes_grey_files_as_they_are(tmp_path):
+    classic, grey = build("classic", 2), skimage.data.camera()[150:246, 200:296]
+    pictures = [("grey", grey), ("colour", np.dstack([grey] * 3))]
+    report = evaluate(MatlabUpscaler("bicubic", 2), pictures, classic, tmp_path)
+    by_name = {row["name"]: row["psnr_db"] for row in report["per_image"]}
+    # Levels 0 to 255 taken for luma have more contrast than the 16 to 235 of the same picture as RGB.
+    assert by_name["colour"] - by_name["grey"] == pytest.approx(20 * np.log10(255 / 219), abs=0.1)
+    with pytest.raises(UserError, match="got a network of RGB bytes in bicubic; judge it by rgb-network"):
+        evaluate(PillowUpscaler("bicubic", 2), pictures, classic, tmp_path / "network")
+
+
+def test_a_supplied_low_picture_is_cut_with_its_high_one_or_made_anew(tmp_path):
+    high = np.ascontiguousarray(skimage.data.chelsea()[:101, :91])
+    low = high[:100:2, :90:2]
+    cut = dataclasses.replace(RGB, cut_multiple=16)
+    report = evaluate(load_upscaler("bicubic"), [("cat", high, low)], cut, tmp_path / "cut")
+    assert (report["per_image"][0]["height"], report["per_image"][0]["width"]) == (96, 80)
+    made = dataclasses.replace(RGB, use_supplied=False)
+    reports = [
+        evaluate(load_upscaler("bicubic"), [one], made, tmp_path / str(len(one)))
+        for one in (("cat", high), ("cat", high, low))
+    ]
+    assert reports[0] == reports[1] and reports[0]["protocol"]["degradation"] == "pillow-bicubic"
+
+
+def _stored(folder, picture, name, mode=None):
+    image = Image.fromarray(picture)
+    (image.convert(mode) if mode else image).save(folder / name)
+
+
+def _of_folder(folder):
+    dataset = resolve(str(folder))
+    source = open_source(dataset)
+    return Benchmark(dataset, source, [one for one in source.scan() if isinstance(one, SourceEntry)])
+
+
+def test_files_of_every_kind_are_judged_as_the_pictures_that_they_show(tmp_path):
+    folder, high = tmp_path / "photos", np.ascontiguousarray(skimage.data.chelsea()[:75, :91])
+    folder.mkdir()
+    grey = high[..., 1]
+    _stored(folder, high, "plain.png")
+    _stored(folder, high, "opaque.png", "RGBA")
+    _stored(folder, grey, "grey.png")
+    _stored(folder, np.dstack([grey] * 3), "grey-rgb.png")
+    _stored(folder, grey.astype(np.uint16) * 257 + 100, "grey-16.png")
+    cv2.imwrite(str(folder / "rgb-16.png"), high[..., ::-1].astype(np.uint16) * 257)
+    report = evaluate(load_upscaler("bicubic"), _of_folder(folder), Y, tmp_path / "out")
+    rows = {row["name"]: (row["psnr_db"], row["ssim"]) for row in report["per_image"]}
+    assert rows["plain"] == rows["opaque"] == rows["rgb-16"]
+    assert rows["grey"] == rows["grey-rgb"] == rows["grey-16"] != rows["plain"]
+    assert all((row["height"], row["width"]) == (74, 90) for row in report["per_image"])
+
+
+def test_a_transparent_picture_is_refused_in_words(tmp_path):
+    folder, high = (
+        tmp_path / "photos",
+        np.dstack([skimage.data.chelsea()[:40, :40], np.full((40, 40), 128, np.uint8)]),
+    )
+    folder.mkdir()
+    _stored(folder, high, "logo.png")
+    with pytest.raises(UserError, match=r"unsupported \(transparent .* in photos/logo.png"):
+        evaluate(load_upscaler("bicubic"), _of_folder(folder), Y, tmp_path / "out")
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_the_page_has_every_row_and_loads_nothing(tmp_path):
+    hostile = '<b onclick="x()">&.png'
+    pictures = [*_pictures(), (hostile, _pictures()[0][1])]
+    evaluate(load_upscaler("lanczos"), pictures, RGB, tmp_path, parameters=1234)
+    page = (tmp_path / "report.html").read_text()
+    assert "://" not in page and ' src="data:' in page and "<b onclick" not in page
+    assert page.count('<table class="sortable">') == 2 and page.count("<script>") == 1
+    assert "1,234" in page and "rgb-x2-border2-pillow-bicubic" in page
+    report = json.loads((tmp_path / "report.json").read_text())
+    for row in report["per_image"]:
+        assert f'data-value="{row["psnr_db"]}"' in page
+    for link in re.findall('<a href="([^"]+)"', page):
+        assert (tmp_path / unquote(link)).is_file()
+    assert len(re.findall('<a href="pictures/', page)) == 3
+    assert report["cost"] == {"parameters": 1234, "gmacs_720p": None}
 
 
 def test_equal_pictures_are_capped_not_infinite(tmp_path):
