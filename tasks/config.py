@@ -123,6 +123,12 @@ class evaluation(luigi.Config):
         default="", description="a name of sr.evaluation.degrade; empty: the protocol's own"
     )
     border_px = luigi.IntParameter(default=-1, description="cropped before measuring; -1: the scale")
+    rounding = luigi.Parameter(
+        default="", description="output, luma or classic: what is rounded; empty: the protocol's own"
+    )
+    cut_multiple = luigi.IntParameter(
+        default=0, description="high pictures are cut to a multiple of it, px; 0: the protocol's own"
+    )
     lpips = luigi.BoolParameter(
         default=False, description="measure LPIPS too; its weights are downloaded (233 MB)"
     )

@@ -91,6 +91,8 @@ class EvaluateModel(ProtocolTask):
             channel=self.channel or section.channel,
             degradation=self.degradation or section.degradation,
             border_px=section.border_px,
+            rounding=section.rounding,
+            cut_multiple=section.cut_multiple,
         )
 
     def parameters(self) -> dict[str, Any]:

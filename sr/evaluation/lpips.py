@@ -90,7 +90,7 @@ class Lpips:
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        remedy = "run luigi --module tasks Download --dataset LPIPS_AlexNet, or judge without --lpips"
+        remedy = "run luigi --module tasks Download --dataset LPIPS_AlexNet, or turn [evaluation] lpips off"
         raise UserError(f"the weights of LPIPS ({path.name})", "nothing", str(path.parent), remedy)
     return read_pth(path)
 

@@ -72,6 +72,8 @@ def build(
     channel: str = "",
     degradation: str = "",
     border_px: int = -1,
+    rounding: str = "",
+    cut_multiple: int = 0,
 ) -> EvalProtocol:
     """The protocol of this name, with some of its terms replaced.
 
@@ -79,9 +81,10 @@ def build(
         name: of PROTOCOLS.
         scale: 2 to 8.
         benchmark: its name, by which some protocols cut the pictures.
-        channel, degradation: replaces the protocol's own unless empty; a recipe that is named here is used
-            even where the benchmark brings low pictures.
+        channel, degradation, rounding: replaces the protocol's own unless empty; a recipe that is named here
+            is used even where the benchmark brings low pictures.
         border_px: cropped before measuring; negative: as many pixels as the scale.
+        cut_multiple: replaces the protocol's own unless 0.
 
     Returns:
         The protocol; it keeps the name only if every term is the named one's.
@@ -107,6 +110,8 @@ def build(
     )
     changes = {"channel": channel} if channel else {}
     changes |= {"border_px": border_px} if border_px >= 0 else {}
+    changes |= {"rounding": rounding} if rounding else {}
+    changes |= {"cut_multiple": cut_multiple} if cut_multiple else {}
     changes |= {"degradation": degradation, "use_supplied": degradation == SUPPLIED} if degradation else {}
     changed = dataclasses.replace(own, **changes)
     if changed != own:
@@ -131,6 +136,8 @@ def check(protocol: EvalProtocol) -> None:
             _refuse(f"one of {', '.join(known)} for the {what}", repr(value))
     if not 2 <= protocol.scale <= LARGEST_SCALE:
         _refuse(f"a scale from 2 to {LARGEST_SCALE}", str(protocol.scale))
+    if protocol.cut_multiple < 1:
+        _refuse("a cut to a multiple of 1 px or more", str(protocol.cut_multiple))
     if protocol.rounding != "output" and protocol.channel != "y":
         _refuse(f"the channel y (the rounding is {protocol.rounding!r})", repr(protocol.channel))
     classic = ("matlab-bicubic", False, "matlab")
