@@ -28,23 +28,26 @@ class Span:
     """One past the last of those."""
 
 
-def spans(size: int, tile: int, halo: int) -> Iterator[Span]:
+def spans(size: int, largest: int, halo: int, multiple: int = 1) -> Iterator[Span]:
     """Cover an axis of `size` pixels by tiles of equal length; each pixel is kept from one of them.
 
-    A tile starts at multiples of gcd(size, tile, halo), so that a grid which divides all three is kept.
+    There are as few tiles as `largest` allows, and they are no longer than that number of them needs.
 
     Args:
         size: of the axis.
-        tile: length of a tile, halo included; more than two halos unless it covers the axis.
+        largest: length of a tile at the most, halo included; more than two halos unless it covers the axis.
         halo: pixels at each inner end of a tile that are not kept.
+        multiple: tiles begin and end at multiples of it; it divides the other three.
     """
-    if size <= tile:
+    if size <= largest:
         yield Span(0, size, 0, size)
         return
-    starts = [*range(0, size - tile, tile - 2 * halo), size - tile]
-    kept = 0
-    for start in starts:
-        keep_stop = size if start == size - tile else start + tile - halo
+    count = -(-(size - 2 * halo) // (largest - 2 * halo))
+    step = -(-(size - 2 * halo) // (count * multiple)) * multiple
+    tile, kept = step + 2 * halo, 0
+    for number in range(count):
+        start = min(number * step, size - tile)
+        keep_stop = size if number == count - 1 else start + tile - halo
         yield Span(start, start + tile, kept, keep_stop)
         kept = keep_stop
 
@@ -55,15 +58,18 @@ def by_tiles(
     scale: int,
     tile_px: int,
     halo_px: int = HALO_PX,
+    multiple: int = 1,
 ) -> np.ndarray:
     """Enlarge a picture tile by tile.
 
     Args:
         enlarge: uint8 HWC → uint8 HWC, height and width times `scale`.
-        low: uint8 HWC.
+        low: uint8 HWC; height and width are multiples of `multiple`.
         scale: of `enlarge`.
-        tile_px: side of a tile in low pixels, its halo included; more than twice the halo.
+        tile_px: side of a tile in low pixels at the most, its halo included; more than twice the halo.
         halo_px: low pixels around what is kept of a tile.
+        multiple: tiles begin and end at multiples of it, so that a network's own grid stays where it was; the
+            halo is rounded up to it, and the tile down.
 
     Returns:
         uint8 HWC, height and width times `scale`.
@@ -71,12 +77,13 @@ def by_tiles(
     Raises:
         ValueError: the tile has nothing but halo.
     """
+    tile_px, halo_px = tile_px // multiple * multiple, -(-halo_px // multiple) * multiple
     if tile_px <= 2 * halo_px:
         raise ValueError(f"Expected a tile of more than {2 * halo_px} px, got {tile_px}.")
     height, width, channels = low.shape
     high = np.empty((height * scale, width * scale, channels), np.uint8)
-    for rows in spans(height, tile_px, halo_px):
-        for columns in spans(width, tile_px, halo_px):
+    for rows in spans(height, tile_px, halo_px, multiple):
+        for columns in spans(width, tile_px, halo_px, multiple):
             tile = np.ascontiguousarray(low[rows.start : rows.stop, columns.start : columns.stop])
             made = enlarge(tile)
             inside = made[_scaled(rows, scale), _scaled(columns, scale)]

@@ -104,10 +104,7 @@ class NetworkUpscaler(abc.ABC):
         rest = ((0, -height % self.size_multiple), (0, -width % self.size_multiple), (0, 0))
         padded = np.ascontiguousarray(np.pad(low, rest, mode="edge"))
         if self.tile_px and max(padded.shape[:2]) > self.tile_px:
-            # Tiles begin where the network's own grid does.
-            tile_px, halo_px = self.tile_px // self.size_multiple, -(-HALO_PX // self.size_multiple)
-            multiple = self.size_multiple
-            high = by_tiles(self._run_one, padded, self.scale, tile_px * multiple, halo_px * multiple)
+            high = by_tiles(self._run_one, padded, self.scale, self.tile_px, multiple=self.size_multiple)
         else:
             high = self._run_one(padded)
         return np.ascontiguousarray(high[: height * self.scale, : width * self.scale])

@@ -24,7 +24,7 @@ from sr.evaluation import cost, metrics
 from sr.evaluation.lpips import LEAST_PX, Lpips
 from sr.evaluation.measure import FORMULAS, Pair, Scores, enlarge, formula, make_pair, score
 from sr.evaluation.page import write_page
-from sr.evaluation.pictures import side_by_side
+from sr.evaluation.pictures import sheet_name, side_by_side
 from sr.evaluation.protocols import SUPPLIED, check, title
 from sr.evaluation.timing import host_facts, spread_ms, time_frame
 from sr.upscalers import Upscaler
@@ -107,11 +107,6 @@ def evaluate(
     return report
 
 
-def file_name(name: str) -> str:
-    """The name, without its suffix, of a picture's file in pictures/."""
-    return name.replace("/", "_")
-
-
 def _check(upscaler: Upscaler, protocol: EvalProtocol, lpips: Lpips | None) -> None:
     check(protocol)
     if upscaler.scale != protocol.scale:
@@ -126,11 +121,11 @@ def _check(upscaler: Upscaler, protocol: EvalProtocol, lpips: Lpips | None) -> N
 def _named_once(pictures: Iterable[Picture]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
     seen: set[str] = set()
     for name, high, *rest in pictures:
-        if file_name(name) in seen:
+        if sheet_name(name) in seen:
             raise UserError(
                 "a name for each picture", f"{name!r} twice", "the benchmark", "rename one of the two"
             )
-        seen.add(file_name(name))
+        seen.add(sheet_name(name))
         yield name, high, rest[0] if rest else None
 
 
@@ -153,7 +148,7 @@ def _judge(
         "low, enlarged",
     ]
     sheet = side_by_side(pair.high, ours, made["bicubic"], pair.low, labels)
-    write_bytes(out_dir / "pictures" / f"{file_name(pair.name)}.png", sheet)
+    write_bytes(out_dir / "pictures" / sheet_name(pair.name), sheet)
     return Judged(pair.name, pair.high.shape[0], pair.high.shape[1], pair.supplied, scores, seconds)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from data.files import write_bytes
 from sr import wording
 from sr.evaluation import panels
+from sr.evaluation.pictures import sheet_name
 from sr.pages import fill
 
 
@@ -25,7 +26,7 @@ def write_page(report: dict[str, Any], out_dir: Path) -> None:
         row
         | {
             "gain_db": panels.gain_of(row),
-            "link": quote(f"pictures/{row['name'].replace('/', '_')}.png", errors="surrogateescape"),
+            "link": quote(f"pictures/{sheet_name(row['name'])}", errors="surrogateescape"),
         }
         for row in report["per_image"]
     ]

@@ -15,7 +15,7 @@ import numpy as np
 
 from data.errors import UserError
 from data.images import decode, encode_jpeg, encode_png
-from sr.evaluation.pictures import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX
+from sr.evaluation.pictures import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX, sheet_name
 
 COLUMNS = ("original", "ours", "bicubic", "low")
 """The pictures of a sheet, from left to right."""
@@ -46,7 +46,7 @@ def show(rows: Sequence[dict[str, Any]], pictures_dir: Path) -> list[dict[str, A
     """
     shown = []
     for row in choose_pictures(rows):
-        path = pictures_dir / f"{row['name'].replace('/', '_')}.png"
+        path = pictures_dir / sheet_name(row["name"])
         sheet = read(path)
         if sheet is not None:
             parts = take_apart(sheet, row["height"], row["width"], str(path))

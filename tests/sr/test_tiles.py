@@ -11,14 +11,23 @@ from sr.upscalers import load_upscaler
 
 
 @pytest.mark.parametrize("size", [1, 99, 100, 101, 163, 164, 165, 1000])
-def test_every_pixel_is_kept_once_and_far_from_inner_ends(size):
-    kept = []
-    for span in spans(size, 100, 18):
+@pytest.mark.parametrize("multiple", [1, 2])
+def test_every_pixel_is_kept_once_and_far_from_inner_ends(size, multiple):
+    size *= multiple
+    kept, lengths = [], set()
+    for span in spans(size, 100, 18, multiple):
         kept += range(span.keep_start, span.keep_stop)
-        assert span.stop - span.start == min(size, 100)
+        lengths.add(span.stop - span.start)
+        assert span.start % multiple == span.stop % multiple == 0
         assert span.start == 0 or span.keep_start - span.start >= 18
         assert span.stop == size or span.stop - span.keep_stop >= 18
     assert kept == list(range(size))
+    assert len(lengths) == 1 and lengths.pop() <= 100
+
+
+def test_tiles_do_not_overlap_more_than_they_must():
+    tiles = list(spans(1400, 1024, 32))
+    assert [(one.start, one.stop) for one in tiles] == [(0, 732), (668, 1400)]
 
 
 def test_a_filter_that_sees_less_than_the_halo_is_not_changed():
