@@ -130,7 +130,7 @@ class evaluation(luigi.Config):
         default=0, description="high pictures are cut to a multiple of it, px; 0: the protocol's own"
     )
     lpips = luigi.BoolParameter(
-        default=False, description="measure LPIPS too; its weights are downloaded (233 MB)"
+        default=False, description="measure LPIPS too; its weights are downloaded (244 MB)"
     )
     tile_px = luigi.IntParameter(
         default=1024, description="low pixels a side that a network takes at once, by tiles; 0: any number"

@@ -13,12 +13,9 @@ from data.errors import UserError
 from data.files import read_json, write_bytes, write_json
 from data.published import Published, plain_benchmark
 from sr import wording
-from sr.evaluation.evaluate import SCHEMA as REPORT_SCHEMA
-from sr.evaluation.evaluate import csv_of
+from sr.evaluation.tables import SCHEMA, csv_of
 from sr.pages import fill
 
-SCHEMA = 1
-RECORD = "comparison.json"
 MEASURED, BASELINE, PUBLISHED = "measured", "baseline", "published"
 
 
@@ -29,7 +26,7 @@ class Evaluation:
     model: str
     """What the table calls it; the same on every benchmark, and no other model's."""
     benchmark: str
-    """Its name; one with a scale at its end (Set5-x2) stands for the plain one (Set5)."""
+    """Its name; the table leaves a scale at the end (Set5-x2) out, unless two benchmarks would then be one."""
     directory: Path
     """With report.json and run/timing.json."""
 
@@ -52,8 +49,9 @@ def write_comparison(
     Raises:
         UserError: a report is missing or of another version.
     """
+    evaluations = _with_short_names(evaluations)
     reports = [(one, _report(one.directory)) for one in evaluations]
-    benchmarks = list(dict.fromkeys(plain_benchmark(one.benchmark) for one in evaluations))
+    benchmarks = list(dict.fromkeys(one.benchmark for one in evaluations))
     rows = _measured_rows(reports) + _baseline_rows(reports) + _published_rows(reports, benchmarks, published)
     comparison = {
         "schema": SCHEMA,
@@ -71,7 +69,7 @@ def write_comparison(
     )
     write_bytes(out_dir / "comparison.html", page)
     write_bytes(out_dir / "comparison.csv", csv_of(_flat(comparison)))
-    write_json(out_dir / RECORD, comparison)
+    write_json(out_dir / "comparison.json", comparison)
     return comparison
 
 
@@ -85,12 +83,22 @@ def lines(comparison: dict[str, Any]) -> list[str]:
     return told
 
 
+def _with_short_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    names = {one.benchmark for one in evaluations}
+    plain = [plain_benchmark(name) for name in names]
+    return [
+        dataclasses.replace(one, benchmark=short) if plain.count(short) == 1 else one
+        for one in evaluations
+        for short in [plain_benchmark(one.benchmark)]
+    ]
+
+
 def _report(directory: Path) -> dict[str, Any]:
     path = directory / "report.json"
     report = read_json(path)
-    if report.get("schema") != REPORT_SCHEMA:
+    if report.get("schema") != SCHEMA:
         found = f"version {report.get('schema')}"
-        raise UserError(f"a report of version {REPORT_SCHEMA}", found, str(path), "run EvaluateModel again")
+        raise UserError(f"a report of version {SCHEMA}", found, str(path), "run EvaluateModel again")
     return report
 
 
@@ -104,7 +112,7 @@ def _measured_rows(reports: Reports) -> list[dict[str, Any]]:
         key = (one.model, report["protocol"]["name"])
         row = rows.setdefault(key, _row(one.model, MEASURED, report["protocol"]))
         row |= report["cost"] | {"sha256": report["model"]["sha256"]}
-        row["figures"][plain_benchmark(one.benchmark)] = report["mean"]
+        row["figures"][one.benchmark] = report["mean"]
     return list(rows.values())
 
 
@@ -118,7 +126,7 @@ def _baseline_rows(reports: Reports) -> list[dict[str, Any]]:
                 continue
             key = (report["protocol"]["name"], name)
             row = rows.setdefault(key, _row(wording.form_name(name), BASELINE, report["protocol"]))
-            row["figures"][plain_benchmark(one.benchmark)] = mean
+            row["figures"][one.benchmark] = mean
     return list(rows.values())
 
 
@@ -131,9 +139,9 @@ def _published_rows(
     rows = []
     for one in published.rows:
         figures = {
-            name: dict(zip(("psnr_db", "ssim"), one.figures[name], strict=True))
+            name: dict(zip(("psnr_db", "ssim"), one.figures[plain_benchmark(name)], strict=True))
             for name in benchmarks
-            if name in one.figures
+            if plain_benchmark(name) in one.figures
         }
         if one.scale in scales and figures:
             row = _row(one.model, PUBLISHED, {"name": f"{one.protocol}-x{one.scale}", "scale": one.scale})
@@ -158,7 +166,7 @@ def _timings(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Any]]:
     for one in evaluations:
         path = one.directory / "run" / "timing.json"
         if path.is_file():
-            timings.setdefault(one.model, {})[plain_benchmark(one.benchmark)] = read_json(path)["picture"]
+            timings.setdefault(one.model, {})[one.benchmark] = read_json(path)["picture"]
     return timings
 
 

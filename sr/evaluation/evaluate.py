@@ -4,9 +4,7 @@ Holds one picture in memory at a time. Never trains, never loads a model, never 
 handed them.
 """
 
-import csv
 import dataclasses
-import io
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -26,10 +24,10 @@ from sr.evaluation.measure import FORMULAS, Pair, Scores, enlarge, formula, make
 from sr.evaluation.page import write_page
 from sr.evaluation.pictures import sheet_name, side_by_side
 from sr.evaluation.protocols import SUPPLIED, check, title
+from sr.evaluation.tables import SCHEMA, csv_of
 from sr.evaluation.timing import host_facts, spread_ms, time_frame
 from sr.upscalers import Upscaler
 
-SCHEMA = 1
 PSNR_CAP_DB = 100.0
 """Equal pictures have an infinite PSNR, which neither JSON nor a mean can hold: a report says 100 dB at
 most."""
@@ -182,22 +180,6 @@ def _row(item: Judged) -> dict[str, Any]:
     rounded = {kind: {k: round(v, DIGITS) for k, v in _capped(s).items()} for kind, s in item.scores.items()}
     baselines = {name: rounded[name] for name in FORMULAS}
     return {"name": item.name, "height": item.height, "width": item.width, **rounded["ours"], **baselines}
-
-
-def csv_of(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as CSV; a dict in a row becomes columns of its own (bicubic_psnr_db …)."""
-    flat = []
-    for row in rows:
-        columns: dict[str, Any] = {}
-        for key, value in row.items():
-            inner = isinstance(value, dict)
-            columns |= {f"{key}_{name}": one for name, one in value.items()} if inner else {key: value}
-        flat.append(columns)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue().encode()
 
 
 def _timing(upscaler: Upscaler, judged: list[Judged]) -> dict[str, Any]:

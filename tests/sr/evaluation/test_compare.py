@@ -84,6 +84,19 @@ def test_page_and_csv_hold_all_rows(evaluations, tmp_path):
     assert rows[3]["mine_psnr_db"] == "" and rows[3]["Set5_ssim"] == "0.93"
 
 
+def test_lpips_has_a_column_where_a_report_has_it(evaluations, tmp_path):
+    report = json.loads((evaluations[0].directory / "report.json").read_text())
+    report["mean"]["lpips"] = 0.0625
+    write_json(tmp_path / "with" / "report.json", report)
+    mixed = [Evaluation("with", "Set5", tmp_path / "with"), evaluations[1]]
+    for given, count in ((mixed, 1), (evaluations, 0)):
+        write_comparison(given, PRINTED, tmp_path / str(count))
+        page = (tmp_path / str(count) / "comparison.html").read_text()
+        assert page.count("Set5 LPIPS") == page.count('data-value="0.0625"') == count
+        rows = list(csv.DictReader((tmp_path / str(count) / "comparison.csv").open()))
+        assert [row.get("Set5_lpips") for row in rows[:2]] == (["0.0625", ""] if count else [None, None])
+
+
 def test_another_protocol_is_another_row(evaluations, tmp_path):
     terms = build("protocol-a", 2, border_px=4)
     evaluate(formula("lanczos", terms), [("one", textured(1, 48, 48))], terms, tmp_path / "other")
@@ -92,6 +105,14 @@ def test_another_protocol_is_another_row(evaluations, tmp_path):
     measured = [row for row in rows if row["kind"] == "measured"]
     assert len(measured) == 2 and len({row["protocol"] for row in measured}) == 2
     assert [list(row["figures"]) for row in measured] == [["Set5"], ["mine"]]
+
+
+def test_benchmarks_that_differ_in_scale_alone_stay_apart(evaluations, tmp_path):
+    both = [evaluations[0], Evaluation("net", "Set5-x4", evaluations[2].directory)]
+    comparison = write_comparison(both, PRINTED, tmp_path)
+    assert comparison["benchmarks"] == ["Set5-x2", "Set5-x4"]
+    measured, printed = comparison["rows"][0], comparison["rows"][-1]
+    assert set(measured["figures"]) == set(printed["figures"]) == {"Set5-x2", "Set5-x4"}
 
 
 def test_figures_of_rgb_have_no_published_rows_beside_them(tmp_path):
