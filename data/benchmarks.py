@@ -1,31 +1,56 @@
 """A benchmark: the pictures that a model is judged on, each with its name, and its low picture where one is given.
 
-Unlike a training set it must be whole: one picture that can't be read fails it.
+Unlike a training set it must be whole: a picture that can't be read, one too few, or a low file under another name
+fails it, with the list of what is amiss.
 """
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from data.catalogue import DatasetSpec
 from data.errors import UserError
 from data.images import SUFFIXES, ImageFault, decode
-from data.records import Rejection, SourceEntry
+from data.records import Reason, Rejection, SourceEntry
 from data.sources import Source
+from data.sources.base import StoredSource
+from data.sources.folder import FolderSource
+
+LISTED = 20
+"""So many names of what is amiss are written out; of more, only how many."""
+_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
 
 
 class Benchmark:
-    """Iterates over (name, high) or (name, high, low); pixels uint8, height x width x 3, RGB; one at a time.
+    """Iterates over (name, high) or (name, high, low), one at a time.
+
+    Pixels are uint8: height x width x 3, RGB, or height x width where the file itself is grey.
 
     Args:
         dataset: what it is; its `low_path` is the folder of the low pictures, if any.
         source: of the high pictures.
         entries: its index.
+        rejections: what the index threw out.
+        pictures: how many it must have; 0 where that is not known.
+
+    Raises:
+        UserError: it is not whole.
     """
 
-    def __init__(self, dataset: DatasetSpec, source: Source, entries: list[SourceEntry]) -> None:
+    def __init__(
+        self,
+        dataset: DatasetSpec,
+        source: Source,
+        entries: list[SourceEntry],
+        rejections: Iterable[Rejection] = (),
+        pictures: int = 0,
+    ) -> None:
         self._dataset, self._source, self._entries = dataset, source, entries
+        self._check_whole(list(rejections), pictures)
         self._lows = self._match_lows() if dataset.low_path else {}
 
     def __len__(self) -> int:
@@ -39,10 +64,33 @@ class Benchmark:
                     "a picture that can be read", found, f"{self._dataset.name}/{entry.id}", "replace it"
                 )
             name = Path(entry.id).with_suffix("").as_posix()
+            if self._is_grey(entry, picture):
+                picture = picture[..., 0]
             if self._lows:
                 yield name, picture, self._low(entry.id)
             else:
                 yield name, picture
+
+    def _is_grey(self, entry: SourceEntry, picture: np.ndarray) -> bool:
+        """Whether the file has one channel: some protocols treat that otherwise than three equal ones."""
+        if not isinstance(self._source, StoredSource) or not np.array_equal(picture[..., 0], picture[..., 2]):
+            return False
+        with Image.open(io.BytesIO(self._source.load(entry.locator))) as image:
+            return image.mode in _GREY_MODES
+
+    def _check_whole(self, rejections: list[Rejection], pictures: int) -> None:
+        """Refuse what a training set would do without: pictures thrown out, or not there at all."""
+        name, there = self._dataset.name, sorted(entry.id for entry in self._entries)
+        missed = [one for one in rejections if one.reason is not Reason.NOT_AN_IMAGE]
+        if missed:
+            found = _listed(f"{one.id} ({one.reason}: {one.detail})" for one in missed)
+            raise UserError(
+                "a benchmark of usable pictures", found, name, "mend these files or take them out"
+            )
+        if pictures and len(there) != pictures:
+            found = f"{len(there)} ({_listed(there)})"
+            remedy = "complete it; if it is another set, give its folder another name"
+            raise UserError(f"{pictures} pictures", found, name, remedy)
 
     def _match_lows(self) -> dict[str, Path]:
         """Find the low picture of every high one: the same name below LR/."""
@@ -54,7 +102,7 @@ class Benchmark:
         }
         extra = sorted(there - set(lows))
         if missing or extra:
-            found = f"missing {missing[:5] or 'none'}, without a high picture {extra[:5] or 'none'}"
+            found = f"missing {_listed(missing)}, without a high picture {_listed(extra)}"
             raise UserError(
                 "one low picture for each high one, of the same name", found, str(root), "mend the names"
             )
@@ -66,3 +114,14 @@ class Benchmark:
             return decode(path.read_bytes())
         except ImageFault as fault:
             raise UserError("a picture that can be read", str(fault), str(path), "replace it") from None
+
+
+def lows_fingerprint(dataset: DatasetSpec) -> dict[str, Any] | None:
+    """Return JSON data that changes when the low pictures that a benchmark brings do; None where it has none."""
+    return FolderSource(Path(dataset.low_path)).fingerprint() if dataset.low_path else None
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return (", ".join(names[:LISTED]) + more) or "none"

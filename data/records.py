@@ -268,5 +268,16 @@ class EvalProtocol:
     border_px: int
     """Cropped from each side before measuring."""
     degradation: str
-    """How the low picture is made where none is given: pillow-bicubic."""
+    """How the low picture is made: a name of sr.evaluation.degrade, or "supplied" where the benchmark must bring it."""
     data_range: int = 255
+    name: str = ""
+    """A name of sr.evaluation.protocols where these are its terms; empty for any others."""
+    use_supplied: bool = True
+    """Whether low pictures that a benchmark brings are taken, or made in their stead."""
+    rounding: str = "output"
+    """What is rounded to whole levels: output (the enlarged picture, not its luma), luma (both), or classic (luma
+    first of all, which is then reduced without rounding and enlarged alone)."""
+    cut_multiple: int = 1
+    """High pictures are cut at the bottom and right to a multiple of this and of the scale, in pixels."""
+    filters: str = "pillow"
+    """Whose bicubic and Lanczos stand beside the model: pillow or matlab."""

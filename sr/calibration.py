@@ -14,7 +14,7 @@ import numpy as np
 from data.digests import number
 from data.images import decode
 from data.shards import read_index
-from sr.degrade import degrade
+from sr.evaluation.degrade import degrade
 from sr.selection import open_split
 
 DEGRADATION = "pillow-bicubic"

@@ -106,7 +106,7 @@ def _read_run(run_dir: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
-    readers = {".pth": _read_pth, ".pt": _read_pth, ".safetensors": _read_safetensors}
+    readers = {".pth": read_pth, ".pt": read_pth, ".safetensors": _read_safetensors}
     if path.suffix not in readers or not path.is_file():
         found = "another kind" if path.exists() else "nothing"
         raise UserError(
@@ -131,7 +131,12 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[st
     return weights, description, origin
 
 
-def _read_pth(path: Path) -> dict[str, Any]:
+def read_pth(path: Path) -> dict[str, Any]:
+    """Return what a .pth file holds, read as tensors and plain values: no code in it is run.
+
+    Raises:
+        UserError: it cannot be read so, or holds no dictionary.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:

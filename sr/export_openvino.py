@@ -17,8 +17,9 @@ from data.digests import sha256_bytes
 from data.errors import UserError
 from data.files import write_bytes, write_json
 from data.progress import Progress, silent
-from sr import ir_file, metrics
+from sr import ir_file
 from sr.calibration import Crop, choose_crops
+from sr.evaluation import metrics
 from sr.ir_graph import SensitivePlaces, find_sensitive_places
 from sr.metadata import ModelMetadata, from_strings
 from sr.openvino_runtime import openvino as ov

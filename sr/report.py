@@ -6,27 +6,25 @@ side-by-side pictures.
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from data.files import read_json, read_jsonl, write_bytes, write_json
 from data.plain import from_plain
 from data.records import Rejection, TrainingJob
 from data.shards import read_rejections
-from sr import panels, wording
+from sr import wording
 from sr.curve import Mark, Reference, chart
+from sr.evaluation import panels
 from sr.figures import BASELINES, LARGEST_LOSS_DB, TORCH, Figures, ReportInputs, finite, gather, in_order
+from sr.pages import fill
 from sr.run_files import HISTORY, JOB
 
-TEMPLATES = Path(__file__).parent / "templates"
 EXAMPLES_EACH = 4
 """Rejections of one reason that are shown."""
-PICTURES_EACH = 3
-"""Of a large benchmark: so many of the best, of the middling and of the worst pictures are shown."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +54,7 @@ def write_report(inputs: ReportInputs, out_dir: Path) -> dict[str, Any]:
         UserError: a record is missing, damaged or of another version.
     """
     figures = gather(inputs)
-    write_bytes(out_dir / "report.html", render(figures, inputs).encode(errors="backslashreplace"))
+    write_bytes(out_dir / "report.html", render(figures, inputs))
     report = finite(figures)
     write_json(out_dir / "report.json", report)
     return report
@@ -92,19 +90,13 @@ def tiles(figures: Figures) -> tuple[Tile, ...]:
     )
 
 
-def render(figures: Figures, inputs: ReportInputs) -> str:
+def render(figures: Figures, inputs: ReportInputs) -> bytes:
     """Return the page. All that comes from files is escaped in it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"words": wording, "largest_loss_db": LARGEST_LOSS_DB}
     job = from_plain(TrainingJob, read_json(inputs.run / JOB), str(inputs.run / JOB))
-    return environment.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
         figures=figures,
+        largest_loss_db=LARGEST_LOSS_DB,
         tiles=tiles(figures),
         examples=_examples(inputs, figures["rejections"]),
         sheets=_contact_sheets(inputs),
@@ -220,27 +212,4 @@ def _pictures(inputs: ReportInputs, figures: Figures, benchmark: str) -> dict[st
     preferred = [(figures["deploy"] or {}).get("form"), TORCH, *in_order(forms)]
     form = next(name for name in preferred if name in forms)
     rows = read_json(forms[form] / "report.json")["per_image"]
-    shown = []
-    for row in choose_pictures(rows):
-        path = forms[form] / "pictures" / f"{row['name'].replace('/', '_')}.png"
-        sheet = panels.read(path)
-        if sheet is not None:
-            parts = panels.take_apart(sheet, row["height"], row["width"], str(path))
-            windows = {name: panels.png_uri(window) for name, window in parts.windows.items()}
-            shown.append({"row": row, "gain_db": _gain_of(row), "windows": windows})
-            shown[-1]["whole"] = panels.jpeg_uri(parts.whole)
-    return {"form": form, "shown": shown, "of": len(rows)}
-
-
-def choose_pictures(rows: Sequence[Figures]) -> list[Figures]:
-    """Return all rows of a small benchmark by falling gain; of a large one the best, middle and worst."""
-    ordered = sorted(rows, key=lambda row: (-_gain_of(row), row["name"]))
-    if len(ordered) <= 3 * PICTURES_EACH:
-        return ordered
-    middle = (len(ordered) - PICTURES_EACH) // 2
-    return ordered[:PICTURES_EACH] + ordered[middle : middle + PICTURES_EACH] + ordered[-PICTURES_EACH:]
-
-
-def _gain_of(row: Figures) -> float:
-    gain = _number(row["psnr_db"]) - _number(row["bicubic"]["psnr_db"])
-    return gain if math.isfinite(gain) else 0.0
+    return {"form": form, "shown": panels.show(rows, forms[form] / "pictures"), "of": len(rows)}

@@ -1,5 +1,5 @@
-"""Everything that enlarges a picture, behind one protocol: Pillow's filters, a torch network, an ONNX file,
-an IR.
+"""Everything that enlarges a picture, behind one protocol: Pillow's and MATLAB's filters, a torch network, an
+ONNX file, an IR.
 
 One evaluator scores all of them. Each pads its input to what its network needs and cuts the result
 afterwards; none knows of files other than its own model, and none keeps anything of a picture.
@@ -15,11 +15,13 @@ from PIL import Image
 
 from data.digests import sha256_bytes, sha256_file
 from data.errors import UserError
-from sr.degrade import pillow_resize
 from sr.metadata import GROUP, ModelMetadata, from_strings
+from sr.resize import imresize, pillow_resize
+from sr.tiles import HALO_PX, by_tiles
 
 FORMULAS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 """Upscalers without weights, by name."""
+_MATLAB_KERNELS = {"bicubic": "cubic", "lanczos": "lanczos3"}
 
 
 class Upscaler(Protocol):
@@ -57,6 +59,27 @@ class PillowUpscaler:
         return pillow_resize(low, height * self.scale, width * self.scale, FORMULAS[self.name])
 
 
+class MatlabUpscaler:
+    """A classic filter, as MATLAB's imresize computes it: what the published tables call bicubic."""
+
+    sha256 = None
+
+    def __init__(self, name: str, scale: int) -> None:
+        self.name, self.scale = name, scale
+
+    def __call__(self, low: np.ndarray) -> np.ndarray:
+        """Enlarge, as every Upscaler does; rounded to uint8 after each axis, as MATLAB does with bytes."""
+        height, width = low.shape[:2]
+        size = (height * self.scale, width * self.scale)
+        return imresize(low, *size, _MATLAB_KERNELS[self.name], edges="clamp", rounding="passes")
+
+    def enlarge_plane(self, plane: np.ndarray) -> np.ndarray:
+        """Enlarge HW values that were never rounded; HW float64, not rounded and not clamped."""
+        height, width = plane.shape
+        size = (height * self.scale, width * self.scale)
+        return imresize(plane, *size, _MATLAB_KERNELS[self.name], rounding="none")
+
+
 class NetworkUpscaler(abc.ABC):
     """Base of the upscalers that run a network: checks, pads by repeating the edge, runs, cuts."""
 
@@ -64,6 +87,8 @@ class NetworkUpscaler(abc.ABC):
     scale: int
     sha256: str | None
     size_multiple: int
+    tile_px: int = 0
+    """Larger pictures are run by tiles of this side (low pixels, the halo included); 0: always in one piece."""
 
     def __call__(self, low: np.ndarray) -> np.ndarray:
         """Enlarge, as every Upscaler does.
@@ -77,9 +102,15 @@ class NetworkUpscaler(abc.ABC):
             )
         height, width = low.shape[:2]
         rest = ((0, -height % self.size_multiple), (0, -width % self.size_multiple), (0, 0))
-        batch = np.ascontiguousarray(np.pad(low, rest, mode="edge")[None])  # (1, h, w, 3)
-        high = self.run(batch)[0]
+        padded = np.ascontiguousarray(np.pad(low, rest, mode="edge"))
+        if self.tile_px and max(padded.shape[:2]) > self.tile_px:
+            high = by_tiles(self._run_one, padded, self.scale, self.tile_px, multiple=self.size_multiple)
+        else:
+            high = self._run_one(padded)
         return np.ascontiguousarray(high[: height * self.scale, : width * self.scale])
+
+    def _run_one(self, low: np.ndarray) -> np.ndarray:
+        return self.run(low[None])[0]  # (1, h, w, 3) in and out
 
     @abc.abstractmethod
     def run(self, low: np.ndarray) -> np.ndarray:
@@ -106,7 +137,7 @@ class TorchUpscaler(NetworkUpscaler):
             network = load_model(directory)
             self.sha256 = sha256_file(directory / "model.safetensors")
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.eval().float().to(self._device)
+        self.network = network.eval().float().to(self._device)
         self.scale, self.size_multiple = network.scale, network.size_multiple
         known = network.description.preset or network.description.architecture
         self.name = f"{source.stem if source.is_file() else known} torch"
@@ -117,7 +148,7 @@ class TorchUpscaler(NetworkUpscaler):
 
         tensor = torch.from_numpy(low).permute(0, 3, 1, 2).to(self._device)  # (n, 3, h, w)
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            return self._network(tensor).permute(0, 2, 3, 1).cpu().numpy()
+            return self.network(tensor).permute(0, 2, 3, 1).cpu().numpy()
 
 
 class OnnxUpscaler(NetworkUpscaler):
@@ -131,7 +162,7 @@ class OnnxUpscaler(NetworkUpscaler):
         except Exception as error:  # onnxruntime's errors have no other base
             raise _damaged(path, error) from None
         metadata = from_strings(self._session.get_modelmeta().custom_metadata_map, str(path))
-        self.sha256 = sha256_file(path)
+        self.path, self.sha256 = path, sha256_file(path)
         _adopt(self, metadata, "onnx")
 
     def run(self, low: np.ndarray) -> np.ndarray:
@@ -164,7 +195,7 @@ class OpenVinoUpscaler(NetworkUpscaler):
             hints["INFERENCE_PRECISION_HINT"] = "f32"
         self._compiled = core.compile_model(model, device, hints)
         self._request = self._compiled.create_infer_request()
-        self.sha256 = ir_sha256(path)
+        self.path, self.sha256 = path, ir_sha256(path)
         _adopt(self, metadata, f"openvino {metadata.precision}")
 
     def run(self, low: np.ndarray) -> np.ndarray:
@@ -209,20 +240,29 @@ _FILES = {
 _DIRECTORIES = {"model.json": TorchUpscaler, "model.onnx": OnnxUpscaler, "model.xml": OpenVinoUpscaler}
 
 
-def load_upscaler(spec: str | Path, scale: int = 2) -> Upscaler:
+def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0) -> Upscaler:
     """The upscaler that `spec` names.
 
     Args:
-        spec: "bicubic", "lanczos", a .pth, .safetensors, .onnx or .xml file, or a directory of models/ or
-            exports/.
+        spec: "bicubic", "lanczos" (both Pillow's), a .pth, .safetensors, .onnx or .xml file, or a directory of
+            models/ or exports/.
         scale: for the formulas; a network has its own.
+        tile_px: a network runs larger pictures by tiles of this side, in low pixels; 0: never.
 
     Raises:
-        UserError: nothing by that name, a file of another kind, or one that is not a model of ours.
+        UserError: nothing by that name, a file of another kind, one that is not a model of ours, or a tile
+            that is all halo.
     """
     if str(spec) in FORMULAS:
         return PillowUpscaler(str(spec), scale)
-    path = Path(spec)
+    if tile_px and tile_px < 4 * HALO_PX:
+        raise UserError(f"0 or at least {4 * HALO_PX} px", str(tile_px), "the side of a tile", "raise it")
+    network = _load_network(Path(spec))
+    network.tile_px = tile_px
+    return network
+
+
+def _load_network(path: Path) -> NetworkUpscaler:
     if path.is_dir():
         for file, kind in _DIRECTORIES.items():
             if (path / file).is_file():
@@ -230,7 +270,7 @@ def load_upscaler(spec: str | Path, scale: int = 2) -> Upscaler:
     if not path.exists() or path.suffix not in _FILES or path.is_dir():
         raise UserError(
             expected="bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model's directory",
-            got=repr(str(spec)) + ("" if path.exists() else ", which does not exist"),
+            got=repr(str(path)) + ("" if path.exists() else ", which does not exist"),
             where="the model to upscale with",
             remedy="name one of these",
         )

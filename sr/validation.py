@@ -1,6 +1,6 @@
 """How good a network is on the validation pictures: PSNR in RGB, each picture once over all ranks.
 
-The figure steers training (best weights, early stopping). For reports there is `sr.evaluate`, which fixes a
+The figure steers training (best weights, early stopping). For reports there is `sr.evaluation.evaluate`, which fixes a
 whole protocol.
 """
 

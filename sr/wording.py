@@ -38,10 +38,19 @@ CHANNELS = {
     "rgb": "on red, green and blue together",
     "y": "on luma alone (BT.601, 16 to 235, not rounded)",
 }
+ROUNDED_LUMA = "on luma alone (BT.601, 16 to 235, rounded to whole levels)"
+CLASSIC = (
+    "Luma is taken first and rounded to whole levels (a grey picture's levels are taken as they are); it alone is "
+    "reduced by MATLAB's bicubic, without rounding, enlarged, and rounded."
+)
 DEGRADATIONS = {
     "pillow-bicubic": "Low pictures are made of the originals by Pillow's bicubic filter, with antialiasing.",
+    "matlab-bicubic": "Low pictures are made of the originals by MATLAB's bicubic in double precision, rounded once.",
+    "selfexsr-bicubic": "Low pictures are made of the originals as SelfExSR's are: MATLAB's, rounded after each axis.",
+    "forebear-gaussian": "Low pictures are made of the originals as catid/upsampling's --gaussian does.",
     "supplied": "Low pictures are those that the benchmark supplies.",
 }
+FILTERS = {"pillow": "Pillow", "matlab": "MATLAB's imresize"}
 ENDINGS = {
     "limit": "It ran to its limit of steps or epochs.",
     "patience": "It was stopped early, after as many epochs without a better one as it was told to wait for.",
@@ -116,13 +125,16 @@ def size(size_bytes: int | None) -> str:
 
 def protocol(plain: dict[str, Any], images: int) -> list[str]:
     """Return an evaluation protocol (the plain data of a report) as sentences."""
-    channel = CHANNELS.get(plain["channel"], plain["channel"])
     scale, border = plain["scale"], plain["border_px"]
     made = DEGRADATIONS.get(plain["degradation"], f"Low pictures are made by {plain['degradation']}.")
+    rounding = plain.get("rounding", "output")
+    channel = CHANNELS.get(plain["channel"], plain["channel"]) if rounding == "output" else ROUNDED_LUMA
+    cut = math.lcm(scale, plain.get("cut_multiple", 1))
     return [
-        f"{plural(images, 'picture')}, each cut to a multiple of {scale} px and judged at its own size.",
-        made,
+        f"{plural(images, 'picture')}, each cut to a multiple of {cut} px and judged at its own size.",
+        CLASSIC if rounding == "classic" else made,
         f"PSNR and SSIM are measured {channel}, on outputs of 8 bits, {border} px cut from each side.",
         "SSIM uses an 11x11 Gaussian window, sigma 1.5, where it fits whole.",
+        f"Bicubic and Lanczos are computed as {FILTERS[plain.get('filters', 'pillow')]} does.",
         f"The mean is over pictures; a picture without any error counts as {plain['psnr_cap_db']:g} dB.",
     ]

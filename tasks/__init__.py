@@ -9,11 +9,13 @@
                                                                              ▼
                                               EvaluateModel ◄── ExportCheckpoint ──► ExportOnnx ──► ExportOpenVINO (fp32 · fp16 · int8)
                                                      │                                                   │
-                                                     └──────────────► FullPipeline: report.html ◄── EvaluateModel (the IR, same code)
+                                                     ├──────────────► FullPipeline: report.html ◄── EvaluateModel (the IR, same code)
+                                                     └──────────────► CompareModels: several models on several benchmarks
 
-In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8):
+In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8;
+Download gives EvaluateModel the weights of LPIPS, where that is measured):
 
-    Download → IndexSource
+    Download → IndexSource, EvaluateModel
     IndexSource → PlanCrops, SelectSamples, EvaluateModel
     PlanCrops → PackShard, MakeCrops
     PackShard → MakeCrops
@@ -23,7 +25,7 @@ In words, from what is made to what is made of it (SelectSamples gives ExportOpe
     ExportCheckpoint → ExportOnnx, EvaluateModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
     ExportOpenVINO → EvaluateModel, FullPipeline
-    EvaluateModel → FullPipeline
+    EvaluateModel → FullPipeline, CompareModels
 
 PackShard tasks are found out when the plan is there: MakeCrops yields them. This is the only folder that imports
 luigi; heavy libraries are imported inside make(), in the process that needs them, so that listing and scheduling
@@ -31,11 +33,14 @@ stay instant.
 """  # noqa: E501
 
 from tasks import closing
-from tasks.deliver import EvaluateModel, ExportOnnx, ExportOpenVINO, FullPipeline
+from tasks.deliver import ExportOnnx, ExportOpenVINO
+from tasks.full import FullPipeline
+from tasks.judge import CompareModels, EvaluateModel
 from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
 from tasks.prepare import Download, IndexSource, MakeCrops, PackShard, PlanCrops
 
 __all__ = [
+    "CompareModels",
     "Download",
     "EvaluateModel",
     "ExportCheckpoint",

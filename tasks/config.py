@@ -152,8 +152,26 @@ class evaluation(luigi.Config):
     """How models are judged."""
 
     benchmarks = luigi.Parameter(default="Set5,Set14", description="names or paths, with commas between them")
-    channel = luigi.ChoiceParameter(default="y", choices=["rgb", "y"], description="rgb, or y of BT.601")
+    protocol = luigi.Parameter(default="pillow", description="a name of sr.evaluation.protocols")
+    channel = luigi.ChoiceParameter(
+        default="", choices=["", "rgb", "y"], description="rgb, or y of BT.601; empty: the protocol's own"
+    )
+    degradation = luigi.Parameter(
+        default="", description="a name of sr.evaluation.degrade; empty: the protocol's own"
+    )
     border_px = luigi.IntParameter(default=-1, description="cropped before measuring; -1: the scale")
+    rounding = luigi.Parameter(
+        default="", description="output, luma or classic: what is rounded; empty: the protocol's own"
+    )
+    cut_multiple = luigi.IntParameter(
+        default=0, description="high pictures are cut to a multiple of it, px; 0: the protocol's own"
+    )
+    lpips = luigi.BoolParameter(
+        default=False, description="measure LPIPS too; its weights are downloaded (244 MB)"
+    )
+    tile_px = luigi.IntParameter(
+        default=1024, description="low pixels a side that a network takes at once, by tiles; 0: any number"
+    )
 
 
 def listed(text: str, section: str) -> list[str]:

@@ -12,7 +12,8 @@ import luigi
 from data.benchmarks import Benchmark
 from data.catalogue import DatasetSpec, resolve
 from data.errors import UserError
-from data.shards import ShardPaths, read_header
+from data.published import plain_benchmark, published
+from data.shards import ShardPaths, read_header, read_rejections
 from data.sources import Source, open_source
 from pipeline import dataset, download, index, pack, plan
 from pipeline.screen import ScreenSettings
@@ -128,8 +129,12 @@ class IndexSource(DatasetTask):
             )
 
     def benchmark(self) -> Benchmark:
-        """Return the finished index as a benchmark."""
-        return Benchmark(self.dataset_spec, self.source(), index.read_entries(self.directory()))
+        """Return the finished index as a benchmark, held against how many pictures a published one has."""
+        directory = self.directory()
+        rejections = read_rejections(directory / index.REJECTIONS)
+        pictures = published().pictures.get(plain_benchmark(self.name()), 0)
+        entries = index.read_entries(directory)
+        return Benchmark(self.dataset_spec, self.source(), entries, rejections, pictures)
 
     def counts(self) -> str:
         """Return pictures and rejections."""

@@ -2,10 +2,10 @@ import cv2
 import pytest
 from pictures import textured
 
-from data.benchmarks import Benchmark
+from data.benchmarks import Benchmark, lows_fingerprint
 from data.catalogue import resolve
 from data.errors import UserError
-from data.records import SourceEntry
+from data.records import Reason, Rejection, SourceEntry
 from data.sources import open_source
 
 
@@ -38,8 +38,55 @@ def test_without_low_pictures_only_high_ones_come(pairs):
 
 def test_misnamed_low_pictures_are_listed(pairs):
     (pairs / "LR" / "1.png").rename(pairs / "LR" / "1x2.png")
-    with pytest.raises(UserError, match=r"missing \['1.png'\].*\['1x2.png'\]"):
+    with pytest.raises(UserError, match=r"missing 1.png, without a high picture 1x2.png in .*LR; mend"):
         opened(pairs)
+
+
+def test_a_low_picture_too_few_is_named(pairs):
+    (pairs / "LR" / "0.png").unlink()
+    with pytest.raises(UserError, match=r"missing 0.png, without a high picture none"):
+        opened(pairs)
+
+
+def test_all_misnamed_pictures_are_listed_up_to_a_limit(pairs):
+    for number in range(30):
+        cv2.imwrite(str(pairs / "HR" / f"more{number:02d}.png"), textured(number, 24, 24))
+    with pytest.raises(UserError, match=r"more00.png, .*more19.png and 10 more"):
+        opened(pairs)
+
+
+def test_a_picture_too_few_is_refused_with_the_list(pairs):
+    source = open_source(resolve(str(pairs)))
+    entries = list(source.scan())
+    assert len(Benchmark(resolve(str(pairs)), source, entries, pictures=3)) == 3
+    with pytest.raises(UserError, match=r"Expected 3 pictures, got 2 \(0.png, 1.png\) in set; complete it"):
+        Benchmark(resolve(str(pairs)), source, entries[:2], pictures=3)
+
+
+def test_what_the_index_threw_out_fails_a_benchmark_but_for_other_files(pairs):
+    source = open_source(resolve(str(pairs)))
+    entries = list(source.scan())
+    notes = Rejection("notes.txt", "index", Reason.NOT_AN_IMAGE, "none of .png")
+    small = Rejection("x.png", "index", Reason.TOO_SMALL, "9x9")
+    assert len(Benchmark(resolve(str(pairs)), source, entries, [notes])) == 3
+    with pytest.raises(UserError, match=r"got x.png \(too_small: 9x9\) in set"):
+        Benchmark(resolve(str(pairs)), source, entries, [notes, small])
+
+
+def test_a_grey_file_has_one_channel_and_grey_pixels_of_colour_have_three(pairs):
+    root = pairs / "HR"
+    grey = textured(5, 64, 64)[..., 0]
+    cv2.imwrite(str(root / "0.png"), grey)
+    cv2.imwrite(str(root / "1.png"), cv2.merge([grey] * 3))
+    shapes = [high.shape for _, high in opened(root)]
+    assert shapes == [(64, 64), (64, 64, 3), (64, 64, 3)]
+
+
+def test_changed_low_pictures_have_another_fingerprint(pairs):
+    before = lows_fingerprint(resolve(str(pairs)))
+    cv2.imwrite(str(pairs / "LR" / "0.png"), textured(77, 32, 32))
+    assert lows_fingerprint(resolve(str(pairs))) != before
+    assert lows_fingerprint(resolve(str(pairs / "HR"))) is None
 
 
 def test_a_damaged_picture_fails_the_benchmark(pairs):

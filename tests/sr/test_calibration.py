@@ -6,7 +6,7 @@ from selections import picture_of, write_selection
 
 from data.errors import UserError
 from sr.calibration import choose_crops
-from sr.degrade import degrade
+from sr.evaluation.degrade import degrade
 
 
 def _keys(selection, split="train", count=9, seed=0):

@@ -5,7 +5,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import skimage.data
 
@@ -22,9 +21,9 @@ from data.records import (
     SelectionManifest,
     TrainingJob,
 )
-from sr.evaluate import evaluate
+from sr.evaluation.evaluate import evaluate
 from sr.figures import ReportInputs
-from sr.report import choose_pictures, headline, tiles, write_report
+from sr.report import headline, tiles, write_report
 from sr.upscalers import PillowUpscaler
 
 HOSTILE = '<script>alert("1")</script>&\u202e.png'
@@ -376,22 +375,3 @@ def test_forms_judged_by_different_protocols_are_not_compared(tmp_path):
     _change(path, lambda one: one["protocol"].update(channel="y"))
     with pytest.raises(UserError, match=r"others for \['int8'\] in Photos"):
         write_report(store, tmp_path / "out")
-
-
-def test_of_a_large_benchmark_the_worst_pictures_are_shown_too():
-    rng = np.random.default_rng(0)
-    gains = rng.permutation(100)
-    rows = [
-        {"name": str(gain), "psnr_db": 30.0 + gain, "bicubic": {"psnr_db": 30.0}} for gain in gains.tolist()
-    ]
-    assert [row["name"] for row in choose_pictures(rows)] == [
-        "99",
-        "98",
-        "97",
-        "51",
-        "50",
-        "49",
-        "2",
-        "1",
-        "0",
-    ]

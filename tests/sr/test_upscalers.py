@@ -111,7 +111,7 @@ def test_a_damaged_file_is_refused_in_words(tmp_path, suffix):
 def test_the_forebears_network_on_set5(shared):
     upscaler = load_upscaler(shared / "weights" / "vapsr3x3_x2.pth")
     from data.images import decode
-    from sr import metrics
+    from sr.evaluation import metrics
 
     scores = []
     for path in sorted((shared / "images" / "Set5" / "x2" / "HR").iterdir()):

@@ -5,8 +5,8 @@ from pictures import textured
 from PIL import Image
 
 from sr import validation
+from sr.evaluation.metrics import psnr
 from sr.loader import Batch
-from sr.metrics import psnr
 from sr.validation import EXACT_DB, bicubic, mean_psnr_db, psnr_db
 
 

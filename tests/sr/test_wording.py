@@ -7,6 +7,8 @@ import pytest
 from data.plain import to_plain
 from data.records import EvalProtocol, Reason
 from sr import wording
+from sr.evaluation.degrade import DEGRADATIONS
+from sr.evaluation.protocols import SUPPLIED, build
 
 
 def test_every_reason_is_explained():
@@ -69,3 +71,13 @@ def test_protocol_says_what_was_done(channel, degradation, words):
     text = " ".join(wording.protocol(plain | {"psnr_cap_db": 100.0}, 5))
     for word in (*words, "5 pictures", "100 dB"):
         assert word in text
+
+
+def test_every_degradation_and_the_terms_of_named_protocols_are_explained():
+    assert set(wording.DEGRADATIONS) == {*DEGRADATIONS, SUPPLIED}
+    classic, papers = (
+        " ".join(wording.protocol(to_plain(build(name, 3, "Set5")) | {"psnr_cap_db": 100.0}, 5))
+        for name in ("classic", "protocol-a")
+    )
+    assert "Luma is taken first" in classic and "multiple of 3 px" in classic and "imresize" in classic
+    assert "double precision" in papers and "multiple of 12 px" in papers and "not rounded" in papers

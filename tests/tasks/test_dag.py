@@ -7,15 +7,16 @@ import pytest
 from luigi.task import flatten
 
 import tasks
-from tasks import EvaluateModel, FullPipeline, MakeCrops, PackShard
+from tasks import CompareModels, EvaluateModel, FullPipeline, MakeCrops, PackShard
 
 
 @pytest.fixture(autouse=True)
 def settings(tmp_path):
-    """Two datasets, one benchmark, an empty store."""
+    """Two datasets, one benchmark, LPIPS too, an empty store."""
     config = luigi.configuration.get_config()
     values = {("store", "root"): str(tmp_path), ("selection", "datasets"): "DIV2K,Sample"}
     values[("evaluation", "benchmarks")] = "Set5"
+    values[("evaluation", "lpips")] = "true"
     for (section, name), value in values.items():
         config.set(section, name, value)
     yield
@@ -33,8 +34,13 @@ def drawn() -> set[tuple[str, str]]:
 
 
 def required() -> set[tuple[str, str]]:
-    """Return the arrows that requires() gives, from FullPipeline upwards, with one shard and a formula to judge."""
-    arrows, waiting, met = set(), [FullPipeline(), PackShard(dataset="DIV2K", shard="train-000000")], set()
+    """Return the arrows that requires() gives, from the last tasks upwards, with one shard."""
+    arrows, met = set(), set()
+    waiting = [
+        FullPipeline(),
+        CompareModels(models="trained,bicubic"),
+        PackShard(dataset="DIV2K", shard="train-000000"),
+    ]
     while waiting:
         task = waiting.pop()
         if task.task_id in met:
@@ -88,4 +94,4 @@ def test_a_shard_stands_in_its_datasets_directory():
 
 
 def test_a_formula_needs_no_model():
-    assert set(EvaluateModel(model="bicubic", benchmark="Photos").requires()) == {"benchmark"}
+    assert set(EvaluateModel(model="bicubic", benchmark="Photos").requires()) == {"benchmark", "lpips"}

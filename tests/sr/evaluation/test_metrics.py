@@ -5,7 +5,7 @@ import pytest
 import skimage.data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from sr import metrics
+from sr.evaluation import metrics
 
 
 def _random_pair(channels: int) -> tuple[np.ndarray, np.ndarray]:

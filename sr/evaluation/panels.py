@@ -1,23 +1,28 @@
 """Pictures for a page that stands alone: the evaluator's sheets taken apart, and pictures as data: URIs.
 
-The enlarged windows of a sheet go back to their true pixels, without loss: the page enlarges them. It chooses
-no picture and measures nothing.
+The enlarged windows of a sheet go back to their true pixels, without loss: the page enlarges them. It measures
+nothing: what to show is chosen by the figures of a report.
 """
 
 import base64
 import dataclasses
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data.encoders import encode_jpeg, encode_png
 from data.errors import UserError
 from data.images import decode
-from sr.pictures import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX
+from sr.evaluation.pictures import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX, sheet_name
 
 COLUMNS = ("original", "ours", "bicubic", "low")
 """The pictures of a sheet, from left to right."""
 JPEG_QUALITY = 80
+PICTURES_EACH = 3
+"""Of a large benchmark: so many of the best, of the middling and of the worst pictures are shown."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +35,46 @@ class Panels:
     """By column: the window's own pixels, WINDOW_PX a side or less."""
 
 
+def show(rows: Sequence[dict[str, Any]], pictures_dir: Path) -> list[dict[str, Any]]:
+    """Take apart the sheets of the pictures that are worth showing; those without a sheet are left out.
+
+    Args:
+        rows: per_image of a report.
+        pictures_dir: where the evaluator put the sheets.
+
+    Returns:
+        For each: row, gain_db (over bicubic), windows (data: URIs by column) and whole (a data: URI).
+    """
+    shown = []
+    for row in choose_pictures(rows):
+        path = pictures_dir / sheet_name(row["name"])
+        sheet = read(path)
+        if sheet is not None:
+            parts = take_apart(sheet, row["height"], row["width"], str(path))
+            windows = {name: png_uri(window) for name, window in parts.windows.items()}
+            item = {"row": row, "gain_db": gain_of(row), "windows": windows, "whole": jpeg_uri(parts.whole)}
+            shown.append(item)
+    return shown
+
+
+def choose_pictures(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return all rows of a small benchmark by falling gain; of a large one the best, middle and worst."""
+    ordered = sorted(rows, key=lambda row: (-gain_of(row), row["name"]))
+    if len(ordered) <= 3 * PICTURES_EACH:
+        return ordered
+    middle = (len(ordered) - PICTURES_EACH) // 2
+    return ordered[:PICTURES_EACH] + ordered[middle : middle + PICTURES_EACH] + ordered[-PICTURES_EACH:]
+
+
+def gain_of(row: dict[str, Any]) -> float:
+    """By how many dB a picture is better than bicubic's; 0 where that is not known."""
+    ours, bicubic = row["psnr_db"], row["bicubic"]["psnr_db"]
+    gain = math.nan if ours is None or bicubic is None else ours - bicubic
+    return gain if math.isfinite(gain) else 0.0
+
+
 def take_apart(sheet: np.ndarray, height: int, width: int, where: str) -> Panels:
-    """Undo `sr.pictures.side_by_side`.
+    """Undo `sr.evaluation.pictures.side_by_side`.
 
     Args:
         sheet: uint8 HWC RGB, decoded.

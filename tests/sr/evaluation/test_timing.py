@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sr.timing import MAX_ROUNDS, WARM_UP_ROUNDS, spread_ms, time_frame
+from sr.evaluation.timing import MAX_ROUNDS, WARM_UP_ROUNDS, spread_ms, time_frame
 
 
 class Counting:

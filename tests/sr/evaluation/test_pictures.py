@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr.pictures import GAP_PX, LABEL_PX, PANEL_PX, Window, find_window, side_by_side
+from sr.evaluation.pictures import GAP_PX, LABEL_PX, PANEL_PX, Window, find_window, side_by_side
 
 LABELS = ["original", "ours", "bicubic", "low"]
 

@@ -8,8 +8,8 @@ import skimage.data
 
 from data.errors import UserError
 from data.images import decode
-from sr.panels import jpeg_uri, png_uri, read, take_apart
-from sr.pictures import PANEL_PX, find_window, side_by_side
+from sr.evaluation.panels import choose_pictures, jpeg_uri, png_uri, read, take_apart
+from sr.evaluation.pictures import PANEL_PX, find_window, side_by_side
 
 
 def _sheet(high):
@@ -50,3 +50,22 @@ def test_uris_hold_the_pictures(tmp_path):
     (tmp_path / "x.jpg").write_bytes(base64.b64decode(content))
     assert np.abs(read(tmp_path / "x.jpg").astype(int) - picture).mean() < 4
     assert read(tmp_path / "none.jpg") is None
+
+
+def test_of_a_large_benchmark_the_worst_pictures_are_shown_too():
+    rng = np.random.default_rng(0)
+    gains = rng.permutation(100)
+    rows = [
+        {"name": str(gain), "psnr_db": 30.0 + gain, "bicubic": {"psnr_db": 30.0}} for gain in gains.tolist()
+    ]
+    assert [row["name"] for row in choose_pictures(rows)] == [
+        "99",
+        "98",
+        "97",
+        "51",
+        "50",
+        "49",
+        "2",
+        "1",
+        "0",
+    ]

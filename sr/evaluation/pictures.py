@@ -29,6 +29,11 @@ class Window:
     side: int
 
 
+def sheet_name(picture: str) -> str:
+    """The file name of a picture's sheet: its name, with all of its folders in it."""
+    return f"{picture.replace('/', '_')}.png"
+
+
 def find_window(first: np.ndarray, second: np.ndarray, side: int = WINDOW_PX) -> Window:
     """The square in which two pictures differ most, by the sum of squared differences.
 

@@ -1,0 +1,101 @@
+"""Working through a large picture by overlapping tiles, so that memory depends on the tile and not on the picture.
+
+Pure geometry and copying. A tile sees `halo` pixels beyond what is kept of it; what a network sees farther off than
+that is lost, so a result may differ by a level from that of the whole picture.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+HALO_PX = 32
+"""Low pixels around what is kept of a tile. VapSR, which sees far, differs by one level at most with 32; by 2 to 3
+with 16."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tile along one axis, in pixels of the low picture."""
+
+    start: int
+    """The tile's first pixel."""
+    stop: int
+    """One past its last."""
+    keep_start: int
+    """The first pixel that is taken from this tile."""
+    keep_stop: int
+    """One past the last of those."""
+
+
+def spans(size: int, largest: int, halo: int, multiple: int = 1) -> Iterator[Span]:
+    """Cover an axis of `size` pixels by tiles of equal length; each pixel is kept from one of them.
+
+    There are as few tiles as `largest` allows, and they are no longer than that number of them needs.
+
+    Args:
+        size: of the axis.
+        largest: length of a tile at the most, halo included; more than two halos unless it covers the axis.
+        halo: pixels at each inner end of a tile that are not kept.
+        multiple: tiles begin and end at multiples of it; it divides the other three.
+    """
+    if size <= largest:
+        yield Span(0, size, 0, size)
+        return
+    count = -(-(size - 2 * halo) // (largest - 2 * halo))
+    step = -(-(size - 2 * halo) // (count * multiple)) * multiple
+    tile, kept = step + 2 * halo, 0
+    for number in range(count):
+        start = min(number * step, size - tile)
+        keep_stop = size if number == count - 1 else start + tile - halo
+        yield Span(start, start + tile, kept, keep_stop)
+        kept = keep_stop
+
+
+def by_tiles(
+    enlarge: Callable[[np.ndarray], np.ndarray],
+    low: np.ndarray,
+    scale: int,
+    tile_px: int,
+    halo_px: int = HALO_PX,
+    multiple: int = 1,
+) -> np.ndarray:
+    """Enlarge a picture tile by tile.
+
+    Args:
+        enlarge: uint8 HWC → uint8 HWC, height and width times `scale`.
+        low: uint8 HWC; height and width are multiples of `multiple`.
+        scale: of `enlarge`.
+        tile_px: side of a tile in low pixels at the most, its halo included; more than twice the halo.
+        halo_px: low pixels around what is kept of a tile.
+        multiple: tiles begin and end at multiples of it, so that a network's own grid stays where it was; the
+            halo is rounded up to it, and the tile down.
+
+    Returns:
+        uint8 HWC, height and width times `scale`.
+
+    Raises:
+        ValueError: the tile has nothing but halo.
+    """
+    tile_px, halo_px = tile_px // multiple * multiple, -(-halo_px // multiple) * multiple
+    if tile_px <= 2 * halo_px:
+        raise ValueError(f"Expected a tile of more than {2 * halo_px} px, got {tile_px}.")
+    height, width, channels = low.shape
+    high = np.empty((height * scale, width * scale, channels), np.uint8)
+    for rows in spans(height, tile_px, halo_px, multiple):
+        for columns in spans(width, tile_px, halo_px, multiple):
+            tile = np.ascontiguousarray(low[rows.start : rows.stop, columns.start : columns.stop])
+            made = enlarge(tile)
+            inside = made[_scaled(rows, scale), _scaled(columns, scale)]
+            high[_kept(rows, scale), _kept(columns, scale)] = inside
+    return high
+
+
+def _scaled(span: Span, scale: int) -> slice:
+    """What is kept, within the enlarged tile."""
+    return slice((span.keep_start - span.start) * scale, (span.keep_stop - span.start) * scale)
+
+
+def _kept(span: Span, scale: int) -> slice:
+    """What is kept, within the enlarged picture."""
+    return slice(span.keep_start * scale, span.keep_stop * scale)

@@ -1,0 +1,65 @@
+"""The whole road at once: FullPipeline."""
+
+from pathlib import Path
+
+from data.files import read_json
+from sr.models.presets import find_preset
+from tasks.base import StoreTask
+from tasks.config import evaluation, listed, model, selection
+from tasks.deliver import PRECISIONS, ExportOnnx, ExportOpenVINO
+from tasks.judge import TRAINED_FORMS, EvaluateModel
+from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
+from tasks.prepare import MakeCrops
+
+
+class FullPipeline(StoreTask):
+    """Everything → report.html."""
+
+    stage = "reports"
+    record = "report.json"
+
+    def name(self) -> str:
+        """Return the preset."""
+        find_preset(model().preset)
+        return model().preset
+
+    def requires(self) -> dict[str, list[StoreTask]]:
+        """Everything that the report shows."""
+        benchmarks = listed(evaluation().benchmarks, "[evaluation] benchmarks")
+        return {
+            "datasets": [
+                MakeCrops(dataset=name) for name in listed(selection().datasets, "[selection] datasets")
+            ],
+            "selection": [SelectSamples()],
+            "run": [TrainModel()],
+            "model": [ExportCheckpoint()],
+            "exports": [ExportOnnx(), *(ExportOpenVINO(precision=one) for one in PRECISIONS)],
+            "evaluations": [
+                EvaluateModel(model=form, benchmark=one) for one in benchmarks for form in TRAINED_FORMS
+            ],
+        }
+
+    def make(self) -> None:
+        """Write the report."""
+        from sr.report import ReportInputs, write_report
+
+        needed = self.requires()
+        evaluations: dict[str, dict[str, Path]] = {}
+        for one in needed["evaluations"]:
+            benchmark = one.requires()["benchmark"].name()
+            evaluations.setdefault(benchmark, {})[TRAINED_FORMS[one.model]] = one.directory()
+        inputs = ReportInputs(
+            datasets=tuple(one.directory() for one in needed["datasets"]),
+            selection=needed["selection"][0].directory(),
+            run=needed["run"][0].directory(),
+            model=needed["model"][0].directory(),
+            exports=tuple(one.directory() for one in needed["exports"]),
+            evaluations=evaluations,
+        )
+        write_report(inputs, self.directory())
+
+    def summary(self) -> str:
+        """Say where the report is, and the five numbers that matter."""
+        from sr.report import headline
+
+        return f"{headline(read_json(Path(self.output().path)))}\nReport: {self.directory() / 'report.html'}"

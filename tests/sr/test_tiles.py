@@ -1,0 +1,69 @@
+"""Tiles cover every pixel once, and do not show in the result."""
+
+import numpy as np
+import pytest
+from pictures import textured
+
+from data.errors import UserError
+from sr.resize import imresize
+from sr.tiles import HALO_PX, by_tiles, spans
+from sr.upscalers import load_upscaler
+
+
+@pytest.mark.parametrize("size", [1, 99, 100, 101, 163, 164, 165, 1000])
+@pytest.mark.parametrize("multiple", [1, 2])
+def test_every_pixel_is_kept_once_and_far_from_inner_ends(size, multiple):
+    size *= multiple
+    kept, lengths = [], set()
+    for span in spans(size, 100, 18, multiple):
+        kept += range(span.keep_start, span.keep_stop)
+        lengths.add(span.stop - span.start)
+        assert span.start % multiple == span.stop % multiple == 0
+        assert span.start == 0 or span.keep_start - span.start >= 18
+        assert span.stop == size or span.stop - span.keep_stop >= 18
+    assert kept == list(range(size))
+    assert len(lengths) == 1 and lengths.pop() <= 100
+
+
+def test_tiles_do_not_overlap_more_than_they_must():
+    tiles = list(spans(1400, 1024, 32))
+    assert [(one.start, one.stop) for one in tiles] == [(0, 732), (668, 1400)]
+
+
+def test_a_filter_that_sees_less_than_the_halo_is_not_changed():
+    low = textured(2, 61, 83)
+
+    def enlarge(tile):
+        return imresize(tile, 3 * tile.shape[0], 3 * tile.shape[1])
+
+    np.testing.assert_array_equal(by_tiles(enlarge, low, 3, 20, 4), enlarge(low))
+
+
+def test_a_tile_that_is_all_halo_is_refused(vapsr_dir):
+    with pytest.raises(ValueError, match="more than 8"):
+        by_tiles(lambda tile: tile, textured(1, 20, 20), 1, 8, 4)
+    with pytest.raises(UserError, match="at least 128 px, got 100"):
+        load_upscaler(vapsr_dir, tile_px=100)
+
+
+@pytest.mark.parametrize("form", ["realtime_dir", "vapsr_dir", "realtime_onnx", "fp32"])
+def test_a_networks_result_does_not_depend_on_the_tile(form, request):
+    path = (
+        request.getfixturevalue("realtime_irs")["fp32"] if form == "fp32" else request.getfixturevalue(form)
+    )
+    low = textured(3, 150, 201)  # odd sizes: the realtime network works on cells of two pixels
+    whole = load_upscaler(path)(low).astype(int)
+    seen = []
+    for tile_px in (128, 139):
+        upscaler = load_upscaler(path, tile_px=tile_px)
+        run = upscaler.run
+        upscaler.run = lambda batch, run=run: (seen.append(max(batch.shape)), run(batch))[1]
+        assert np.abs(upscaler(low) - whole).max() <= 1
+    assert len(seen) == 2 * 3 + 2 * 2 and max(seen) <= 139
+
+
+def test_the_forebears_network_by_tiles(shared):
+    path = shared / "weights" / "vapsr3x3_x2.pth"
+    low = textured(4, 130, 150) // 2 + 60
+    whole = load_upscaler(path)(low).astype(int)
+    assert np.abs(load_upscaler(path, tile_px=4 * HALO_PX)(low) - whole).max() <= 1
