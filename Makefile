@@ -4,7 +4,7 @@ PYTHON ?= python3
 STORE ?= work
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all bench lint clean
 
 # A marker for each set of packages, renewed when what it depends on changes.
 $(VENV)/.installed: setup.cfg constraints.txt
@@ -32,6 +32,9 @@ test: lint
 test-all: test
 	$(BIN)/python tests/faults/kill_demo.py -- --module tasks MakeCrops --dataset Sample --workers 2 --crops-crops-per-shard 60
 	$(BIN)/python tests/faults/kill_demo.py
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python tests/bench/scheduling.py
 
 clean:
 	rm -rf $(STORE)
