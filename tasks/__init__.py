@@ -11,13 +11,15 @@
                                                      │                                                   │
                                                      └──────────────► FullPipeline: report.html ◄── EvaluateModel (the IR, same code)
 
+    Beside it, on a finished dataset: VerifyDataset (and to rebuild what is damaged, the plan and the download), ExportFolder.
+
 In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8):
 
-    Download → IndexSource
+    Download → IndexSource, VerifyDataset
     IndexSource → PlanCrops, SelectSamples, EvaluateModel
-    PlanCrops → PackShard, MakeCrops
+    PlanCrops → PackShard, MakeCrops, VerifyDataset
     PackShard → MakeCrops
-    MakeCrops → SelectSamples, FullPipeline
+    MakeCrops → SelectSamples, FullPipeline, VerifyDataset, ExportFolder
     SelectSamples → TrainModel, ExportOpenVINO, FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
     ExportCheckpoint → ExportOnnx, EvaluateModel, FullPipeline
@@ -25,13 +27,15 @@ In words, from what is made to what is made of it (SelectSamples gives ExportOpe
     ExportOpenVINO → EvaluateModel, FullPipeline
     EvaluateModel → FullPipeline
 
-PackShard tasks are found out when the plan is there: MakeCrops yields them. This is the only folder that imports
+PackShard tasks are found out when the plan is there: MakeCrops yields them. VerifyDataset looks at what MakeCrops made,
+and never makes it: looking must not start a download. This is the only folder that imports
 luigi; heavy libraries are imported inside make(), in the process that needs them, so that listing and scheduling
 stay instant.
 """  # noqa: E501
 
 from tasks import closing
 from tasks.deliver import EvaluateModel, ExportOnnx, ExportOpenVINO, FullPipeline
+from tasks.keep import ExportFolder, VerifyDataset
 from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
 from tasks.prepare import Download, IndexSource, MakeCrops, PackShard, PlanCrops
 
@@ -39,6 +43,7 @@ __all__ = [
     "Download",
     "EvaluateModel",
     "ExportCheckpoint",
+    "ExportFolder",
     "ExportOnnx",
     "ExportOpenVINO",
     "FullPipeline",
@@ -48,6 +53,7 @@ __all__ = [
     "PlanCrops",
     "SelectSamples",
     "TrainModel",
+    "VerifyDataset",
 ]
 
 closing.install()

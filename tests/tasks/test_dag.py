@@ -7,7 +7,7 @@ import pytest
 from luigi.task import flatten
 
 import tasks
-from tasks import EvaluateModel, FullPipeline, MakeCrops, PackShard
+from tasks import EvaluateModel, ExportFolder, FullPipeline, MakeCrops, PackShard, VerifyDataset
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +33,10 @@ def drawn() -> set[tuple[str, str]]:
 
 
 def required() -> set[tuple[str, str]]:
-    """Return the arrows that requires() gives, from FullPipeline upwards, with one shard and a formula to judge."""
-    arrows, waiting, met = set(), [FullPipeline(), PackShard(dataset="DIV2K", shard="train-000000")], set()
+    """Return the arrows that requires() gives, from FullPipeline and what stands beside it upwards, with one shard."""
+    beside = [VerifyDataset(dataset="DIV2K", rebuild=True), ExportFolder(dataset="DIV2K")]
+    waiting = [FullPipeline(), PackShard(dataset="DIV2K", shard="train-000000"), *beside]
+    arrows, met = set(), set()
     while waiting:
         task = waiting.pop()
         if task.task_id in met:
@@ -42,6 +44,8 @@ def required() -> set[tuple[str, str]]:
         met.add(task.task_id)
         if isinstance(task, PackShard):
             arrows.add(("PackShard", task.home().task_family))
+        if isinstance(task, VerifyDataset):
+            arrows.add((task.home().task_family, "VerifyDataset"))
         for upstream in flatten(task.requires()):
             arrows.add((upstream.task_family, task.task_family))
             waiting.append(upstream)
