@@ -4,7 +4,7 @@ PYTHON ?= python3
 STORE ?= work
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all bench lint clean
 
 # A marker for each set of packages, renewed when what it depends on changes.
 $(VENV)/.installed: setup.cfg constraints.txt
@@ -34,6 +34,9 @@ test-all: test
 	$(BIN)/python tests/faults/kill_demo.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
 	$(BIN)/python tests/bench/index.py
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python tests/bench/scheduling.py
 
 clean:
 	rm -rf $(STORE)

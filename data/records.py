@@ -182,6 +182,57 @@ class DatasetManifest:
 
 
 @dataclasses.dataclass(frozen=True)
+class Damage:
+    """One thing in a finished dataset that is not as it was written."""
+
+    shard: str
+    """The shard's name; empty for what stands beside the shards."""
+    file: str
+    """Path relative to the dataset's directory."""
+    detail: str
+    """What was found, for a person; of a picture with its key."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """verification.json: what the last look through a dataset found."""
+
+    schema: int
+    run: str
+    """Of the run that looked: nobody else's answer is taken for one's own."""
+    level: str
+    """A name in pipeline.verify.LEVELS."""
+    finished_at: str
+    """UTC, ISO 8601."""
+    shards: int
+    """Shards that were looked through."""
+    crops: int
+    """That they hold, as their headers say."""
+    damage: tuple[Damage, ...]
+    """What was found, before anything was rebuilt."""
+    rebuilt: tuple[str, ...]
+    """Shards that were made again."""
+    left: tuple[Damage, ...]
+    """What is still damaged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderManifest:
+    """folder.json: a crop dataset as plain files."""
+
+    schema: int
+    spec_hash: str
+    name: str
+    """Of the dataset."""
+    crop_size_px: int
+    image_extension: str
+    crops: dict[str, int]
+    """By split: the pictures that stand in its folder and in its lists."""
+    bytes: int
+    """The pictures together."""
+
+
+@dataclasses.dataclass(frozen=True)
 class SelectedShard:
     """A shard as a selection sees it: the tar as it was made, and the filtered index over it."""
 

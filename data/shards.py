@@ -19,6 +19,8 @@ from data.plain import from_plain, to_plain
 from data.records import SCHEMA, CropRecord, Rejection, ShardHeader
 
 _BLOCK_BYTES = 512
+END_BYTES = 2 * _BLOCK_BYTES
+"""Zero bytes that a tar ends with."""
 _INDEX_VERSION = "v1.2"
 _PLACE_FIELDS = ("shard", "offset", "bytes")
 """Fields of a CropRecord that say where it lies; left out of the copy that lies there too."""
@@ -111,6 +113,12 @@ def read_index(path: Path) -> list[IndexLine]:
     return lines
 
 
+def description(record: CropRecord) -> bytes:
+    """Return what `<key>.json` holds beside the picture: the record without its place."""
+    plain = {name: value for name, value in to_plain(record).items() if name not in _PLACE_FIELDS}
+    return jsonl_line(plain)
+
+
 class ShardWriter:
     """Append samples to a shard; use `open_shard`."""
 
@@ -131,16 +139,14 @@ class ShardWriter:
             record: with any shard, offset, bytes and sha256: these are filled in here.
             picture: the encoded picture.
         """
-        name = f"{record.key}.{self._extension}"
+        name, described_name = f"{record.key}.{self._extension}", f"{record.key}.json"
         at = self._member(name, picture)
         placed = dataclasses.replace(
             record, shard=self._shard, offset=at, bytes=len(picture), sha256=sha256_bytes(picture)
         )
-        plain = to_plain(placed)
-        self.manifest.append(jsonl_line(plain))
-        described = jsonl_line({key: value for key, value in plain.items() if key not in _PLACE_FIELDS})
-        described_name = f"{record.key}.json"
+        described = description(placed)
         described_at = self._member(described_name, described)
+        self.manifest.append(jsonl_line(to_plain(placed)))
         self.lines.append(
             IndexLine(
                 (
@@ -171,7 +177,7 @@ class ShardWriter:
 
     def finish(self) -> tuple[int, str]:
         """Write the end of the archive; return the tar's size in bytes and its sha256."""
-        self._write(bytes(2 * _BLOCK_BYTES))
+        self._write(bytes(END_BYTES))
         return self._offset, self._digest.hexdigest()
 
 
@@ -249,6 +255,25 @@ def check_file(path: Path, sha256: str, size_bytes: int | None = None) -> None:
         found, wanted = f"sha256 {sha256_file(path)}", f"sha256 {sha256}"
     if found != wanted:
         raise UserError(wanted, found, str(path), "delete its dataset's directory and run MakeCrops again")
+
+
+def read_members(tar: IO[bytes]) -> Iterator[tuple[str, int, int]]:
+    """Yield name, offset of the first byte and size of a tar's members in order, up to the first that can't be read."""
+    tar.seek(0)
+    with tarfile.open(fileobj=tar, mode="r:") as archive:
+        for member in archive:
+            yield member.name, member.offset_data, member.size
+
+
+def read_member_header(tar: IO[bytes], offset: int) -> tuple[str, int]:
+    """Return name and size of the member whose first byte is at `offset`, from the block before it.
+
+    Raises:
+        TarError: there is no header there.
+    """
+    tar.seek(offset - _BLOCK_BYTES)
+    header = tarfile.TarInfo.frombuf(tar.read(_BLOCK_BYTES), "utf-8", "strict")
+    return header.name, header.size
 
 
 def read_picture(tar: IO[bytes], line: IndexLine) -> bytes:

@@ -17,8 +17,8 @@ from data.files import write_json
 from data.progress import Progress, silent
 from data.records import SCHEMA
 from pipeline.mirror import Refused
+from pipeline.published import Memory, examine, problem
 from pipeline.transfer import Transfer, TransferSettings, check_room, journal_path
-from pipeline.verify import Memory, examine, problem
 
 RECORD = "download.json"
 

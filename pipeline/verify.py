@@ -1,106 +1,286 @@
-"""Whether a file is the published one: by size and checksum, and remembered so that nobody waits for it twice.
+"""Verify a finished crop dataset against its own records, and say by name what is damaged.
 
-What was found is kept in a list beside the downloads, by path, size and modification time: a file that was touched is
-looked at again.
+Three levels, each with all of the one before:
+
+- `headers`: every file is there, with the size that the records say. The small files (headers, indexes, manifests,
+  rejections: about a five-hundredth of the bytes) are read and hashed; of a tar only the headers of its first and its
+  last sample and its end are. So it costs a few reads a shard whatever the shards weigh: seconds to a minute for a
+  terabyte. It finds what is lost, cut off, mixed up or never reached the disk, but no changed bit within a tar.
+- `hashes`: every byte is read and held against its sha256; in a tar that differs, the crops that differ are named.
+- `full`: every picture is decoded as well, and its size and key are held against the manifest; the DALI index is
+  held against the tar, member by member.
+
+Nothing here changes or removes a file: `pipeline/rebuild.py` mends.
 """
 
-import hashlib
-import os
+import contextlib
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
-from data.catalogue import RemoteFile
-from data.files import jsonl_line, read_jsonl
+import pyarrow
+import pyarrow.parquet
+
+from data.digests import sha256_bytes, spec_hash
+from data.errors import UserError
+from data.files import read_json
+from data.images import ImageFault, decode, probe
 from data.progress import Progress, silent
+from data.records import CropRecord, Damage, DatasetManifest, ShardHeader
+from data.shards import (
+    END_BYTES,
+    IndexLine,
+    ShardPaths,
+    check_file,
+    description,
+    read_header,
+    read_index,
+    read_member_header,
+    read_members,
+    read_records,
+    read_rejections,
+)
+from pipeline.dataset import RECORD, read_manifest
+from pipeline.index import REJECTIONS, count_reasons
 
-_BLOCK_BYTES = 1 << 22
+LEVELS = ("headers", "hashes", "full")
+_PICTURE_HEADER_BYTES = 4096
+_FOLDERS = {"shards": (".tar",), "index": (".idx",), "manifest": (".json", ".jsonl", ".rejections.jsonl")}
+"""Where the files of shards stand, and how their names end behind the shard's name."""
 
 
-class Memory:
-    """The files that were verified.
+class _Findings:
+    """The damage that was found in one shard, or beside them."""
 
-    Args:
-        path: of the list; made when the first file is remembered.
-    """
+    def __init__(self, directory: Path, shard: str = "") -> None:
+        self.directory, self.shard = directory, shard
+        self.damage: list[Damage] = []
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def add(self, path: Path, detail: str) -> None:
+        """Note what is wrong with a file."""
+        self.damage.append(Damage(self.shard, path.relative_to(self.directory).as_posix(), detail))
 
-    def digest(self, file: Path, algorithm: str) -> str | None:
-        """Return the checksum that was found of a file that was not touched since.
-
-        Returns:
-            None where the file was not verified; empty where its checksum was not made.
-        """
-        if not self.path.exists() or not file.exists():
-            return None
-        same = _row(file)
-        rows = [row for row in read_jsonl(self.path) if same.items() <= row.items()]
-        return max((row.get(algorithm, "") for row in rows), default=None)
-
-    def remember(self, file: Path, algorithm: str, digest: str) -> None:
-        """Note that the file has this checksum; one write, so that two runs do not mix their lines."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    @contextlib.contextmanager
+    def of(self, path: Path) -> Iterator[None]:
+        """Take what the block raises about a file for damage of that file; a disk's read error is damage too."""
         try:
-            os.write(handle, jsonl_line({**_row(file), algorithm: digest}))
-        finally:
-            os.close(handle)
+            yield
+        except UserError as error:
+            self.add(path, f"expected {error.expected}, got {error.got}")
+        except OSError as error:
+            self.add(path, error.strerror or str(error))
+        except ImageFault as fault:
+            self.add(path, str(fault))
+        except (ValueError, tarfile.TarError, pyarrow.ArrowException) as error:
+            self.add(path, str(error))
 
 
-def _row(file: Path) -> dict[str, str | int]:
-    status = file.stat()
-    return {"path": str(file.resolve()), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-
-
-def problem(file: RemoteFile, size: int, digest: str) -> tuple[str, str] | None:
-    """Return what was published and what was found where they differ: the size, then the checksum.
-
-    Args:
-        file: what was published.
-        size: bytes found.
-        digest: found by the algorithm of `file.checksum`.
-    """
-    algorithm, wanted = file.checksum
-    if file.bytes and size != file.bytes:
-        return f"{file.bytes} bytes", f"{size} bytes"
-    if wanted and digest != wanted:
-        return f"{algorithm} {wanted}", f"{algorithm} {digest}"
-    return None
-
-
-def examine(
-    file: RemoteFile, path: Path, memory: Memory, progress: Progress = silent
-) -> tuple[str, str] | None:
-    """Hold a file on disk against what was published, and remember it if it is that.
-
-    Where no checksum is published only the size is compared: reading the file would prove nothing.
-
-    Args:
-        file: what was published.
-        path: of the file.
-        memory: of what was verified before.
-        progress: called with bytes read.
+def find_headers(directory: Path) -> tuple[DatasetManifest | None, list[ShardHeader], list[Damage]]:
+    """Find out what the shards of a dataset must be.
 
     Returns:
-        What was published and what was found, where they differ.
+        The manifest, and the shards' headers as it has them; or, where dataset.json can't be read, no manifest, the
+        headers that stand beside the shards, and what can't be read.
+
+    Raises:
+        UserError: there is no dataset, finished or not.
     """
-    size = path.stat().st_size
-    algorithm, wanted = file.checksum
-    digest = memory.digest(path, algorithm)
-    if digest is None or (digest != wanted and wanted):
-        digest = ""
-        if wanted and not problem(file, size, wanted):
-            digest = _digest(path, algorithm, size, progress)
-        if not problem(file, size, digest):
-            memory.remember(path, algorithm, digest)
-    return problem(file, size, digest)
+    findings = _Findings(directory)
+    with findings.of(directory / RECORD):
+        manifest = read_manifest(directory)
+        return manifest, list(manifest.shards), []
+    headers = []
+    for path in sorted((directory / "manifest").glob("[!.]*.json")):
+        with findings.of(path):
+            headers.append(read_header(path))
+    if not headers:
+        raise UserError("a crop dataset", "none", str(directory), "make it with MakeCrops")
+    return None, headers, findings.damage
 
 
-def _digest(path: Path, algorithm: str, size: int, progress: Progress) -> str:
-    state, done = hashlib.new(algorithm), 0
-    with open(path, "rb") as opened:
-        while block := opened.read(_BLOCK_BYTES):
-            state.update(block)
-            done += len(block)
-            progress(done, size, f"verifying {path.name}")
-    return state.hexdigest()
+def verify_dataset(
+    directory: Path, level: str, *, threads: int = 1, progress: Progress = silent
+) -> list[Damage]:
+    """Look a whole dataset through.
+
+    Args:
+        directory: of the dataset.
+        level: one of LEVELS.
+        threads: shards that are read at once.
+        progress: called with shards.
+
+    Returns:
+        Everything that is not as it was written; empty for a sound dataset.
+
+    Raises:
+        UserError: there is no dataset.
+    """
+    manifest, headers, damage = find_headers(directory)
+    if manifest:
+        damage += _verify_sides(directory, manifest)
+    damage += _find_strays(directory, {header.shard for header in headers})
+    side_px = manifest.crop_size_px if manifest else None
+
+    def look(header: ShardHeader) -> list[Damage]:
+        return verify_shard(directory, header, level, side_px)
+
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for done, found in enumerate(pool.map(look, headers), 1):
+            damage += found
+            progress(done, len(headers))
+    return damage
+
+
+def verify_shard(
+    directory: Path, header: ShardHeader, level: str, side_px: int | None = None
+) -> list[Damage]:
+    """Look one shard through.
+
+    Args:
+        directory: of the dataset.
+        header: what the shard must be.
+        level: one of LEVELS.
+        side_px: of its pictures; None: as each crop's record says.
+    """
+    paths, findings = ShardPaths(directory, header.shard), _Findings(directory, header.shard)
+    with findings.of(paths.header):
+        if read_header(paths.header) != header:
+            raise UserError("the header that dataset.json has", "another one", str(paths.header), "mend it")
+    for path, sha256 in (
+        (paths.index, header.index_sha256),
+        (paths.manifest, header.manifest_sha256),
+        (paths.rejections, header.rejections_sha256),
+    ):
+        with findings.of(path):
+            check_file(path, sha256)
+    of_tar = _Findings(directory, header.shard)
+    with of_tar.of(paths.tar):
+        check_file(paths.tar, header.tar_sha256, header.tar_bytes)
+        if level != "headers":
+            check_file(paths.tar, header.tar_sha256)
+    # What is in the tar can be told only by an index and a manifest that are sound themselves.
+    if paths.tar.is_file() and not findings.damage:
+        named = _Findings(directory, header.shard)
+        with named.of(paths.tar), open(paths.tar, "rb") as tar:
+            samples = list(zip(read_index(paths.index), read_records(paths), strict=True))
+            if not of_tar.damage:
+                _check_ends(tar, samples, header.tar_bytes)
+            if of_tar.damage or level == "full":
+                _check_samples(tar, samples, named, side_px, decoded=level == "full")
+                _check_members(tar, [line for line, _ in samples])
+        of_tar.damage += named.damage
+    return findings.damage + of_tar.damage
+
+
+def _check_ends(tar: IO[bytes], samples: list[tuple[IndexLine, CropRecord]], tar_bytes: int) -> None:
+    """Read the headers of the first and the last sample and the end of a tar."""
+    for line, record in samples[:1] + samples[-1:]:
+        for _, offset, size, name in line.components:
+            if read_member_header(tar, offset) != (name, size):
+                raise ValueError(f"no member {name} of {size} bytes where the index has one")
+        tar.seek(record.offset)
+        header = probe(tar.read(min(record.bytes, _PICTURE_HEADER_BYTES)))
+        _check_size(record, header.height, header.width, None)
+    tar.seek(tar_bytes - END_BYTES)
+    if tar.read() != bytes(END_BYTES):
+        raise ValueError("does not end as a tar does")
+
+
+def _check_members(tar: IO[bytes], lines: list[IndexLine]) -> None:
+    """Hold the members of a tar against its index, one by one."""
+    expected = [component[1:] for line in lines for component in line.components]
+    expected = [(name, offset, size) for offset, size, name in expected]
+    found = list(read_members(tar))
+    for wanted, got in zip(expected, found, strict=False):
+        if wanted != got:
+            raise ValueError(
+                f"has {got[0]} ({got[2]} bytes at {got[1]}) where the index has "
+                f"{wanted[0]} ({wanted[2]} bytes at {wanted[1]})"
+            )
+    if len(found) != len(expected):
+        raise ValueError(f"{len(found)} members can be read; the index has {len(expected)}")
+
+
+def _check_samples(
+    tar: IO[bytes],
+    samples: list[tuple[IndexLine, CropRecord]],
+    findings: _Findings,
+    side_px: int | None,
+    *,
+    decoded: bool,
+) -> None:
+    """Hold every sample against its record, and note each that differs."""
+    path = ShardPaths(findings.directory, findings.shard).tar
+    for line, record in samples:
+        try:
+            _check_sample(tar, line, record, side_px, decoded=decoded)
+        except (ValueError, ImageFault) as error:
+            findings.add(path, f"crop {record.key}: {error}")
+
+
+def _check_sample(
+    tar: IO[bytes], line: IndexLine, record: CropRecord, side_px: int | None, *, decoded: bool
+) -> None:
+    (_, offset, size, _), (_, described_at, described_bytes, _) = line.components
+    if (line.key, offset, size) != (record.key, record.offset, record.bytes):
+        raise ValueError(f"the index has {line.key}, {size} bytes at {offset}")
+    tar.seek(offset)
+    content = tar.read(size)
+    if sha256_bytes(content) != record.sha256:
+        raise ValueError("not the picture that was written (sha256)")
+    tar.seek(described_at)
+    if tar.read(described_bytes) != description(record):
+        raise ValueError("its .json is not its record")
+    if decoded:
+        height, width, _ = decode(content).shape
+        _check_size(record, height, width, side_px)
+
+
+def _check_size(record: CropRecord, height: int, width: int, side_px: int | None) -> None:
+    expected = (side_px, side_px) if side_px else (record.box.height, record.box.width)
+    if (height, width) != expected or (record.box.height, record.box.width) != expected:
+        raise ValueError(f"{width}x{height} pixels; {expected[1]}x{expected[0]} were written")
+
+
+def _verify_sides(directory: Path, manifest: DatasetManifest) -> list[Damage]:
+    """Look through what stands beside the shards: little, so all of it is read at every level."""
+    findings = _Findings(directory)
+    with findings.of(directory / RECORD):
+        counted = [manifest.totals["crops"], manifest.totals["bytes"]]
+        sums = [
+            sum(one.samples for one in manifest.shards),
+            sum(one.picture_bytes for one in manifest.shards),
+        ]
+        if counted != sums:
+            raise ValueError(f"crops and bytes {counted} in totals, {sums} in its shards")
+    with findings.of(directory / "spec.json"):
+        found = spec_hash(read_json(directory / "spec.json"))
+        if found != manifest.spec_hash:
+            raise ValueError(f"hash {found}; dataset.json has {manifest.spec_hash}")
+    with findings.of(directory / REJECTIONS):
+        reasons = count_reasons(list(read_rejections(directory / REJECTIONS)))
+        if reasons != manifest.rejections:
+            raise ValueError(f"counts {reasons}; dataset.json has {manifest.rejections}")
+    with findings.of(directory / "dataset.parquet"):
+        rows = pyarrow.parquet.read_metadata(directory / "dataset.parquet").num_rows
+        if rows != manifest.totals["crops"]:
+            raise ValueError(f"{rows} rows; dataset.json has {manifest.totals['crops']} crops")
+    with findings.of(directory / "contact-sheet.jpg"):
+        decode((directory / "contact-sheet.jpg").read_bytes())
+    with findings.of(directory / "README.md"):
+        if "path: shards/" not in (directory / "README.md").read_text():
+            raise ValueError("no card that names the shards")
+    return findings.damage
+
+
+def _find_strays(directory: Path, shards: set[str]) -> list[Damage]:
+    """Find files where the shards are that belong to none: other programs would take them for a part."""
+    findings = _Findings(directory)
+    for folder, ends in _FOLDERS.items():
+        expected = {shard + end for shard in shards for end in ends}
+        for path in sorted((directory / folder).glob("[!.]*")):
+            if path.name not in expected:
+                findings.add(path, "belongs to no shard of this dataset; move it elsewhere")
+    return findings.damage

@@ -12,14 +12,16 @@
                                                      ├──────────────► FullPipeline: report.html ◄── EvaluateModel (the IR, same code)
                                                      └──────────────► CompareModels: several models on several benchmarks
 
+    Beside it, on a finished dataset: VerifyDataset (and to rebuild what is damaged, the plan and the download), ExportFolder.
+
 In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8;
 Download gives EvaluateModel the weights of LPIPS, where that is measured):
 
-    Download → IndexSource, EvaluateModel
+    Download → IndexSource, EvaluateModel, VerifyDataset
     IndexSource → PlanCrops, SelectSamples, EvaluateModel
-    PlanCrops → PackShard, MakeCrops
+    PlanCrops → PackShard, MakeCrops, VerifyDataset
     PackShard → MakeCrops
-    MakeCrops → SelectSamples, FullPipeline
+    MakeCrops → SelectSamples, FullPipeline, VerifyDataset, ExportFolder
     SelectSamples → TrainModel, ExportOpenVINO, FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
     ExportCheckpoint → ExportOnnx, EvaluateModel, FullPipeline
@@ -27,7 +29,8 @@ Download gives EvaluateModel the weights of LPIPS, where that is measured):
     ExportOpenVINO → EvaluateModel, FullPipeline
     EvaluateModel → FullPipeline, CompareModels
 
-PackShard tasks are found out when the plan is there: MakeCrops yields them. This is the only folder that imports
+PackShard tasks are found out when the plan is there: MakeCrops yields them. VerifyDataset looks at what MakeCrops made,
+and never makes it: looking must not start a download. This is the only folder that imports
 luigi; heavy libraries are imported inside make(), in the process that needs them, so that listing and scheduling
 stay instant.
 """  # noqa: E501
@@ -36,6 +39,7 @@ from tasks import closing
 from tasks.deliver import ExportOnnx, ExportOpenVINO
 from tasks.full import FullPipeline
 from tasks.judge import CompareModels, EvaluateModel
+from tasks.keep import ExportFolder, VerifyDataset
 from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
 from tasks.prepare import Download, IndexSource, MakeCrops, PackShard, PlanCrops
 
@@ -44,6 +48,7 @@ __all__ = [
     "Download",
     "EvaluateModel",
     "ExportCheckpoint",
+    "ExportFolder",
     "ExportOnnx",
     "ExportOpenVINO",
     "FullPipeline",
@@ -53,6 +58,7 @@ __all__ = [
     "PlanCrops",
     "SelectSamples",
     "TrainModel",
+    "VerifyDataset",
 ]
 
 closing.install()

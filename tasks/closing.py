@@ -80,6 +80,7 @@ def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
     """Run; then print the task's summary, or make sure that its absence was explained."""
     with CmdlineParser.global_instance(argv) as parser:
         arguments.check(parser)
+    process.prepare_to_fork()
     result = _luigi_run(argv)
     finish(board)
     with CmdlineParser.global_instance(argv) as parser:

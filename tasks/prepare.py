@@ -12,6 +12,7 @@ import luigi
 from data.benchmarks import Benchmark
 from data.catalogue import DatasetSpec, resolve
 from data.errors import UserError
+from data.progress import Progress, silent
 from data.published import plain_benchmark, published
 from data.shards import ShardPaths, read_header, read_rejections
 from data.sources import Source, open_source
@@ -270,17 +271,21 @@ class MakeCrops(DatasetTask):
         """Wait for the shards, then make them one dataset."""
         yield self.dynamic_requires()
         with stage(self, "shards") as progress:
-            dataset.finish_dataset(
-                self.directory(),
-                self.dataset_spec,
-                self.requires()["plan"].requires().directory(),
-                self.requires()["plan"].directory(),
-                spec_hash=self.directory_name.rpartition("-")[2],
-                crop_size_px=crops().size_px,
-                image_extension=crops().image_format,
-                max_bad_fraction=crops().max_bad_fraction,
-                progress=progress,
-            )
+            self.finish(progress)
+
+    def finish(self, progress: Progress = silent) -> None:
+        """Make one dataset of the shards that are there."""
+        dataset.finish_dataset(
+            self.directory(),
+            self.dataset_spec,
+            self.requires()["plan"].requires().directory(),
+            self.requires()["plan"].directory(),
+            spec_hash=self.directory_name.rpartition("-")[2],
+            crop_size_px=crops().size_px,
+            image_extension=crops().image_format,
+            max_bad_fraction=crops().max_bad_fraction,
+            progress=progress,
+        )
 
     def counts(self) -> str:
         """Return pictures, crops and rejections."""

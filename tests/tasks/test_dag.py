@@ -7,7 +7,15 @@ import pytest
 from luigi.task import flatten
 
 import tasks
-from tasks import CompareModels, EvaluateModel, FullPipeline, MakeCrops, PackShard
+from tasks import (
+    CompareModels,
+    EvaluateModel,
+    ExportFolder,
+    FullPipeline,
+    MakeCrops,
+    PackShard,
+    VerifyDataset,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +48,8 @@ def required() -> set[tuple[str, str]]:
         FullPipeline(),
         CompareModels(models="trained,bicubic"),
         PackShard(dataset="DIV2K", shard="train-000000"),
+        VerifyDataset(dataset="DIV2K", rebuild=True),
+        ExportFolder(dataset="DIV2K"),
     ]
     while waiting:
         task = waiting.pop()
@@ -48,6 +58,8 @@ def required() -> set[tuple[str, str]]:
         met.add(task.task_id)
         if isinstance(task, PackShard):
             arrows.add(("PackShard", task.home().task_family))
+        if isinstance(task, VerifyDataset):
+            arrows.add((task.home().task_family, "VerifyDataset"))
         for upstream in flatten(task.requires()):
             arrows.add((upstream.task_family, task.task_family))
             waiting.append(upstream)

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import select
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -75,3 +77,25 @@ def test_the_main_process_is_left_alone():
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with DiesWithParent(multiprocessing.Process()):
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+def test_a_forked_task_finds_loaded_what_cropping_needs(photo_folder):
+    """Anything that each task process had to load for itself would cost every shard milliseconds."""
+    code = f"""
+import sys, pathlib, tasks
+from tasks.process import prepare_to_fork
+from data.encoders import encode_png
+from data.images import decode
+from pipeline.phash import perceptual_hash
+from pipeline.scores import luma_of, scores
+prepare_to_fork()
+loaded = set(sys.modules)
+for name in ("p0.png", "camera.jpg"):
+    picture = decode(pathlib.Path({str(photo_folder)!r}, name).read_bytes())
+    encode_png(picture), perceptual_hash(picture), scores(luma_of(picture))
+print(sorted(name for name in set(sys.modules) - loaded if "." in name))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"

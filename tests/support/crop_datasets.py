@@ -1,0 +1,35 @@
+"""Finished crop datasets for tests, made in this process by the tasks themselves."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import luigi
+
+from tasks.prepare import MakeCrops
+
+SETTINGS = {"size_px": "128", "crops_per_shard": "12", "validation_fraction": "0.2"}
+
+
+@contextlib.contextmanager
+def store(root: Path) -> Iterator[None]:
+    """Have tasks work in another store, with small crops and small shards, while the block runs."""
+    config = luigi.configuration.get_config()
+    values = {("crops", name): value for name, value in SETTINGS.items()} | {("store", "root"): str(root)}
+    for (section, name), value in values.items():
+        config.set(section, name, value)
+    luigi.task_register.Register.clear_instance_cache()
+    try:
+        yield
+    finally:
+        for section, name in values:
+            config.remove_option(section, name)
+        luigi.task_register.Register.clear_instance_cache()
+
+
+def make_crops(photos: Path, root: Path) -> Path:
+    """Make a dataset of a folder of pictures in a store; return its directory."""
+    with store(root):
+        task = MakeCrops(dataset=str(photos))
+        assert luigi.build([task], local_scheduler=True, no_lock=True, log_level="CRITICAL")
+        return task.directory()
