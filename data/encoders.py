@@ -19,7 +19,7 @@ def encode_png(picture: np.ndarray, effort: str = "fast") -> bytes:
         picture: uint8, height x width x 3, RGB.
         effort: a key of `PNG_EFFORTS`.
     """
-    return PNG_EFFORTS[effort](np.ascontiguousarray(picture))
+    return PNG_EFFORTS[effort](picture)
 
 
 def encode_jpeg(picture: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
@@ -60,4 +60,4 @@ PNG_EFFORTS: dict[str, Callable[[np.ndarray], bytes]] = {
     "balanced": _with_opencv(2),
     "small": _with_opencv(6),
 }
-"""By effort, the encoder of a contiguous uint8 height x width x 3 RGB picture."""
+"""By effort, the encoder of a uint8 height x width x 3 RGB picture, which may be a part of a larger one."""

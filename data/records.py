@@ -75,6 +75,9 @@ class SourceEntry:
     """Images of one group never part over train and validation."""
     bit_depth: int
     """Bits of a channel as stored: 8, 16 …; pixels are always read as 8."""
+    modified_ns: int = 0
+    """When its own file was last changed, in nanoseconds since 1970; 0 where it has none. A file of the same size and
+    time is not hashed again when it is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +158,9 @@ class ShardHeader:
     picture_bytes: int
     """The encoded pictures together."""
     tar_bytes: int
-    tar_sha256: str
+    tar_xxh3: str
+    """XXH3 (128 bits, 32 hex digits) of the tar: finds damage at the speed of the disk. The manifest has the sha256 of
+    each picture."""
     index_sha256: str
     manifest_sha256: str
     rejections_sha256: str
@@ -243,7 +248,7 @@ class SelectedShard:
     samples: int
     """Samples that the index names; at least 1."""
     tar_bytes: int
-    tar_sha256: str
+    tar_xxh3: str
     index_sha256: str
 
 

@@ -6,11 +6,12 @@ Nothing here looks at pixels.
 
 import contextlib
 import dataclasses
-import hashlib
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import xxhash
 
 from data.digests import sha256_bytes, sha256_file
 from data.errors import UserError
@@ -22,8 +23,23 @@ _BLOCK_BYTES = 512
 END_BYTES = 2 * _BLOCK_BYTES
 """Zero bytes that a tar ends with."""
 _INDEX_VERSION = "v1.2"
+_NAME_BYTES, _SIZE_AT, _CHECKSUM_AT = 100, 124, 148
+"""Of a USTAR header: the room for the name, and where size and checksum stand (POSIX.1-1988)."""
 _PLACE_FIELDS = ("shard", "offset", "bytes")
 """Fields of a CropRecord that say where it lies; left out of the copy that lies there too."""
+
+
+def _blank_header() -> bytes:
+    """Return the header of a member without name and size, its checksum field full of spaces."""
+    blank = tarfile.TarInfo("x")
+    blank.mode = 0o644
+    header = bytearray(blank.tobuf(tarfile.USTAR_FORMAT))
+    header[:1] = b"\0"
+    header[_CHECKSUM_AT : _CHECKSUM_AT + 8] = b" " * 8
+    return bytes(header)
+
+
+_MEMBER_HEADER = _blank_header()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +131,27 @@ def read_index(path: Path) -> list[IndexLine]:
 
 def description(record: CropRecord) -> bytes:
     """Return what `<key>.json` holds beside the picture: the record without its place."""
-    plain = {name: value for name, value in to_plain(record).items() if name not in _PLACE_FIELDS}
-    return jsonl_line(plain)
+    return _without_place(to_plain(record))
+
+
+def _without_place(plain: dict[str, Any]) -> bytes:
+    return jsonl_line({name: value for name, value in plain.items() if name not in _PLACE_FIELDS})
+
+
+def member_header(name: str, size_bytes: int) -> bytes:
+    """Return the USTAR header of a member: as tarfile writes it, ten times faster.
+
+    Raises:
+        ValueError: the name is longer than 100 bytes or not ASCII.
+    """
+    encoded = name.encode("ascii")
+    if len(encoded) > _NAME_BYTES:
+        raise ValueError(f"Expected a name of at most {_NAME_BYTES} bytes, got {name!r}.")
+    header = bytearray(_MEMBER_HEADER)
+    header[: len(encoded)] = encoded
+    header[_SIZE_AT : _SIZE_AT + 11] = b"%011o" % size_bytes
+    header[_CHECKSUM_AT : _CHECKSUM_AT + 8] = b"%06o\0 " % sum(header)
+    return bytes(header)
 
 
 class ShardWriter:
@@ -124,7 +159,7 @@ class ShardWriter:
 
     def __init__(self, tar: IO[bytes], shard: str, split: str, image_extension: str) -> None:
         self._tar, self._shard, self._split, self._extension = tar, shard, split, image_extension
-        self._digest = hashlib.sha256()
+        self._digest = xxhash.xxh3_128()
         self._offset = 0
         self.manifest: list[bytes] = []
         """The lines of the manifest so far."""
@@ -144,9 +179,10 @@ class ShardWriter:
         placed = dataclasses.replace(
             record, shard=self._shard, offset=at, bytes=len(picture), sha256=sha256_bytes(picture)
         )
-        described = description(placed)
+        plain = to_plain(placed)
+        described = _without_place(plain)
         described_at = self._member(described_name, described)
-        self.manifest.append(jsonl_line(to_plain(placed)))
+        self.manifest.append(jsonl_line(plain))
         self.lines.append(
             IndexLine(
                 (
@@ -160,11 +196,7 @@ class ShardWriter:
 
     def _member(self, name: str, content: bytes | memoryview) -> int:
         """Write one member and return the offset of its first byte."""
-        information = tarfile.TarInfo(name)
-        information.size = len(content)
-        information.mode = 0o644
-        header = information.tobuf(tarfile.USTAR_FORMAT)
-        self._write(header)
+        self._write(member_header(name, len(content)))
         offset = self._offset
         self._write(content)
         self._write(bytes(-len(content) % _BLOCK_BYTES))
@@ -176,7 +208,7 @@ class ShardWriter:
         self._offset += len(content)
 
     def finish(self) -> tuple[int, str]:
-        """Write the end of the archive; return the tar's size in bytes and its sha256."""
+        """Write the end of the archive; return the tar's size in bytes and its XXH3 (128 bits)."""
         self._write(bytes(END_BYTES))
         return self._offset, self._digest.hexdigest()
 
@@ -196,7 +228,7 @@ def open_shard(
     with atomic_file(paths.tar) as tar:
         writer = ShardWriter(tar, paths.shard, split, image_extension)
         yield writer
-        tar_bytes, tar_sha256 = writer.finish()
+        tar_bytes, tar_xxh3 = writer.finish()
     index = index_bytes(writer.lines)
     manifest = b"".join(writer.manifest)
     thrown_out = b"".join(jsonl_line(to_plain(rejection)) for rejection in rejections)
@@ -211,7 +243,7 @@ def open_shard(
         sources=len(writer.sources),
         picture_bytes=writer.picture_bytes,
         tar_bytes=tar_bytes,
-        tar_sha256=tar_sha256,
+        tar_xxh3=tar_xxh3,
         index_sha256=sha256_bytes(index),
         manifest_sha256=sha256_bytes(manifest),
         rejections_sha256=sha256_bytes(thrown_out),
@@ -236,23 +268,37 @@ def read_rejections(path: Path) -> Iterator[Rejection]:
         yield from_plain(Rejection, value, str(path))
 
 
-def check_file(path: Path, sha256: str, size_bytes: int | None = None) -> None:
+def check_size(path: Path, size_bytes: int) -> None:
+    """Make sure that a file is there with the size that a record names, which costs nothing for a large one.
+
+    Raises:
+        UserError: it is missing or has another size.
+    """
+    _expect_file(path)
+    _expect(path, f"{size_bytes} bytes", f"{path.stat().st_size} bytes")
+
+
+def check_file(path: Path, digest: str, digest_of: Callable[[Path], str] = sha256_file) -> None:
     """Make sure that a file is the one that a record names.
 
     Args:
         path: the file.
-        sha256: of the bytes that it must have; read and compared only where `size_bytes` is not given.
-        size_bytes: with it only the size is compared, which costs nothing for a large tar.
+        digest: of the bytes that it must have.
+        digest_of: reads the file and returns its digest.
 
     Raises:
         UserError: it is missing or another one.
     """
+    _expect_file(path)
+    _expect(path, f"digest {digest}", f"digest {digest_of(path)}")
+
+
+def _expect_file(path: Path) -> None:
     if not path.is_file():
         raise UserError("a file", "nothing", str(path), "run MakeCrops and SelectSamples again")
-    if size_bytes is not None:
-        found, wanted = f"{path.stat().st_size} bytes", f"{size_bytes} bytes"
-    else:
-        found, wanted = f"sha256 {sha256_file(path)}", f"sha256 {sha256}"
+
+
+def _expect(path: Path, wanted: str, found: str) -> None:
     if found != wanted:
         raise UserError(wanted, found, str(path), "delete its dataset's directory and run MakeCrops again")
 

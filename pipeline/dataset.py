@@ -21,7 +21,7 @@ from data.images import decode
 from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
 from data.records import BAD_SOURCE_REASONS, SCHEMA, CropRecord, DatasetManifest, Rejection, ShardHeader
-from data.shards import ShardPaths, check_file, read_header, read_records, read_rejections
+from data.shards import ShardPaths, check_file, check_size, read_header, read_records, read_rejections
 from pipeline.index import REJECTIONS, check_budget, count_reasons, read_record
 from pipeline.plan import planned_shards
 
@@ -50,7 +50,7 @@ def finish_dataset(
     rejections = [*read_rejections(index_dir / REJECTIONS), *read_rejections(plan_dir / REJECTIONS)]
     for checked, header in enumerate(headers, 1):
         paths = ShardPaths(directory, header.shard)
-        check_file(paths.tar, header.tar_sha256, header.tar_bytes)
+        check_size(paths.tar, header.tar_bytes)
         for path, sha256 in ((paths.index, header.index_sha256), (paths.manifest, header.manifest_sha256)):
             check_file(path, sha256)
         rejections += read_rejections(paths.rejections)

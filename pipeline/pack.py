@@ -20,7 +20,7 @@ from pipeline import crew
 from pipeline.best import best_crops
 from pipeline.phash import luma_hash, perceptual_hash
 from pipeline.plan import key_stem
-from pipeline.raster import shrink
+from pipeline.raster import halve, shrink
 from pipeline.scores import luma_of, scores
 from pipeline.screen import ScreenSettings, judge
 
@@ -113,19 +113,22 @@ def crop_source(
     if isinstance(picture, Rejection):
         yield picture, None
         return
-    whole_hash = perceptual_hash(picture)
     crops = planned.crops
     if planned.best:
-        factors = [factor * (2 if entry.lossy else 1) for factor in settings.shrinks]
-        reduced = _reduce(picture, factors)
-        crops = best_crops(reduced, settings.size_px, planned.best, key_stem(entry))
+        factors = {factor * (2 if entry.lossy else 1) for factor in settings.shrinks}
     else:
-        reduced = _reduce(picture, [crop.shrink for crop in crops])
+        factors = {crop.shrink for crop in crops}
+    reduced = _reduce(picture, factors | {1, 2})
+    whole_hash = perceptual_hash(picture, reduced[2])
+    reduced = {factor: reduced[factor] for factor in factors}
     del picture
+    if planned.best:
+        crops = best_crops(reduced, settings.size_px, planned.best, key_stem(entry))
     for crop in crops:
         pixels = cut(reduced[crop.shrink], crop)
         luma = luma_of(pixels)
-        measured = scores(luma)
+        half = halve(luma)
+        measured = scores(luma, half)
         verdict = judge(measured, settings.screens)
         if verdict:
             yield Rejection(crop.key, "pack", verdict[0], f"{entry.id}: {verdict[1]}"), None
@@ -140,7 +143,7 @@ def crop_source(
             source_sha256=entry.sha256,
             shrink=crop.shrink,
             box=crop.box,
-            phash=luma_hash(luma),
+            phash=luma_hash(half),
             source_phash=whole_hash,
             scores=measured,
             split=planned.split,
@@ -149,19 +152,19 @@ def crop_source(
         yield record, _encode(pixels, settings)
 
 
-def _reduce(picture: np.ndarray, factors: list[int]) -> dict[int, np.ndarray]:
+def _reduce(picture: np.ndarray, factors: set[int]) -> dict[int, np.ndarray]:
     """Return the picture by shrink, each as `shrink` makes it, but that halves are made once for all."""
     reduced: dict[int, np.ndarray] = {1: picture}
-    for factor in sorted(set(factors)):
+    for factor in sorted(factors):
         base = max(known for known in reduced if known.bit_count() == 1 and factor % known == 0)
         reduced[factor] = shrink(reduced[base], factor // base)
-    return {factor: reduced[factor] for factor in factors}
+    return reduced
 
 
 def cut(picture: np.ndarray, crop: PlannedCrop) -> np.ndarray:
-    """Return the pixels of a crop (a contiguous copy)."""
+    """Return the pixels of a crop: a view of the picture's, which costs nothing."""
     box = crop.box
-    return np.ascontiguousarray(picture[box.top : box.top + box.height, box.left : box.left + box.width])
+    return picture[box.top : box.top + box.height, box.left : box.left + box.width]
 
 
 def _encode(pixels: np.ndarray, settings: PackSettings) -> bytes:

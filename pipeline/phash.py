@@ -10,9 +10,16 @@ _SIDE_PX = 32
 _BITS_SIDE = 8
 
 
-def perceptual_hash(picture: np.ndarray) -> str:
-    """Return the hash of a uint8 height x width x 3 RGB picture, as `luma_hash` does, from its halved form."""
-    return luma_hash(luma_of(halve(picture) if min(picture.shape[:2]) >= 4 * _SIDE_PX else picture))
+def perceptual_hash(picture: np.ndarray, half: np.ndarray | None = None) -> str:
+    """Return the hash of a whole picture, as `luma_hash` does, from its halved form.
+
+    Args:
+        picture: uint8, height x width x 3, RGB.
+        half: the picture halved, where the caller has it already.
+    """
+    if min(picture.shape[:2]) >= 4 * _SIDE_PX:
+        picture = halve(picture) if half is None else half
+    return luma_hash(luma_of(picture))
 
 
 def luma_hash(luma: np.ndarray) -> str:

@@ -58,8 +58,8 @@ def rebuild_shards(
 def _hold(made: ShardHeader, header: ShardHeader, directory: Path) -> None:
     if made != header:
         raise UserError(
-            f"the shard that it was (sha256 {header.tar_sha256[:12]}…)",
-            f"another one (sha256 {made.tar_sha256[:12]}…)",
+            f"the shard that it was (xxh3 {header.tar_xxh3[:12]}…)",
+            f"another one (xxh3 {made.tar_xxh3[:12]}…)",
             f"{header.shard}, packed again",
             f"a library that decodes or encodes has changed since: delete {directory} and run MakeCrops",
         )

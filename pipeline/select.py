@@ -257,6 +257,6 @@ def _write_indexes(
             index=index,
             samples=len(lines),
             tar_bytes=header.tar_bytes,
-            tar_sha256=header.tar_sha256,
+            tar_xxh3=header.tar_xxh3,
             index_sha256=sha256_bytes(content),
         )

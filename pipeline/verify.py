@@ -6,7 +6,7 @@ Three levels, each with all of the one before:
   rejections: about a five-hundredth of the bytes) are read and hashed; of a tar only the headers of its first and its
   last sample and its end are. So it costs a few reads a shard whatever the shards weigh: seconds to a minute for a
   terabyte. It finds what is lost, cut off, mixed up or never reached the disk, but no changed bit within a tar.
-- `hashes`: every byte is read and held against its sha256; in a tar that differs, the crops that differ are named.
+- `hashes`: every byte is read and held against its digest; in a tar that differs, the crops that differ are named.
 - `full`: every picture is decoded as well, and its size and key are held against the manifest; the DALI index is
   held against the tar, member by member.
 
@@ -23,7 +23,7 @@ from typing import IO
 import pyarrow
 import pyarrow.parquet
 
-from data.digests import sha256_bytes, spec_hash
+from data.digests import sha256_bytes, spec_hash, xxh3_file
 from data.errors import UserError
 from data.files import read_json
 from data.images import ImageFault, decode, probe
@@ -34,6 +34,7 @@ from data.shards import (
     IndexLine,
     ShardPaths,
     check_file,
+    check_size,
     description,
     read_header,
     read_index,
@@ -157,9 +158,9 @@ def verify_shard(
             check_file(path, sha256)
     of_tar = _Findings(directory, header.shard)
     with of_tar.of(paths.tar):
-        check_file(paths.tar, header.tar_sha256, header.tar_bytes)
+        check_size(paths.tar, header.tar_bytes)
         if level != "headers":
-            check_file(paths.tar, header.tar_sha256)
+            check_file(paths.tar, header.tar_xxh3, xxh3_file)
     # What is in the tar can be told only by an index and a manifest that are sound themselves.
     if paths.tar.is_file() and not findings.damage:
         named = _Findings(directory, header.shard)

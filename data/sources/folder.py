@@ -10,7 +10,7 @@ from typing import Any
 from data.digests import canonical_json, sha256_bytes, sha256_file
 from data.errors import UserError
 from data.images import SUFFIXES, ImageFault
-from data.records import Reason, Rejection
+from data.records import Reason, Rejection, SourceEntry
 from data.sources.base import Listed, Member, StoredSource
 from data.sources.names import readable
 
@@ -71,9 +71,19 @@ class FolderSource(StoredSource):
 
     def load(self, locator: str) -> bytes:
         """Return a file's bytes."""
+        return _content(self._path(locator), os.O_NOFOLLOW)
+
+    def _path(self, locator: str) -> Path:
         inside = locator.removeprefix(_HEX)
-        path = self.root / (os.fsdecode(bytes.fromhex(inside)) if inside != locator else locator)
-        return _content(path, os.O_NOFOLLOW)
+        return self.root / (os.fsdecode(bytes.fromhex(inside)) if inside != locator else locator)
+
+    def is_untouched(self, entry: SourceEntry) -> bool:
+        """Return whether the file has the size and the time that were indexed, as make and git look at files."""
+        try:
+            status = os.lstat(self._path(entry.locator))
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (entry.bytes, entry.modified_ns)
 
 
 class FilesSource(StoredSource):
@@ -131,7 +141,9 @@ def _listed(path: str, status: os.stat_result | str) -> Member | Rejection:
         return Rejection(id, "index", Reason.LINK, "a device, a pipe or a socket, not a file")
     if not id.lower().endswith(SUFFIXES):
         return Rejection(id, "index", Reason.NOT_AN_IMAGE, f"none of {', '.join(SUFFIXES)}")
-    return Member(id, path if id == path else _HEX + os.fsencode(path).hex(), status.st_size)
+    return Member(
+        id, path if id == path else _HEX + os.fsencode(path).hex(), status.st_size, status.st_mtime_ns
+    )
 
 
 def _content(path: Path, flags: int = 0) -> bytes:

@@ -234,7 +234,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "source_dir", nargs="?", type=Path, help="photographs of about 1020 x 678 pixels or more"
     )
-    parser.add_argument("--pictures", type=int, default=16)
+    parser.add_argument("--pictures", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(argv)
     cv2.setNumThreads(1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pictures import textured
 
+from data.digests import xxh3_file
 from data.encoders import encode_png
 from data.errors import UserError
 from data.images import decode
@@ -14,7 +15,9 @@ from data.records import Box, CropRecord, Reason, Rejection
 from data.shards import (
     ShardPaths,
     check_file,
+    check_size,
     index_bytes,
+    member_header,
     open_shard,
     read_header,
     read_index,
@@ -55,7 +58,7 @@ def test_a_shard_reads_back(tmp_path):
             assert (decode(picture) == textured(number, 32, 32)).all()
             tar.seek(one.offset)
             assert tar.read(one.bytes) == picture
-    check_file(paths.tar, header.tar_sha256)
+    check_file(paths.tar, header.tar_xxh3, xxh3_file)
     check_file(paths.index, header.index_sha256)
     check_file(paths.manifest, header.manifest_sha256)
 
@@ -106,16 +109,16 @@ def test_another_file_is_noticed(tmp_path):
     with open(paths.tar, "r+b") as tar:
         tar.seek(700)
         tar.write(b"x")
-    check_file(paths.tar, header.tar_sha256, header.tar_bytes)
-    with pytest.raises(UserError, match="sha256"):
-        check_file(paths.tar, header.tar_sha256)
+    check_size(paths.tar, header.tar_bytes)
+    with pytest.raises(UserError, match="digest"):
+        check_file(paths.tar, header.tar_xxh3, xxh3_file)
     with open(paths.tar, "ab") as tar:
         tar.write(b"x")
     with pytest.raises(UserError, match="bytes"):
-        check_file(paths.tar, header.tar_sha256, header.tar_bytes)
+        check_size(paths.tar, header.tar_bytes)
     paths.tar.unlink()
     with pytest.raises(UserError, match="nothing"):
-        check_file(paths.tar, header.tar_sha256)
+        check_file(paths.tar, header.tar_xxh3, xxh3_file)
 
 
 def test_names_and_places_stay_out_of_the_record_beside_the_picture(tmp_path):
@@ -127,3 +130,16 @@ def test_names_and_places_stay_out_of_the_record_beside_the_picture(tmp_path):
     assert '"offset"' not in beside and '"shard"' not in beside
     assert shard_name("validation", 12) == "validation-000012"
     assert dataclasses.replace(one, shard="", offset=0, bytes=0, sha256="") == record("key0")
+
+
+@pytest.mark.parametrize(("name", "size"), [("0123-1-0000.png", 1), ("a" * 100, 8**11 - 1), ("k.json", 0)])
+def test_a_member_header_is_the_one_that_tarfile_writes(name, size):
+    information = tarfile.TarInfo(name)
+    information.size, information.mode = size, 0o644
+    assert member_header(name, size) == information.tobuf(tarfile.USTAR_FORMAT)
+
+
+def test_a_name_that_no_header_holds_is_refused():
+    for name in ("a" * 101, "ä.png"):
+        with pytest.raises(ValueError):
+            member_header(name, 1)

@@ -3,10 +3,16 @@ import numpy as np
 import pytest
 from pictures import textured
 
-from pipeline.scores import luma_of, scores
+from pipeline.raster import halve
+from pipeline.scores import luma_of
+from pipeline.scores import scores as scores_of
 
 LUMA = luma_of(textured(3, 256, 256))
 SMOOTH = cv2.GaussianBlur(LUMA, (0, 0), 6)
+
+
+def scores(luma: np.ndarray) -> dict[str, int]:
+    return scores_of(luma, halve(luma))
 
 
 def jpeg(luma: np.ndarray, quality: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import pytest
 from crop_datasets import make_crops
 from pictures import textured
 
+from data.digests import sha256_file, xxh3_file
 from data.encoders import encode_png
 from data.errors import UserError
 from data.files import write_json
@@ -66,7 +67,7 @@ def never_reach_the_disk(paths):
 
 def mix_up_indexes(paths):
     shutil.copy(ShardPaths(paths.directory, "train-000000").index, paths.index)
-    return "sha256"
+    return "digest"
 
 
 def exchange_headers(paths):
@@ -104,8 +105,9 @@ def change_a_description(paths):
 def renew_hashes(paths):
     """Make all records agree with the files as they are now, as a faulty packer would."""
     header = to_plain(read_header(paths.header))
-    for name, path in (("tar", paths.tar), ("index", paths.index), ("manifest", paths.manifest)):
-        header[f"{name}_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    header["tar_xxh3"] = xxh3_file(paths.tar)
+    for name, path in (("index", paths.index), ("manifest", paths.manifest)):
+        header[f"{name}_sha256"] = sha256_file(path)
     write_json(paths.header, header)
     manifest = to_plain(read_manifest(paths.directory))
     manifest["shards"] = [header if one["shard"] == SHARD else one for one in manifest["shards"]]

@@ -55,4 +55,4 @@ def _shard(root: Path, split: str, shard: int, count: int, side_px: int) -> Sele
     header = read_header(paths.header)
     index = f"../index/{paths.index.name}"
     tar = f"../shards/{paths.tar.name}"
-    return SelectedShard(tar, index, count, header.tar_bytes, header.tar_sha256, header.index_sha256)
+    return SelectedShard(tar, index, count, header.tar_bytes, header.tar_xxh3, header.index_sha256)

@@ -65,7 +65,7 @@ def test_a_damaged_dataset_json_comes_back_byte_for_byte(run, crops):
 
 def test_a_shard_that_would_come_out_otherwise_is_left_as_it_is(run, crops):
     manifest = json.loads((crops / "dataset.json").read_text())
-    manifest["shards"][1]["tar_sha256"] = "0" * 64
+    manifest["shards"][1]["tar_xxh3"] = "0" * 64
     (crops / "dataset.json").write_text(json.dumps(manifest))
     before = files(crops)
     refused = run("VerifyDataset", "--level", "hashes", "--rebuild")

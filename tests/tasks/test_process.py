@@ -87,12 +87,13 @@ from tasks.process import prepare_to_fork
 from data.encoders import encode_png
 from data.images import decode
 from pipeline.phash import perceptual_hash
+from pipeline.raster import halve
 from pipeline.scores import luma_of, scores
 prepare_to_fork()
 loaded = set(sys.modules)
 for name in ("p0.png", "camera.jpg"):
     picture = decode(pathlib.Path({str(photo_folder)!r}, name).read_bytes())
-    encode_png(picture), perceptual_hash(picture), scores(luma_of(picture))
+    encode_png(picture), perceptual_hash(picture), scores(luma_of(picture), halve(luma_of(picture)))
 print(sorted(name for name in set(sys.modules) - loaded if "." in name))
 """
     done = subprocess.run(
