@@ -33,11 +33,10 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART}")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    handle, part = _locked_part(path)
     try:
-        with open(part, mode, **text) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with open(handle, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -57,11 +56,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART}")
-    part.mkdir()
-    lock = os.open(part, os.O_RDONLY)
+    lock, part = _locked_part(path, is_directory=True)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield part
         for file in part.rglob("*"):
             if file.is_file():
@@ -76,6 +72,22 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     finally:
         os.close(lock)
     _sync_directory(path.parent)
+
+
+def _locked_part(path: Path, is_directory: bool = False) -> tuple[int, Path]:
+    """Make a new partial file or directory of `path` and lock it; return its descriptor and where it is.
+
+    Another writer that sweeps between the two takes it for an orphan and removes it: then another one is made.
+    """
+    while True:
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART}")
+        if is_directory:
+            part.mkdir()
+        handle = os.open(part, os.O_RDONLY if is_directory else os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, part
+        os.close(handle)
 
 
 def _sweep(path: Path) -> None:

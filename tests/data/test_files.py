@@ -4,8 +4,17 @@ import signal
 
 import pytest
 
+from data import files
 from data.errors import UserError
-from data.files import atomic_directory, atomic_file, read_json, read_jsonl, write_json, write_jsonl
+from data.files import (
+    atomic_directory,
+    atomic_file,
+    read_json,
+    read_jsonl,
+    write_bytes,
+    write_json,
+    write_jsonl,
+)
 
 
 def names(directory):
@@ -72,3 +81,20 @@ def test_jsonl_round_trip_and_damage(tmp_path):
         list(read_jsonl(tmp_path / "x.jsonl"))
     with pytest.raises(UserError, match="nothing"):
         read_json(tmp_path / "none.json")
+
+
+def test_a_sweep_between_making_and_locking_a_part_does_no_harm(tmp_path, monkeypatch):
+    target, swept = tmp_path / "a.json", []
+    lock = files.fcntl.flock
+
+    def lock_late(handle, how):
+        if not swept and how == files.fcntl.LOCK_EX:
+            swept.extend(tmp_path.glob(".a.json.*"))
+            for part in swept:
+                part.unlink()
+        lock(handle, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", lock_late)
+    write_bytes(target, b"whole")
+    assert len(swept) == 1 and target.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [target]
