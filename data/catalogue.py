@@ -5,6 +5,7 @@ Says what a dataset is and where it comes from; never fetches or opens it.
 
 import dataclasses
 import difflib
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -14,6 +15,12 @@ from data.errors import UserError
 
 CATALOG = Path(__file__).parent / "catalog"
 ARCHIVE_SUFFIXES = (".zip", ".tar")
+FILM_SUFFIXES = (
+    ".mkv", ".mp4", ".m4v", ".mov", ".webm", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".avi", ".wmv",
+    ".asf", ".flv", ".ogv", ".ogm", ".mxf", ".3gp",
+)  # fmt: skip
+"""What a film's name ends in; data/films/container.py says which containers are opened."""
+_DISC = re.compile(r"disc:(\d{1,3})(?::(.+))?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +43,14 @@ class DatasetSpec:
 
     name: str
     kind: str
-    """archives (downloaded zips and tars), folder, zip, tar, sample, photos."""
+    """archives (downloaded zips and tars), folder, zip, tar, film (one, or a folder of them), disc, sample, photos."""
     title: str
     licence: str
     citation: str = ""
     files: tuple[RemoteFile, ...] = ()
     """For kind archives: what to download, in order."""
     path: str = ""
-    """For a path: the absolute path of the folder or archive."""
+    """For a path: the absolute path of the folder, archive or film; for a disc the number of its drive."""
     low_path: str = ""
     """For a benchmark folder with HR/ and LR/: the absolute path of LR/."""
     archives_of: str = ""
@@ -60,13 +67,18 @@ def resolve(dataset: str) -> DatasetSpec:
     """Find out what a dataset name or path means.
 
     Args:
-        dataset: a catalogue name (DIV2K), or the path of a folder, a .zip or a .tar.
+        dataset: a catalogue name (DIV2K); the path of a folder, a .zip, a .tar or a film; or a disc in a drive,
+            disc:0 or disc:0:TITLE.
 
     Raises:
         UserError: neither a name nor a path that exists, or a path of another kind.
     """
     if (CATALOG / f"{dataset.lower()}.toml").is_file() and not set("/\\") & set(dataset):
         return read_catalogue_file(CATALOG / f"{dataset.lower()}.toml")
+    disc = _DISC.fullmatch(dataset)
+    if disc:
+        title = disc[2] or f"disc{int(disc[1])}"
+        return DatasetSpec(_plain_name(title), "disc", f"Films of {title}", "unknown", path=str(int(disc[1])))
     path = Path(dataset).expanduser()
     if path.exists():
         return _of_path(path.resolve())
@@ -110,17 +122,36 @@ def _remote_file(entry: dict[str, Any]) -> RemoteFile:
 
 
 def _of_path(path: Path) -> DatasetSpec:
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem if path.is_file() else path.name).strip("-") or "folder"
+    name = _plain_name(path.stem if path.is_file() else path.name)
     known = {"title": f"Pictures of {path.name}", "licence": "unknown"}
     if path.is_dir():
         high, low = path / "HR", path / "LR"
         if high.is_dir() and low.is_dir():
             name = f"{path.parent.name}-{name}" if re.fullmatch(r"x\d", name) else name
             return DatasetSpec(name=name, kind="folder", path=str(high), low_path=str(low), **known)
-        return DatasetSpec(name=name, kind="folder", path=str(path), **known)
+        kind = "film" if _holds_films(path) else "folder"
+        return DatasetSpec(name=name, kind=kind, path=str(path), **known)
+    if path.suffix.lower() in FILM_SUFFIXES:
+        return DatasetSpec(name=name, kind="film", path=str(path), **known)
     if path.suffix.lower() in ARCHIVE_SUFFIXES:
         return DatasetSpec(name=name, kind=path.suffix.lower()[1:], path=str(path), **known)
-    expected = f"a folder or one of {', '.join(ARCHIVE_SUFFIXES)}"
+    expected = f"a folder or one of {', '.join(ARCHIVE_SUFFIXES + FILM_SUFFIXES)}"
     raise UserError(
         expected, f"a file ending in {path.suffix!r}", str(path), "put the pictures into a folder"
     )
+
+
+def _plain_name(text: str) -> str:
+    """Return a text as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "folder"
+
+
+def _holds_films(folder: Path) -> bool:
+    """Return whether a folder's films outweigh all its other files: covers and subtitles lie beside many films."""
+    films = others = 0
+    for directory, _, files in os.walk(folder):
+        for name in files:
+            size = os.lstat(os.path.join(directory, name)).st_size
+            is_film = name.lower().endswith(FILM_SUFFIXES)
+            films, others = films + size * is_film, others + size * (not is_film)
+    return films > others

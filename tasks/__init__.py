@@ -1,7 +1,8 @@
 """The DAG and nothing else: every task has parameters, requires(), one output and a make() of a few lines.
 
     Download ──► IndexSource ──► PlanCrops ──► PackShard × N ──► MakeCrops ──┐
-    (archive · folder · embedded sample)                                     │  one chain per dataset
+    RipDisc ───► IndexSource                                                 │  one chain per dataset
+    (archive · folder · film · disc · embedded sample)                       │
                                                                              ▼
                    IndexSource of the benchmarks (Set5, Photos …) ──► SelectSamples      near-duplicates, leakage, quality, caps
                                                                              ▼
@@ -14,6 +15,7 @@
 In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8):
 
     Download → IndexSource
+    RipDisc → IndexSource
     IndexSource → PlanCrops, SelectSamples, EvaluateModel
     PlanCrops → PackShard, MakeCrops
     PackShard → MakeCrops
@@ -32,6 +34,7 @@ stay instant.
 
 from tasks import closing
 from tasks.deliver import EvaluateModel, ExportOnnx, ExportOpenVINO, FullPipeline
+from tasks.disc import RipDisc
 from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
 from tasks.prepare import Download, IndexSource, MakeCrops, PackShard, PlanCrops
 
@@ -46,6 +49,7 @@ __all__ = [
     "MakeCrops",
     "PackShard",
     "PlanCrops",
+    "RipDisc",
     "SelectSamples",
     "TrainModel",
 ]

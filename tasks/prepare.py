@@ -15,7 +15,8 @@ from data.sources import Source, open_source
 from pipeline import dataset, download, index, pack, plan
 from pipeline.screen import ScreenSettings
 from tasks.base import StoreTask
-from tasks.config import crops, threads
+from tasks.config import crops, films, threads
+from tasks.disc import RipDisc
 from tasks.progress import stage
 
 _LEAST_BENCHMARK_PX = 16
@@ -26,7 +27,7 @@ class DatasetTask(StoreTask):
     """A task about one dataset: a catalogue name or a path."""
 
     dataset = luigi.Parameter(
-        description="a catalogue name (DIV2K), or a path: ./photos, photos.zip, photos.tar"
+        description="a catalogue name (DIV2K), a path: ./photos, photos.zip, photos.tar, film.mkv; or disc:0"
     )
 
     @cached_property
@@ -66,20 +67,23 @@ class IndexSource(DatasetTask):
     record = index.RECORD
 
     def requires(self) -> list[StoreTask]:
-        """Archives are downloaded; everything else is there already."""
+        """Archives are downloaded and discs ripped; everything else is there already."""
+        if self.dataset_spec.kind == "disc":
+            return [RipDisc.of(self.dataset_spec)]
         if self.dataset_spec.kind != "archives":
             return []
         return [Download(dataset=self.dataset_spec.archives_of or self.dataset)]
 
     def source(self) -> Source:
         """Open the source that this indexes."""
-        downloads = self.requires()
-        return open_source(self.dataset_spec, downloads[0].directory() if downloads else None)
+        places = [task.films() if isinstance(task, RipDisc) else task.directory() for task in self.requires()]
+        return open_source(self.dataset_spec, places[0] if places else None, films().settings())
 
     def parameters(self) -> dict[str, Any]:
         """Return what the source is: its fingerprint, or, of what is downloaded, the part that is looked at."""
-        downloaded = {"members": self.dataset_spec.members}
-        source = downloaded if self.requires() else self.source().fingerprint()
+        source = {"members": self.dataset_spec.members} if self.requires() else self.source().fingerprint()
+        if self.dataset_spec.kind == "disc":
+            source = {"settings": vars(films().settings())}
         return {
             "source": source,
             "least_side_px": self.least_side_px,

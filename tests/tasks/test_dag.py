@@ -7,7 +7,7 @@ import pytest
 from luigi.task import flatten
 
 import tasks
-from tasks import EvaluateModel, FullPipeline, MakeCrops, PackShard
+from tasks import EvaluateModel, FullPipeline, IndexSource, MakeCrops, PackShard
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +33,13 @@ def drawn() -> set[tuple[str, str]]:
 
 
 def required() -> set[tuple[str, str]]:
-    """Return the arrows that requires() gives, from FullPipeline upwards, with one shard and a formula to judge."""
-    arrows, waiting, met = set(), [FullPipeline(), PackShard(dataset="DIV2K", shard="train-000000")], set()
+    """Return the arrows that requires() gives, from FullPipeline upwards, with one shard and the index of a disc."""
+    arrows, met = set(), set()
+    waiting = [
+        FullPipeline(),
+        PackShard(dataset="DIV2K", shard="train-000000"),
+        IndexSource(dataset="disc:0"),
+    ]
     while waiting:
         task = waiting.pop()
         if task.task_id in met:
@@ -56,7 +61,7 @@ def test_the_drawing_shows_every_task_and_only_arrows_that_are():
     drawing = tasks.__doc__.partition("In words")[0]
     assert set(tasks.__all__) <= set(re.findall(r"\w+", drawing))
     name = r"([A-Z]\w+)(?: × N)?(?: \([^)]*\))?"
-    to_the_right = set(re.findall(rf"{name} ──►(?= ([A-Z]\w+))", drawing))
+    to_the_right = set(re.findall(rf"{name} ─+►(?= ([A-Z]\w+))", drawing))
     to_the_left = {(one, other) for other, one in re.findall(rf"{name} ◄──(?= ([A-Z]\w+))", drawing)}
     assert len(to_the_right) >= 6 and len(to_the_left) >= 1
     assert to_the_right | to_the_left <= drawn()
