@@ -78,7 +78,7 @@ def resolve(dataset: str) -> DatasetSpec:
     disc = _DISC.fullmatch(dataset)
     if disc:
         title = disc[2] or f"disc{int(disc[1])}"
-        return DatasetSpec(_plain_name(title), "disc", f"Films of {title}", "unknown", path=str(int(disc[1])))
+        return DatasetSpec(plain_name(title), "disc", f"Films of {title}", "unknown", path=str(int(disc[1])))
     path = Path(dataset).expanduser()
     if path.exists():
         return _of_path(path.resolve())
@@ -122,7 +122,7 @@ def _remote_file(entry: dict[str, Any]) -> RemoteFile:
 
 
 def _of_path(path: Path) -> DatasetSpec:
-    name = _plain_name(path.stem if path.is_file() else path.name)
+    name = plain_name(path.stem if path.is_file() else path.name)
     known = {"title": f"Pictures of {path.name}", "licence": "unknown"}
     if path.is_dir():
         high, low = path / "HR", path / "LR"
@@ -141,8 +141,8 @@ def _of_path(path: Path) -> DatasetSpec:
     )
 
 
-def _plain_name(text: str) -> str:
-    """Return a text as part of a file's name."""
+def plain_name(text: str) -> str:
+    """Return a text as it can be part of a file's name."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "folder"
 
 

@@ -32,7 +32,8 @@ def rip_disc(disc: int, out_dir: Path, supervised: list[str], progress: Progress
     Args:
         disc: the drive's number, as MakeMKV counts them.
         out_dir: where it goes; films/ appears when all is saved.
-        supervised: a command that runs the command after it, and ends it when its standard input is closed.
+        supervised: a command that takes the path of a lock and another command, which it runs, and ends when its own
+            standard input is closed.
         progress: called with the percentage of what MakeMKV is doing, and its name.
 
     Raises:
@@ -44,8 +45,12 @@ def rip_disc(disc: int, out_dir: Path, supervised: list[str], progress: Progress
         raise UserError(f"the program {PROGRAM}", "none on PATH", "RipDisc", remedy)
     with atomic_directory(out_dir / FILMS) as directory:
         command = [program, "-r", "--progress=-same", "mkv", f"disc:{disc}", "all", str(directory)]
+        lock = directory / ".lock"
         process = subprocess.Popen(
-            [*supervised, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [*supervised, str(lock), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         try:
             log = _follow(disc, (line.decode(errors="replace") for line in process.stdout), progress)
@@ -53,6 +58,7 @@ def rip_disc(disc: int, out_dir: Path, supervised: list[str], progress: Progress
             # Closing its input ends the program, however this was left.
             process.stdin.close()
             status = process.wait()
+            lock.unlink(missing_ok=True)
         films = sorted(directory.glob("*.mkv"))
         _check(disc, status, log, len(films))
         listing = [{"name": film.name, "bytes": film.stat().st_size} for film in films]

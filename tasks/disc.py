@@ -6,7 +6,7 @@ from typing import Any
 
 import luigi
 
-from data.catalogue import DatasetSpec
+from data.catalogue import DatasetSpec, plain_name
 from data.files import read_json
 from pipeline import rip
 from sr import supervise
@@ -36,13 +36,11 @@ class RipDisc(StoreTask):
 
     def parameters(self) -> dict[str, Any]:
         """Return what tells discs apart: the title, or the drive where none was given."""
-        return {"title": self.title} if self.title else {"disc": self.disc}
+        return {"title": plain_name(self.title)} if self.title else {"disc": self.disc}
 
     def make(self) -> None:
         """Rip."""
-        lock = self.directory() / "run" / "lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        supervised = [sys.executable, "-I", supervise.__file__, str(lock)]
+        supervised = [sys.executable, "-I", supervise.__file__]
         with stage(self, "%") as progress:
             rip.rip_disc(self.disc, self.directory(), supervised, progress)
 
