@@ -1,30 +1,9 @@
 """The command line as a person meets it: a folder of pictures goes in; mistakes come back as one clear line."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).parents[2]
-
-
-def luigi(store: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--store-root", str(store)]
-    environment = {name: value for name, value in os.environ.items() if name != "LUIGI_CONFIG_PATH"}
-    return subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def files(store: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(store).as_posix(): path.read_bytes()
-        for path in store.rglob("*")
-        if path.is_file() and "run" not in path.relative_to(store).parts
-    }
+from commands import files, luigi
 
 
 def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_folder, tmp_path):

@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import files, luigi
 from films import make_film, numbered
 
-REPOSITORY = Path(__file__).parents[2]
 DENSE = [
     "--films-least-spacing-s",
     "0.3",
@@ -48,23 +47,6 @@ def film(tmp_path_factory) -> Path:
     """Eight shots of 1.5 s, each with a colour of its own."""
     path = tmp_path_factory.mktemp("films") / "film.mkv"
     return make_film(path, lambda number: numbered(number, 192, 320, number // 36), 288)
-
-
-def luigi(store: Path, *arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--store-root", str(store)]
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
-    environment.pop("LUIGI_CONFIG_PATH", None)
-    return subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def files(store: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(store).as_posix(): path.read_bytes()
-        for path in store.rglob("*")
-        if path.is_file() and "run" not in path.relative_to(store).parts
-    }
 
 
 def install(folder: Path, film: Path, titles: list[int]) -> str:
