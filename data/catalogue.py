@@ -6,6 +6,7 @@ the place of one. Says what a dataset is and where it comes from; never fetches 
 
 import dataclasses
 import difflib
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -22,6 +23,12 @@ LOSSY = ("by_format", "yes", "no")
 GROUPS = ("picture", "folder")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
+FILM_SUFFIXES = (
+    ".mkv", ".mp4", ".m4v", ".mov", ".webm", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".avi", ".wmv",
+    ".asf", ".flv", ".ogv", ".ogm", ".mxf", ".3gp",
+)  # fmt: skip
+"""What a film's name ends in; data/films/container.py says which containers are opened."""
+_DISC = re.compile(r"disc:(\d{1,3})(?::(.+))?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +56,14 @@ class DatasetSpec:
 
     name: str
     kind: str
-    """archives (downloaded zips, tars and pictures), folder, zip, tar, sample, photos."""
+    """archives (what is downloaded), folder, zip, tar, film (or a folder of films), disc, sample, photos."""
     title: str
     licence: str
     citation: str = ""
     files: tuple[RemoteFile, ...] = ()
     """For kind archives: what to download, in order."""
     path: str = ""
-    """For a path: the absolute path of the folder or archive."""
+    """For a path: the absolute path of the folder, archive or film; for a disc the number of its drive."""
     low_path: str = ""
     """For a benchmark folder with HR/ and LR/: the absolute path of LR/."""
     archives_of: str = ""
@@ -79,7 +86,8 @@ def resolve(dataset: str, catalog: Path | None = None) -> DatasetSpec:
     """Find out what a dataset name or path means.
 
     Args:
-        dataset: a catalogue name (DIV2K), or the path of a folder, a .zip, a .tar or a .tar.gz.
+        dataset: a catalogue name (DIV2K); the path of a folder, a .zip, a .tar, a .tar.gz or a film; or a disc in a
+            drive, disc:0 or disc:0:TITLE.
         catalog: a person's own folder of catalogue files, which go before the built-in ones.
 
     Raises:
@@ -89,6 +97,10 @@ def resolve(dataset: str, catalog: Path | None = None) -> DatasetSpec:
         file = _catalogue_files(catalog).get(dataset.lower())
         if file:
             return read_catalogue_file(file)
+    disc = _DISC.fullmatch(dataset)
+    if disc:
+        title = disc[2] or f"disc{int(disc[1])}"
+        return DatasetSpec(plain_name(title), "disc", f"Films of {title}", "unknown", path=str(int(disc[1])))
     path = Path(dataset).expanduser()
     if path.exists():
         return _of_path(path.resolve())
@@ -216,21 +228,40 @@ def archive_suffix(name: str) -> str:
 
 def _of_path(path: Path) -> DatasetSpec:
     suffix = archive_suffix(path.name) if path.is_file() else ""
-    stem = path.name[: -len(suffix)] if suffix else path.name
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "folder"
+    stem = path.stem if path.is_file() else path.name
+    name = plain_name(path.name[: -len(suffix)] if suffix else stem)
     known = {"title": f"Pictures of {path.name}", "licence": "unknown"}
     if path.is_dir():
         high, low = path / "HR", path / "LR"
         if high.is_dir() and low.is_dir():
             name = f"{path.parent.name}-{name}" if re.fullmatch(r"x\d", name) else name
             return DatasetSpec(name=name, kind="folder", path=str(high), low_path=str(low), **known)
-        return DatasetSpec(name=name, kind="folder", path=str(path), **known)
+        kind = "film" if _holds_films(path) else "folder"
+        return DatasetSpec(name=name, kind=kind, path=str(path), **known)
     if suffix:
         return DatasetSpec(name=name, kind=ARCHIVE_KINDS[suffix], path=str(path), **known)
-    expected = f"a folder or one of {', '.join(ARCHIVE_KINDS)}"
+    if path.suffix.lower() in FILM_SUFFIXES:
+        return DatasetSpec(name=name, kind="film", path=str(path), **known)
+    expected = f"a folder or one of {', '.join((*ARCHIVE_KINDS, *FILM_SUFFIXES))}"
     raise UserError(
         expected,
         f"a file ending in {path.suffix!r}" if path.exists() else "nothing there",
         str(path),
         "put the pictures into a folder",
     )
+
+
+def plain_name(text: str) -> str:
+    """Return a text as it can be part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "folder"
+
+
+def _holds_films(folder: Path) -> bool:
+    """Return whether a folder's films outweigh all its other files: covers and subtitles lie beside many films."""
+    films = others = 0
+    for directory, _, files in os.walk(folder):
+        for name in files:
+            size = os.lstat(os.path.join(directory, name)).st_size
+            is_film = name.lower().endswith(FILM_SUFFIXES)
+            films, others = films + size * is_film, others + size * (not is_film)
+    return films > others

@@ -20,7 +20,10 @@ class Reason(enum.StrEnum):
     UNSAFE_NAME = "unsafe_name"
     TOO_SMALL = "too_small"
     TOO_LARGE = "too_large"
+    TRUNCATED = "truncated"
+    """A film that breaks off: what came before is used."""
     DUPLICATE = "duplicate"
+    FADE = "fade"
     FLAT = "flat"
     BLURRED = "blurred"
     UNDEREXPOSED = "underexposed"
@@ -64,11 +67,11 @@ class SourceEntry:
     height: int
     """Pixels, after the EXIF rotation is applied."""
     format: str
-    """Lower case: png, jpeg, webp, tiff, bmp, procedural."""
+    """Lower case: png, jpeg, webp, tiff, bmp, procedural; of a film's frame its codec: h264, hevc …"""
     bytes: int
     """Size as stored; 0 where nothing is stored."""
     sha256: str
-    """Of the stored bytes; of the recipe where nothing is stored."""
+    """Of the stored bytes; of a film's frame, of those it is decoded from; of the recipe where nothing is stored."""
     lossy: bool
     """Whether its compression leaves artefacts that must be reduced away."""
     group: str

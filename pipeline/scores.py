@@ -42,7 +42,8 @@ def scores(luma: np.ndarray, half: np.ndarray) -> dict[str, int]:
             pixels shows it; where nothing is quiet, texture counts too.
         dark, bright: near-black and near-white pixels, in thousandths.
         blockiness: how far the steps across the grid of 8 x 8 blocks stand out, in thousandths of the mean step
-            between neighbours; the grid is looked for at all 8 phases, and both directions must show it.
+            between neighbours, in the median block; the grid is looked for at all 8 phases, and both directions must
+            show it.
         border: black lines at the edge that has the most of them, in pixels.
 
     Source: `blockiness` follows Wang, Bovik, Evans, Blind measurement of blocking artifacts in images (2000), in
@@ -83,9 +84,11 @@ def _blockiness(luma: np.ndarray) -> int:
         periods = excess.size // _JPEG_BLOCK_PX
         if not periods:
             return 0
-        by_phase = np.add.reduce(excess[: periods * _JPEG_BLOCK_PX].reshape(periods, _JPEG_BLOCK_PX))
+        table = excess[: periods * _JPEG_BLOCK_PX].reshape(periods, _JPEG_BLOCK_PX)
+        # The median over the blocks: a window frame makes one large step, compression a step at most of them.
+        by_phase = np.partition(table, periods // 2, axis=0)[periods // 2]
         mean_step = int(np.add.reduce(lines)) / steps.size
-        stands_out = int(by_phase.max()) / (2 * periods * steps.shape[axis])
+        stands_out = int(by_phase.max()) / (2 * steps.shape[axis])
         found.append(stands_out / (mean_step + _LEAST_ACTIVITY))
     return max(0, round(1000 * min(found)))
 

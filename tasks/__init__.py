@@ -1,7 +1,8 @@
 """The DAG and nothing else: every task has parameters, requires(), one output and a make() of a few lines.
 
     Download ──► IndexSource ──► PlanCrops ──► PackShard × N ──► MakeCrops ──┐
-    (archive · folder · embedded sample)                                     │  one chain per dataset
+    RipDisc ───► IndexSource                                                 │  one chain per dataset
+    (archive · folder · film · disc · embedded sample)                       │
                                                                              ▼
                    IndexSource of the benchmarks (Set5, Photos …) ──► SelectSamples      near-duplicates, leakage, quality, caps
                                                                              ▼
@@ -18,6 +19,7 @@ In words, from what is made to what is made of it (SelectSamples gives ExportOpe
 Download gives EvaluateModel the weights of LPIPS, where that is measured):
 
     Download → IndexSource, EvaluateModel, VerifyDataset
+    RipDisc → IndexSource
     IndexSource → PlanCrops, SelectSamples, EvaluateModel
     PlanCrops → PackShard, MakeCrops, VerifyDataset
     PackShard → MakeCrops
@@ -37,6 +39,7 @@ stay instant.
 
 from tasks import closing
 from tasks.deliver import ExportOnnx, ExportOpenVINO
+from tasks.disc import RipDisc
 from tasks.full import FullPipeline
 from tasks.judge import CompareModels, EvaluateModel
 from tasks.keep import ExportFolder, VerifyDataset
@@ -56,6 +59,7 @@ __all__ = [
     "MakeCrops",
     "PackShard",
     "PlanCrops",
+    "RipDisc",
     "SelectSamples",
     "TrainModel",
     "VerifyDataset",

@@ -10,6 +10,7 @@ import luigi
 from luigi.interface import core
 
 from data.errors import UserError
+from data.films.settings import FilmSettings
 from data.images import ALPHAS
 from data.records import TrainingJob
 
@@ -80,6 +81,36 @@ class crops(luigi.Config):
     max_bad_fraction = luigi.FloatParameter(
         default=0.01, description="share of damaged pictures that is borne"
     )
+
+
+_FILMS = FilmSettings()
+
+
+class films(luigi.Config):
+    """Which frames of films are taken."""
+
+    least_spacing_s = luigi.FloatParameter(
+        default=_FILMS.least_spacing_s, description="seconds between frames that are taken, at least"
+    )
+    usual_spacing_s = luigi.FloatParameter(
+        default=_FILMS.usual_spacing_s, description="the commonest of them"
+    )
+    greatest_spacing_s = luigi.FloatParameter(
+        default=_FILMS.greatest_spacing_s, description="the same, at most"
+    )
+    seed = luigi.IntParameter(default=_FILMS.seed, description="of the intervals")
+
+    def settings(self) -> FilmSettings:
+        """Return them as the source of films wants them.
+
+        Raises:
+            UserError: they make no sense.
+        """
+        settings = FilmSettings(
+            self.least_spacing_s, self.usual_spacing_s, self.greatest_spacing_s, self.seed
+        )
+        settings.check()
+        return settings
 
 
 class selection(luigi.Config):

@@ -20,7 +20,8 @@ from pipeline import dataset, download, index, pack, plan
 from pipeline.screen import ScreenSettings
 from pipeline.transfer import TransferSettings
 from tasks.base import StoreTask
-from tasks.config import crops, store, threads
+from tasks.config import crops, films, store, threads
+from tasks.disc import RipDisc
 from tasks.progress import stage
 
 _LEAST_BENCHMARK_PX = 16
@@ -31,7 +32,7 @@ class DatasetTask(StoreTask):
     """A task about one dataset: a catalogue name or a path."""
 
     dataset = luigi.Parameter(
-        description="a catalogue name (DIV2K), or a path: ./photos, photos.zip, photos.tar, photos.tar.gz"
+        description="a catalogue name (DIV2K), a path: ./photos, photos.zip, photos.tar.gz, film.mkv; or disc:0"
     )
 
     @cached_property
@@ -91,20 +92,25 @@ class IndexSource(DatasetTask):
     format_version = 2  # 2: bit_depth in the rows, names of hostile archives made safe
 
     def requires(self) -> list[StoreTask]:
-        """Archives are downloaded; everything else is there already."""
+        """Archives are downloaded and discs ripped; everything else is there already."""
+        if self.dataset_spec.kind == "disc":
+            return [RipDisc.of(self.dataset_spec)]
         if self.dataset_spec.kind != "archives":
             return []
         return [Download(dataset=self.dataset_spec.archives_of or self.dataset)]
 
     def source(self) -> Source:
         """Open the source that this indexes."""
-        files = [path for download in self.requires() for path in download.files()]
-        return open_source(self.dataset_spec, files, crops().alpha)
+        files = []
+        for task in self.requires():
+            files += [task.films()] if isinstance(task, RipDisc) else task.files()
+        return open_source(self.dataset_spec, files, crops().alpha, films().settings())
 
     def parameters(self) -> dict[str, Any]:
         """Return what the source is: its fingerprint, or, of what is downloaded, the part that is looked at."""
-        downloaded = {"members": self.dataset_spec.members}
-        source = downloaded if self.requires() else self.source().fingerprint()
+        source = {"members": self.dataset_spec.members} if self.requires() else self.source().fingerprint()
+        if self.dataset_spec.kind == "disc":
+            source = {"settings": vars(films().settings())}
         return {
             "source": source,
             "least_side_px": self.least_side_px,

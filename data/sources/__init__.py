@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.catalogue import DatasetSpec, archive_suffix
 from data.errors import UserError
+from data.films.settings import FilmSettings
 from data.sources.archive import ArchiveSource
 from data.sources.base import Source
 from data.sources.folder import FilesSource, FolderSource, photos
@@ -16,13 +17,19 @@ from data.sources.sample import SampleSource
 __all__ = ["Source", "open_source"]
 
 
-def open_source(dataset: DatasetSpec, files: Sequence[Path] = (), alpha: str = "refuse") -> Source:
+def open_source(
+    dataset: DatasetSpec,
+    files: Sequence[Path] = (),
+    alpha: str = "refuse",
+    films: FilmSettings | None = None,
+) -> Source:
     """Return the source of a dataset.
 
     Args:
         dataset: what `data.catalogue.resolve` gave.
-        files: its downloaded files, where it has any.
+        files: its downloaded files, or the folder of a disc's films, where it has any.
         alpha: what becomes of transparent pictures, see `data.images.decode`.
+        films: which frames of films are taken.
 
     Raises:
         UserError: the catalogue names a kind that does not exist, or pictures and archives together.
@@ -35,11 +42,16 @@ def open_source(dataset: DatasetSpec, files: Sequence[Path] = (), alpha: str = "
         return FolderSource(Path(dataset.path), alpha)
     if dataset.kind in ("zip", "tar"):
         return ArchiveSource([Path(dataset.path)], dataset.members, alpha)
+    if dataset.kind in ("film", "disc"):
+        # Here and not above: it loads FFmpeg's libraries, which nothing but a film is worth waiting for.
+        from data.sources.film import FilmSource
+
+        return FilmSource(Path(dataset.path) if dataset.kind == "film" else files[0], films or FilmSettings())
     archives = [path for path in files if archive_suffix(path.name)]
     if dataset.kind == "archives" and archives and len(archives) == len(files):
         return ArchiveSource(archives, dataset.members, alpha)
     if dataset.kind == "archives" and files and not archives:
         return FilesSource(list(files), alpha)
-    kinds = "archives (all zips and tars, or all pictures), folder, zip, tar, sample or photos"
+    kinds = "archives (all zips and tars, or all pictures), folder, zip, tar, film, disc, sample or photos"
     remedy = "mend its catalogue file"
     raise UserError(f"one of the kinds {kinds}", repr(dataset.kind), f"dataset {dataset.name}", remedy)

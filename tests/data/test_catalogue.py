@@ -58,6 +58,22 @@ def test_a_folder_with_high_and_low_is_a_benchmark(tmp_path):
     assert dataset.path.endswith("HR") and dataset.low_path.endswith("LR")
 
 
+def test_films_and_folders_of_films_and_discs(photo_folder, tmp_path):
+    (tmp_path / "A film (2026).MKV").write_bytes(b"")
+    film = resolve(str(tmp_path / "A film (2026).MKV"))
+    assert (film.kind, film.name) == ("film", "A-film-2026")
+    rips = tmp_path / "rips"
+    rips.mkdir()
+    (rips / "cover.jpg").write_bytes(bytes(10))
+    (rips / "film.mkv").write_bytes(bytes(11))
+    assert resolve(str(rips)).kind == "film"
+    (photo_folder / "clip.mp4").write_bytes(bytes(1000))
+    assert resolve(str(photo_folder)).kind == "folder", "the pictures outweigh it"
+    named, unnamed = resolve("disc:1:The Film"), resolve("disc:0")
+    assert (named.kind, named.name, named.path) == ("disc", "The-Film", "1")
+    assert (unnamed.kind, unnamed.name, unnamed.path) == ("disc", "disc0", "0")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -1,4 +1,4 @@
-"""The command line, run from the repository root as a person does."""
+"""The command line as a person uses it, and what a run left in its store."""
 
 import os
 import subprocess
@@ -8,19 +8,25 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 
-def luigi(store: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run `luigi --module tasks` with a store."""
+def luigi(store: Path, *arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess:
+    """Run a task of the DAG from the repository root, with its luigi.cfg."""
     command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--store-root", str(store)]
     environment = {name: value for name, value in os.environ.items() if name != "LUIGI_CONFIG_PATH"}
     return subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=REPOSITORY,
+        env=environment | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
-def files(directory: Path) -> dict[str, bytes]:
-    """Return the files below a directory, without those that differ between equal runs."""
+def files(store: Path) -> dict[str, bytes]:
+    """Return the files of a store, without those that may differ between equal runs."""
     return {
-        path.relative_to(directory).as_posix(): path.read_bytes()
-        for path in directory.rglob("*")
-        if path.is_file() and "run" not in path.relative_to(directory).parts
+        path.relative_to(store).as_posix(): path.read_bytes()
+        for path in store.rglob("*")
+        if path.is_file() and "run" not in path.relative_to(store).parts
     }

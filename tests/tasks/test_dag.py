@@ -12,6 +12,7 @@ from tasks import (
     EvaluateModel,
     ExportFolder,
     FullPipeline,
+    IndexSource,
     MakeCrops,
     PackShard,
     VerifyDataset,
@@ -50,6 +51,7 @@ def required() -> set[tuple[str, str]]:
         PackShard(dataset="DIV2K", shard="train-000000"),
         VerifyDataset(dataset="DIV2K", rebuild=True),
         ExportFolder(dataset="DIV2K"),
+        IndexSource(dataset="disc:0"),
     ]
     while waiting:
         task = waiting.pop()
@@ -74,7 +76,7 @@ def test_the_drawing_shows_every_task_and_only_arrows_that_are():
     drawing = tasks.__doc__.partition("In words")[0]
     assert set(tasks.__all__) <= set(re.findall(r"\w+", drawing))
     name = r"([A-Z]\w+)(?: × N)?(?: \([^)]*\))?"
-    to_the_right = set(re.findall(rf"{name} ──►(?= ([A-Z]\w+))", drawing))
+    to_the_right = set(re.findall(rf"{name} ─+►(?= ([A-Z]\w+))", drawing))
     to_the_left = {(one, other) for other, one in re.findall(rf"{name} ◄──(?= ([A-Z]\w+))", drawing)}
     assert len(to_the_right) >= 6 and len(to_the_left) >= 1
     assert to_the_right | to_the_left <= drawn()

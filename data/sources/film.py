@@ -1,0 +1,157 @@
+"""Films: one file, or all the films below a folder. Frames at random intervals are the pictures, scenes the groups."""
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.catalogue import FILM_SUFFIXES
+from data.digests import canonical_json, sha256_bytes
+from data.errors import UserError
+from data.films.choose import Place, choose_frames, refuse_interlaced
+from data.films.colour import to_rgb
+from data.films.container import FilmFault, read_table
+from data.films.decode import FilmReader, Readers
+from data.films.look import look_at_frames
+from data.films.plan import plan_frames
+from data.films.settings import FilmSettings
+from data.images import ImageFault
+from data.progress import Progress, silent
+from data.records import Box, Reason, Rejection, SourceEntry
+from data.sources.base import Source
+
+
+class FilmSource(Source):
+    """The frames of a film, or of all films below a folder, in the order of their paths and times.
+
+    Args:
+        path: a film, or a folder; links in it are not followed.
+        settings: how far apart the frames are.
+    """
+
+    def __init__(self, path: Path, settings: FilmSettings) -> None:
+        settings.check()
+        if not path.exists():
+            raise UserError("a film or a folder of films", "nothing", str(path), "check the path")
+        self.settings = settings
+        self.root = path if path.is_dir() else path.parent
+        self._name = "" if path.is_dir() else path.name
+        self._readers = Readers()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return a hash over the files' paths, sizes and modification times, and the settings."""
+        listing = []
+        for name in self._files():
+            status = (self.root / name).lstat()
+            listing.append([readable(name), status.st_size, status.st_mtime_ns])
+        digest = sha256_bytes(canonical_json(listing))
+        return {"kind": "film", "listing": digest, "settings": dataclasses.asdict(self.settings)}
+
+    def _files(self) -> list[str]:
+        """Return the paths of all files below the root, sorted; hidden ones are left out."""
+        if self._name:
+            return [self._name]
+        found = []
+        for directory, folders, files in os.walk(self.root):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            paths = [Path(directory, name) for name in files if not name.startswith(".")]
+            found += [path.relative_to(self.root).as_posix() for path in paths]
+        return sorted(found)
+
+    def scan(self, threads: int = 1, progress: Progress = silent) -> Iterator[SourceEntry | Rejection]:
+        """Yield the frames that are taken and, as rejections, all else.
+
+        A film is read once from beginning to end, and decoded where its planned frames are, in `threads` places.
+
+        Raises:
+            UserError: the source is one film, and it cannot be used.
+        """
+        for name in self._files():
+            path = self.root / name
+            if path.is_symlink() and not self._name:
+                yield Rejection(
+                    readable(name), "index", Reason.LINK, "a symbolic link; links are not followed"
+                )
+            elif not name.lower().endswith(FILM_SUFFIXES):
+                detail = "no film; pictures are read from a folder without films"
+                yield Rejection(readable(name), "index", Reason.NOT_AN_IMAGE, detail)
+            elif name != readable(name):
+                detail = "its name is no UTF-8; rename it"
+                yield Rejection(readable(name), "index", Reason.UNSUPPORTED, detail)
+            else:
+                yield from self._scan_film(path, name, threads, progress)
+
+    def _scan_film(
+        self, path: Path, name: str, threads: int, progress: Progress
+    ) -> Iterator[SourceEntry | Rejection]:
+        try:
+            table = read_table(path, progress)
+            planned = plan_frames(table, self.settings)
+            looks = look_at_frames(
+                path, table, planned, threads, lambda done: progress(done, len(planned), path.name)
+            )
+            refuse_interlaced(looks)
+        except FilmFault as fault:
+            if self._name:
+                raise UserError("a progressive film", fault.detail, str(path), fault.remedy) from None
+            yield Rejection(name, "index", fault.reason, f"{fault.detail}; {fault.remedy}")
+            return
+        yield from choose_frames(looks, table, name)
+        if table.broken:
+            yield Rejection(name, "index", Reason.TRUNCATED, table.broken)
+
+    def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
+        """Yield each entry with its pixels; entries that follow each other from one keyframe are decoded together.
+
+        Safe to call from several threads: each opens the film for itself.
+
+        Raises:
+            UserError: the film is not the one that was scanned.
+        """
+        placed = ((entry, Place.parse(entry.locator)) for entry in entries)
+        for (film, key), run in itertools.groupby(placed, key=lambda pair: (pair[1].film, pair[1].key)):
+            path = self.root / film
+            try:
+                reader = self._readers.of(path)
+            except FilmFault as fault:
+                raise _changed(path, fault.detail) from None
+            yield from _read_run(reader, key, list(run))
+
+
+def _read_run(
+    reader: FilmReader, key: int, run: list[tuple[SourceEntry, Place]]
+) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
+    """Decode once for entries of one keyframe, whatever their order."""
+    last = max(place.time for _, place in run)
+    by_time = {place.time: (entry, place) for entry, place in run}
+    read: dict[int, np.ndarray | Rejection] = {}
+    fault = ImageFault(Reason.UNREADABLE, "the film ends before it")
+    try:
+        for frame, digest in reader.frames_from(key):
+            time = frame.pts
+            if time in by_time:
+                entry, place = by_time[time]
+                if digest != entry.sha256:
+                    raise _changed(reader.path, f"other bytes at {entry.id}")
+                box = Box(place.top, place.left, entry.height, entry.width)
+                read[time] = to_rgb(frame, box)
+            if time >= last:
+                break
+    except ImageFault as found:
+        fault = found
+    for entry, place in run:
+        yield entry, read.get(place.time, Rejection(entry.id, "pack", fault.reason, fault.detail))
+
+
+def _changed(path: Path, found: str) -> UserError:
+    remedy = "put the old file back, or run again: a changed source is indexed anew"
+    return UserError("the film that was indexed", found, str(path), remedy)
+
+
+def readable(name: str) -> str:
+    """Return a file's name with bytes that are no UTF-8 written out."""
+    return os.fsencode(name).decode(errors="backslashreplace")
