@@ -33,10 +33,11 @@ test-all: test
 	$(BIN)/python tests/faults/kill_demo.py -- --module tasks MakeCrops --dataset Sample --workers 2 --crops-crops-per-shard 60
 	$(BIN)/python tests/faults/kill_demo.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
-	$(BIN)/python tests/bench/index.py
 
 bench: $(VENV)/.installed-test
+	$(BIN)/python tests/bench/crops.py $(SOURCES)
 	$(BIN)/python tests/bench/scheduling.py
+	$(BIN)/python tests/bench/index.py
 
 clean:
 	rm -rf $(STORE)

@@ -63,3 +63,46 @@ def test_the_grid_is_basicsrs(size, step, rest):
         ]
         assert [(box.top, box.left) for box in grid_boxes(height, width, size, step, rest)] == expected
     assert grid_boxes(size - 1, 2000, size, step, rest) == []
+
+
+def by_tries(height: int, width: int, size: int, tries: int, seed: int) -> int:
+    """Return how many boxes so many random tries place; what cannot be placed any more is struck out at once."""
+    stream = np.random.default_rng(seed)
+    tops = stream.integers(0, height - size + 1, tries)
+    lefts = stream.integers(0, width - size + 1, tries)
+    placed = 0
+    while tops.size:
+        placed += 1
+        free = (np.abs(tops - tops[0]) >= size) | (np.abs(lefts - lefts[0]) >= size)
+        tops, lefts = tops[free], lefts[free]
+    return placed
+
+
+def test_ten_thousand_plans_have_no_overlap_and_no_box_outside():
+    stream = np.random.default_rng(0)
+    for number in range(10_000):
+        height, width = (int(side) for side in stream.integers(512, 4097, 2))
+        boxes = pack_boxes(height, width, 512, generator(number))
+        tops, lefts = np.array([box.top for box in boxes]), np.array([box.left for box in boxes])
+        assert tops.min() >= 0 and lefts.min() >= 0
+        assert tops.max() <= height - 512 and lefts.max() <= width - 512
+        apart = (np.abs(tops[:, None] - tops) >= 512) | (np.abs(lefts[:, None] - lefts) >= 512)
+        assert apart.sum() == len(boxes) * (len(boxes) - 1), "each but itself is apart from each"
+
+
+def test_more_is_covered_than_by_ten_thousand_tries():
+    sizes = np.random.default_rng(1).integers(512, 4097, (200, 2)).tolist()
+    ours = [len(pack_boxes(height, width, 512, generator(height, width))) for height, width in sizes]
+    tried = [by_tries(height, width, 512, 10_000, seed) for seed, (height, width) in enumerate(sizes)]
+    assert sum(ours) > 1.2 * sum(tried)
+    assert all(one >= other for one, other in zip(ours, tried, strict=True))
+
+
+def test_positions_are_uniform_in_both_directions():
+    bins, draws = 4, 8000
+    counts = np.zeros((bins, bins))
+    for number in range(draws):
+        (box,) = pack_boxes(512 + 199, 512 + 399, 512, generator("chi", number))
+        counts[box.top * bins // 200, box.left * bins // 400] += 1
+    expected = draws / bins**2
+    assert ((counts - expected) ** 2 / expected).sum() < 37.7, "chi-square, 15 degrees of freedom, p = 0.001"
