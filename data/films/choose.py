@@ -42,13 +42,18 @@ class Place:
         return cls(int(time), int(key), int(left), int(top), film)
 
 
-def refuse_interlaced(looks: list[Look]) -> None:
-    """Refuse a film of which a tenth or more is interlaced.
+def refuse_film(looks: list[Look]) -> None:
+    """Refuse a film of which no frame can be had, or a tenth or more is interlaced.
 
     Raises:
-        FilmFault: it is.
+        FilmFault: it is one.
     """
     decoded = [look for look in looks if look.fault is None]
+    if looks and not decoded:
+        fault = looks[0].fault
+        raise FilmFault(
+            fault.reason, f"no frame can be had: {fault.detail}", "remux it, or convert it to H.264"
+        )
     interlaced = sum(look.is_interlaced for look in decoded)
     if interlaced and interlaced >= _INTERLACED_SHARE * len(decoded):
         detail = f"interlaced ({interlaced} of {len(decoded)} frames)"

@@ -125,6 +125,7 @@ class _Pending:
     def __init__(self) -> None:
         self.grace = 0
         """Packets from the keyframe on whose complaints may prove empty."""
+        self._shown = -_NEVER
         self._doubts: dict[int | None, str] = {}
         self._held: list[tuple[VideoFrame, str]] = []
 
@@ -135,7 +136,14 @@ class _Pending:
             self.refuse_before(_NEVER)
 
     def add(self, frame: VideoFrame, digest: str) -> None:
-        """Take a frame that came out; it settles what was said about its own packet."""
+        """Take a frame that came out; it settles what was said about its own packet.
+
+        Raises:
+            ImageFault: it came out after one that shows later, so the container's times are not true (AVI has none).
+        """
+        if frame.pts < self._shown:
+            raise ImageFault(Reason.UNSUPPORTED, "its container does not say when frames show")
+        self._shown = frame.pts
         self._held.append((frame, digest))
         self._doubts.pop(frame.pts, None)
         self.refuse_before(frame.pts)

@@ -12,7 +12,7 @@ import numpy as np
 from data.catalogue import FILM_SUFFIXES
 from data.digests import canonical_json, sha256_bytes
 from data.errors import UserError
-from data.films.choose import Place, choose_frames, refuse_interlaced
+from data.films.choose import Place, choose_frames, refuse_film
 from data.films.colour import to_rgb
 from data.films.container import FilmFault, read_table
 from data.films.decode import FilmReader, Readers
@@ -94,7 +94,7 @@ class FilmSource(Source):
             looks = look_at_frames(
                 path, table, planned, threads, lambda done: progress(done, len(planned), path.name)
             )
-            refuse_interlaced(looks)
+            refuse_film(looks)
         except FilmFault as fault:
             if self._name:
                 raise UserError("a progressive film", fault.detail, str(path), fault.remedy) from None
