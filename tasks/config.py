@@ -71,7 +71,7 @@ class crops(luigi.Config):
     blocky_above = luigi.IntParameter(
         default=750, description="how far JPEG's blocks stand out, thousandths; 0: off"
     )
-    noisy_above = luigi.IntParameter(default=1000, description="noise, hundredths of a level; 0: off")
+    noisy_above = luigi.IntParameter(default=2000, description="noise, hundredths of a level; 0: off")
     bordered_above = luigi.IntParameter(default=8, description="black lines at an edge, pixels; 0: off")
     alpha = luigi.ChoiceParameter(
         default="refuse",

@@ -43,7 +43,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def scan(self, threads: int = 1, progress: Progress = silent) -> Iterator[SourceEntry | Rejection]:
-        """Yield what is there, in a fixed order, without decoding a pixel."""
+        """Yield what is there, in a fixed order. Of pictures only the headers are read."""
 
     @abc.abstractmethod
     def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:

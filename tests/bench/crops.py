@@ -48,7 +48,7 @@ HEIGHT, WIDTH, CROP = 1356, 2040, 512
 TRIES = 10_000
 KINDS = ("png", "jpeg")
 PLAN = PlanSettings("random", CROP, (1, 2, 4), 0, CROP, 0, 1 << 27, 0.0, 1_000_000, 0)
-SCREENS = ScreenSettings(200, 60, 900, 900, 750, 1000, 8)
+SCREENS = ScreenSettings(200, 60, 900, 900, 750, 2000, 8)
 """The limits of luigi.cfg: what is measured is what MakeCrops does."""
 PACK = PackSettings(CROP, (1, 2, 4), "png", "fast", 95, SCREENS)
 
