@@ -56,12 +56,12 @@ class Cost:
 
 
 def draw_pictures(folder: Path, count: int) -> None:
-    """Fill a folder with pictures of noise, 32x32, each another one."""
+    """Fill a folder with pictures of mild noise, 32x32, each another one."""
     stream = np.random.default_rng(0)
     folder.mkdir()
     for number in range(count):
         cv2.imwrite(
-            str(folder / f"{number:05d}.png"), stream.integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+            str(folder / f"{number:05d}.png"), stream.integers(96, 160, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
         )
 
 
