@@ -26,7 +26,7 @@ lint: $(VENV)/.installed-test
 
 # In two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
 test: lint
-	$(BIN)/pytest tests/data tests/pipeline tests/tasks tests/test_end_to_end.py
+	$(BIN)/pytest tests/data tests/pipeline tests/tasks tests/faults tests/test_end_to_end.py
 	$(BIN)/pytest tests/sr
 
 test-all: test

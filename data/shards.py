@@ -192,6 +192,9 @@ def open_shard(
         split: train or validation.
         image_extension: png or jpg.
         rejections: filled by the block; stored beside the manifest.
+
+    Raises:
+        UserError: the tar was taken away before the header was written.
     """
     with atomic_file(paths.tar) as tar:
         writer = ShardWriter(tar, paths.shard, split, image_extension)
@@ -216,6 +219,8 @@ def open_shard(
         manifest_sha256=sha256_bytes(manifest),
         rejections_sha256=sha256_bytes(thrown_out),
     )
+    # Where the directory was taken away meanwhile, the small files stand in a new one, without the pictures.
+    check_file(paths.tar, tar_sha256, tar_bytes)
     write_json(paths.header, to_plain(header))
 
 

@@ -97,7 +97,15 @@ class IndexSource(DatasetTask):
         return [Download(dataset=self.dataset_spec.archives_of or self.dataset)]
 
     def source(self) -> Source:
-        """Open the source that this indexes."""
+        """Open the source that this indexes.
+
+        Raises:
+            UserError: an archive of a finished download was taken away or changed.
+        """
+        for fetched in self.requires():
+            if not fetched.complete():
+                remedy = f"run `luigi --module tasks Download --dataset {fetched.dataset}`, then this again"
+                raise UserError("the verified archives", "others or none", str(fetched.directory()), remedy)
         files = [path for download in self.requires() for path in download.files()]
         return open_source(self.dataset_spec, files, crops().alpha)
 

@@ -8,10 +8,13 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 
-def luigi(store: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run `luigi --module tasks` with a store."""
-    command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--store-root", str(store)]
+def luigi(store: Path, *arguments: str, when: str = "", by: str = "") -> subprocess.CompletedProcess:
+    """Run `luigi --module tasks` with a store; with `when` and `by` disturbed as `disturbed.py` says."""
+    module = "disturbed" if when else "tasks"
+    command = [sys.executable, "-m", "luigi", "--module", module, *arguments, "--store-root", str(store)]
     environment = {name: value for name, value in os.environ.items() if name != "LUIGI_CONFIG_PATH"}
+    if when:
+        environment |= {"DISTURB_WHEN": when, "DISTURB_BY": by, "PYTHONPATH": str(Path(__file__).parent)}
     return subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
