@@ -1,11 +1,13 @@
 """What the pictures are read from changes between the index and the packing."""
 
 import hashlib
+import json
 import tarfile
 
 import pytest
 from commands import files, luigi
 from failures import OPTIONS, hold_clear, hold_whole
+from PIL import Image
 from server import serving
 
 
@@ -53,3 +55,16 @@ def test_a_downloaded_archive_is_deleted_after_planning(photo_folder, tmp_path):
 def downloads(store):
     """Return the files of a store's downloads: their lists of what was verified tell times of this store's own."""
     return {f"downloads/{name}": content for name, content in files(store / "downloads").items()}
+
+
+@pytest.mark.parametrize("mode", ["1", "P"])
+def test_a_small_file_of_an_enormous_picture_is_one_rejection(mode, options, photo_folder, tmp_path):
+    Image.new(mode, (30_000, 30_000)).save(photo_folder / "bomb.png")
+    assert (photo_folder / "bomb.png").stat().st_size < 2e6
+    result = luigi(tmp_path / "store", "MakeCrops", *options)
+    assert result.returncode == 0, result.stderr
+    (rejections,) = (tmp_path / "store").glob("crops/*/rejections.jsonl")
+    found = [json.loads(line) for line in rejections.read_text().splitlines()]
+    assert [one["reason"] for one in found if one["id"] == "bomb.png"] == ["too_large"]
+    (record,) = (tmp_path / "store").glob("crops/*/dataset.json")
+    assert json.loads(record.read_text())["totals"]["sources"] == 7
