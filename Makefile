@@ -26,12 +26,14 @@ lint: $(VENV)/.installed-test
 
 # In two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
 test: lint
-	$(BIN)/pytest tests/data tests/pipeline tests/tasks tests/test_end_to_end.py
+	$(BIN)/pytest tests/data tests/pipeline tests/tasks tests/faults tests/test_end_to_end.py
 	$(BIN)/pytest tests/sr
 
 test-all: test
 	$(BIN)/python tests/faults/kill_demo.py -- --module tasks MakeCrops --dataset Sample --workers 2 --crops-crops-per-shard 60
 	$(BIN)/python tests/faults/kill_demo.py
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/workers.py
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
 
 bench: $(VENV)/.installed-test

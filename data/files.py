@@ -42,7 +42,8 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
             os.replace(part, path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a store that is gone or read-only: what broke first is raised
+            part.unlink()
         raise
     _sync_directory(path.parent)
 

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import kornia_rs
@@ -42,6 +42,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 """EXIF orientation to what sets the picture upright; 5 and above swap height and width."""
 _LATTICE_SIDE = 9
+_STRIP_ROWS = 256
 _SHAREABLE = ImageCms.Flags.NOCACHE
 """LittleCMS: without its cache of one pixel a transform may be used by several threads at once."""
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"II*\0", b"MM\0*", b"BM")
@@ -200,7 +201,16 @@ def _turned(picture: np.ndarray, orientation: int) -> np.ndarray:
 
 def _from_deep(deep: np.ndarray) -> np.ndarray:
     """Round 16-bit values to 8 bits: 0 to 65535 becomes 0 to 255, the ends exactly."""
-    return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    rounded = np.empty(deep.shape, np.uint8)
+    for rows in _strips(deep):
+        rounded[rows] = (deep[rows].astype(np.uint32) + 128) // 257
+    return rounded
+
+
+def _strips(picture: np.ndarray) -> Iterator[slice]:
+    """Yield the rows of a picture a few at a time, for what needs several times the memory of what it works on."""
+    for top in range(0, len(picture), _STRIP_ROWS):
+        yield slice(top, top + _STRIP_ROWS)
 
 
 def _from_deep_grey(image: Image.Image, alpha: str) -> np.ndarray:
@@ -262,6 +272,9 @@ def _to_srgb(picture: Image.Image | np.ndarray, profile: bytes | None) -> np.nda
     mode = "RGB" if isinstance(picture, np.ndarray) else picture.mode
     transform = _transform(profile, mode) if profile and mode in ("RGB", "CMYK") else None
     if transform:
-        image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
-        return np.asarray(ImageCms.applyTransform(image, transform))
+        if isinstance(picture, Image.Image):
+            return np.asarray(ImageCms.applyTransform(picture, transform))
+        for rows in _strips(picture):
+            picture[rows] = ImageCms.applyTransform(Image.fromarray(picture[rows]), transform)
+        return picture
     return picture if isinstance(picture, np.ndarray) else np.asarray(picture.convert("RGB"))

@@ -224,6 +224,9 @@ def open_shard(
         split: train or validation.
         image_extension: png or jpg.
         rejections: filled by the block; stored beside the manifest.
+
+    Raises:
+        UserError: the tar was taken away before the header was written.
     """
     with atomic_file(paths.tar) as tar:
         writer = ShardWriter(tar, paths.shard, split, image_extension)
@@ -248,6 +251,8 @@ def open_shard(
         manifest_sha256=sha256_bytes(manifest),
         rejections_sha256=sha256_bytes(thrown_out),
     )
+    # Where the directory was taken away meanwhile, the small files stand in a new one, without the pictures.
+    check_size(paths.tar, tar_bytes)
     write_json(paths.header, to_plain(header))
 
 

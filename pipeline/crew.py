@@ -113,6 +113,7 @@ def _fill(slot_number: int, item: Any) -> list[tuple[Any, tuple[int, int] | None
         if content is not None:
             place = (end, end + len(content))
             slot[place[0] : place[1]] = content
+            slot.madvise(mmap.MADV_DONTNEED)  # shared, so it stays there; only this helper lets go of it
             end = place[1]
         parts.append((value, place))
     return parts

@@ -17,8 +17,8 @@ from luigi.event import Event
 from luigi.task import flatten
 
 from data.digests import spec_hash
-from data.errors import UserError
 from data.files import write_json
+from tasks import storage
 from tasks.config import store
 
 
@@ -119,19 +119,16 @@ class StoreTask(luigi.Task):
         """Write spec.json and make the result, unless another host has made it since this one looked.
 
         Raises:
-            UserError: the store cannot be written.
+            UserError: the store can't be written or read.
         """
         if self.complete():
             return None
         spec_path = self.directory() / "spec.json"
-        if not spec_path.exists():
-            try:
+        with storage.told():
+            if not spec_path.exists():
                 write_json(spec_path, self.home().spec())
-            except OSError as error:
-                where = f"[store] root ({store().root})"
-                remedy = "give another directory with --store-root DIR or make room"
-                raise UserError("a directory that can be written", str(error), where, remedy) from error
-        return self.make()
+            made = self.make()
+        return None if made is None else _told_throughout(made)
 
 
 @StoreTask.event_handler(Event.FAILURE)
@@ -144,6 +141,12 @@ def leave_nothing(task: StoreTask, error: BaseException) -> None:
         with contextlib.suppress(OSError):
             directory.rmdir()
             directory.parent.rmdir()
+
+
+def _told_throughout(made: Iterator[luigi.Task]) -> Iterator[luigi.Task]:
+    """Yield what `make` yields; what it meets in the store is told as in `run`."""
+    with storage.told():
+        yield from made
 
 
 def _directory_names(tasks: Any) -> str | list[str]:

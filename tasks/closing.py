@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
 
 import luigi
@@ -21,7 +22,8 @@ from luigi.event import Event
 from luigi.execution_summary import LuigiRunResult, LuigiStatusCode
 
 from data.errors import UserError
-from tasks import arguments, process
+from tasks import arguments, process, storage
+from tasks.base import StoreTask
 from tasks.board import Board, Screen, run_directory, sweep
 from tasks.progress import finish
 
@@ -65,7 +67,7 @@ def run(argv: list[str]) -> LuigiRunResult:
 def on_error(task: luigi.Task, error: BaseException) -> None:
     """Tell what a task raised: while it ran, or while Luigi asked it for its inputs or whether it is done."""
     if not process.is_interrupted():
-        _tell(task.task_family, error, str(task))
+        _tell(task.task_family, _lost_input(task, error) or error, str(task))
 
 
 @luigi.Task.event_handler(Event.PROCESS_FAILURE)
@@ -74,6 +76,14 @@ def on_lost_process(task: luigi.Task, message: str) -> None:
     """Tell that a task's process was killed: it could not say so itself."""
     text = f"{task.task_family}: {message} (-9: killed, often for want of memory); run the command again."
     _board().say(text, cause=message)
+
+
+def _lost_input(task: luigi.Task, error: BaseException) -> UserError | None:
+    """Return what it means that Luigi did not begin a task: an input that was there before is no more."""
+    if not str(error).startswith("Unfulfilled "):
+        return None
+    lost = [one for one in task.deps() if isinstance(one, StoreTask) and not one.complete()]
+    return storage.lost(Path(lost[0].output().path)) if lost else None
 
 
 def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:

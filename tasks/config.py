@@ -48,7 +48,8 @@ class crops(luigi.Config):
         default=0, description="under grid: a larger rest gets a crop of its own"
     )
     largest_mpx = luigi.FloatParameter(
-        default=134.0, description="larger pictures are rejected; a process needs about 5 MB a megapixel"
+        default=134.0,
+        description="larger pictures are rejected; a process needs about 5 MB a megapixel, 17 for TIFF and 16 bits",
     )
     validation_fraction = luigi.FloatParameter(
         default=0.02, description="share of the pictures that validates"

@@ -75,6 +75,17 @@ class Download(DatasetTask):
         """Return the paths of the downloaded files, in the catalogue's order."""
         return [self.directory() / file.name for file in self.dataset_spec.files]
 
+    def verified_files(self) -> list[Path]:
+        """Return the same, once they were held against what was verified.
+
+        Raises:
+            UserError: one was taken away or changed since.
+        """
+        if not self.complete():
+            remedy = f"run `luigi --module tasks Download --dataset {self.dataset}`, then this again"
+            raise UserError("the verified archives", "others or none", str(self.directory()), remedy)
+        return self.files()
+
     def summary(self) -> str:
         """Say where the files are, and how large."""
         listed = "".join(f"\n{path.resolve()}, {path.stat().st_size} bytes" for path in self.files())
@@ -100,10 +111,14 @@ class IndexSource(DatasetTask):
         return [Download(dataset=self.dataset_spec.archives_of or self.dataset)]
 
     def source(self) -> Source:
-        """Open the source that this indexes."""
+        """Open the source that this indexes.
+
+        Raises:
+            UserError: an archive of a finished download was taken away or changed.
+        """
         files = []
         for task in self.requires():
-            files += [task.films()] if isinstance(task, RipDisc) else task.files()
+            files += [task.films()] if isinstance(task, RipDisc) else task.verified_files()
         return open_source(self.dataset_spec, files, crops().alpha, films().settings())
 
     def parameters(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pictures import textured
 from data.digests import xxh3_file
 from data.encoders import encode_png
 from data.errors import UserError
+from data.files import write_bytes
 from data.images import decode
 from data.records import Box, CropRecord, Reason, Rejection
 from data.shards import (
@@ -43,6 +44,18 @@ def write(directory: Path, samples: int = 3, shard: str = "train-000000") -> Sha
             writer.add(record(f"key{number}"), encode_png(textured(number, 32, 32)))
         rejections.append(Rejection("key9", "pack", Reason.FLAT, "contrast 1"))
     return paths
+
+
+def test_a_directory_that_is_taken_away_meanwhile_gets_no_header(tmp_path, monkeypatch):
+    def write_elsewhere(path, content):
+        if path.suffix == ".idx":
+            (tmp_path / "d").rename(tmp_path / "away")
+        write_bytes(path, content)
+
+    monkeypatch.setattr("data.shards.write_bytes", write_elsewhere)
+    with pytest.raises(UserError, match=r"train-000000\.tar"):
+        write(tmp_path / "d")
+    assert not ShardPaths(tmp_path / "d", "train-000000").header.exists()
 
 
 def test_a_shard_reads_back(tmp_path):

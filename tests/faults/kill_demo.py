@@ -33,7 +33,7 @@ GONE_WITHIN_S = 15
 LAST_KILL = 0.95
 """Of the undisturbed run's duration: later there is nothing to kill."""
 MILESTONES = (".json", ".jsonl", ".tar", ".idx", ".onnx", ".xml", ".safetensors")
-COMPARED = ("shards/*", "index/*", "manifest/*", "dataset.json")
+COMPARED = ("*", "shards/*", "index/*", "manifest/*")
 DEMO = ["--module", "tasks", "FullPipeline", "--workers", "2"]
 
 
@@ -185,15 +185,19 @@ def compare(reference: Path, store: Path) -> None:
         raise FaultError(f"of {len(expected)} files of crops these differ or are missing: {different}")
 
 
-def kill_and_compare(options: argparse.Namespace, scratch: Path) -> None:
-    """Make the reference, then a store under `options.kills` kills, and compare."""
+def kill_and_compare(arguments: list[str], config: Path, scratch: Path, *, kills: int, seed: int) -> Path:
+    """Make the reference, then a store under so many kills, and compare; return the reference.
+
+    Raises:
+        FaultError: they differ, a run failed, or a process outlived one.
+    """
     reference, store, number = scratch / "reference", scratch / "killed-0", 0
-    seen, duration_s = undisturbed(options.arguments, options.config, reference)
+    seen, duration_s = undisturbed(arguments, config, reference)
     print(f"undisturbed: {duration_s:.0f} s", flush=True)
-    left, reached_s = choose(seen, duration_s, options.kills, options.seed), 0.0
+    left, reached_s = choose(seen, duration_s, kills, seed), 0.0
     while left:
         moment = left[0]
-        with started(options.arguments, options.config, store) as run:
+        with started(arguments, config, store) as run:
             if wait_for(moment, run, reached_s):
                 run.kill()
                 print(
@@ -206,10 +210,11 @@ def kill_and_compare(options: argparse.Namespace, scratch: Path) -> None:
         number, reached_s = number + 1, 0.0
         store = scratch / f"killed-{number}"
         left[0] = dataclasses.replace(moment, wait_s=moment.wait_s / 2)
-    with started(options.arguments, options.config, store) as run:
+    with started(arguments, config, store) as run:
         while not run.has_finished():
             time.sleep(POLL_S)
     compare(reference, store)
+    return reference
 
 
 def main(argv: list[str]) -> int:
@@ -226,7 +231,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     scratch = Path(tempfile.mkdtemp(prefix="kill-demo-"))
     try:
-        kill_and_compare(options, scratch)
+        kill_and_compare(options.arguments, options.config, scratch, kills=options.kills, seed=options.seed)
     except FaultError as fault:
         print(f"kill_demo: {fault}\nStores and logs are kept in {scratch}", file=sys.stderr)
         return 1
@@ -236,8 +241,8 @@ def main(argv: list[str]) -> int:
 
 
 def _digests(store: Path) -> dict[str, str]:
-    files = [path for pattern in COMPARED for path in store.glob(f"crops/*/{pattern}")]
-    return {str(path.relative_to(store)): sha256_file(path) for path in files}
+    found = [path for pattern in COMPARED for path in store.glob(f"crops/*/{pattern}")]
+    return {str(path.relative_to(store)): sha256_file(path) for path in found if path.is_file()}
 
 
 if __name__ == "__main__":

@@ -8,10 +8,23 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 
-def luigi(store: Path, *arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess:
-    """Run a task of the DAG from the repository root, with its luigi.cfg."""
-    command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--store-root", str(store)]
+def luigi(
+    store: Path, *arguments: str, path: str = os.environ["PATH"], when: str = "", by: str = ""
+) -> subprocess.CompletedProcess:
+    """Run a task of the DAG from the repository root, with its luigi.cfg.
+
+    Args:
+        store: where.
+        arguments: the task and its parameters.
+        path: where programs are looked for.
+        when: with `by`: how the run is disturbed, as `disturbed.py` says.
+        by: see there.
+    """
+    module = "disturbed" if when else "tasks"
+    command = [sys.executable, "-m", "luigi", "--module", module, *arguments, "--store-root", str(store)]
     environment = {name: value for name, value in os.environ.items() if name != "LUIGI_CONFIG_PATH"}
+    if when:
+        environment |= {"DISTURB_WHEN": when, "DISTURB_BY": by, "PYTHONPATH": str(Path(__file__).parent)}
     return subprocess.run(
         command,
         cwd=REPOSITORY,

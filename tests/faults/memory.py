@@ -1,0 +1,87 @@
+"""Show that no process needs 500 MB for 8192x8192 pictures among small ones.
+
+    PYTHONPATH=tests/support python tests/faults/memory.py [--limit-mb 500]
+
+A folder with a PNG and a JPEG of that size, of tiles of texture, becomes crops by the command that people use: with one
+worker, where the packer has a helper process for each core, and with two, where one packs in each task's process. The
+figure is the peak resident memory of the largest process of each run, shared memory included. The exit code is
+1 where one is over the limit.
+"""
+
+import argparse
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from pictures import textured
+
+TILE_PX, TILES = 1024, 8
+SMALL = 6
+
+
+def fill(folder: Path) -> None:
+    """Make the pictures."""
+    tiles = [textured(seed, TILE_PX, TILE_PX) for seed in range(TILES)]
+    rows = [np.hstack([tiles[(3 * row + column) % TILES] for column in range(TILES)]) for row in range(TILES)]
+    large = np.vstack(rows)
+    cv2.imwrite(str(folder / "large.png"), large)
+    cv2.imwrite(str(folder / "large.jpg"), large, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    for number in range(SMALL):
+        cv2.imwrite(str(folder / f"small{number}.png"), textured(TILES + number, 600, 800))
+
+
+def peak_bytes(command: list[str]) -> int:
+    """Run a command; return the peak resident memory of the largest of its processes.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_maxrss * 1024
+
+
+def main(argv: list[str]) -> int:
+    """Do it, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--limit-mb", type=float, default=500)
+    options = parser.parse_args(argv)
+    peaks_mb = []
+    with tempfile.TemporaryDirectory(prefix="memory-") as scratch:
+        folder = Path(scratch) / "photos"
+        folder.mkdir()
+        # In another process: what is started counts what its starter held as its own.
+        filler = multiprocessing.Process(target=fill, args=(folder,))
+        filler.start()
+        filler.join()
+        for workers in (1, 2):
+            command = [
+                sys.executable,
+                "-m",
+                "luigi",
+                "--module",
+                "tasks",
+                "MakeCrops",
+                "--dataset",
+                str(folder),
+            ]
+            command += ["--workers", str(workers), "--store-root", f"{scratch}/{workers}"]
+            peaks_mb.append(peak_bytes(command) / 1e6)
+            print(
+                f"--workers {workers}: the largest process had {peaks_mb[-1]:.0f} MB at its peak", flush=True
+            )
+    return int(max(peaks_mb) > options.limit_mb)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

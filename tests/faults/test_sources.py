@@ -1,0 +1,70 @@
+"""What the pictures are read from changes between the index and the packing."""
+
+import hashlib
+import json
+import tarfile
+
+import pytest
+from commands import files, luigi
+from failures import OPTIONS, hold_clear, hold_whole
+from PIL import Image
+from server import serving
+
+
+@pytest.mark.parametrize("then", ["changed", "removed"])
+def test_a_picture_changes_between_index_and_packing(then, options, undisturbed, photo_folder, tmp_path):
+    store, picture, kept = tmp_path / "store", photo_folder / "p4.png", tmp_path / "p4.png"
+    fault = f"mv {picture} {kept}" + f"; cp {photo_folder / 'p2.png'} {picture}" * (then == "changed")
+    failed = luigi(store, "MakeCrops", *options, when="before", by=fault)
+    found = {"changed": "another one", "removed": "nothing"}[then]
+    hold_clear(failed, "indexed", found, "p4.png", "put the", "back, or run again")
+    hold_whole(store, undisturbed)
+    anew = luigi(tmp_path / "anew", "MakeCrops", *options)
+    assert anew.returncode == 0, "the folder as it is now is another dataset"
+    assert files(tmp_path / "anew").keys().isdisjoint(undisturbed)
+    kept.rename(picture)  # with its modification time, so that it is the old folder
+    assert luigi(store, "MakeCrops", *options).returncode == 0
+    assert files(store) == undisturbed
+
+
+def test_a_downloaded_archive_is_deleted_after_planning(photo_folder, tmp_path):
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.add(photo_folder, "photos")
+    content = (tmp_path / "photos.tar").read_bytes()
+    with serving({"/photos.tar": content}) as server:
+        (tmp_path / "catalog").mkdir()
+        (tmp_path / "catalog" / "Trip.toml").write_text(
+            'name = "Trip"\nkind = "archives"\ntitle = "t"\nlicence = "l"\n[[files]]\n'
+            f'name = "photos.tar"\nurls = ["{server.url}/photos.tar"]\nbytes = {len(content)}\n'
+            f'sha256 = "{hashlib.sha256(content).hexdigest()}"\n'
+        )
+        options = ["--dataset", "Trip", "--store-catalog", str(tmp_path / "catalog"), *OPTIONS]
+        store, reference = tmp_path / "store", tmp_path / "reference"
+        assert luigi(reference, "MakeCrops", *options).returncode == 0
+        assert luigi(store, "PlanCrops", *options).returncode == 0
+        (archive,) = store.glob("downloads/*/photos.tar")
+        archive.unlink()
+        failed = luigi(store, "MakeCrops", *options)
+        hold_clear(failed, "verified archives", str(archive.parent), "Download --dataset Trip")
+        hold_whole(store, files(reference) | downloads(store))
+        assert luigi(store, "Download", "--dataset", "Trip", *options[2:4]).returncode == 0
+        assert luigi(store, "MakeCrops", *options).returncode == 0
+    assert files(store / "crops") == files(reference / "crops")
+
+
+def downloads(store):
+    """Return the files of a store's downloads: their lists of what was verified tell times of this store's own."""
+    return {f"downloads/{name}": content for name, content in files(store / "downloads").items()}
+
+
+@pytest.mark.parametrize("mode", ["1", "P"])
+def test_a_small_file_of_an_enormous_picture_is_one_rejection(mode, options, photo_folder, tmp_path):
+    Image.new(mode, (30_000, 30_000)).save(photo_folder / "bomb.png")
+    assert (photo_folder / "bomb.png").stat().st_size < 2e6
+    result = luigi(tmp_path / "store", "MakeCrops", *options)
+    assert result.returncode == 0, result.stderr
+    (rejections,) = (tmp_path / "store").glob("crops/*/rejections.jsonl")
+    found = [json.loads(line) for line in rejections.read_text().splitlines()]
+    assert [one["reason"] for one in found if one["id"] == "bomb.png"] == ["too_large"]
+    (record,) = (tmp_path / "store").glob("crops/*/dataset.json")
+    assert json.loads(record.read_text())["totals"]["sources"] == 7

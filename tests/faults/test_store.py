@@ -1,0 +1,60 @@
+"""The store fails while a run goes on: it is full, read-only, or taken away; then it is mended, and the run goes on."""
+
+import subprocess
+
+import pytest
+from commands import files, luigi
+from failures import hold_clear, hold_whole, mount
+
+BLOCK_BYTES = 4096
+
+
+def test_a_full_disk(disk, options, undisturbed):
+    before = [content for name, content in undisturbed.items() if not name.startswith("crops/")]
+    tars = [content for name, content in undisturbed.items() if name.endswith(".tar")]
+    blocks = sum(-(-len(content) // BLOCK_BYTES) for content in before)
+    blocks += sum(-(-len(content) // BLOCK_BYTES) for content in tars) // 2
+    mount("-o", f"remount,size={blocks * BLOCK_BYTES}", str(disk))
+    store = disk / "store"
+    hold_clear(luigi(store, "MakeCrops", *options), "No space left", "[store] root", str(store), "make room")
+    hold_whole(store, undisturbed)
+    packed = len(list(store.glob("crops/*/manifest/*-[0-9]*[0-9].json")))
+    assert 0 < packed < len(tars), "it was full midway through packing"
+    mount("-o", "remount,size=64m", str(disk))
+    assert luigi(store, "MakeCrops", *options).returncode == 0
+    assert files(store) == undisturbed
+
+
+def test_a_disk_that_turned_read_only(disk, options, undisturbed):
+    store = disk / "store"
+    assert luigi(store, "PlanCrops", *options).returncode == 0
+    mount("-o", "remount,ro", str(disk))
+    before = files(store)
+    hold_clear(luigi(store, "MakeCrops", *options), "Read-only", "[store] root", "make it writable")
+    hold_clear(luigi(disk / "other", "MakeCrops", *options), "Read-only", "[store] root")
+    assert files(disk) == {f"store/{name}": content for name, content in before.items()}
+    mount("-o", "remount,rw", str(disk))
+    assert luigi(store, "MakeCrops", *options).returncode == 0
+    assert files(store) == undisturbed
+
+
+@pytest.mark.parametrize("way", ["unmounted", "moved"])
+def test_a_store_that_is_taken_away(way, options, undisturbed, tmp_path):
+    store, away = tmp_path / "store", tmp_path / "away"
+    take, bring = f"mv {store} {away}", f"mv {away} {store}"
+    if way == "unmounted":
+        store.mkdir()
+        away.mkdir()
+        take, bring = f"umount --lazy {store}", f"mount --bind {away} {store}"
+        mount("--bind", str(away), str(store))
+    try:
+        failed = luigi(store, "MakeCrops", *options, when="amid", by=take)
+        hold_clear(failed, "nothing in [store] root", str(store), "bring it back", "mount")
+        hold_whole(away, undisturbed, parts=1)
+        assert not store.exists() or not any(store.iterdir()), "no second store in its place"
+        subprocess.run(bring, shell=True, check=True)
+        assert luigi(store, "MakeCrops", *options).returncode == 0
+        assert files(store) == undisturbed, "what was left is swept"
+    finally:
+        if way == "unmounted":
+            subprocess.run(["umount", "--lazy", store], capture_output=True, check=False)
