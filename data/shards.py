@@ -6,7 +6,6 @@ Nothing here looks at pixels.
 
 import contextlib
 import dataclasses
-import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,30 +15,13 @@ import xxhash
 from data.digests import sha256_bytes, sha256_file
 from data.errors import UserError
 from data.files import atomic_file, jsonl_line, read_json, read_jsonl, write_bytes, write_json
+from data.members import BLOCK_BYTES, END_BYTES, member_header
 from data.plain import from_plain, to_plain
 from data.records import SCHEMA, CropRecord, Rejection, ShardHeader
 
-_BLOCK_BYTES = 512
-END_BYTES = 2 * _BLOCK_BYTES
-"""Zero bytes that a tar ends with."""
 _INDEX_VERSION = "v1.2"
-_NAME_BYTES, _SIZE_AT, _CHECKSUM_AT = 100, 124, 148
-"""Of a USTAR header: the room for the name, and where size and checksum stand (POSIX.1-1988)."""
 _PLACE_FIELDS = ("shard", "offset", "bytes")
 """Fields of a CropRecord that say where it lies; left out of the copy that lies there too."""
-
-
-def _blank_header() -> bytes:
-    """Return the header of a member without name and size, its checksum field full of spaces."""
-    blank = tarfile.TarInfo("x")
-    blank.mode = 0o644
-    header = bytearray(blank.tobuf(tarfile.USTAR_FORMAT))
-    header[:1] = b"\0"
-    header[_CHECKSUM_AT : _CHECKSUM_AT + 8] = b" " * 8
-    return bytes(header)
-
-
-_MEMBER_HEADER = _blank_header()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,22 +120,6 @@ def _without_place(plain: dict[str, Any]) -> bytes:
     return jsonl_line({name: value for name, value in plain.items() if name not in _PLACE_FIELDS})
 
 
-def member_header(name: str, size_bytes: int) -> bytes:
-    """Return the USTAR header of a member: as tarfile writes it, ten times faster.
-
-    Raises:
-        ValueError: the name is longer than 100 bytes or not ASCII.
-    """
-    encoded = name.encode("ascii")
-    if len(encoded) > _NAME_BYTES:
-        raise ValueError(f"Expected a name of at most {_NAME_BYTES} bytes, got {name!r}.")
-    header = bytearray(_MEMBER_HEADER)
-    header[: len(encoded)] = encoded
-    header[_SIZE_AT : _SIZE_AT + 11] = b"%011o" % size_bytes
-    header[_CHECKSUM_AT : _CHECKSUM_AT + 8] = b"%06o\0 " % sum(header)
-    return bytes(header)
-
-
 class ShardWriter:
     """Append samples to a shard; use `open_shard`."""
 
@@ -199,7 +165,7 @@ class ShardWriter:
         self._write(member_header(name, len(content)))
         offset = self._offset
         self._write(content)
-        self._write(bytes(-len(content) % _BLOCK_BYTES))
+        self._write(bytes(-len(content) % BLOCK_BYTES))
         return offset
 
     def _write(self, content: bytes | memoryview) -> None:
@@ -306,25 +272,6 @@ def _expect_file(path: Path) -> None:
 def _expect(path: Path, wanted: str, found: str) -> None:
     if found != wanted:
         raise UserError(wanted, found, str(path), "delete its dataset's directory and run MakeCrops again")
-
-
-def read_members(tar: IO[bytes]) -> Iterator[tuple[str, int, int]]:
-    """Yield name, offset of the first byte and size of a tar's members in order, up to the first that can't be read."""
-    tar.seek(0)
-    with tarfile.open(fileobj=tar, mode="r:") as archive:
-        for member in archive:
-            yield member.name, member.offset_data, member.size
-
-
-def read_member_header(tar: IO[bytes], offset: int) -> tuple[str, int]:
-    """Return name and size of the member whose first byte is at `offset`, from the block before it.
-
-    Raises:
-        TarError: there is no header there.
-    """
-    tar.seek(offset - _BLOCK_BYTES)
-    header = tarfile.TarInfo.frombuf(tar.read(_BLOCK_BYTES), "utf-8", "strict")
-    return header.name, header.size
 
 
 def read_picture(tar: IO[bytes], line: IndexLine) -> bytes:

@@ -22,6 +22,10 @@ from data.lifeline import die_with_parent
 _AHEAD = 2
 """Items in flight for each process: one that is worked on, and one whose result waits for its turn."""
 
+_KEPT_BYTES = 1 << 23
+"""Of each slot: what a result mostly needs is kept between two, as fresh memory costs time; what an enormous one needed
+is given back at once."""
+
 Part = tuple[Any, bytes | memoryview | None]
 """A small picklable value and, where it has any, the large bytes that belong to it."""
 
@@ -83,7 +87,7 @@ def in_order(
 
 
 def _finished(waiting: collections.deque[tuple[mmap.mmap, Future]]) -> Iterator[list[Part]]:
-    """Yield the oldest result, then give its memory back."""
+    """Yield the oldest result, then give its memory back, but for what the next result will need as well."""
     slot, future = waiting.popleft()
     with memoryview(slot) as shared:
         parts = [
@@ -93,7 +97,8 @@ def _finished(waiting: collections.deque[tuple[mmap.mmap, Future]]) -> Iterator[
         for _, content in parts:
             if content is not None:
                 content.release()
-    slot.madvise(mmap.MADV_REMOVE)
+    if len(slot) > _KEPT_BYTES:
+        slot.madvise(mmap.MADV_REMOVE, _KEPT_BYTES)
 
 
 def _begin(task: _Task, parent: int) -> None:
@@ -107,13 +112,17 @@ def _begin(task: _Task, parent: int) -> None:
 
 def _fill(slot_number: int, item: Any) -> list[tuple[Any, tuple[int, int] | None]]:
     """Do the work for one item in a helper; the large bytes go into its slot."""
-    slot, end, parts = _task.slots[slot_number], 0, []
+    slot, end, kept, parts = _task.slots[slot_number], 0, 0, []
     for value, content in _task.work(item):
         place = None
         if content is not None:
             place = (end, end + len(content))
             slot[place[0] : place[1]] = content
-            slot.madvise(mmap.MADV_DONTNEED)  # shared, so it stays there; only this helper lets go of it
             end = place[1]
+            if end - kept > _KEPT_BYTES:
+                # Shared, so the bytes stay where they are; only this helper lets go of them.
+                slot.madvise(mmap.MADV_DONTNEED)
+                kept = end
         parts.append((value, place))
+    slot.madvise(mmap.MADV_DONTNEED)
     return parts

@@ -27,10 +27,10 @@ from data.digests import sha256_bytes, spec_hash, xxh3_file
 from data.errors import UserError
 from data.files import read_json
 from data.images import ImageFault, decode, probe
+from data.members import END_BYTES, read_member_header, read_members
 from data.progress import Progress, silent
 from data.records import CropRecord, Damage, DatasetManifest, ShardHeader
 from data.shards import (
-    END_BYTES,
     IndexLine,
     ShardPaths,
     check_file,
@@ -38,8 +38,6 @@ from data.shards import (
     description,
     read_header,
     read_index,
-    read_member_header,
-    read_members,
     read_records,
     read_rejections,
 )

@@ -41,10 +41,11 @@ from tasks import closing
 from tasks.deliver import ExportOnnx, ExportOpenVINO
 from tasks.disc import RipDisc
 from tasks.full import FullPipeline
+from tasks.gather import Download, IndexSource
 from tasks.judge import CompareModels, EvaluateModel
 from tasks.keep import ExportFolder, VerifyDataset
 from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
-from tasks.prepare import Download, IndexSource, MakeCrops, PackShard, PlanCrops
+from tasks.prepare import MakeCrops, PackShard, PlanCrops
 
 __all__ = [
     "CompareModels",

@@ -15,8 +15,8 @@ from sr.evaluation.protocols import PROTOCOLS, build
 from tasks.base import StoreTask
 from tasks.config import evaluation, listed, model
 from tasks.deliver import PRECISIONS, ExportOnnx, ExportOpenVINO
+from tasks.gather import Download, IndexSource
 from tasks.learn import TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE, ExportCheckpoint
-from tasks.prepare import Download, IndexSource
 from tasks.progress import stage
 
 FORMULAS = ("bicubic", "lanczos")

@@ -15,8 +15,9 @@ from data.records import SCHEMA, Damage, FolderManifest, Verification
 from pipeline import folders, plan, rebuild, verify
 from tasks.base import StoreTask
 from tasks.config import threads
+from tasks.gather import DatasetTask
 from tasks.learn import WHOLE_MACHINE
-from tasks.prepare import DatasetTask, MakeCrops, PlanCrops, pack_settings
+from tasks.prepare import MakeCrops, PlanCrops, pack_settings
 from tasks.progress import stage
 
 _SHOWN = 4

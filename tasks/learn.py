@@ -14,7 +14,8 @@ from pipeline import index, select
 from sr.models.presets import find_preset
 from tasks.base import StoreTask
 from tasks.config import evaluation, listed, model, selection, training
-from tasks.prepare import IndexSource, MakeCrops
+from tasks.gather import IndexSource
+from tasks.prepare import MakeCrops
 from tasks.progress import stage
 
 TRAINED = "trained"

@@ -1,174 +1,21 @@
-"""From raw material to crop datasets: Download, IndexSource, PlanCrops, PackShard, MakeCrops."""
+"""From an index to a crop dataset: PlanCrops, PackShard, MakeCrops."""
 
 import dataclasses
 import re
 from collections.abc import Iterator
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import luigi
 
-from data.benchmarks import Benchmark
-from data.catalogue import DatasetSpec, resolve
 from data.errors import UserError
 from data.progress import Progress, silent
-from data.published import plain_benchmark, published
-from data.shards import ShardPaths, read_header, read_rejections
-from data.sources import Source, open_source
-from pipeline import dataset, download, index, pack, plan
+from data.shards import ShardPaths, read_header
+from pipeline import dataset, index, pack, plan
 from pipeline.screen import ScreenSettings
-from pipeline.transfer import TransferSettings
 from tasks.base import StoreTask
-from tasks.config import crops, films, store, threads
-from tasks.disc import RipDisc
+from tasks.config import crops, threads
+from tasks.gather import DatasetTask, IndexSource
 from tasks.progress import stage
-
-_LEAST_BENCHMARK_PX = 16
-"""Smaller pictures can't be judged: the SSIM window is 11 pixels, at the low size too."""
-
-
-class DatasetTask(StoreTask):
-    """A task about one dataset: a catalogue name or a path."""
-
-    dataset = luigi.Parameter(
-        description="a catalogue name (DIV2K), a path: ./photos, photos.zip, photos.tar.gz, film.mkv; or disc:0"
-    )
-
-    @cached_property
-    def dataset_spec(self) -> DatasetSpec:
-        """What the dataset is."""
-        own = store().catalog
-        return resolve(self.dataset, Path(own).expanduser() if own else None)
-
-    def name(self) -> str:
-        """Return the dataset's name."""
-        return self.dataset_spec.name
-
-
-class Download(DatasetTask):
-    """Catalogue → verified archives."""
-
-    stage = "downloads"
-    record = download.RECORD
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the published files."""
-        files = [[file.name, file.bytes, file.sha256, file.md5] for file in self.dataset_spec.files]
-        return {"files": files}
-
-    def complete(self) -> bool:
-        """Return whether the record is there, and the files are as they were when they were verified."""
-        return super().complete() and download.is_untouched(self.dataset_spec, self.directory())
-
-    def make(self) -> None:
-        """Adopt what is on disk, fetch the rest."""
-        section = store()
-        if section.connections < 1:
-            raise UserError("1 or more", str(section.connections), "[store] connections", "mend it")
-        folders = [Path(name.strip()).expanduser() for name in section.archives.split(",") if name.strip()]
-        settings = download.DownloadSettings(tuple(folders), TransferSettings(section.connections))
-        with stage(self, "bytes", resumes=True) as progress:
-            download.download_dataset(self.dataset_spec, self.directory(), settings, progress=progress)
-
-    def files(self) -> list[Path]:
-        """Return the paths of the downloaded files, in the catalogue's order."""
-        return [self.directory() / file.name for file in self.dataset_spec.files]
-
-    def verified_files(self) -> list[Path]:
-        """Return the same, once they were held against what was verified.
-
-        Raises:
-            UserError: one was taken away or changed since.
-        """
-        if not self.complete():
-            remedy = f"run `luigi --module tasks Download --dataset {self.dataset}`, then this again"
-            raise UserError("the verified archives", "others or none", str(self.directory()), remedy)
-        return self.files()
-
-    def summary(self) -> str:
-        """Say where the files are, and how large."""
-        listed = "".join(f"\n{path.resolve()}, {path.stat().st_size} bytes" for path in self.files())
-        return f"Download: {self.directory()}{listed}"
-
-
-class IndexSource(DatasetTask):
-    """Source → entries: one row a picture, from headers and hashes."""
-
-    least_side_px = luigi.IntParameter(
-        default=_LEAST_BENCHMARK_PX, description="smaller pictures are rejected"
-    )
-    stage = "sources"
-    record = index.RECORD
-    format_version = 2  # 2: bit_depth in the rows, names of hostile archives made safe
-
-    def requires(self) -> list[StoreTask]:
-        """Archives are downloaded and discs ripped; everything else is there already."""
-        if self.dataset_spec.kind == "disc":
-            return [RipDisc.of(self.dataset_spec)]
-        if self.dataset_spec.kind != "archives":
-            return []
-        return [Download(dataset=self.dataset_spec.archives_of or self.dataset)]
-
-    def source(self) -> Source:
-        """Open the source that this indexes.
-
-        Raises:
-            UserError: an archive of a finished download was taken away or changed.
-        """
-        files = []
-        for task in self.requires():
-            files += [task.films()] if isinstance(task, RipDisc) else task.verified_files()
-        return open_source(self.dataset_spec, files, crops().alpha, films().settings())
-
-    def parameters(self) -> dict[str, Any]:
-        """Return what the source is: its fingerprint, or, of what is downloaded, the part that is looked at."""
-        source = {"members": self.dataset_spec.members} if self.requires() else self.source().fingerprint()
-        if self.dataset_spec.kind == "disc":
-            source = {"settings": vars(films().settings())}
-        return {
-            "source": source,
-            "least_side_px": self.least_side_px,
-            "max_bad_fraction": crops().max_bad_fraction,
-            "lossy": self.dataset_spec.lossy,
-            "group": self.dataset_spec.group,
-            "alpha": crops().alpha,
-        }
-
-    def make(self) -> None:
-        """Scan."""
-        with stage(self, "pictures") as progress:
-            index.index_source(
-                self.source(),
-                self.name(),
-                self.directory(),
-                least_side_px=self.least_side_px,
-                max_bad_fraction=crops().max_bad_fraction,
-                lossy=self.dataset_spec.lossy,
-                group=self.dataset_spec.group,
-                threads=threads(),
-                progress=progress,
-            )
-
-    def benchmark(self) -> Benchmark:
-        """Return the finished index as a benchmark, held against how many pictures a published one has."""
-        directory = self.directory()
-        rejections = read_rejections(directory / index.REJECTIONS)
-        pictures = published().pictures.get(plain_benchmark(self.name()), 0)
-        entries = index.read_entries(directory)
-        return Benchmark(self.dataset_spec, self.source(), entries, rejections, pictures)
-
-    def counts(self) -> str:
-        """Return pictures and rejections."""
-        totals = index.read_record(self.directory())["totals"]
-        return f"{totals['sources']} pictures, {totals['rejected']} rejected"
-
-    def summary(self) -> str:
-        """Say where the index is, and what was thrown out for which reason."""
-        reasons = index.read_record(self.directory())["rejections"].items()
-        listed = "".join(f"\n  {count} {reason}" for reason, count in reasons)
-        more = f"; each is in {index.REJECTIONS}:{listed}" if listed else ""
-        return f"Index: {self.directory()}\n{self.counts()}{more}"
 
 
 class PlanCrops(DatasetTask):

@@ -4,7 +4,7 @@
 
 The pictures are mosaics of 2040 x 1356 pixels, put together from the photographs of SOURCE_DIR (without it: of the
 scikit-image package), as PNG and as JPEG. Time is CPU time of everything that was started, so that other work on the
-machine matters little; the last comparison, of two processes with one, is by the clock and wants a quiet machine.
+machine matters little; the last comparison, of two with one, is by the clock and wants a quiet machine.
 
     codecs     decoding each picture and encoding each of its crops, with the same functions, and nothing else
     trials     as hobbyists do it: Pillow, 10,000 tries to place boxes, seeded by the clock, PNG at level 6
@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import functools
 import io
+import multiprocessing
 import os
 import random
 import resource
@@ -176,18 +177,37 @@ def compare(folder: Path, scratch: Path, rounds: int) -> None:
     print(f"codecs alone: {median['codecs'] / median['ours']:.0%} of ours")
 
 
-def two_processes(folder: Path, scratch: Path, rounds: int) -> None:
-    """Print how much faster two processes pack one shard than one, by the clock."""
+def side_by_side(folder: Path, scratch: Path, rounds: int) -> None:
+    """Print how much faster two are than one, by the clock: two workers with a shard each, two processes at one."""
     source, plan = planned(folder, scratch / "pair-index")
-    taken: dict[int, list[float]] = {1: [], 2: []}
-    for number in range(rounds):
-        for processes, durations in taken.items():
-            paths = ShardPaths(scratch / f"pair-{processes}-{number}", "train-000000")
+
+    def pack(name: str, times: int, processes: int) -> None:
+        pack_shard(
+            plan * times, source, ShardPaths(scratch / name, "train-000000"), PACK, processes=processes
+        )
+
+    def two_workers() -> None:
+        workers = [multiprocessing.Process(target=pack, args=(f"worker-{one}", 2, 1)) for one in "ab"]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    ways = {
+        "one": lambda: pack("one", 4, 1),
+        "two workers, a shard each": two_workers,
+        "two processes, one shard": lambda: pack("two", 4, 2),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
             begun = time.perf_counter()
-            pack_shard(plan * 4, source, paths, PACK, processes=processes)
-            durations.append(time.perf_counter() - begun)
-    one, two = (statistics.median(durations) for durations in taken.values())
-    print(f"\nTwo processes / one: {one / two:.2f} times as fast ({one:.2f} s, {two:.2f} s by the clock)")
+            way()
+            taken[name].append(time.perf_counter() - begun)
+    alone = statistics.median(taken.pop("one"))
+    print()
+    for name, durations in taken.items():
+        print(f"{name}: {alone / statistics.median(durations):.2f} times as fast as one, by the clock")
 
 
 def codec_table(scratch: Path) -> None:
@@ -250,7 +270,7 @@ def main(argv: list[str]) -> int:
         codec_table(scratch)
         for kind in KINDS:
             compare(scratch / kind, scratch, options.rounds)
-        two_processes(scratch / "png", scratch, options.rounds)
+        side_by_side(scratch / "png", scratch, options.rounds)
     return 0
 
 

@@ -18,7 +18,6 @@ from data.shards import (
     check_file,
     check_size,
     index_bytes,
-    member_header,
     open_shard,
     read_header,
     read_index,
@@ -143,16 +142,3 @@ def test_names_and_places_stay_out_of_the_record_beside_the_picture(tmp_path):
     assert '"offset"' not in beside and '"shard"' not in beside
     assert shard_name("validation", 12) == "validation-000012"
     assert dataclasses.replace(one, shard="", offset=0, bytes=0, sha256="") == record("key0")
-
-
-@pytest.mark.parametrize(("name", "size"), [("0123-1-0000.png", 1), ("a" * 100, 8**11 - 1), ("k.json", 0)])
-def test_a_member_header_is_the_one_that_tarfile_writes(name, size):
-    information = tarfile.TarInfo(name)
-    information.size, information.mode = size, 0o644
-    assert member_header(name, size) == information.tobuf(tarfile.USTAR_FORMAT)
-
-
-def test_a_name_that_no_header_holds_is_refused():
-    for name in ("a" * 101, "ä.png"):
-        with pytest.raises(ValueError):
-            member_header(name, 1)
