@@ -162,9 +162,10 @@ def _reduce(picture: np.ndarray, factors: set[int]) -> dict[int, np.ndarray]:
 
 
 def cut(picture: np.ndarray, crop: PlannedCrop) -> np.ndarray:
-    """Return the pixels of a crop: a view of the picture's, which costs nothing."""
+    """Return the pixels of a crop, on bytes of their own, which the encoder takes as they are: one copy for all."""
     box = crop.box
-    return picture[box.top : box.top + box.height, box.left : box.left + box.width]
+    part = picture[box.top : box.top + box.height, box.left : box.left + box.width]
+    return np.ndarray(part.shape, part.dtype, part.tobytes())
 
 
 def _encode(pixels: np.ndarray, settings: PackSettings) -> bytes:

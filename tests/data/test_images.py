@@ -180,3 +180,12 @@ def test_every_effort_is_lossless_and_repeatable(effort):
     content = encode_png(PICTURE, effort)
     assert np.array_equal(by_pillow(content), PICTURE)
     assert encode_png(PICTURE.copy(), effort) == content
+
+
+def test_an_encoder_sees_the_pixels_of_a_view_whatever_it_stands_on():
+    content = PICTURE.tobytes()
+    whole = np.ndarray(PICTURE.shape, np.uint8, content)
+    lower = np.ndarray((24, 80, 3), np.uint8, content, offset=24 * 80 * 3)
+    mirrored = whole[:, ::-1]
+    for picture in (whole, lower, mirrored, whole[4:40, 10:70]):
+        assert np.array_equal(decode(encode_png(picture)), picture)
