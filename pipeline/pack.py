@@ -19,7 +19,7 @@ from data.sources import Source
 from pipeline import crew
 from pipeline.best import best_crops
 from pipeline.phash import luma_hash, perceptual_hash
-from pipeline.plan import key_stem
+from pipeline.plan import key_stem, reductions
 from pipeline.raster import halve, shrink
 from pipeline.scores import luma_of, scores
 from pipeline.screen import ScreenSettings, judge
@@ -114,10 +114,7 @@ def crop_source(
         yield picture, None
         return
     crops = planned.crops
-    if planned.best:
-        factors = {factor * (2 if entry.lossy else 1) for factor in settings.shrinks}
-    else:
-        factors = {crop.shrink for crop in crops}
+    factors = set(reductions(entry, settings.shrinks)) if planned.best else {crop.shrink for crop in crops}
     reduced = _reduce(picture, factors | {1, 2})
     whole_hash = perceptual_hash(picture, reduced[2])
     reduced = {factor: reduced[factor] for factor in factors}

@@ -99,7 +99,7 @@ def key_stem(entry: SourceEntry) -> str:
 def plan_source(entry: SourceEntry, settings: PlanSettings) -> tuple[PlannedCrop, ...]:
     """Return the crops of one picture, the largest reduction last; empty when none fits."""
     crops = []
-    for shrink in _factors(entry, settings):
+    for shrink in reductions(entry, settings.shrinks):
         for box in _boxes(entry, shrink, settings):
             key = f"{key_stem(entry)}-{shrink}-{len(crops):04d}"
             crops.append(PlannedCrop(key=key, shrink=shrink, box=box))
@@ -124,14 +124,14 @@ def _best_count(entry: SourceEntry, settings: PlanSettings) -> int:
     size_px = settings.size_px
     fitting = sum(
         (entry.height // factor // size_px) * (entry.width // factor // size_px)
-        for factor in _factors(entry, settings)
+        for factor in reductions(entry, settings.shrinks)
     )
     return min(settings.max_per_source, fitting)
 
 
-def _factors(entry: SourceEntry, settings: PlanSettings) -> list[int]:
-    """Return the reductions of a picture, the smallest first."""
-    return sorted(shrink * (2 if entry.lossy else 1) for shrink in set(settings.shrinks))
+def reductions(entry: SourceEntry, shrinks: tuple[int, ...]) -> list[int]:
+    """Return the reductions that a picture is cropped at, the smallest first: doubled where it is lossy."""
+    return sorted(shrink * (2 if entry.lossy else 1) for shrink in set(shrinks))
 
 
 def _want(entry: SourceEntry, settings: PlanSettings) -> _Wanted | Rejection:
@@ -146,7 +146,7 @@ def _want(entry: SourceEntry, settings: PlanSettings) -> _Wanted | Rejection:
         wanted = _Wanted(entry, plan_source(entry, settings), 0)
     if wanted.count:
         return wanted
-    least = _factors(entry, settings)[0] * settings.size_px
+    least = reductions(entry, settings.shrinks)[0] * settings.size_px
     kind = "lossy: " if entry.lossy else ""
     detail = f"{size}; {kind}at least {least} a side is needed"
     return Rejection(entry.id, "plan", Reason.TOO_SMALL, detail)

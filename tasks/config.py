@@ -124,7 +124,7 @@ class selection(luigi.Config):
     leakage_bits = luigi.IntParameter(
         default=4, description="the same, of pictures against benchmarks; -1: off"
     )
-    least_detail = luigi.IntParameter(default=0, description="hundredths of a level, see pipeline/screen.py")
+    least_detail = luigi.IntParameter(default=0, description="hundredths of a level, see pipeline/scores.py")
     max_train = luigi.IntParameter(default=0, description="training crops at the most; 0: all")
     max_validation = luigi.IntParameter(default=256, description="validation crops at the most; 0: all")
     seed = luigi.IntParameter(default=0, description="of choices and of the order")
