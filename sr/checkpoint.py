@@ -19,7 +19,7 @@ from data.files import read_json, write_bytes, write_json
 from sr.models.network import UpsamplingNetwork
 from sr.models.presets import ModelDescription, find_preset
 from sr.models.registry import build_from, recognise
-from sr.run_files import BEST_WEIGHTS, JOB
+from sr.training.run_files import BEST_WEIGHTS, JOB
 
 SCHEMA = 1
 WEIGHTS, RECORD = "model.safetensors", "model.json"

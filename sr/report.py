@@ -21,7 +21,7 @@ from sr.curve import Mark, Reference, chart
 from sr.evaluation import panels
 from sr.figures import BASELINES, LARGEST_LOSS_DB, TORCH, Figures, ReportInputs, finite, gather, in_order
 from sr.pages import fill
-from sr.run_files import HISTORY, JOB
+from sr.training.run_files import HISTORY, JOB
 
 EXAMPLES_EACH = 4
 """Rejections of one reason that are shown."""

@@ -30,7 +30,7 @@ class ExportOnnx(ModelTask):
 
     def make(self) -> None:
         """Export."""
-        from sr.export_onnx import export_onnx
+        from sr.export.to_onnx import export_onnx
 
         export_onnx(self.requires()["model"].directory(), self.directory())
 
@@ -78,7 +78,7 @@ class ExportOpenVINO(ModelTask):
 
     def make(self) -> None:
         """Convert, and quantise where that is asked for."""
-        from sr.export_openvino import Int8Settings, export_openvino
+        from sr.export.to_openvino import Int8Settings, export_openvino
 
         calibration = Path(self.requires()["selection"].output().path) if self.form() == "int8" else None
         with stage(self, "steps") as progress:

@@ -129,7 +129,7 @@ class TrainModel(StoreTask):
 
     def make(self) -> None:
         """Train, or go on training."""
-        from sr.launch import train
+        from sr.training.launch import train
 
         with stage(self, "steps", resumes=True) as progress:
             train(self.job(), self.directory(), progress=progress)

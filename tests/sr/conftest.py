@@ -44,7 +44,7 @@ def _model_dir(description, root: Path) -> Path:
 @pytest.fixture(scope="session")
 def realtime_onnx(realtime_dir: Path) -> Path:
     """Give the directory of the small realtime network's ONNX file."""
-    from sr.export_onnx import export_onnx
+    from sr.export.to_onnx import export_onnx
 
     export_onnx(realtime_dir, realtime_dir.parent / "onnx")
     return realtime_dir.parent / "onnx"
@@ -53,7 +53,7 @@ def realtime_onnx(realtime_dir: Path) -> Path:
 @pytest.fixture(scope="session")
 def vapsr_onnx(vapsr_dir: Path) -> Path:
     """Give the directory of the small VapSR's ONNX file."""
-    from sr.export_onnx import export_onnx
+    from sr.export.to_onnx import export_onnx
 
     export_onnx(vapsr_dir, vapsr_dir.parent / "onnx")
     return vapsr_dir.parent / "onnx"
@@ -69,7 +69,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def realtime_irs(realtime_onnx: Path, crops: Path) -> dict[str, Path]:
     """Give the directories of the small realtime network's IRs, by precision."""
-    from sr.export_openvino import PRECISIONS, Int8Settings, export_openvino
+    from sr.export.to_openvino import PRECISIONS, Int8Settings, export_openvino
 
     made = {}
     for precision in PRECISIONS:

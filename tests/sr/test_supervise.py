@@ -27,7 +27,7 @@ os.rename(f"{out}/{depth}.part", f"{out}/{depth}.pid")
 time.sleep(600)
 """
 
-# A parent that starts the supervisor with a pipe, as sr.launch does, and then only waits.
+# A parent that starts the supervisor with a pipe, as sr.training.launch does, and then only waits.
 PARENT = """
 import subprocess, sys
 process = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from data.errors import UserError
 from data.records import TrainingJob
-from sr.loader import Batch
-from sr.losses import Loss, find_loss
 from sr.models.network import UpsamplingNetwork
+from sr.training.loader import Batch
+from sr.training.losses import Loss, find_loss
 
 _AUTOCAST = {"fp32": None, "bf16": "bfloat16", "fp16": "float16"}
 """Precision → the type that convolutions are computed in; weights and optimizer are float32 always."""

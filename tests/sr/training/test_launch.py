@@ -20,8 +20,8 @@ from data.errors import UserError
 from data.files import read_json, write_json
 from data.plain import to_plain
 from data.records import TrainingJob
-from sr import launch
-from sr.launch import fitting_ranks, train
+from sr.training import launch
+from sr.training.launch import fitting_ranks, train
 
 PATIENCE_S = 180.0
 JOB = TrainingJob(
@@ -43,7 +43,7 @@ from pathlib import Path
 from data.files import read_json
 from data.plain import from_plain
 from data.records import TrainingJob
-from sr.launch import train
+from sr.training.launch import train
 run_dir = Path(sys.argv[1])
 train(from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test"), run_dir, save_every_s=0.0)
 """

@@ -4,10 +4,10 @@ import torch
 from pictures import textured
 from PIL import Image
 
-from sr import validation
 from sr.evaluation.metrics import psnr
-from sr.loader import Batch
-from sr.validation import EXACT_DB, bicubic, mean_psnr_db, psnr_db
+from sr.training import validation
+from sr.training.loader import Batch
+from sr.training.validation import EXACT_DB, bicubic, mean_psnr_db, psnr_db
 
 
 def to_tensor(*pictures: np.ndarray) -> torch.Tensor:

@@ -8,8 +8,8 @@ import pytest
 
 from data.digests import sha256_file
 from data.errors import UserError
-from sr import ir_file
-from sr.export_openvino import PRECISIONS, Int8Settings, export_openvino
+from sr.export import ir_file
+from sr.export.to_openvino import PRECISIONS, Int8Settings, export_openvino
 
 SETTINGS = Int8Settings(calibration_crops=4, held_out_crops=2)
 

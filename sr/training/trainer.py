@@ -18,16 +18,16 @@ from data.digests import number, sha256_bytes
 from data.files import write_bytes, write_json
 from data.plain import to_plain
 from data.records import TrainingJob
-from sr.engine import TrainingEngine, sum_over_ranks
-from sr.history import Telling
-from sr.loader import TrainingStream, ValidationSet
 from sr.models.registry import build
-from sr.run_files import BEST_WEIGHTS, RECORD, STATES
-from sr.schedule import learning_rate_at, plan_run
 from sr.selection import open_split
-from sr.states import TrainingState, changes_of, load_newest, save_state
-from sr.validation import bicubic, mean_psnr_db
-from sr.watch import LossWatch, StopVote
+from sr.training.engine import TrainingEngine, sum_over_ranks
+from sr.training.history import Telling
+from sr.training.loader import TrainingStream, ValidationSet
+from sr.training.run_files import BEST_WEIGHTS, RECORD, STATES
+from sr.training.schedule import learning_rate_at, plan_run
+from sr.training.states import TrainingState, changes_of, load_newest, save_state
+from sr.training.validation import bicubic, mean_psnr_db
+from sr.training.watch import LossWatch, StopVote
 
 VALIDATION_BATCH = 4
 PICTURE_TIMES = 10

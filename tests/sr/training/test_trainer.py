@@ -12,9 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from data.errors import UserError
 from data.records import TrainingJob
-from sr.engine import start_ranks
-from sr.launch import _free_port
-from sr.trainer import Trainer
+from sr.training.engine import start_ranks
+from sr.training.launch import _free_port
+from sr.training.trainer import Trainer
 
 JOB = TrainingJob(
     "realtime-x2",

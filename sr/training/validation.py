@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from sr.engine import sum_over_ranks
-from sr.loader import Batch
+from sr.training.engine import sum_over_ranks
+from sr.training.loader import Batch
 from sr.upscalers import PillowUpscaler
 
 EXACT_DB = 100.0

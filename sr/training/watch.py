@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
-from sr.loader import Batch
+from sr.training.loader import Batch
 
 LOOK_EVERY_STEPS = 20
 """Reading a loss waits for the device, so losses are read together."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from data.errors import UserError
-from sr.losses import CHARBONNIER_EPSILON, LOSSES, find_loss
+from sr.training.losses import CHARBONNIER_EPSILON, LOSSES, find_loss
 
 
 @pytest.mark.parametrize(("name", "expected"), [("l1", 0.5), ("mse", 0.375), ("charbonnier", None)])

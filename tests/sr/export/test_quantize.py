@@ -6,9 +6,9 @@ import pytest
 from pictures import textured
 
 from data.errors import UserError
-from sr.ir_graph import SensitivePlaces, find_sensitive_places
+from sr.export.ir_graph import SensitivePlaces, find_sensitive_places
+from sr.export.quantize import check_places, quantise
 from sr.openvino_runtime import openvino as ov
-from sr.quantize import check_places, quantise
 
 LOWS = [textured(seed, 32, 32) for seed in range(2)]
 

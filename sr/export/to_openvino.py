@@ -17,14 +17,14 @@ from data.digests import sha256_bytes
 from data.errors import UserError
 from data.files import write_bytes, write_json
 from data.progress import Progress, silent
-from sr import ir_file
-from sr.calibration import Crop, choose_crops
 from sr.evaluation import metrics
-from sr.ir_graph import SensitivePlaces, find_sensitive_places
+from sr.export import ir_file
+from sr.export.calibration import Crop, choose_crops
+from sr.export.ir_graph import SensitivePlaces, find_sensitive_places
+from sr.export.parity import Parity, Run, measure, picture_batches
+from sr.export.quantize import quantise
 from sr.metadata import ModelMetadata, from_strings
 from sr.openvino_runtime import openvino as ov
-from sr.parity import Parity, Run, measure, picture_batches
-from sr.quantize import quantise
 from sr.upscalers import OpenVinoUpscaler
 
 SCHEMA = 1
@@ -63,7 +63,7 @@ def export_openvino(
 ) -> dict[str, Any]:
     """Write model.xml, model.bin and, last, export.json.
 
-    Input, output and metadata are those of the ONNX file (see sr.export_onnx); the metadata stands in the
+    Input, output and metadata are those of the ONNX file (see sr.export.to_onnx); the metadata stands in the
     IR's rt_info. The enlargement of the pixels themselves stays in float32 in every form and on every device.
 
     Args:

@@ -5,8 +5,8 @@ import pytest
 from selections import picture_of, write_selection
 
 from data.errors import UserError
-from sr.calibration import choose_crops
 from sr.evaluation.degrade import degrade
+from sr.export.calibration import choose_crops
 
 
 def _keys(selection, split="train", count=9, seed=0):

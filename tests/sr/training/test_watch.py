@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from data.errors import UserError
-from sr.loader import Batch
-from sr.watch import PATIENCE_STEPS, LossWatch, StopVote
+from sr.training.loader import Batch
+from sr.training.watch import PATIENCE_STEPS, LossWatch, StopVote
 
 BATCHES = [Batch(torch.empty(0), torch.empty(0), ("a.tar:0:k1.png", "a.tar:9:k2.png"))]
 

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from sr import ir_file
+from sr.export import ir_file
 
 IR = """<?xml version="1.0"?>
 <net name="onnx_Frontend_IR" version="11">

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.errors import UserError
-from sr.ir_graph import WEIGHTED, IrGraph, SensitivePlaces
+from sr.export.ir_graph import WEIGHTED, IrGraph, SensitivePlaces
 from sr.openvino_runtime import openvino as ov
 
 QUANTISER = "FakeQuantize"
@@ -46,7 +46,7 @@ def quantise(
     Args:
         model: uint8 NHWC in and out; not changed.
         low_pictures: uint8 HWC RGB; each is run once on its own, for the ranges and for the bias correction.
-        sensitive: what stays in float (see sr.ir_graph).
+        sensitive: what stays in float (see sr.export.ir_graph).
 
     Returns:
         The quantised model, and what was quantised in it.

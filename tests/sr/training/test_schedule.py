@@ -4,7 +4,7 @@ import pytest
 
 from data.errors import UserError
 from data.records import TrainingJob
-from sr.schedule import learning_rate_at, plan_run
+from sr.training.schedule import learning_rate_at, plan_run
 
 JOB = TrainingJob(
     "realtime-x2", "s.json", "h", learning_rate=1.0, warmup_steps=10, micro_batch=4, accumulation=2

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from data.files import write_json, write_jsonl
-from sr.run_files import EVENTS, HISTORY, PROGRESS
+from sr.training.run_files import EVENTS, HISTORY, PROGRESS
 
 PROGRESS_EVERY_S = 1.0
 SHOWN_PICTURES = 3

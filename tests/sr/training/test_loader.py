@@ -8,8 +8,8 @@ from selections import SELECTION_HASH, picture_of, write_selection
 
 from data.errors import UserError
 from data.records import TrainingJob
-from sr.loader import TrainingStream, ValidationSet
 from sr.selection import open_split
+from sr.training.loader import TrainingStream, ValidationSet
 
 SIDE_PX, PATCH_PX = 96, 32
 CPU = torch.device("cpu")

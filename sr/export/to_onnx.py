@@ -2,7 +2,7 @@
 needed beside it.
 
 The graph computes what the network computes; a difference of more than one level in any pixel fails the
-export. Never changes weights, never quantises (see sr.export_openvino).
+export. Never changes weights, never quantises (see sr.export.to_openvino).
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ from data.digests import sha256_bytes
 from data.errors import UserError
 from data.files import read_json, write_bytes, write_json
 from sr.checkpoint import load_model
+from sr.export.onnx_graph import tidy
+from sr.export.parity import Parity, measure, picture_batches
 from sr.metadata import ModelMetadata, from_model_json
 from sr.models.network import UpsamplingNetwork
-from sr.onnx_graph import tidy
-from sr.parity import Parity, measure, picture_batches
 
 SCHEMA = 1
 OPSET = 20

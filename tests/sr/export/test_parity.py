@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sr.parity import measure, picture_batches
+from sr.export.parity import measure, picture_batches
 
 
 def test_pictures_are_always_the_same_and_fit_the_network():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from data.errors import UserError
-from sr.states import KEPT, TrainingState, changes_of, load_newest, save_state
+from sr.training.states import KEPT, TrainingState, changes_of, load_newest, save_state
 
 
 def state(step: int) -> TrainingState:

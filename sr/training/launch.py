@@ -22,7 +22,7 @@ from data.plain import to_plain
 from data.progress import Progress, silent
 from data.records import TrainingJob
 from sr import supervise
-from sr.run_files import ERROR, JOB, LOCK, LOG, PROGRESS, RECORD
+from sr.training.run_files import ERROR, JOB, LOCK, LOG, PROGRESS, RECORD
 
 LOOK_EVERY_S = 0.5
 LOG_TAIL_LINES = 12
@@ -68,7 +68,7 @@ def train(
     ranks = ranks or fitting_ranks(job.accumulation, gpus)
     cores = len(os.sched_getaffinity(0))
     threads = threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // ranks))
-    program = ["--module", "--no_local_rank", "sr.train", str(run_dir)]
+    program = ["--module", "--no_local_rank", "sr.training.train", str(run_dir)]
     program += ["--threads", str(threads), "--save-every-s", str(save_every_s)]
     command = [*_launcher(ranks, hostfile), *program]
     status, asked = _run(command, _environment(gpus, max(1, cores // ranks)), run_dir, progress)

@@ -1,6 +1,6 @@
 """The program that DeepSpeed's launcher starts on every device, on a directory with job.json.
 
-People start it by `sr.launch.train`.
+People start it by `sr.training.launch.train`.
 """
 
 import argparse
@@ -11,8 +11,8 @@ from data.errors import UserError
 from data.files import read_json, write_json
 from data.plain import from_plain
 from data.records import TrainingJob
-from sr.run_files import ERROR, JOB
 from sr.supervise import die_with_supervisor
+from sr.training.run_files import ERROR, JOB
 
 
 def main(arguments: list[str]) -> int:
@@ -37,8 +37,8 @@ def main(arguments: list[str]) -> int:
 def _train(run_dir: Path, threads: int, save_every_s: float) -> None:
     """Join the other ranks and train with them."""
     # Imported here: the watch over the supervisor begins before the slow part.
-    from sr.engine import start_ranks
-    from sr.trainer import Trainer
+    from sr.training.engine import start_ranks
+    from sr.training.trainer import Trainer
 
     job = from_plain(TrainingJob, read_json(run_dir / JOB), str(run_dir / JOB))
     rank, ranks, device = start_ranks()

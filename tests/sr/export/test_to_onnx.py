@@ -16,9 +16,9 @@ from pictures import textured
 from data.digests import sha256_file
 from data.errors import UserError
 from sr.checkpoint import load_model
-from sr.export_onnx import _check
+from sr.export.to_onnx import _check
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_record_describes_the_file(realtime_onnx, realtime_dir):
@@ -67,7 +67,7 @@ def test_nodes_are_named_by_their_modules(realtime_onnx, vapsr_onnx):
 def test_another_process_writes_the_same_bytes_and_nothing_of_the_machine(
     realtime_dir, realtime_onnx, tmp_path
 ):
-    code = "import sys, pathlib, sr.export_onnx as e; e.export_onnx(*map(pathlib.Path, sys.argv[1:]))"
+    code = "import sys, pathlib, sr.export.to_onnx as e; e.export_onnx(*map(pathlib.Path, sys.argv[1:]))"
     environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, str(realtime_dir), str(tmp_path)]
     subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True)

@@ -2,7 +2,7 @@
 
 import onnx
 
-from sr.onnx_graph import tidy
+from sr.export.onnx_graph import tidy
 
 SIZES = {"low": ["n", 3], "high": ["n", 6]}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from data.errors import UserError
-from sr.ir_graph import IrGraph, find_sensitive_places
+from sr.export.ir_graph import IrGraph, find_sensitive_places
 from sr.openvino_runtime import openvino as ov
 
 
