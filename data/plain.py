@@ -13,12 +13,16 @@ from data.records import SCHEMA
 
 R = TypeVar("R")
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 
 def to_plain(record: Any) -> Any:
     """Return a record as JSON data: dicts, lists, strings, numbers.
 
     As `dataclasses.asdict`, several times faster: the values are plain and frozen, so none has to be copied.
     """
+    if type(record) in _PLAIN:
+        return record
     if dataclasses.is_dataclass(record):
         return {name: to_plain(value) for name, value in vars(record).items()}
     if isinstance(record, tuple | list):
