@@ -54,6 +54,10 @@ def _vapsr(
     }
 
 
+def _realtime(scale: int, layers: int, channels: int, planes: int = 3) -> dict[str, int]:
+    return {"scale": scale, "layers": layers, "channels": channels, "planes": planes}
+
+
 IN_256THS = (0.0, 255 / 256)
 """A level is 1/256: bf16, with 8 significant bits, holds all of 0/256 to 255/256 exactly and hardly any of 0/255 to
 255/255. Where the CPU computes in bf16 this decides whether the enlarged picture itself is rounded: a smooth
@@ -65,7 +69,12 @@ PRESETS: Mapping[str, ModelDescription] = _table(
     ("vapsr-x4", "vapsr", (0.0, 1.0), _vapsr(4, features=48, blocks=21, attention=64)),
     ("vapsr-s-x4", "vapsr", (0.0, 1.0), _vapsr(4, features=32, blocks=11, attention=64, groups=2)),
     ("vapsr3x3-x2", "vapsr", (-1.0, 1.0), _vapsr(2, features=64, blocks=20, attention=48, projection=3)),
-    ("realtime-x2", "realtime", IN_256THS, {"scale": 2, "layers": 5, "channels": 48}),
+    ("realtime-x2", "realtime", IN_256THS, _realtime(2, layers=5, channels=48)),
+    ("realtime-x3", "realtime", IN_256THS, _realtime(3, layers=5, channels=48)),
+    ("realtime-x4", "realtime", IN_256THS, _realtime(4, layers=5, channels=48)),
+    ("realtime-luma-x2", "realtime", IN_256THS, _realtime(2, layers=5, channels=48, planes=1)),
+    ("realtime-luma-x3", "realtime", IN_256THS, _realtime(3, layers=5, channels=48, planes=1)),
+    ("realtime-luma-x4", "realtime", IN_256THS, _realtime(4, layers=5, channels=48, planes=1)),
 )
 """Every preset by name.
 

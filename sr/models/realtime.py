@@ -3,6 +3,9 @@
 Floats in, floats out; it never sees bytes. All of it, the bicubic enlargement too, is convolutions at half
 the low picture's size and one pixel shuffle at the end: that is what CPUs and integrated GPUs do fast, and
 what INT8 leaves nearly unharmed, since the quantised convolutions only make the small residual.
+
+The residual is made of all three colours, or of luma alone and then added to each colour: that moves luma, where
+eyes are sharp, leaves the colour differences to the bicubic, and serves films, which store luma by itself.
 """
 
 import contextlib
@@ -17,6 +20,9 @@ from torch import Tensor, nn
 CELL_PX = 2
 """The pixel-unshuffle's factor: a cell of 2x2 low pixels is one position of every convolution."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""How much R, G and B weigh in luma. Source: ITU-R BT.601-7, 2.5.1."""
+
 
 class BicubicEnlargement(nn.Module):
     """Bicubic upsampling, a = -1/2, half-pixel centres, edges repeated: one fixed 3x3 convolution over cells.
@@ -29,14 +35,14 @@ class BicubicEnlargement(nn.Module):
     Pillow and MATLAB.
     """
 
-    def __init__(self, scale: int) -> None:
-        """Make the fixed convolution for an enlargement by `scale`."""
+    def __init__(self, scale: int, colours: int) -> None:
+        """Make the fixed convolution for an enlargement of `colours` planes by `scale`."""
         super().__init__()
-        numerators, self.denominator = _enlarging_kernel(scale)
+        numerators, self.denominator = _enlarging_kernel(scale, colours)
         self.register_buffer("numerators", numerators, persistent=False)
 
     def forward(self, cells: Tensor) -> Tensor:
-        """Float32 cells, padded by one on every side, [n,12,h/2+2,w/2+2] to [n,3·(2·scale)²,h/2,w/2]."""
+        """Float32 cells, padded by one on every side, [n,4·c,h/2+2,w/2+2] to [n,c·(2·scale)²,h/2,w/2]."""
         # bf16 has 8 bits: under autocast the enlargement itself would be off by a level.
         device = cells.device.type
         autocast = torch.is_autocast_enabled(device)
@@ -44,40 +50,63 @@ class BicubicEnlargement(nn.Module):
             return nn.functional.conv2d(cells.float(), self.numerators.float() / self.denominator)
 
 
+class LumaOfColours(nn.Conv2d):
+    """The first convolution of a luma network that is given RGB: luma is taken by its kernel."""
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """[n,12,h/2+2,w/2+2] of RGB to [n,channels,h/2,w/2]; the weights are those for luma's [n,4,…]."""
+        # A product of kernels instead of one more picture: eight bits then fall on R, G and B, which have eight.
+        weight = torch.cat([self.weight * share for share in LUMA], dim=1)
+        return nn.functional.conv2d(cells, weight, self.bias)
+
+
 class Realtime(nn.Module):
     """The whole network; `scale`, and `size_multiple` (2, for the cells), are attributes."""
 
     size_multiple = CELL_PX
 
-    def __init__(self, scale: int, layers: int, channels: int) -> None:
+    def __init__(self, scale: int, layers: int, channels: int, planes: int = 3, colours: int = 3) -> None:
         """Make a network that, untrained, is the bicubic enlargement: its last layer is zero.
 
         Args:
             scale: upsampling factor, 2 or more.
             layers: number of 3x3 convolutions, the first and the last included; at least 2.
             channels: channels between them.
+            planes: what the residual is made of and added to: 3 for R, G and B, 1 for luma.
+            colours: planes of the picture: 3 for RGB; 1 for a picture that is luma alone, where `planes` is 1.
+
+        Raises:
+            ValueError: `planes` or `colours` is none of these.
         """
         super().__init__()
-        self.scale = scale
-        widths = [3 * CELL_PX**2, *[channels] * (layers - 1), 3 * (CELL_PX * scale) ** 2]
+        if (planes, colours) not in ((3, 3), (1, 3), (1, 1)):
+            found = f"got {planes} of {colours} in Realtime"
+            raise ValueError(f"Expected 3 planes or 1 of 3 colours, or 1 of 1, {found}; choose one of these.")
+        self.scale, self.planes, self.colours = scale, planes, colours
+        widths = [planes * CELL_PX**2, *[channels] * (layers - 1), planes * (CELL_PX * scale) ** 2]
+        kinds = [LumaOfColours if planes < colours else nn.Conv2d, *[nn.Conv2d] * (layers - 1)]
         # The first layer runs on the padded picture and gives back the unpadded size.
         self.layers = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=0 if index == 0 else 1)
-            for index, (before, after) in enumerate(itertools.pairwise(widths))
+            kind(before, after, 3, padding=0 if index == 0 else 1)
+            for index, (kind, (before, after)) in enumerate(
+                zip(kinds, itertools.pairwise(widths), strict=True)
+            )
         )
-        self.enlargement = BicubicEnlargement(scale)
+        self.enlargement = BicubicEnlargement(scale, colours)
         nn.init.zeros_(self.layers[-1].weight)
         nn.init.zeros_(self.layers[-1].bias)
 
     def forward(self, low: Tensor) -> Tensor:
-        """Float [n,3,h,w] RGB, h and w even, to float32 [n,3,scale·h,scale·w]."""
+        """Float [n,colours,h,w], h and w even, to float32 [n,colours,scale·h,scale·w]."""
         padded = nn.functional.pad(low, (CELL_PX,) * 4, mode="replicate")
-        cells = nn.functional.pixel_unshuffle(padded, CELL_PX)  # [n,12,h/2+2,w/2+2]
+        cells = nn.functional.pixel_unshuffle(padded, CELL_PX)  # [n,4·colours,h/2+2,w/2+2]
         features = cells.to(self.layers[0].weight.dtype)
         for layer in self.layers[:-1]:
             features = nn.functional.relu(layer(features))
-        summed = self.enlargement(cells) + self.layers[-1](features).float()
-        return nn.functional.pixel_shuffle(summed, CELL_PX * self.scale)
+        residual = self.layers[-1](features).float()
+        if self.planes < self.colours:
+            residual = torch.cat([residual] * self.colours, dim=1)
+        return nn.functional.pixel_shuffle(self.enlargement(cells) + residual, CELL_PX * self.scale)
 
 
 def _cubic(distance: Fraction) -> Fraction:
@@ -90,8 +119,8 @@ def _cubic(distance: Fraction) -> Fraction:
     return Fraction(0)
 
 
-def _enlarging_kernel(scale: int) -> tuple[Tensor, int]:
-    """The kernel as int32 numerators [3·side², 12, 3, 3], side = 2·scale, and their common denominator."""
+def _enlarging_kernel(scale: int, colours: int) -> tuple[Tensor, int]:
+    """The kernel as int32 numerators [colours·side², colours·4, 3, 3], side = 2·scale, and their common denominator."""
     side = CELL_PX * scale
     taps = range(-CELL_PX, 2 * CELL_PX)
     # Along one axis, output pixel `phase` lies (phase + 1/2) / scale - 1/2 low pixels from the cell's first.
@@ -104,10 +133,10 @@ def _enlarging_kernel(scale: int) -> tuple[Tensor, int]:
     )
     # Output pixel (p,q), low pixel (i,j) of cell (y,x).
     plane = torch.einsum("pyi,qxj->pqijyx", axis, axis).reshape(side**2, CELL_PX**2, 3, 3)
-    kernel = torch.zeros(3, side**2, 3, CELL_PX**2, 3, 3, dtype=torch.int32)
-    for colour in range(3):
+    kernel = torch.zeros(colours, side**2, colours, CELL_PX**2, 3, 3, dtype=torch.int32)
+    for colour in range(colours):
         kernel[colour, :, colour] = plane.int()
-    return kernel.reshape(3 * side**2, 3 * CELL_PX**2, 3, 3), denominator**2
+    return kernel.reshape(colours * side**2, colours * CELL_PX**2, 3, 3), denominator**2
 
 
 def configuration_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int] | None:
@@ -121,10 +150,14 @@ def configuration_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int] | 
         the caller to see.
     """
     layers = sum(name.startswith("layers.") and name.endswith(".weight") for name in shapes)
-    if layers < 2 or "layers.0.weight" not in shapes or f"layers.{layers - 1}.weight" not in shapes:
+    try:
+        channels, cell, *_ = shapes["layers.0.weight"]
+        outputs = shapes[f"layers.{layers - 1}.weight"][0]
+    except (KeyError, ValueError, IndexError):
         return None
-    outputs = shapes[f"layers.{layers - 1}.weight"][0]
-    scale = math.isqrt(outputs // 3) // CELL_PX
-    return (
-        {"scale": scale, "layers": layers, "channels": shapes["layers.0.weight"][0]} if scale >= 2 else None
-    )
+    planes = cell // CELL_PX**2
+    if layers < 2 or planes not in (1, 3):
+        return None
+    scale = math.isqrt(outputs // planes) // CELL_PX
+    configuration = {"scale": scale, "layers": layers, "channels": channels, "planes": planes}
+    return configuration if scale >= 2 else None

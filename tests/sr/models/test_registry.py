@@ -44,8 +44,8 @@ def test_a_presets_weights_are_recognised_and_load_into_what_is_built(preset):
             {"scale": 4, "features": 8, "blocks": 1, "attention": 6, "projection": 3, "groups": 1},
             (-1.0, 1.0),
         ),
-        ("realtime", {"scale": 3, "layers": 3, "channels": 8}, (0.0, 255 / 256)),
-        ("realtime", {"scale": 2, "layers": 2, "channels": 7}, (0.0, 255 / 256)),
+        ("realtime", {"scale": 3, "layers": 3, "channels": 8, "planes": 3}, (0.0, 255 / 256)),
+        ("realtime", {"scale": 2, "layers": 2, "channels": 7, "planes": 1}, (0.0, 255 / 256)),
     ],
 )
 def test_weights_of_no_preset_are_recognised_too(architecture, configuration, value_range):
