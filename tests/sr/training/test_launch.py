@@ -45,7 +45,8 @@ from data.plain import from_plain
 from data.records import TrainingConduct, TrainingJob
 from sr.training.launch import train
 run_dir = Path(sys.argv[1])
-train(from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test"), run_dir, conduct=TrainingConduct(save_every_s=0.0))
+job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test")
+train(job, run_dir, conduct=TrainingConduct(save_every_s=0.0))
 """
 FAILING_RANK = """
 import json, sys
