@@ -290,6 +290,7 @@ class TrainingJob:
     accumulation: int = 1
     """Micro batches a step."""
     loss: str = "l1"
+    """l1, charbonnier, mse, frequency, lpips, or a weighted sum of them: l1:1+frequency:0.05."""
     learning_rate: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.99
@@ -304,10 +305,16 @@ class TrainingJob:
     """0: no limit but max_epochs."""
     steps_per_epoch: int = 0
     """0: one pass over the training split."""
+    max_hours: float = 0.0
+    """Hours of training, summed over the pieces of a run, after which it ends; 0: no limit. A clock decides then."""
     patience_epochs: int = 200
-    """Epochs without a better validation PSNR before the run ends."""
+    """Epochs without a better validation before the run ends."""
+    watch: str = "psnr"
+    """psnr or loss: what of the validation says which weights are the best."""
     precision: str = "bf16"
     """fp32, bf16 or fp16."""
+    compile: bool = False
+    """Compile network and loss together; where that fails, the run goes on without, and says so."""
     ema_decay: float = 0.0
     """0: no moving average of the weights."""
     flip_probability: float = 0.4
@@ -315,6 +322,26 @@ class TrainingJob:
     brightness_probability: float = 0.2
     brightness_min: float = 0.5
     brightness_max: float = 1.2
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConduct:
+    """How a training is carried out: nothing of it has a part in the result."""
+
+    ranks: int = 0
+    """Processes; 0 for as many as there are GPUs that share the micro batches evenly, or one on the CPU."""
+    hostfile: str = ""
+    """DeepSpeed's list of hosts and their devices, for several hosts; it says the number of ranks then."""
+    threads: int = 0
+    """CPU threads of each rank's loader; 0 for what suits the machine."""
+    save_every_s: float = 600.0
+    """Seconds between states within an epoch; 0 for one after each step."""
+    save_every_steps: int = 0
+    """Steps between states; 0: only the clock and the epochs count."""
+    kept_states: int = 2
+    """The newest states that are kept, beside that of the best epoch."""
+    lpips_weights: str = ""
+    """The directory with the weights of LPIPS, where the loss has such a term."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,9 +16,9 @@
     Beside it, on a finished dataset: VerifyDataset (and to rebuild what is damaged, the plan and the download), ExportFolder.
 
 In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8;
-Download gives EvaluateModel the weights of LPIPS, where that is measured):
+Download gives EvaluateModel the weights of LPIPS, where that is measured, and TrainModel, where it is a loss):
 
-    Download → IndexSource, EvaluateModel, VerifyDataset
+    Download → IndexSource, TrainModel, EvaluateModel, VerifyDataset
     RipDisc → IndexSource
     IndexSource → PlanCrops, SelectSamples, EvaluateModel
     PlanCrops → PackShard, MakeCrops, VerifyDataset

@@ -5,6 +5,7 @@ A section's parameter is set on the command line in Luigi's own way: `root` of `
 
 import dataclasses
 import os
+from typing import Any
 
 import luigi
 from luigi.interface import core
@@ -12,7 +13,8 @@ from luigi.interface import core
 from data.errors import UserError
 from data.films.settings import FilmSettings
 from data.images import ALPHAS
-from data.records import TrainingJob
+from data.records import TrainingConduct, TrainingJob
+from sr.training.settings import WATCHED
 
 
 class store(luigi.Config):
@@ -137,6 +139,7 @@ class model(luigi.Config):
 
 
 _JOB = {field.name: field.default for field in dataclasses.fields(TrainingJob)}
+_CONDUCT = {field.name: field.default for field in dataclasses.fields(TrainingConduct)}
 
 
 class training(luigi.Config):
@@ -147,7 +150,10 @@ class training(luigi.Config):
     micro_batch = luigi.IntParameter(default=_JOB["micro_batch"])
     patches_per_picture = luigi.IntParameter(default=_JOB["patches_per_picture"])
     accumulation = luigi.IntParameter(default=_JOB["accumulation"])
-    loss = luigi.Parameter(default=_JOB["loss"])
+    loss = luigi.Parameter(
+        default=_JOB["loss"],
+        description="l1, charbonnier, mse, frequency, lpips, or a weighted sum: l1:1+frequency:0.05",
+    )
     learning_rate = luigi.FloatParameter(default=_JOB["learning_rate"])
     beta1 = luigi.FloatParameter(default=_JOB["beta1"])
     beta2 = luigi.FloatParameter(default=_JOB["beta2"])
@@ -158,14 +164,48 @@ class training(luigi.Config):
     max_epochs = luigi.IntParameter(default=_JOB["max_epochs"])
     max_steps = luigi.IntParameter(default=_JOB["max_steps"])
     steps_per_epoch = luigi.IntParameter(default=_JOB["steps_per_epoch"])
+    max_hours = luigi.FloatParameter(
+        default=_JOB["max_hours"], description="of training, all pieces together; 0: no limit"
+    )
     patience_epochs = luigi.IntParameter(default=_JOB["patience_epochs"])
+    watch = luigi.ChoiceParameter(
+        default=_JOB["watch"], choices=WATCHED, description="what of the validation says what is best"
+    )
     precision = luigi.ChoiceParameter(default=_JOB["precision"], choices=["fp32", "bf16", "fp16"])
+    compile = luigi.BoolParameter(
+        default=_JOB["compile"], description="network and loss by torch.compile, where that works"
+    )
     ema_decay = luigi.FloatParameter(default=_JOB["ema_decay"])
     flip_probability = luigi.FloatParameter(default=_JOB["flip_probability"])
     rotate_probability = luigi.FloatParameter(default=_JOB["rotate_probability"])
     brightness_probability = luigi.FloatParameter(default=_JOB["brightness_probability"])
     brightness_min = luigi.FloatParameter(default=_JOB["brightness_min"])
     brightness_max = luigi.FloatParameter(default=_JOB["brightness_max"])
+    # How it is carried out: fields of TrainingConduct, which have no part in the result.
+    ranks = luigi.IntParameter(
+        default=_CONDUCT["ranks"],
+        description="processes; 0: one a GPU, as many as share the micro batches evenly",
+    )
+    hostfile = luigi.Parameter(
+        default=_CONDUCT["hostfile"], description="DeepSpeed's list of hosts, for several, see docs/cluster.md"
+    )
+    threads = luigi.IntParameter(
+        default=_CONDUCT["threads"], description="of each rank's loader; 0: what suits the machine"
+    )
+    save_every_s = luigi.FloatParameter(
+        default=_CONDUCT["save_every_s"], description="seconds between states within an epoch"
+    )
+    save_every_steps = luigi.IntParameter(
+        default=_CONDUCT["save_every_steps"], description="steps between states, beside the clock; 0: none"
+    )
+    kept_states = luigi.IntParameter(
+        default=_CONDUCT["kept_states"], description="newest states that stay, beside that of the best epoch"
+    )
+
+    def values(self, kind: type) -> dict[str, Any]:
+        """Return the parameters that are fields of a record of settings, by name."""
+        named = {field.name for field in dataclasses.fields(kind)}
+        return {name: getattr(self, name) for name, _ in self.get_params() if name in named}
 
 
 class export(luigi.Config):

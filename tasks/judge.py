@@ -16,14 +16,13 @@ from tasks.base import StoreTask
 from tasks.config import evaluation, listed, model
 from tasks.deliver import PRECISIONS, ExportOnnx, ExportOpenVINO
 from tasks.gather import Download, IndexSource
-from tasks.learn import TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE, ExportCheckpoint
+from tasks.learn import LPIPS_WEIGHTS, TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE, ExportCheckpoint
 from tasks.progress import stage
 
 FORMULAS = ("bicubic", "lanczos")
 TRAINED_FORMS = {TRAINED: "torch", "trained-onnx": "onnx"} | {f"trained-{one}": one for one in PRECISIONS}
 """What `--model` of EvaluateModel calls the forms of the trained model, and what the report calls them."""
 GRAPH_SUFFIXES = (".onnx", ".xml")
-LPIPS_WEIGHTS = "LPIPS_AlexNet"
 
 
 class ProtocolTask(StoreTask):

@@ -9,17 +9,20 @@ import luigi
 from data.digests import sha256_file
 from data.errors import UserError
 from data.files import read_json
-from data.records import TrainingJob
+from data.records import TrainingConduct, TrainingJob
 from pipeline import index, select
 from sr.models.presets import find_preset
+from sr.training.settings import MAY_CHANGE, loss_terms
 from tasks.base import StoreTask
 from tasks.config import evaluation, listed, model, selection, training
-from tasks.gather import IndexSource
+from tasks.gather import Download, IndexSource
 from tasks.prepare import MakeCrops
 from tasks.progress import stage
 
 TRAINED = "trained"
 WEIGHTS_SUFFIXES = (".pth", ".safetensors")
+LPIPS_WEIGHTS = "LPIPS_AlexNet"
+"""The weights of LPIPS in the catalogue."""
 WHOLE_MACHINE = {"machine": 1}
 """A Luigi resource: tasks that use every core, or time something, run one at a time."""
 
@@ -91,10 +94,15 @@ class SelectSamples(StoreTask):
 
 
 class TrainModel(StoreTask):
-    """Selected crops → a training run: best weights, checkpoints, history, TensorBoard events."""
+    """Selected crops → a training run: best weights, checkpoints, history, TensorBoard events.
+
+    Settings that may change while a run goes on (limits, patience, learning rate …) are no part of its
+    directory's name: with others the same run goes on.
+    """
 
     stage = "runs"
     record = "training.json"
+    format_version = 2
     resources = WHOLE_MACHINE
 
     def name(self) -> str:
@@ -102,49 +110,67 @@ class TrainModel(StoreTask):
         return find_preset_name()
 
     def requires(self) -> dict[str, StoreTask]:
-        """The selection."""
-        return {"selection": SelectSamples()}
+        """The selection, and for a loss with LPIPS its weights."""
+        lpips = {"lpips": Download(dataset=LPIPS_WEIGHTS)} if "lpips" in loss_terms(training().loss) else {}
+        return {"selection": SelectSamples()} | lpips
 
     def job(self) -> TrainingJob:
         """Return [model] and [training] as the trainer wants them."""
         selection = self.requires()["selection"]
-        values = {name: getattr(training(), name) for name, _ in training().get_params()}
         return TrainingJob(
             preset=self.name(),
             selection=os.path.relpath(selection.output().path, self.directory()),
             selection_hash=selection.directory_name.rpartition("-")[2],
-            **values,
+            **training().values(TrainingJob),
         )
 
+    def conduct(self) -> TrainingConduct:
+        """Return how [training] wants it carried out."""
+        needed = self.requires()
+        lpips_weights = str(needed["lpips"].directory().resolve()) if "lpips" in needed else ""
+        return TrainingConduct(**training().values(TrainingConduct), lpips_weights=lpips_weights)
+
     def parameters(self) -> dict[str, Any]:
-        """Return what the trainer is told and what the preset means; the spec names the selection anyway."""
+        """Return what the trainer is told, less what may change, and what the preset means."""
         description = find_preset(self.name())
         network = {
             "architecture": description.architecture,
             "configuration": dict(description.configuration),
             "value_range": list(description.value_range),
         }
-        settings = {name: getattr(training(), name) for name, _ in training().get_params()}
-        return {"preset": self.name(), "network": network, **settings}
+        settings = training().values(TrainingJob)
+        fixed = {name: value for name, value in settings.items() if name not in MAY_CHANGE}
+        return {"preset": self.name(), "network": network, **fixed}
+
+    def changeable(self) -> dict[str, Any]:
+        """Return the settings that may change while the run goes on."""
+        return {name: getattr(training(), name) for name in MAY_CHANGE}
+
+    def is_done(self) -> bool:
+        """Return whether the run is over, and was ended under the settings that are asked for now."""
+        return super().is_done() and read_json(Path(self.output().path))["settings"] == self.changeable()
 
     def make(self) -> None:
         """Train, or go on training."""
         from sr.training.launch import train
 
         with stage(self, "steps", resumes=True) as progress:
-            train(self.job(), self.directory(), progress=progress)
+            train(self.job(), self.directory(), progress, self.conduct())
 
     def counts(self) -> str:
         """Return how it ended."""
         record = read_json(Path(self.output().path))
-        return ", ".join(
-            f"{key} {value}" for key, value in sorted(record.items()) if isinstance(value, int | float)
-        )
+        best = f"best {record['best_psnr_db']:.2f} dB in epoch {record['best_epoch']} of {record['epochs']}"
+        skipped = f", {record['skipped_steps']:,} of them skipped" if record["skipped_steps"] else ""
+        return f"{record['steps']:,} steps{skipped}, {best}, bicubic {record['bicubic_psnr_db']:.2f} dB"
 
     def summary(self) -> str:
-        """Say where the run is."""
+        """Say where the run is, how it ended, and what is odd about it."""
         directory = self.directory()
-        return f"Training run: {directory}\n{self.counts()}.\nLook at it: tensorboard --logdir {directory}"
+        warnings = read_json(Path(self.output().path))["warnings"]
+        told = [f"Warning (step {one['step']:,}): {one['text']}." for one in warnings]
+        look = f"Look at it: tensorboard --logdir {directory}"
+        return "\n".join([f"Training run: {directory}", f"{self.counts()}.", *told, look])
 
 
 class ModelTask(StoreTask):
@@ -181,8 +207,10 @@ class ExportCheckpoint(ModelTask):
         return {"run": TrainModel()} if self.model == TRAINED else {}
 
     def parameters(self) -> dict[str, Any]:
-        """Return the hash of a file that was named."""
-        return {} if self.model == TRAINED else {"weights_sha256": sha256_file(self.weights_file())}
+        """Return the hash of a file that was named, or the settings that the run's directory is not named by."""
+        if self.model == TRAINED:
+            return {"settings": TrainModel().changeable()}
+        return {"weights_sha256": sha256_file(self.weights_file())}
 
     def make(self) -> None:
         """Convert."""

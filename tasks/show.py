@@ -121,7 +121,7 @@ def _line(tasks: list[luigi.Task], branch: str, known: bool) -> Line:
 
 def _is_done(task: luigi.Task) -> bool:
     """Return whether the result is there; a StoreTask's `complete` would tell of errors as in a run."""
-    return task.output().exists() if isinstance(task, StoreTask) else task.complete()
+    return task.is_done() if isinstance(task, StoreTask) else task.complete()
 
 
 def _gathered(tasks: list[luigi.Task]) -> list[list[luigi.Task]]:

@@ -26,7 +26,7 @@ _EPSILON = 1e-10
 
 
 class Lpips:
-    """The metric with its weights; in float32 on the CPU.
+    """The metric with its weights; in float32, on the CPU until `to` moves it.
 
     Args:
         weights_dir: holds the files TRUNK and LINEAR.
@@ -63,14 +63,45 @@ class Lpips:
             height, width = picture.shape[:2]
             raise ValueError(f"Expected at least {LEAST_PX}x{LEAST_PX} px for LPIPS, got {height}x{width}.")
         levels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]  # [1,3,h,w]
-        shift, scale = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (SHIFT, SCALE))
-        values, seen = (levels.float() / 127.5 - 1.0 - shift) / scale, []
         with torch.inference_mode():
-            for (_, stride, padding, pooled), (weight, bias) in zip(_LAYERS, self._trunk, strict=True):
-                values = nn.functional.max_pool2d(values, 3, 2) if pooled else values
-                values = nn.functional.conv2d(values, weight, bias, stride, padding).relu()
-                seen.append(values / (values.square().sum(dim=1, keepdim=True).sqrt() + _EPSILON))
+            return self.see(levels.float() / 127.5 - 1.0)
+
+    def to(self, device: torch.device) -> "Lpips":
+        """Move the weights, and return this."""
+        self._trunk = [(weight.to(device), bias.to(device)) for weight, bias in self._trunk]
+        self._linear = [weight.to(device) for weight in self._linear]
+        return self
+
+    def see(self, values: Tensor) -> list[Tensor]:
+        """What AlexNet sees of a batch of pictures; gradients pass.
+
+        Args:
+            values: float32 [n,3,h,w] RGB, -1 to 1, at least LEAST_PX a side.
+
+        Returns:
+            Five float32 tensors [n,c,h,w], each place scaled to length one.
+        """
+        shift, scale = (
+            torch.tensor(three, device=values.device).reshape(1, 3, 1, 1) for three in (SHIFT, SCALE)
+        )
+        values, seen = (values - shift) / scale, []
+        for (_, stride, padding, pooled), (weight, bias) in zip(_LAYERS, self._trunk, strict=True):
+            values = nn.functional.max_pool2d(values, 3, 2) if pooled else values
+            values = nn.functional.conv2d(values, weight, bias, stride, padding).relu()
+            # A place where nothing is seen has no direction: the root's slope there would be infinite.
+            squares = values.square().sum(dim=1, keepdim=True)
+            length = squares.clamp(min=torch.finfo(torch.float32).tiny).sqrt()
+            seen.append(values / (length + _EPSILON))
         return seen
+
+    def compare(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        """LPIPS of each pair of pictures, [n], of what `see` gave for both; gradients pass."""
+        # [n,c,h,w] differences, weighed over c, mean over places, summed over the five layers.
+        layers = [
+            ((one - other).square() * weight).sum(dim=1).mean(dim=(1, 2))
+            for one, other, weight in zip(first, second, self._linear, strict=True)
+        ]
+        return torch.stack(layers).sum(dim=0)
 
     def distance(self, features: list[Tensor], picture: np.ndarray) -> float:
         """LPIPS between a picture and one whose features are given: 0 for equal ones, about 1 at most.
@@ -79,18 +110,13 @@ class Lpips:
             features: of the other picture, from `features`.
             picture: uint8 HWC RGB of the other's size.
         """
-        pairs = zip(features, self.features(picture), self._linear, strict=True)
         with torch.inference_mode():
-            # [1,c,h,w] differences, weighed over c, mean over places, summed over the five layers.
-            layers = [
-                ((first - second).square() * weight).sum(dim=1).mean() for first, second, weight in pairs
-            ]
-        return float(sum(layers))
+            return float(self.compare(features, self.features(picture)))
 
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        remedy = "run luigi --module tasks Download --dataset LPIPS_AlexNet, or turn [evaluation] lpips off"
+        remedy = "run luigi --module tasks Download --dataset LPIPS_AlexNet, or do without LPIPS"
         raise UserError(f"the weights of LPIPS ({path.name})", "nothing", str(path.parent), remedy)
     return read_pth(path)
 
@@ -100,4 +126,4 @@ def _named(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], pat
     if not isinstance(found, Tensor) or tuple(found.shape) != shape:
         got = f"one of {tuple(found.shape)}" if isinstance(found, Tensor) else "none"
         raise UserError(f"a tensor {name} of {shape}", got, str(path), "fetch the file again")
-    return found.float()
+    return found.detach().float()

@@ -35,7 +35,7 @@ class UpsamplingNetwork(nn.Module):
 
         Raises: as `predict`.
         """
-        return self._to_levels(self.predict(low))
+        return self.to_levels(self.predict(low))
 
     def predict(self, low: Tensor) -> Tensor:
         """Upsample for a loss: uint8 [n,3,h,w] RGB to float32 [n,3,scale·h,scale·w] in `value_range`.
@@ -63,7 +63,8 @@ class UpsamplingNetwork(nn.Module):
         darkest, brightest = self.value_range
         return picture.float() * ((brightest - darkest) / 255.0) + darkest
 
-    def _to_levels(self, values: Tensor) -> Tensor:
+    def to_levels(self, values: Tensor) -> Tensor:
+        """What `predict` gave to a picture: float32 in `value_range` to uint8, rounded and clamped."""
         darkest, brightest = self.value_range
         levels = (values - darkest) * (255.0 / (brightest - darkest))
         return levels.round().clamp(0.0, 255.0).to(torch.uint8)

@@ -5,8 +5,10 @@ validation.
 """
 
 import copy
+import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import deepspeed
@@ -16,9 +18,10 @@ from torch import Tensor, nn
 
 from data.errors import UserError
 from data.records import TrainingJob
+from sr.evaluation.lpips import LEAST_PX
 from sr.models.network import UpsamplingNetwork
 from sr.training.loader import Batch
-from sr.training.losses import Loss, find_loss
+from sr.training.losses import WeightedLoss
 
 _AUTOCAST = {"fp32": None, "bf16": "bfloat16", "fp16": "float16"}
 """Precision → the type that convolutions are computed in; weights and optimizer are float32 always."""
@@ -27,14 +30,45 @@ _AUTOCAST = {"fp32": None, "bf16": "bfloat16", "fp16": "float16"}
 class LossOfNetwork(nn.Module):
     """A network and its loss as one module: one graph for autocast, DeepSpeed and compilers."""
 
-    def __init__(self, network: UpsamplingNetwork, loss: Loss) -> None:
+    def __init__(self, network: UpsamplingNetwork, loss: WeightedLoss) -> None:
         super().__init__()
         self.network = network
-        self._loss = loss
+        self.loss = loss
+        self._compute = self._eager
 
-    def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        """uint8 [n,3,h,w] and [n,3,scale·h,scale·w] to the float32 loss, a scalar."""
-        return self._loss(self.network.predict(low), self.network.normalise(high))
+    def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare prediction and target.
+
+        Args:
+            low: uint8 [n,3,h,w].
+            high: uint8 [n,3,scale·h,scale·w].
+
+        Returns:
+            The float32 loss, a scalar; and its terms, [number of them], without a gradient.
+        """
+        return self._compute(low, high)
+
+    def _eager(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        return self.loss(self.network.predict(low), self.network.normalise(high))
+
+    def compile(self, low: Tensor, high: Tensor) -> str:
+        """Compile forward and backward, for batches like these, under the autocast that is in force.
+
+        Returns:
+            Why that failed, in a line; all goes on without compiling then. Empty where it did not.
+        """
+        self._compute = torch.compile(self._eager, dynamic=False)
+        try:
+            # The backward half is compiled when it is first needed: needed here, it cannot fail later.
+            self(low, high)[0].backward()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # what a compiler raises is of many kinds; all mean the same here
+            self._compute = self._eager
+            return " ".join(str(error).split())[:300] or type(error).__name__
+        finally:
+            self.zero_grad(set_to_none=True)
+        return ""
 
 
 def start_ranks() -> tuple[int, int, torch.device]:
@@ -63,12 +97,24 @@ class TrainingEngine:
     """A network in training on this rank."""
 
     def __init__(
-        self, network: UpsamplingNetwork, job: TrainingJob, ranks: int, device: torch.device
+        self,
+        network: UpsamplingNetwork,
+        job: TrainingJob,
+        ranks: int,
+        device: torch.device,
+        lpips_weights: Path | None = None,
     ) -> None:
         """Wrap `network`; ranks must be given equal weights, and equal calls.
 
+        Args:
+            network: what is trained; moved to `device`.
+            job: loss, optimizer and precision.
+            ranks: number of processes.
+            device: where this one computes.
+            lpips_weights: the directory with the weights of LPIPS, where the loss has such a term.
+
         Raises:
-            UserError: loss or precision is unknown.
+            UserError: loss or precision is unknown, or does not fit the patches.
         """
         self.job, self.network = job, network
         network.to(device)
@@ -76,40 +122,72 @@ class TrainingEngine:
         self.optimizer = torch.optim.AdamW(
             network.parameters(), betas=(job.beta1, job.beta2), weight_decay=job.weight_decay, fused=True
         )
+        self.loss = WeightedLoss(job.loss, network.value_range, device, lpips_weights)
+        if "lpips" in self.loss.names and job.patch_px < LEAST_PX:
+            expected = f"a patch of at least {LEAST_PX} px for the loss lpips"
+            raise UserError(expected, f"{job.patch_px} px", "the training settings", "change patch_px")
+        module = LossOfNetwork(network, self.loss)
         self._engine, *_ = deepspeed.initialize(
-            model=LossOfNetwork(network, find_loss(job.loss)),
-            optimizer=self.optimizer,
-            config=deepspeed_config(job, ranks),
+            model=module, optimizer=self.optimizer, config=deepspeed_config(job, ranks)
         )
+        # One rank has nothing to share; DeepSpeed would copy every gradient all the same.
+        self._engine.enable_backward_allreduce = ranks > 1
         # Only now: DeepSpeed's first broadcast wants weights that are contiguous.
         network.to(memory_format=torch.channels_last)
         self._weights = dict(network.core.named_parameters())
         self._averaged = _copy(network) if job.ema_decay else None
+        self._averages = list(self._averaged.core.parameters()) if self._averaged else []
+        self._raw_weights = [weight.detach() for weight in self._weights.values()]
+        self.gradient_norm = math.nan
+        """Of the last step that was measured."""
+        self.not_compiled = _compile(module, job, device) if job.compile else ""
+        """Why the run goes on without compiling though it was asked for; empty otherwise."""
 
     @property
     def judged(self) -> UpsamplingNetwork:
         """The network to judge and to keep: that of the moving average where there is one."""
         return self._averaged or self.network
 
-    def step(self, batches: list[Batch], learning_rate: float) -> Tensor:
+    def whole_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss that is minimised, without its terms: float32 [n,3,h,w] twice → scalar."""
+        return self.loss(prediction, target)[0]
+
+    def step(self, batches: list[Batch], learning_rate: float, measure: bool = False) -> Tensor:
         """Learn from one step's micro batches of this rank.
 
+        Args:
+            batches: this rank's share.
+            learning_rate: of this step.
+            measure: whether to take `gradient_norm` of this step: on a GPU, that waits for it.
+
         Returns:
-            Their mean loss, a float32 scalar on the device, not waited for.
+            Their mean loss and its terms, float32 [1 + number of terms] on the device, not waited for.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         losses = []
-        for batch in batches:
-            loss = self._engine(batch.low, batch.high)
+        for number, batch in enumerate(batches, 1):
+            loss, terms = self._engine(batch.low, batch.high)
             self._engine.backward(loss)
+            if measure and number == len(batches):
+                self.gradient_norm = self._norm_of_gradients()
             self._engine.step()
-            losses.append(loss.detach())
+            losses.append(torch.cat([loss.detach().reshape(1), terms]))
         if self._averaged is not None:
-            averages = list(self._averaged.core.parameters())
-            weights = [weight.detach() for weight in self._weights.values()]
-            torch._foreach_lerp_(averages, weights, 1.0 - self.job.ema_decay)
-        return torch.stack(losses).mean()
+            torch._foreach_lerp_(self._averages, self._raw_weights, 1.0 - self.job.ema_decay)
+        return torch.stack(losses).mean(dim=0)
+
+    def _norm_of_gradients(self) -> float:
+        """Of all gradients together, over all ranks, before clipping."""
+        gradients = [weight.grad for weight in self._weights.values() if weight.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        scaler = self._scaler()
+        return norm / scaler.get_scale() if scaler else norm
+
+    def applied_steps(self) -> int:
+        """How many steps the optimizer has made; fp16's scaler leaves some out."""
+        # The fused update counts down again where the scaler found infinities.
+        return max((int(state["step"]) for state in self.optimizer.state.values()), default=0)
 
     def kept_weights(self) -> dict[str, Tensor]:
         """A copy of the judged network's weights on the CPU, float32, under their published names."""
@@ -176,6 +254,20 @@ def deepspeed_config(job: TrainingJob, ranks: int) -> dict[str, Any]:
         "torch_autocast": {"enabled": autocast is not None, "dtype": autocast or "float32"},
         "steps_per_print": None,
     }
+
+
+def _compile(module: LossOfNetwork, job: TrainingJob, device: torch.device) -> str:
+    """Compile for the batches of a job; return why that failed, if it did."""
+    network = module.network
+    low, high = (
+        torch.zeros(job.micro_batch, 3, side_px, side_px, dtype=torch.uint8, device=device).contiguous(
+            memory_format=torch.channels_last
+        )
+        for side_px in (job.patch_px // network.scale, job.patch_px)
+    )
+    autocast = _AUTOCAST[job.precision]
+    with torch.autocast(device.type, getattr(torch, autocast or "bfloat16"), enabled=autocast is not None):
+        return module.compile(low, high)
 
 
 def _copy(network: UpsamplingNetwork) -> UpsamplingNetwork:

@@ -60,6 +60,9 @@ class Telling:
         write_jsonl(self._history, lines)
         line = lines[-1]
         told = {f"epoch/{name}": value for name, value in line.items() if isinstance(value, int | float)}
+        # A loss of one term is its term.
+        if len(line["losses"]) > 1:
+            told |= {f"loss/{name}": value for name, value in line["losses"].items() if value is not None}
         self.step(line["step"], told | figures)
         self._events.flush()
 

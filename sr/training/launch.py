@@ -5,6 +5,7 @@ from files.
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -20,25 +21,22 @@ from data.errors import UserError
 from data.files import read_json, write_json
 from data.plain import to_plain
 from data.progress import Progress, silent
-from data.records import TrainingJob
+from data.records import TrainingConduct, TrainingJob
 from sr import supervise
-from sr.training.run_files import ERROR, JOB, LOCK, LOG, PROGRESS, RECORD
+from sr.training.run_files import CONDUCT, ERROR, JOB, LOCK, LOG, PROGRESS, RECORD
+from sr.training.settings import check_settings
 
 LOOK_EVERY_S = 0.5
 LOG_TAIL_LINES = 12
-SAVE_EVERY_S = 600.0
 _LOADER_THREADS_PER_GPU = 8
+_AS_SUITS = TrainingConduct()
 
 
 def train(
     job: TrainingJob,
     run_dir: Path,
     progress: Progress = silent,
-    *,
-    ranks: int = 0,
-    threads: int = 0,
-    save_every_s: float = SAVE_EVERY_S,
-    hostfile: Path | None = None,
+    conduct: TrainingConduct = _AS_SUITS,
 ) -> None:
     """Train as `job` says, going on from the newest state in `run_dir`; writes training.json last.
 
@@ -48,29 +46,26 @@ def train(
     Args:
         job: what to do; decides the result.
         run_dir: the run's directory, made if need be: job.json, checkpoints/, tensorboard/, history.jsonl,
-            best.safetensors, run/ (progress.json, log.txt), training.json.
+            best.safetensors, run/ (conduct.json, progress.json, log.txt), training.json.
         progress: told the optimizer steps.
-        ranks: processes; 0 for as many as there are GPUs that share the micro batches evenly, or one on the
-            CPU.
-        threads: CPU threads of each rank's loader; 0 for what suits the machine.
-        save_every_s: seconds between states within an epoch.
-        hostfile: DeepSpeed's list of hosts, for several.
+        conduct: how to do it.
 
     Raises:
         UserError: the job cannot be done, or the training failed.
     """
+    check_settings(job)
     run_dir = Path(run_dir).resolve()
     (run_dir / "run").mkdir(parents=True, exist_ok=True)
     for stale in (RECORD, ERROR, PROGRESS):
         (run_dir / stale).unlink(missing_ok=True)
-    write_json(run_dir / JOB, to_plain(job))
     gpus = count_gpus()
-    ranks = ranks or fitting_ranks(job.accumulation, gpus)
     cores = len(os.sched_getaffinity(0))
-    threads = threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // ranks))
+    ranks = conduct.ranks or fitting_ranks(job.accumulation, gpus)
+    threads = conduct.threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // ranks))
+    write_json(run_dir / JOB, to_plain(job))
+    write_json(run_dir / CONDUCT, to_plain(dataclasses.replace(conduct, ranks=ranks, threads=threads)))
     program = ["--module", "--no_local_rank", "sr.training.train", str(run_dir)]
-    program += ["--threads", str(threads), "--save-every-s", str(save_every_s)]
-    command = [*_launcher(ranks, hostfile), *program]
+    command = [*_launcher(ranks, conduct.hostfile), *program]
     status, asked = _run(command, _environment(gpus, max(1, cores // ranks)), run_dir, progress)
     if asked is not None:
         raise asked
@@ -92,10 +87,23 @@ def fitting_ranks(accumulation: int, gpus: int) -> int:
     return max(ranks for ranks in range(1, max(1, gpus) + 1) if accumulation % ranks == 0)
 
 
-def _launcher(ranks: int, hostfile: Path | None) -> list[str]:
+def _launcher(ranks: int, hostfile: str) -> list[str]:
     # Each host of a file says its own number of devices.
-    where = ["--hostfile", str(hostfile)] if hostfile else ["--num_accelerators", str(ranks)]
+    where = ["--hostfile", str(_hostfile(hostfile))] if hostfile else ["--num_accelerators", str(ranks)]
     return [sys.executable, "-m", "deepspeed.launcher.runner", *where, "--master_port", str(_free_port())]
+
+
+def _hostfile(name: str) -> Path:
+    """The path of DeepSpeed's list of hosts.
+
+    Raises:
+        UserError: there is none; DeepSpeed would train on this host alone, without a word.
+    """
+    path = Path(name).expanduser().resolve()
+    if not path.is_file():
+        remedy = "give its path, or leave it out to train on this host alone"
+        raise UserError("a file of lines such as: node1 slots=8", "nothing", f"hostfile {name}", remedy)
+    return path
 
 
 def _free_port() -> int:

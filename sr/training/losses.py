@@ -1,15 +1,18 @@
-"""What training minimises: an explicit table of losses, each the mean over every value of a batch.
+"""What training minimises: an explicit table of losses, and their weighted sum.
 
 A loss never sees bytes: it compares the network's prediction with the normalised target, in float32, in the
-network's value range.
+network's value range. Each is a mean over every value of a batch, so its size does not depend on the batch's.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
+import torch
 import torch.nn.functional as functional
-from torch import Tensor
+from torch import Tensor, nn
 
-from data.errors import UserError
+from sr.evaluation.lpips import Lpips
+from sr.training.settings import loss_terms
 
 CHARBONNIER_EPSILON = 1e-3
 """Where the Charbonnier loss turns from square to linear: a quarter of a level in values of 0..1."""
@@ -27,21 +30,87 @@ def charbonnier(prediction: Tensor, target: Tensor) -> Tensor:
     return ((prediction - target).square() + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
+def frequency(prediction: Tensor, target: Tensor) -> Tensor:
+    """L1 between the two-dimensional Fourier transforms, over their real and imaginary parts.
+
+    The transform is scaled to keep energy ("ortho"), so the loss is of L1's size and does not grow with the
+    patch. A published weight for the unscaled transform is to be multiplied by sqrt(h·w) here.
+
+    Source: Cho et al., "Rethinking Coarse-to-Fine Approach in Single Image Deblurring", 2021, equation 6.
+    """
+    difference = torch.fft.rfft2(prediction - target, norm="ortho")  # [n,3,h,w/2+1], complex
+    return torch.view_as_real(difference).abs().mean()
+
+
 LOSSES: dict[str, Loss] = {
     "l1": functional.l1_loss,
     "charbonnier": charbonnier,
     "mse": functional.mse_loss,
+    "frequency": frequency,
 }
+"""All that need nothing but the pictures; lpips needs its weights."""
 
 
-def find_loss(name: str) -> Loss:
-    """Return the loss of this name.
+class LpipsLoss:
+    """LPIPS between prediction and target: the mean over the pictures of a batch."""
 
-    Raises:
-        UserError: there is none.
-    """
-    if name not in LOSSES:
-        raise UserError(
-            f"a loss ({', '.join(LOSSES)})", repr(name), "the training settings", "choose one of these"
-        )
-    return LOSSES[name]
+    def __init__(self, weights_dir: Path, value_range: tuple[float, float], device: torch.device) -> None:
+        """Read the weights.
+
+        Args:
+            weights_dir: where Download puts LPIPS_AlexNet.
+            value_range: the network's values for levels 0 and 255.
+            device: where the pictures are.
+
+        Raises:
+            UserError: a file is missing, or holds other tensors.
+        """
+        self._lpips = Lpips(weights_dir).to(device)
+        darkest, brightest = value_range
+        self._factor, self._darkest = 2.0 / (brightest - darkest), darkest
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Both float32 [n,3,h,w] in the network's values → scalar."""
+        # The metric is defined for float32 pictures of -1..1.
+        with torch.autocast(prediction.device.type, enabled=False):
+            seen = (
+                self._lpips.see((picture - self._darkest) * self._factor - 1.0)
+                for picture in (prediction, target)
+            )
+            return self._lpips.compare(*seen).mean()
+
+
+class WeightedLoss(nn.Module):
+    """A sum of losses, each with its weight."""
+
+    def __init__(
+        self,
+        text: str,
+        value_range: tuple[float, float],
+        device: torch.device,
+        lpips_weights: Path | None = None,
+    ) -> None:
+        """Read what `text` says; see `settings.loss_terms`.
+
+        Args:
+            text: names and weights, such as "l1:1+lpips:0.1".
+            value_range: the network's values for levels 0 and 255.
+            device: where the pictures are.
+            lpips_weights: the directory with the weights of LPIPS; only for lpips.
+
+        Raises:
+            UserError: the text says no loss, or the weights of LPIPS are not there.
+        """
+        super().__init__()
+        terms = loss_terms(text)
+        self.names, self._weights = tuple(terms), tuple(terms.values())
+        known = LOSSES
+        if "lpips" in terms:
+            known = LOSSES | {"lpips": LpipsLoss(lpips_weights or Path(), value_range, device)}
+        self._losses = [known[name] for name in terms]
+
+    def forward(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum, a scalar, and each loss without its weight and without a gradient, [len(names)]."""
+        values = [loss(prediction, target) for loss in self._losses]
+        total = sum(weight * value for weight, value in zip(self._weights, values, strict=True))
+        return total, torch.stack([value.detach() for value in values])

@@ -16,13 +16,10 @@ from torch import Tensor
 from data.digests import sha256_file
 from data.errors import UserError
 from data.files import atomic_directory, read_json, write_json
+from sr.training.settings import MAY_CHANGE
 
-SCHEMA = 1
-KEPT = 2
+SCHEMA = 2
 _TENSORS, _PLAIN = "state.safetensors", "state.json"
-
-MAY_CHANGE = frozenset({"selection", "learning_rate", "max_epochs", "max_steps", "patience_epochs"})
-"""Fields of a job that may differ when a run is taken up. The selection's path may; its hash may not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +33,16 @@ class TrainingState:
     """JSON data."""
 
 
-def save_state(directory: Path, state: TrainingState) -> None:
-    """Write a state, then remove all but the newest `KEPT`.
+def save_state(directory: Path, state: TrainingState, kept: int, best_step: int = 0) -> None:
+    """Write a state, then remove the older ones.
 
     Args:
         directory: the run's directory of states.
         state: tensors on the CPU and contiguous.
+        kept: how many of the newest stay, this one included; 1 or more.
+        best_step: the state of this step stays, too.
     """
-    with atomic_directory(directory / f"step-{state.step:09d}") as part:
+    with atomic_directory(directory / _name(state.step)) as part:
         save_file(state.tensors, part / _TENSORS)
         plain = {
             "schema": SCHEMA,
@@ -52,8 +51,9 @@ def save_state(directory: Path, state: TrainingState) -> None:
             **state.plain,
         }
         write_json(part / _PLAIN, plain)
-    for old in _newest_first(directory)[KEPT:]:
-        shutil.rmtree(old)
+    for old in _newest_first(directory)[max(1, kept) :]:
+        if old.name != _name(best_step):
+            shutil.rmtree(old)
 
 
 def load_newest(directory: Path) -> TrainingState | None:
@@ -82,10 +82,10 @@ def changes_of(before: dict[str, Any], now: dict[str, Any], step: int, where: st
         What was changed and may be: {"step", "field", "from", "to"} each, in the order of the names.
 
     Raises:
-        UserError: something was changed that makes it another run.
+        UserError: something was changed that makes it another run. The selection's path may; its hash may not.
     """
     differences = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
-    if forbidden := [name for name in differences if name not in MAY_CHANGE]:
+    if forbidden := [name for name in differences if name not in MAY_CHANGE and name != "selection"]:
         was = ", ".join(f"{name} {before.get(name)!r}" for name in forbidden)
         found = ", ".join(f"{name} {now.get(name)!r}" for name in forbidden)
         raise UserError(
@@ -93,6 +93,10 @@ def changes_of(before: dict[str, Any], now: dict[str, Any], step: int, where: st
         )
     recorded = [name for name in differences if name != "selection"]
     return [{"step": step, "field": name, "from": before.get(name), "to": now.get(name)} for name in recorded]
+
+
+def _name(step: int) -> str:
+    return f"step-{step:09d}"
 
 
 def _newest_first(directory: Path) -> list[Path]:

@@ -1,4 +1,5 @@
-"""The program that DeepSpeed's launcher starts on every device, on a directory with job.json.
+"""The program that DeepSpeed's launcher starts on every device, on a directory with job.json
+and run/conduct.json.
 
 People start it by `sr.training.launch.train`.
 """
@@ -10,23 +11,19 @@ from pathlib import Path
 from data.errors import UserError
 from data.files import read_json, write_json
 from data.plain import from_plain
-from data.records import TrainingJob
+from data.records import TrainingConduct, TrainingJob
 from sr.supervise import die_with_supervisor
-from sr.training.run_files import ERROR, JOB
+from sr.training.run_files import CONDUCT, ERROR, JOB
 
 
 def main(arguments: list[str]) -> int:
     """Run this rank; return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run_dir", type=Path, help="the run's directory, with job.json")
-    parser.add_argument("--threads", type=int, required=True, help="CPU threads for decoding")
-    parser.add_argument(
-        "--save-every-s", type=float, required=True, help="seconds between states within an epoch"
-    )
     options = parser.parse_args(arguments)
     die_with_supervisor()
     try:
-        _train(options.run_dir, options.threads, options.save_every_s)
+        _train(options.run_dir)
     except UserError as error:
         fields = {"expected": error.expected, "got": error.got, "where": error.where, "remedy": error.remedy}
         write_json(options.run_dir / ERROR, fields)
@@ -34,15 +31,16 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _train(run_dir: Path, threads: int, save_every_s: float) -> None:
+def _train(run_dir: Path) -> None:
     """Join the other ranks and train with them."""
     # Imported here: the watch over the supervisor begins before the slow part.
     from sr.training.engine import start_ranks
     from sr.training.trainer import Trainer
 
     job = from_plain(TrainingJob, read_json(run_dir / JOB), str(run_dir / JOB))
+    conduct = from_plain(TrainingConduct, read_json(run_dir / CONDUCT), str(run_dir / CONDUCT))
     rank, ranks, device = start_ranks()
-    Trainer(job, run_dir, rank, ranks, device, threads, save_every_s).run()
+    Trainer(job, run_dir, rank, ranks, device, conduct).run()
 
 
 if __name__ == "__main__":

@@ -4,11 +4,9 @@ All ranks walk through it together. It reads the job and the state of its direct
 what it does: no clock has a part in the weights.
 """
 
-import dataclasses
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -17,50 +15,24 @@ from torch import Tensor
 from data.digests import number, sha256_bytes
 from data.files import write_bytes, write_json
 from data.plain import to_plain
-from data.records import TrainingJob
+from data.records import TrainingConduct, TrainingJob
 from sr.models.registry import build
 from sr.selection import open_split
 from sr.training.engine import TrainingEngine, sum_over_ranks
 from sr.training.history import Telling
 from sr.training.loader import TrainingStream, ValidationSet
-from sr.training.run_files import BEST_WEIGHTS, RECORD, STATES
+from sr.training.run_files import BEST_WEIGHTS, CLOCK, RECORD, STATES
 from sr.training.schedule import learning_rate_at, plan_run
+from sr.training.settings import check_settings
+from sr.training.standing import Standing, in_db, oddities
 from sr.training.states import TrainingState, changes_of, load_newest, save_state
-from sr.training.validation import bicubic, mean_psnr_db
+from sr.training.validation import bicubic, judge, mean_psnr_db
 from sr.training.watch import LossWatch, StopVote
 
 VALIDATION_BATCH = 4
+PLOT_EVERY_STEPS = 50
 PICTURE_TIMES = 10
 """How often in a whole run the fixed pictures are shown, about; after the first epoch always."""
-
-
-@dataclasses.dataclass
-class Standing:
-    """Where a run stands, apart from its tensors: plain data, saved with every state."""
-
-    step: int = 0
-    bicubic_psnr_db: float = 0.0
-    best_psnr_db: float = -math.inf
-    best_epoch: int = 0
-    """0: none yet."""
-    loss_sum: float = 0.0
-    """Of the steps of the running epoch, over all ranks."""
-    loss_steps: int = 0
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """One line for each epoch that is over."""
-    changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """Settings that were changed on the way."""
-
-    def to_plain(self) -> dict[str, Any]:
-        """JSON data: an infinite best is left out."""
-        plain = dataclasses.asdict(self)
-        return plain if math.isfinite(self.best_psnr_db) else plain | {"best_psnr_db": None}
-
-    @staticmethod
-    def from_plain(plain: dict[str, Any]) -> "Standing":
-        """Build it again."""
-        best = plain["best_psnr_db"]
-        return Standing(**plain | {"best_psnr_db": -math.inf if best is None else best})
 
 
 class Trainer:
@@ -73,8 +45,7 @@ class Trainer:
         rank: int,
         ranks: int,
         device: torch.device,
-        threads: int,
-        save_every_s: float,
+        conduct: TrainingConduct,
     ) -> None:
         """Open everything, at the newest state where there is one.
 
@@ -84,33 +55,36 @@ class Trainer:
             rank: this process, 0 to `ranks` - 1.
             ranks: number of processes.
             device: where this one computes.
-            threads: CPU threads for decoding.
-            save_every_s: seconds between states within an epoch.
+            conduct: how it is carried out; of it, `threads` (1 or more), the states and LPIPS.
 
         Raises:
             UserError: the job cannot be done so, or is not the one that the directory's run was begun with.
         """
+        check_settings(job)
         self.job, self.run_dir, self.rank, self.ranks, self.device = job, run_dir, rank, ranks, device
+        self.conduct = conduct
         torch.manual_seed(number("weights", job.seed) % 2**63)
         network = build(job.preset)
-        self.engine = TrainingEngine(network, job, ranks, device)
+        lpips_weights = Path(conduct.lpips_weights) if conduct.lpips_weights else None
+        self.engine = TrainingEngine(network, job, ranks, device, lpips_weights)
         training, validation = (
             open_split(run_dir / job.selection, name, job.selection_hash) for name in ("train", "validation")
         )
         self.plan = plan_run(job, training.samples * job.patches_per_picture)
         self.standing, self.best, lanes = Standing(), dict[str, Tensor](), None
+        self._trained_before_s, self._began = 0.0, time.monotonic()
         if state := load_newest(run_dir / STATES):
             lanes = self._restore(state)
         # Micro batches are dealt to ranks like cards: that of number n to rank n modulo ranks.
         self.lanes = range(rank, job.accumulation, ranks)
+        threads = conduct.threads
         self.stream = TrainingStream(
             training, job, network.scale, network.size_multiple, self.lanes, device, threads, lanes
         )
         self.validation = ValidationSet(
             validation, network.scale, network.size_multiple, VALIDATION_BATCH, rank, ranks, device, threads
         )
-        self.vote = StopVote(ranks, rank, device, save_every_s)
-        self.watch = LossWatch(patient=job.precision == "fp16")
+        self.watch = LossWatch(1 + len(self.engine.loss.names), patient=job.precision == "fp16")
         self.telling = Telling(run_dir, self.standing.step, self.standing.history) if rank == 0 else None
         self._waited_s, self._since = 0.0, (time.perf_counter(), self.standing.step)
 
@@ -121,103 +95,128 @@ class Trainer:
             Whether the run is over; if not, its state is saved.
 
         Raises:
-            UserError: the loss is not finite.
+            UserError: the loss is not finite, or no epoch gave weights worth keeping.
         """
-        if not self.standing.bicubic_psnr_db:
-            scale = self.engine.network.scale
-            self.standing.bicubic_psnr_db = mean_psnr_db(bicubic(scale), self.validation, self.device)
-            print(
-                f"bicubic psnr {self.standing.bicubic_psnr_db:.3f} dB, {self.plan.total_steps} steps to go",
-                flush=True,
-            )
+        self._began = time.monotonic()
+        left_s = self.job.max_hours * 3600.0 - self._trained_before_s if self.job.max_hours else math.inf
+        every_s, every_steps = self.conduct.save_every_s, self.conduct.save_every_steps
+        self.vote = StopVote(self.ranks, self.rank, self.device, every_s, every_steps, left_s)
+        self._late = left_s <= 0.0
+        self._tell_the_start()
         while not self._stopped_by():
             self._step()
             step = self.standing.step
-            ended = step == self.plan.epoch_end((step - 1) // self.plan.steps_per_epoch)
+            verdict = self.vote.ask(step)
+            self._late = verdict.late
+            ended = verdict.late or step == self.plan.epoch_end((step - 1) // self.plan.steps_per_epoch)
             if ended:
                 self._close_epoch()
-            stop, due = self.vote.ask(step)
-            if ended or stop or due:
+            if ended or verdict.stop or verdict.save:
                 self._save()
-            if stop:
+            if verdict.stop and not self._stopped_by():
                 return False
-        if self.telling:
-            self._tell_progress(at_once=True)
-            self.telling.close()
-            self._write_record()
+        self._end()
         return True
+
+    def _tell_the_start(self) -> None:
+        """Say what is to be beaten, and what is not as it was asked for."""
+        standing, plan = self.standing, self.plan
+        if not standing.bicubic_psnr_db:
+            upscale = bicubic(self.engine.network.scale)
+            standing.bicubic_psnr_db = mean_psnr_db(upscale, self.validation, self.device)
+            self._print(f"bicubic psnr {standing.bicubic_psnr_db:.3f} dB, {plan.total_steps} steps to go")
+        if self.engine.not_compiled:
+            self._warn({"not_compiled": f"training goes on without compiling: {self.engine.not_compiled}"})
 
     def _stopped_by(self) -> str:
         """Why the run is over; empty while it is not."""
         standing = self.standing
         if standing.step >= self.plan.total_steps:
             return "limit"
+        if self._late:
+            return "hours"
         unrewarded = len(standing.history) - standing.best_epoch
-        return "patience" if standing.best_epoch and unrewarded >= self.job.patience_epochs else ""
+        return "patience" if unrewarded >= self.job.patience_epochs else ""
 
     def _step(self) -> None:
         waiting = time.perf_counter()
         batches = [next(self.stream) for _ in self.lanes]
         self._waited_s += time.perf_counter() - waiting
         rate = learning_rate_at(self.job, self.standing.step, self.plan.total_steps)
-        loss = self.engine.step(batches, rate)
+        plotted = (self.standing.step + 1) % PLOT_EVERY_STEPS == 0
+        losses = self.engine.step(batches, rate, measure=plotted)
         self.standing.step += 1
-        self.watch.add(self.standing.step, loss, batches)
+        self.watch.add(self.standing.step, losses, batches)
         if self.telling:
             self._tell_progress()
+            if plotted:
+                figures = {
+                    "step/loss": float(losses[0]),
+                    "step/learning_rate": rate,
+                    "step/gradient_norm": self.engine.gradient_norm,
+                }
+                self.telling.step(self.standing.step, figures)
 
     def _tell_progress(self, at_once: bool = False) -> None:
         standing = self.standing
         epoch = min(len(standing.history) + 1, self.plan.epochs)
         note = f"epoch {epoch}/{self.plan.epochs} loss {self.watch.latest:.4f}"
         if standing.history:
-            note += f" psnr {standing.history[-1]['psnr_db']:.2f} dB"
+            note += f" psnr {in_db(standing.history[-1]['psnr_db'])}"
+        if standing.warnings:
+            note += f" ({standing.warnings[-1]['text']})"
         self.telling.progress(standing.step, self.plan.total_steps, note, at_once)
 
     def _close_epoch(self) -> None:
         """Judge the weights, keep them if they are the best, and write the epoch down."""
         self._collect_losses()
         standing, rates = self.standing, self._rates()
-        psnr = mean_psnr_db(self.engine.judged, self.validation, self.device)
-        epoch = len(standing.history) + 1
-        if psnr > standing.best_psnr_db:
-            standing.best_psnr_db, standing.best_epoch = psnr, epoch
+        psnr, loss = judge(self.engine.judged, self.engine.whole_loss, self.validation, self.device)
+        if standing.take_best(psnr, loss, self.job.watch):
             self.best = self.engine.kept_weights()
             self._write_best()
-        line = {
-            "epoch": epoch,
-            "step": standing.step,
-            # Rounded, since where the sum was interrupted must not show in its last digits.
-            "loss": round(standing.loss_sum / standing.loss_steps, 9),
-            "psnr_db": psnr,
-            "bicubic_psnr_db": standing.bicubic_psnr_db,
-            "best": standing.best_epoch == epoch,
-            "learning_rate": learning_rate_at(self.job, standing.step - 1, self.plan.total_steps),
-        }
-        standing.loss_sum, standing.loss_steps = 0.0, 0
-        standing.history.append(line)
+        mean, *terms = standing.take_losses()
+        rate = learning_rate_at(self.job, standing.step - 1, self.plan.total_steps)
+        standing.close_epoch(mean, dict(zip(self.engine.loss.names, terms, strict=True)), psnr, loss, rate)
+        epoch = len(standing.history)
+        loss_text = f"{mean:.5f}" if mean is not None else "not finite"
+        self._print(f"epoch {epoch} step {standing.step} loss {loss_text} psnr {in_db(psnr)} {rates}")
         if self.telling:
             self.telling.epoch(standing.history, rates)
-            print(
-                f"epoch {epoch} step {standing.step} loss {line['loss']:.5f} psnr {psnr:.3f} dB {rates}",
-                flush=True,
-            )
             self._show_pictures(epoch)
+        self._warn(oddities(standing.history))
         self._since = (time.perf_counter(), standing.step)
         self._waited_s = 0.0
 
+    def _warn(self, found: dict[str, str]) -> None:
+        """Note what is odd, and say it the first time."""
+        for kind, text in found.items():
+            if self.standing.warn(kind, text):
+                self._print(f"warning at step {self.standing.step}: {text}")
+
+    def _print(self, text: str) -> None:
+        if self.rank == 0:
+            print(text, flush=True)
+
     def _collect_losses(self) -> None:
-        """Add the losses that only this rank knows to the running epoch's sum."""
-        total, steps = self.watch.collect()
-        self.standing.loss_sum += sum_over_ranks([total], self.device)[0] / self.ranks
-        self.standing.loss_steps += steps
+        """Add the losses that only this rank knows to the running epoch's sums."""
+        sums, steps = self.watch.collect()
+        *sums, steps = sum_over_ranks([*sums, steps], self.device)
+        self.standing.add_losses(sums, steps)
+        if self.job.precision == "fp16":
+            self.standing.skipped_steps = self.standing.step - self.engine.applied_steps()
 
     def _rates(self) -> dict[str, float]:
         """Speed and waiting since the last epoch ended: of this rank, and of its clock."""
         began, step = self._since
         seconds = max(time.perf_counter() - began, 1e-9)
-        pictures = (self.standing.step - step) * self.job.micro_batch * self.job.accumulation
-        return {"speed/pairs_per_s": pictures / seconds, "speed/data_wait_share": self._waited_s / seconds}
+        steps = self.standing.step - step
+        pairs = steps * self.job.micro_batch * self.job.accumulation
+        return {
+            "speed/steps_per_s": steps / seconds,
+            "speed/pairs_per_s": pairs / seconds,
+            "speed/data_wait_share": self._waited_s / seconds,
+        }
 
     def _show_pictures(self, epoch: int) -> None:
         if epoch > 1 and epoch % max(1, self.plan.epochs // PICTURE_TIMES):
@@ -240,14 +239,25 @@ class Trainer:
             tensors |= {f"best.{name}": weight for name, weight in self.best.items()}
             for of_rank in gathered:
                 tensors |= of_rank
-            plain = {"job": to_plain(self.job), "standing": self.standing.to_plain(), "scaler": scaler}
-            save_state(self.run_dir / STATES, TrainingState(self.standing.step, tensors, plain))
+            plain = {
+                "job": to_plain(self.job),
+                "standing": vars(self.standing),
+                "scaler": scaler,
+                "clock": {"trained_s": self._trained_s()},
+            }
+            state = TrainingState(self.standing.step, tensors, plain)
+            save_state(self.run_dir / STATES, state, self.conduct.kept_states, self.standing.best_step)
         self.vote.saved()
+
+    def _trained_s(self) -> float:
+        """Seconds of training so far, those of the run's earlier pieces included."""
+        return self._trained_before_s + time.monotonic() - self._began
 
     def _restore(self, state: TrainingState) -> dict[int, bytes]:
         """Take up a state; return the position of every lane."""
         changes = changes_of(state.plain["job"], to_plain(self.job), state.step, str(self.run_dir))
-        self.standing = Standing.from_plain(state.plain["standing"])
+        self.standing = Standing(**state.plain["standing"])
+        self._trained_before_s = state.plain["clock"]["trained_s"]
         self.standing.changes += changes
         tensors = state.tensors
         self.engine.restore(tensors, state.plain["scaler"])
@@ -262,7 +272,7 @@ class Trainer:
         }
         if self.best:
             self._write_best()
-        print(f"taken up at step {state.step}", *changes, flush=True)
+        self._print(" ".join(map(str, [f"taken up at step {state.step}", *changes])))
         lanes = (name for name in tensors if name.startswith("lane."))
         return {int(name.removeprefix("lane.")): bytes(tensors[name].numpy()) for name in lanes}
 
@@ -270,24 +280,18 @@ class Trainer:
         if self.rank == 0:
             write_bytes(self.run_dir / BEST_WEIGHTS, save(self.best))
 
-    def _write_record(self) -> None:
-        """training.json: the run is over."""
-        standing = self.standing
-        write_json(
-            self.run_dir / RECORD,
-            {
-                "schema": 1,
-                "preset": self.job.preset,
-                "steps": standing.step,
-                "epochs": len(standing.history),
-                "best_epoch": standing.best_epoch,
-                "best_psnr_db": standing.best_psnr_db,
-                "bicubic_psnr_db": standing.bicubic_psnr_db,
-                "stopped_by": self._stopped_by(),
-                "changes": standing.changes,
-                "weights_sha256": sha256_bytes(save(self.best)),
-            },
-        )
+    def _end(self) -> None:
+        """Write training.json: the run is over.
+
+        Raises:
+            UserError: no epoch gave weights worth keeping.
+        """
+        record = self.standing.record(self.job, self._stopped_by(), sha256_bytes(save(self.best)))
+        if self.telling:
+            self._tell_progress(at_once=True)
+            self.telling.close()
+            write_json(self.run_dir / CLOCK, {"trained_s": round(self._trained_s(), 3)})
+            write_json(self.run_dir / RECORD, record)
 
 
 def _bytes_tensor(content: bytes) -> Tensor:

@@ -1,8 +1,9 @@
-"""What a long run keeps an eye on: that its losses are finite, and whether it shall save or stop."""
+"""What a long run keeps an eye on: that its losses are finite, and whether it shall save, stop or end."""
 
 import math
 import signal
 import time
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,46 +22,47 @@ ASK_EVERY_STEPS = 10
 class LossWatch:
     """Collects the losses of an epoch, and stops the run at the first that is not finite."""
 
-    def __init__(self, patient: bool) -> None:
+    def __init__(self, figures: int, patient: bool) -> None:
         """Begin.
 
         Args:
+            figures: how many losses each step has: the whole one and its terms.
             patient: bear `PATIENCE_STEPS` losses in a row that are not finite: the scaler skips such steps.
-                They stay out of the sum.
+                They stay out of the sums.
         """
         self.latest = math.nan
         self._patience = PATIENCE_STEPS if patient else 0
         self._waiting: list[tuple[int, Tensor, str]] = []
         self._bad_in_a_row = 0
-        self._total, self._steps = 0.0, 0
+        self._sums, self._steps = [0.0] * figures, 0
 
-    def add(self, step: int, loss: Tensor, batches: list[Batch]) -> None:
-        """Take a step's loss, a scalar on the device, and what it was made of.
+    def add(self, step: int, losses: Tensor, batches: list[Batch]) -> None:
+        """Take a step's losses, [figures] on the device with the whole one first, and what they were made of.
 
         Raises:
             UserError: a loss that was looked at is not finite.
         """
-        self._waiting.append((step, loss, " ".join(key for batch in batches for key in batch.keys)))
-        if loss.device.type == "cpu" or len(self._waiting) >= LOOK_EVERY_STEPS:
+        self._waiting.append((step, losses, " ".join(key for batch in batches for key in batch.keys)))
+        if losses.device.type == "cpu" or len(self._waiting) >= LOOK_EVERY_STEPS:
             self._look()
 
-    def collect(self) -> tuple[float, int]:
-        """Return the sum and the number of the losses since the last call."""
+    def collect(self) -> tuple[list[float], int]:
+        """Return the sums since the last call, and the number of finite losses in each."""
         self._look()
-        total, steps = self._total, self._steps
-        self._total, self._steps = 0.0, 0
-        return total, steps
+        sums, steps = self._sums, self._steps
+        self._sums, self._steps = [0.0] * len(sums), 0
+        return sums, steps
 
     def _look(self) -> None:
         if not self._waiting:
             return
-        losses = torch.stack([loss for _, loss, _ in self._waiting]).tolist()
-        for (step, _, keys), loss in zip(self._waiting, losses, strict=True):
-            self._steps += 1
+        figures = torch.stack([losses for _, losses, _ in self._waiting]).tolist()  # [steps][figures]
+        for (step, _, keys), (loss, *terms) in zip(self._waiting, figures, strict=True):
             self.latest = loss
             if math.isfinite(loss):
                 self._bad_in_a_row = 0
-                self._total += loss
+                self._steps += 1
+                self._sums = [total + one for total, one in zip(self._sums, [loss, *terms], strict=True)]
                 continue
             self._bad_in_a_row += 1
             if self._bad_in_a_row > self._patience:
@@ -72,10 +74,29 @@ class LossWatch:
         self._waiting.clear()
 
 
-class StopVote:
-    """Lets all ranks save, or save and stop, after the same step."""
+@dataclass(frozen=True)
+class Verdict:
+    """What all ranks do after a step."""
 
-    def __init__(self, ranks: int, rank: int, device: torch.device, save_every_s: float) -> None:
+    stop: bool = False
+    """Save and leave: a signal came."""
+    save: bool = False
+    late: bool = False
+    """The hours of training are over."""
+
+
+class StopVote:
+    """Lets all ranks save, save and stop, or end the run, after the same step."""
+
+    def __init__(
+        self,
+        ranks: int,
+        rank: int,
+        device: torch.device,
+        save_every_s: float,
+        save_every_steps: int = 0,
+        seconds_left: float = math.inf,
+    ) -> None:
         """Listen to SIGTERM and SIGINT from now on.
 
         Args:
@@ -83,8 +104,12 @@ class StopVote:
             rank: this one; rank 0's clock counts.
             device: where the exchange happens.
             save_every_s: seconds between saves; 0 for one after each step.
+            save_every_steps: steps between saves, beside the clock; 0 for none.
+            seconds_left: from now to the end of the run.
         """
-        self._ranks, self._rank, self._device, self._save_every_s = ranks, rank, device, save_every_s
+        self._ranks, self._rank, self._device = ranks, rank, device
+        self._save_every_s, self._save_every_steps = save_every_s, save_every_steps
+        self._end = time.monotonic() + seconds_left
         self._stop = False
         self.saved()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,14 +122,17 @@ class StopVote:
         """Begin a new interval."""
         self._saved_at = time.monotonic()
 
-    def ask(self, step: int) -> tuple[bool, bool]:
-        """Whether to stop, and whether to save, after `step`; the same on every rank."""
-        due = self._rank == 0 and time.monotonic() - self._saved_at >= self._save_every_s
+    def ask(self, step: int) -> Verdict:
+        """What to do after `step`; the same on every rank."""
+        now = time.monotonic()
+        due = self._rank == 0 and now - self._saved_at >= self._save_every_s
+        late = self._rank == 0 and now >= self._end
+        counted = bool(self._save_every_steps) and step % self._save_every_steps == 0
         if self._ranks == 1:
-            return self._stop, due
+            return Verdict(self._stop, due or counted, late)
         if step % ASK_EVERY_STEPS and self._save_every_s:
-            return False, False
-        votes = torch.tensor([self._stop, due], dtype=torch.int32, device=self._device)
+            return Verdict(save=counted)
+        votes = torch.tensor([self._stop, due, late], dtype=torch.int32, device=self._device)
         torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
-        stop, save = votes.tolist()
-        return bool(stop), bool(save)
+        stop, due, late = map(bool, votes.tolist())
+        return Verdict(stop, due or counted, late)

@@ -1,7 +1,9 @@
 """Small selections for tests: shards of textured pictures with the selection.json that names them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from pictures import textured
 
 from data.encoders import encode_png
@@ -18,15 +20,22 @@ def crop_record(key: str, split: str, side_px: int) -> CropRecord:
     return CropRecord(key, "", 0, 0, "", key, "ab", 1, box, "0" * 16, "0" * 16, {}, split, key)
 
 
-def write_selection(root: Path, train: tuple[int, ...], validation: tuple[int, ...], side_px: int) -> Path:
+def write_selection(
+    root: Path,
+    train: tuple[int, ...],
+    validation: tuple[int, ...],
+    side_px: int,
+    draw: Callable[[str, int], np.ndarray] | None = None,
+) -> Path:
     """Write shards of as many samples each, and return the path of selection.json.
 
-    The key of a sample is its split and number; its picture is `picture_of(key)`.
+    The key of a sample is its split and number; its picture is `draw(key, side_px)`, by default `picture_of`.
     """
     splits = {}
     for split, counts in (("train", train), ("validation", validation)):
         splits[split] = tuple(
-            _shard(root, split, shard, count, side_px) for shard, count in enumerate(counts)
+            _shard(root, split, shard, count, side_px, draw or picture_of)
+            for shard, count in enumerate(counts)
         )
     totals = {"train": sum(train), "validation": sum(validation), "rejected": 0}
     manifest = SelectionManifest(SCHEMA, SELECTION_HASH, side_px, "png", splits, totals, {})
@@ -46,12 +55,19 @@ def hash_free_seed(split: str, shard: int, number: int) -> int:
     return (split == "train") * 10_000 + shard * 100 + number
 
 
-def _shard(root: Path, split: str, shard: int, count: int, side_px: int) -> SelectedShard:
+def _shard(
+    root: Path,
+    split: str,
+    shard: int,
+    count: int,
+    side_px: int,
+    draw: Callable[[str, int], np.ndarray],
+) -> SelectedShard:
     paths = ShardPaths(root, shard_name(split, shard))
     with open_shard(paths, split, "png", []) as writer:
         for number in range(count):
             key = f"{split}-{shard}-{number}"
-            writer.add(crop_record(key, split, side_px), encode_png(picture_of(key, side_px)))
+            writer.add(crop_record(key, split, side_px), encode_png(draw(key, side_px)))
     header = read_header(paths.header)
     index = f"../index/{paths.index.name}"
     tar = f"../shards/{paths.tar.name}"

@@ -19,7 +19,7 @@ import sr
 from data.errors import UserError
 from data.files import read_json, write_json
 from data.plain import to_plain
-from data.records import TrainingJob
+from data.records import TrainingConduct, TrainingJob
 from sr.training import launch
 from sr.training.launch import fitting_ranks, train
 
@@ -42,15 +42,16 @@ import sys
 from pathlib import Path
 from data.files import read_json
 from data.plain import from_plain
-from data.records import TrainingJob
+from data.records import TrainingConduct, TrainingJob
 from sr.training.launch import train
 run_dir = Path(sys.argv[1])
-train(from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test"), run_dir, save_every_s=0.0)
+job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test")
+train(job, run_dir, conduct=TrainingConduct(save_every_s=0.0))
 """
 FAILING_RANK = """
 import json, sys
 fields = {"expected": "TrainingJob version 7", "got": "6", "where": "job.json", "remedy": "make it again"}
-json.dump(fields, open(sys.argv[-5] + "/run/error.json", "w"))
+json.dump(fields, open(sys.argv[-1] + "/run/error.json", "w"))
 sys.exit(1)
 """
 
@@ -65,7 +66,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(store):
     told = []
-    train(JOB, store / "undisturbed", lambda *progress: told.append(progress), ranks=1)
+    train(JOB, store / "undisturbed", lambda *progress: told.append(progress), TrainingConduct(ranks=1))
     return store / "undisturbed", told
 
 
@@ -111,7 +112,7 @@ def test_a_run_in_pieces_leaves_no_process_behind_and_ends_with_equal_weights(st
 
 def test_two_ranks_agree_with_one(store, undisturbed):
     run_dir = store / "two"
-    train(JOB, run_dir, ranks=2)
+    train(JOB, run_dir, conduct=TrainingConduct(ranks=2))
     expected, found = (load_file(path / "best.safetensors") for path in (undisturbed[0], run_dir))
     assert all(torch.allclose(found[name], expected[name], atol=2e-4) for name in expected)
     one, two = (
@@ -142,3 +143,12 @@ def test_any_other_failure_is_told_with_the_end_of_the_log(tmp_path, monkeypatch
 )
 def test_ranks_share_the_micro_batches_evenly(accumulation, gpus, ranks):
     assert fitting_ranks(accumulation, gpus) == ranks
+
+
+def test_a_hostfile_is_handed_to_the_launcher_and_has_to_be_there(tmp_path):
+    hosts = tmp_path / "hosts"
+    with pytest.raises(UserError, match=r"slots=8.*nothing.*hosts"):
+        launch._launcher(1, str(hosts))
+    hosts.write_text("node1 slots=8\nnode2 slots=8\n")
+    command = launch._launcher(1, str(hosts))
+    assert command[command.index("--hostfile") + 1] == str(hosts) and "--num_accelerators" not in command

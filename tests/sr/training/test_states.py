@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from data.errors import UserError
-from sr.training.states import KEPT, TrainingState, changes_of, load_newest, save_state
+from sr.training.states import TrainingState, changes_of, load_newest, save_state
 
 
 def state(step: int) -> TrainingState:
@@ -16,17 +16,17 @@ def same(first: TrainingState, second: TrainingState) -> bool:
     return tensors and first.step == second.step and first.plain == second.plain
 
 
-def test_the_newest_state_comes_back_and_few_are_kept(tmp_path):
+def test_the_newest_state_comes_back_and_few_are_kept_beside_the_best(tmp_path):
     assert load_newest(tmp_path) is None
     for step in (5, 10, 100, 1000):
-        save_state(tmp_path, state(step))
+        save_state(tmp_path, state(step), kept=2, best_step=5)
     assert same(load_newest(tmp_path), state(1000))
-    assert len(list(tmp_path.iterdir())) == KEPT
+    assert sorted(int(path.name[5:]) for path in tmp_path.iterdir()) == [5, 100, 1000]
 
 
 def test_a_damaged_state_gives_way_to_the_one_before(tmp_path):
-    save_state(tmp_path, state(1))
-    save_state(tmp_path, state(2))
+    save_state(tmp_path, state(1), kept=2)
+    save_state(tmp_path, state(2), kept=2)
     damaged = tmp_path / "step-000000002" / "state.safetensors"
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
@@ -35,16 +35,16 @@ def test_a_damaged_state_gives_way_to_the_one_before(tmp_path):
 
 
 def test_a_state_without_its_record_is_passed_over(tmp_path):
-    save_state(tmp_path, state(1))
+    save_state(tmp_path, state(1), kept=2)
     (tmp_path / "step-000000009").mkdir()
     assert same(load_newest(tmp_path), state(1))
 
 
 def test_another_version_is_refused(tmp_path):
-    save_state(tmp_path, state(1))
+    save_state(tmp_path, state(1), kept=2)
     record = tmp_path / "step-000000001" / "state.json"
-    record.write_text(record.read_text().replace('"schema": 1', '"schema": 2'))
-    with pytest.raises(UserError, match="version 1"):
+    record.write_text(record.read_text().replace('"schema": 2', '"schema": 1'))
+    with pytest.raises(UserError, match="version 2"):
         load_newest(tmp_path)
 
 

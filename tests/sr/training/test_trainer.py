@@ -11,7 +11,7 @@ from selections import SELECTION_HASH, write_selection
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from data.errors import UserError
-from data.records import TrainingJob
+from data.records import TrainingConduct, TrainingJob
 from sr.training.engine import start_ranks
 from sr.training.launch import _free_port
 from sr.training.trainer import Trainer
@@ -70,10 +70,15 @@ def store(tmp_path_factory):
     return store
 
 
-def trainer_of(store, name, save_every_s=1e9, **changes):
+def trainer_of(store, name, save_every_s=1e9, save_every_steps=0, **changes):
     job = dataclasses.replace(JOB, **changes)
     (store / name).mkdir(exist_ok=True)
-    return Trainer(job, store / name, 0, 1, torch.device("cpu"), threads=1, save_every_s=save_every_s)
+    conduct = TrainingConduct(threads=1, save_every_s=save_every_s, save_every_steps=save_every_steps)
+    return Trainer(job, store / name, 0, 1, torch.device("cpu"), conduct)
+
+
+def record_of(store, name):
+    return json.loads((store / name / "training.json").read_text())
 
 
 class GivenUpError(Exception):
@@ -154,11 +159,13 @@ def test_a_signal_saves_and_stops(store, undisturbed):
     assert (store / "stopped" / "history.jsonl").read_bytes() == (undisturbed / "history.jsonl").read_bytes()
 
 
-def test_patience_ends_a_run_that_gains_nothing(store):
+def test_patience_ends_a_run_that_gains_nothing_and_that_is_told(store, capsys):
     trainer = trainer_of(store, "patience", learning_rate=0.0, max_epochs=50, patience_epochs=2)
     assert trainer.run()
-    record = json.loads((store / "patience" / "training.json").read_text())
+    record = record_of(store, "patience")
     assert (record["stopped_by"], record["epochs"], record["best_epoch"]) == ("patience", 3, 1)
+    assert [one["kind"] for one in record["warnings"]] == ["unchanged"]
+    assert f"warning at step 15: {record['warnings'][0]['text']}" in capsys.readouterr().out
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(store):
@@ -178,9 +185,13 @@ def test_another_job_in_the_same_place_is_refused(store, undisturbed):
 def test_a_longer_run_goes_on_and_records_the_change(store):
     assert trainer_of(store, "longer", max_epochs=1).run()
     assert trainer_of(store, "longer", max_epochs=2, learning_rate=1e-4).run()
-    record = json.loads((store / "longer" / "training.json").read_text())
+    record = record_of(store, "longer")
     assert record["epochs"] == 2
-    assert [change["field"] for change in record["changes"]] == ["learning_rate", "max_epochs"]
+    assert [(change["step"], change["field"]) for change in record["changes"]] == [
+        (5, "learning_rate"),
+        (5, "max_epochs"),
+    ]
+    assert record["settings"]["max_epochs"] == 2
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -193,3 +204,99 @@ def test_half_precision_learns_with_float32_weights(store, precision):
     assert all(
         tensor.isfinite().all() for tensor in load_file(store / precision / "best.safetensors").values()
     )
+
+
+def test_hours_end_a_run_with_its_last_steps_judged_and_more_of_them_go_on(store):
+    trainer = trainer_of(store, "hours", max_hours=1.0)
+    original = trainer._step
+
+    def step() -> None:
+        original()
+        if trainer.standing.step == 7:
+            trainer.vote._end = 0.0  # the clock of another hour
+
+    trainer._step = step
+    assert trainer.run()
+    record = record_of(store, "hours")
+    assert (record["stopped_by"], record["steps"], record["epochs"]) == ("hours", 7, 2)
+    again = trainer_of(store, "hours", max_hours=2.0)
+    assert 0.0 < again._trained_before_s < 3600.0
+    assert again.run()
+    assert (record_of(store, "hours")["stopped_by"], record_of(store, "hours")["steps"]) == ("limit", 15)
+
+
+def test_hours_that_are_over_do_not_begin_again(store):
+    assert trainer_of(store, "over", max_epochs=1).run()
+    trainer = trainer_of(store, "over", max_epochs=2, max_hours=1e-9)
+    assert trainer.run()
+    assert (record_of(store, "over")["stopped_by"], record_of(store, "over")["steps"]) == ("hours", 5)
+
+
+def test_states_are_kept_by_steps_and_at_the_best(store):
+    trainer = trainer_of(store, "kept", save_every_steps=2, max_epochs=1)
+    assert trainer.run()
+    names = sorted(path.name for path in (store / "kept" / "checkpoints").iterdir())
+    assert names == ["step-000000004", "step-000000005"]
+    trainer = trainer_of(store, "kept", save_every_steps=2, max_epochs=3, learning_rate=0.0)
+    trainer.standing.best_psnr_db = 99.0
+    assert trainer.run()
+    names = sorted(path.name for path in (store / "kept" / "checkpoints").iterdir())
+    assert names == ["step-000000005", "step-000000014", "step-000000015"]
+
+
+def test_the_validation_loss_can_say_what_is_best(store):
+    trainer = trainer_of(store, "watch", watch="loss")
+    assert trainer.run()
+    lines = [json.loads(line) for line in (store / "watch" / "history.jsonl").read_text().splitlines()]
+    record = record_of(store, "watch")
+    assert record["best_loss"] == min(line["validation_loss"] for line in lines)
+    assert lines[record["best_epoch"] - 1]["best"]
+
+
+def test_each_term_of_a_loss_is_told(store):
+    assert trainer_of(store, "terms", loss="l1:1+frequency:0.5", max_epochs=1).run()
+    (line,) = [json.loads(line) for line in (store / "terms" / "history.jsonl").read_text().splitlines()]
+    assert line["loss"] == pytest.approx(line["losses"]["l1"] + 0.5 * line["losses"]["frequency"], abs=1e-7)
+    events = EventAccumulator(str(store / "terms" / "tensorboard")).Reload()
+    assert {"loss/l1", "loss/frequency"} <= set(events.Tags()["scalars"])
+
+
+def test_weights_far_below_bicubic_are_never_kept(store):
+    trainer = trainer_of(store, "exploded", max_epochs=1)
+    with torch.no_grad():
+        trainer.engine.network.core.layers[-1].bias.fill_(1e3)
+        trainer.engine.judged.core.layers[-1].bias.fill_(1e3)
+    with pytest.raises(UserError, match=r"within 10 dB of bicubic.*none in 1 epochs"):
+        trainer.run()
+    assert not (store / "exploded" / "best.safetensors").exists()
+    assert not (store / "exploded" / "training.json").exists()
+
+
+def test_steps_that_the_scaler_leaves_out_are_counted(store):
+    trainer = trainer_of(store, "skipped", precision="fp16", max_epochs=1)
+    trainer.engine._scaler()._init_scale = 2.0**26
+    assert trainer.run()
+    line = json.loads((store / "skipped" / "history.jsonl").read_text())
+    assert 0 < line["skipped_steps"] == record_of(store, "skipped")["skipped_steps"] < 5
+
+
+def test_compiled_training_agrees_with_eager(store, undisturbed):
+    trainer = trainer_of(store, "compiled", compile=True)
+    assert not trainer.engine.not_compiled
+    assert trainer.run()
+    expected, found = (load_file(path / "best.safetensors") for path in (undisturbed, store / "compiled"))
+    assert all(torch.allclose(found[name], expected[name], atol=2e-4) for name in expected)
+
+
+def test_without_a_compiler_training_goes_on_and_says_so_once(store, undisturbed, monkeypatch, capsys):
+    def no_compiler(model, inputs):
+        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found")
+
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda run, dynamic: original(run, backend=no_compiler))
+    assert trainer_of(store, "eager", compile=True).run()
+    (warning,) = record_of(store, "eager")["warnings"]
+    assert warning["kind"] == "not_compiled" and "No working C++ compiler" in warning["text"]
+    assert capsys.readouterr().out.count("No working C++ compiler") == 1
+    best = (store / "eager" / "best.safetensors").read_bytes()
+    assert best == (undisturbed / "best.safetensors").read_bytes()

@@ -1,0 +1,233 @@
+"""Steps a second through the trainer, against a bare PyTorch loop of the same network.
+
+    PYTHONPATH=tests/support python tests/bench/train.py [--rounds 7] [--steps 20] [--preset realtime-x2]
+
+The bare loop is what anybody would write: the network, L1, autocast, AdamW, clipping, on batches that are in
+memory already, in a process with PyTorch's own settings. The trainer is the whole of it: DALI, DeepSpeed,
+watching the losses, progress, TensorBoard. Between the two stands the trainer on batches in memory: what it
+lacks to the bare loop is the trainer's own doing, and the rest is decoding, which on a CPU takes the same
+cores. Each is a process of its own; they take turns in one run, and figures are medians over the rounds. Ratios
+are medians of the ratios within a round.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from selections import SELECTION_HASH, write_selection
+
+from data.records import TrainingConduct, TrainingJob
+from sr.training.launch import _environment, _free_port
+
+CROPS, SIDE_PX = 96, 512
+IN_MEMORY = 8
+"""Batches that the loops on memory take turns with."""
+WAYS = ("bare", "memory", "whole")
+WARM_UP_STEPS = 10
+JOB = TrainingJob(
+    "realtime-x2",
+    "../selection/selection.json",
+    SELECTION_HASH,
+    patch_px=64,
+    micro_batch=64,
+    patches_per_picture=8,
+    learning_rate=2e-3,
+    warmup_steps=50,
+    brightness_probability=0.0,
+)
+"""As luigi.demo.cfg has it."""
+CASES = (("fp32", 0.0), ("fp32", 0.999), ("bf16", 0.0), ("bf16", 0.999))
+
+
+def photograph(key: str, side_px: int) -> np.ndarray:
+    """A square out of scikit-image's photographs, mirrored at the edges where one is too small."""
+    import skimage
+
+    names = ("astronaut", "coffee", "chelsea", "hubble_deep_field", "retina", "rocket")
+    _, shard, number = key.split("-")
+    stream = np.random.default_rng(int(number) + 1000 * int(shard))
+    picture = getattr(skimage.data, names[int(number) % len(names)])()
+    spare = [max(0, side_px - length) for length in picture.shape[:2]]
+    picture = np.pad(picture, ((0, spare[0]), (0, spare[1]), (0, 0)), mode="symmetric")
+    top, left = (int(stream.integers(length - side_px + 1)) for length in picture.shape[:2])
+    return np.ascontiguousarray(picture[top : top + side_px, left : left + side_px])
+
+
+class Worker:
+    """A process that takes steps in one of the ways, when told so."""
+
+    def __init__(self, way: str, root: Path, job: TrainingJob) -> None:
+        settings = json.dumps(dataclasses.asdict(job))
+        environment = dict(os.environ)
+        if way != "bare":
+            # As the launcher does it.
+            environment = _environment(0, len(os.sched_getaffinity(0)))
+            environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+            environment |= {"MASTER_PORT": str(_free_port())}
+        command = [sys.executable, __file__, "--worker", way, str(root), settings]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, text=True)
+        self.steps(WARM_UP_STEPS)
+
+    def steps(self, count: int) -> dict[str, float]:
+        """Take so many steps; return wall_s, wait_s and decode_cpu_s."""
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        while not (line := self.process.stdout.readline()).startswith("{"):
+            if not line:
+                raise RuntimeError(f"Expected figures, got the end of the process {self.process.args[3]}.")
+        return json.loads(line)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def bare_step(job: TrainingJob, batches: list):
+    """Return a function that takes a step of the bare loop."""
+    import torch
+
+    from sr.models.registry import build
+
+    torch.manual_seed(0)
+    network = build(job.preset).to(memory_format=torch.channels_last)
+    decays = {"betas": (job.beta1, job.beta2), "weight_decay": job.weight_decay}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=job.learning_rate, fused=True, **decays)
+    average = [weight.detach().clone() for weight in network.parameters()] if job.ema_decay else []
+    endless = itertools.cycle(batches)
+
+    def step() -> float:
+        batch = next(endless)
+        with torch.autocast("cpu", torch.bfloat16, enabled=job.precision == "bf16"):
+            prediction = network.predict(batch.low)
+            loss = torch.nn.functional.l1_loss(prediction, network.normalise(batch.high))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), job.clip_norm)
+        optimizer.step()
+        if average:
+            weights = [weight.detach() for weight in network.parameters()]
+            torch._foreach_lerp_(average, weights, 1.0 - job.ema_decay)
+        return loss.item()
+
+    return step
+
+
+def work(way: str, root: Path, job: TrainingJob) -> None:
+    """Take steps, as many as each line of the standard input says, and write what they took."""
+    import torch
+
+    from sr.selection import open_split
+    from sr.training.loader import TrainingStream
+
+    run_dir = root / f"{way}-{job.precision}-{job.ema_decay}"
+    run_dir.mkdir()
+    split = open_split(run_dir / job.selection, "train", job.selection_hash)
+    trainer = None
+    if way != "whole":
+        stream = TrainingStream(split, job, 2, 2, [0], torch.device("cpu"), 2)
+        batches = list(itertools.islice(stream, IN_MEMORY))
+        del stream
+    if way == "bare":
+        step = bare_step(job, batches)
+    else:
+        from sr.training.engine import start_ranks
+        from sr.training.trainer import Trainer
+
+        start_ranks()
+        trainer = Trainer(job, run_dir, 0, 1, torch.device("cpu"), TrainingConduct(threads=2))
+        if way == "memory":
+            trainer.stream = itertools.cycle(batches)
+        step = trainer._step
+    for line in sys.stdin:
+        waited = trainer._waited_s if trainer else 0.0
+        began, cpu = time.perf_counter(), time.process_time()
+        for _ in range(int(line)):
+            step()
+        figures = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
+        figures["wait_s"] = trainer._waited_s - waited if trainer else 0.0
+        print(json.dumps(figures), flush=True)
+
+
+def decoding_alone(root: Path, job: TrainingJob, steps: int) -> tuple[float, float]:
+    """Batches a second that the loader gives with nothing else to do, and CPU ms of each."""
+    import torch
+
+    from sr.selection import open_split
+    from sr.training.loader import TrainingStream
+
+    split = open_split(root / "selection" / "selection.json", "train", job.selection_hash)
+    stream = TrainingStream(split, job, 2, 2, [0], torch.device("cpu"), len(os.sched_getaffinity(0)))
+    for _ in range(WARM_UP_STEPS):
+        next(stream)
+    began, cpu = time.perf_counter(), time.process_time()
+    for _ in range(steps):
+        next(stream)
+    return steps / (time.perf_counter() - began), 1000.0 * (time.process_time() - cpu) / steps
+
+
+def measure(root: Path, job: TrainingJob, rounds: int, steps: int, decode_ms: float) -> None:
+    """Let the three take turns, and print a row."""
+    workers = {way: Worker(way, root, job) for way in WAYS}
+    taken = {way: [] for way in WAYS}
+    for number in range(rounds):
+        for way in WAYS if number % 2 else reversed(WAYS):
+            taken[way].append(workers[way].steps(steps))
+    for worker in workers.values():
+        worker.close()
+    rates = {way: [steps / one["wall_s"] for one in taken[way]] for way in WAYS}
+    ratios = {
+        way: [other / bare for other, bare in zip(rates[way], rates["bare"], strict=True)] for way in WAYS
+    }
+    waiting = statistics.median(one["wait_s"] / one["wall_s"] for one in taken["whole"])
+    cpu_ms = statistics.median(1000.0 * one["cpu_s"] / steps for one in taken["whole"])
+    cells = [f"{statistics.median(rates[way]):.2f}" for way in WAYS]
+    cells += [f"{statistics.median(ratios[way]):.3f}" for way in ("memory", "whole")]
+    cells += [f"{min(ratios['whole']):.3f} to {max(ratios['whole']):.3f}"]
+    cells += [f"{waiting:.1%}", f"{decode_ms / cpu_ms:.1%}"]
+    average = "on" if job.ema_decay else "off"
+    print("| " + " | ".join([job.preset, job.precision, average, *cells]) + " |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=20, help="of each way in a round")
+    parser.add_argument("--preset", default=JOB.preset)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        write_selection(root, (CROPS,), (4,), SIDE_PX, photograph)
+        job = dataclasses.replace(JOB, preset=options.preset)
+        a_second, decode_ms = decoding_alone(root, job, options.rounds * options.steps // 2)
+        pictures = job.micro_batch // job.patches_per_picture
+        print(
+            f"{len(os.sched_getaffinity(0))} cores; the loader alone gives {a_second:.1f} batches a second "
+            f"({pictures} pictures of {SIDE_PX} px decoded, {job.micro_batch} patches of {job.patch_px} px), "
+            f"{decode_ms:.1f} ms CPU each.\n"
+        )
+        print(
+            "| network | precision | average | steps/s: bare loop | trainer, batches in memory | trainer |",
+            end="",
+        )
+        print(" ratio in memory | ratio | least to most | waiting | decoding's share of CPU time |")
+        print("|" + "---|" * 11, flush=True)
+        for precision, ema_decay in CASES:
+            case = dataclasses.replace(job, precision=precision, ema_decay=ema_decay)
+            measure(root, case, options.rounds, options.steps, decode_ms)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        work(sys.argv[2], Path(sys.argv[3]), TrainingJob(**json.loads(sys.argv[4])))
+    else:
+        main()
