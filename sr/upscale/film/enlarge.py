@@ -13,7 +13,6 @@ from typing import Protocol
 
 import av
 import av.filter
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
@@ -58,11 +57,8 @@ class Enlarger:
         """
         self.network, self.film, self.scale, self.pixels = network, film, scale, pixels
         self.bits = 10 if pixels.endswith("10le") else 8
-        if film.chroma == "rgb":
-            self._low_pixels = "gbrp"
-        else:
-            self._low_pixels = film.planar(self.bits)
-        self._in_rgb = film.chroma == "rgb" or (network is not None and network.colour == "rgb")
+        self._low_pixels = film.planar(self.bits)
+        self._in_rgb = network is not None and network.colour == "rgb"
         if self._in_rgb and film.chroma not in ("rgb", "gray") and not film.matrix:
             found = f"matrix {film.tags['colorspace']} or transfer {film.tags['color_trc']} of H.273"
             raise UserError("colours that can be converted to RGB", found, str(film.path), "use a luma model")
@@ -96,11 +92,7 @@ class Enlarger:
 
     def _rgb(self, frame: VideoFrame) -> VideoFrame:
         low = self._converted(frame, "rgb24" if self.bits == 8 else "rgb48le").to_ndarray()
-        if self.network is None:
-            high = np.stack([enlarge_plane(low[..., n], self.scale, _top(low)) for n in range(3)], axis=-1)
-        elif self.network.colour == "luma":
-            high = self._luma_in_rgb(low)
-        elif self.bits == 8:
+        if self.bits == 8:
             high = self.network.bytes(low)
         else:
             levels = self.network.levels(low * np.float32(255 / 65535))

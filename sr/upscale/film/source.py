@@ -6,6 +6,7 @@ does not come out is a Rejection, and never an end of the work.
 
 import contextlib
 import dataclasses
+import itertools
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -112,7 +113,7 @@ def inspect_film(path: Path, deinterlace: bool = False, progress: Progress = sil
         raise UserError("a film", fault.detail, str(path), fault.remedy) from None
     with container:
         _refuse_encrypted(container, stream, path)
-        probed = _first_frames(container, stream)
+        probed = _first_frames(path)
         if not probed:
             raise UserError("a film", "not one frame that can be decoded", str(path), "copy or rip it again")
         told = stream.codec_context.field_order not in (0, 1)
@@ -206,20 +207,12 @@ def _refuse_encrypted(container: InputContainer, stream: VideoStream, path: Path
             if packet.has_sidedata("encryption_info") or packet.has_sidedata("encryption_init_info"):
                 raise UserError("a film that can be read", "an encrypted one", str(path), "decrypt it first")
             break
-    with contextlib.suppress(*FAULTS):
-        container.seek(0)
 
 
-def _first_frames(container: InputContainer, stream: VideoStream) -> list[VideoFrame]:
-    container.close()
-    container, stream = _open(Path(container.name.removeprefix("file:")))
-    found: list[VideoFrame] = []
+def _first_frames(path: Path) -> list[VideoFrame]:
+    container, stream = _open(path)
     with container:
-        for frame in _decode(container, stream, []):
-            found.append(frame)
-            if len(found) == _PROBED:
-                break
-    return found
+        return list(itertools.islice(_decode(container, stream, []), _PROBED))
 
 
 def frames_of(film: Film, deinterlace: bool, faults: list[Rejection]) -> Iterator[VideoFrame]:
