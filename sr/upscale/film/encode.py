@@ -49,7 +49,9 @@ def output_format(film: Film, settings: FilmSettings, scale: int) -> str:
     )
     if odd:
         got = f"{film.width}x{film.height} times {scale}"
-        raise UserError(f"even sides for 4:{film.chroma[1:]}", got, str(film.path), "use a model of scale 2 or 4")
+        raise UserError(
+            f"even sides for 4:{film.chroma[1:]}", got, str(film.path), "use a model of scale 2 or 4"
+        )
     return wanted
 
 

@@ -76,7 +76,9 @@ class Enlarger:
             frame = self._converted(frame, self._low_pixels)
         high = VideoFrame(film.width * scale, film.height * scale, self.pixels)
         luma = plane_of(frame, 0)
-        plane_of(high, 0)[:] = enlarge_plane(luma, scale, top) if self.network is None else self._luma(luma, top)
+        plane_of(high, 0)[:] = (
+            enlarge_plane(luma, scale, top) if self.network is None else self._luma(luma, top)
+        )
         shared = {"420": (2, 2), "422": (1, 2)}.get(film.chroma, (1, 1))
         for number in range(1, len(frame.planes)):
             chroma = enlarge_plane(plane_of(frame, number), scale, top, shared, film.siting)
@@ -125,7 +127,10 @@ class Enlarger:
         graph = av.filter.Graph()
         graph.threads = 1
         start = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=film.time_base or Fraction(1)
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=film.time_base or Fraction(1),
         )
         graph.link_nodes(
             start, graph.add("scale", options), graph.add("format", pixels), graph.add("buffersink")

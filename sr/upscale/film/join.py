@@ -22,9 +22,10 @@ from data.files import atomic_file
 from data.films.container import FAULTS, explain, open_film
 from data.records import Reason, Rejection
 from sr.upscale.film.encode import set_up
-from sr.upscale.film.segments import SegmentHeader, read_packets
+from sr.upscale.film.segments import SegmentHeader
 from sr.upscale.film.settings import CODECS, CONTAINERS, FilmSettings
 from sr.upscale.film.source import STAGE, Film
+from sr.upscale.film.timing import timed_packets
 
 _BITEXACT = 0x400
 """AVFMT_FLAG_BITEXACT: no random numbers and no clock in the file."""
@@ -105,10 +106,14 @@ def join(
             made = _Output(file, output, source, film, settings, scale)
             outcome = made.write(directory, headers, whole)
     except av.FFmpegError as error:
-        raise UserError("a file that can be written", explain(error), str(output), "choose another suffix") from error
+        raise UserError(
+            "a file that can be written", explain(error), str(output), "choose another suffix"
+        ) from error
     except OSError as error:
         found = error.strerror or str(error)
-        raise UserError("a file that can be written", found, str(output), "make room, or name another") from error
+        raise UserError(
+            "a file that can be written", found, str(output), "make room, or name another"
+        ) from error
     return outcome
 
 
@@ -138,7 +143,9 @@ class _Output:
                 self.left.append(f"stream {stream.index} ({stream.type}), as asked")
             else:
                 self._add_copy(stream)
-        tags = {name: value for name, value in source.metadata.items() if name.lower() not in _OF_THE_CONTAINER}
+        tags = {
+            name: value for name, value in source.metadata.items() if name.lower() not in _OF_THE_CONTAINER
+        }
         self.made.metadata.update(tags)
 
     def _add_pictures(self, stream: Stream) -> Stream:
@@ -151,7 +158,9 @@ class _Output:
             made = self.made.add_stream(name, rate=film.rate)
         except ValueError:
             got = f"{self.output.suffix}, which does not"
-            raise UserError(f"a container that holds {self.settings.codec}", got, "--output-file", "name it .mkv") from None
+            raise UserError(
+                f"a container that holds {self.settings.codec}", got, "--output-file", "name it .mkv"
+            ) from None
         set_up(made.codec_context, film, self.settings, self.scale)
         made.time_base = film.time_base
         made.disposition = stream.disposition
@@ -185,7 +194,9 @@ class _Output:
         except (ValueError, *FAULTS):
             got = f"stream {stream.index} ({stream.type}, {codec})"
             remedy = f"name the output .mkv or .mp4, or add --leave-out {stream.index}"
-            raise UserError(f"streams that {self.output.suffix} holds", got, str(self.film.path), remedy) from None
+            raise UserError(
+                f"streams that {self.output.suffix} holds", got, str(self.film.path), remedy
+            ) from None
         made.disposition = stream.disposition
         made.metadata.update(stream.metadata)
         self.copies[stream.index] = made
@@ -194,7 +205,9 @@ class _Output:
         if container_name(self.output) != "matroska":
             self.left.append(f"stream {stream.index} (attachment {stream.name}): only .mkv holds it")
             return
-        self.made.add_attachment(stream.name or "attachment", stream.mimetype or "application/octet-stream", stream.data)
+        self.made.add_attachment(
+            stream.name or "attachment", stream.mimetype or "application/octet-stream", stream.data
+        )
 
     def _add_cover(self, stream: Stream) -> None:
         kind = "png" if stream.codec_context.name == "png" else "jpeg"
@@ -217,7 +230,9 @@ class _Output:
         except FAULTS as error:
             remedy = "name the output .mkv, or leave streams out with --leave-out"
             where = str(self.film.path)
-            raise UserError(f"streams that {self.output.suffix} holds", explain(error), where, remedy) from None
+            raise UserError(
+                f"streams that {self.output.suffix} holds", explain(error), where, remedy
+            ) from None
 
     def write(self, directory: Path, headers: list[SegmentHeader], whole: bool) -> Outcome:
         """Write everything."""
@@ -229,7 +244,7 @@ class _Output:
         if any(header.extradata_sha256 != extradata for header in headers):
             raise UserError("segments of one encoder", "several", str(directory), "delete them and run again")
         faults: list[Rejection] = []
-        pictures = _timed(directory, headers, self.film.time_base, self.pictures)
+        pictures = timed_packets(directory, headers, self.film.time_base, self.pictures)
         waiting = next(pictures, None)
         for packet in self._other_packets(end_s, faults):
             at_s = packet.dts * packet.time_base
@@ -269,31 +284,3 @@ def _chapters(chapters: list[dict[str, Any]], end_s: Fraction | None) -> list[di
         return chapters
     kept = [one for one in chapters if one["start"] * one["time_base"] < end_s]
     return [one | {"end": min(one["end"], round(end_s / one["time_base"]))} for one in kept]
-
-
-def _timed(directory: Path, headers: list[SegmentHeader], time_base: Fraction, stream: Stream) -> Iterator[Packet]:
-    """Yield the pictures' packets with decoding times that ascend over all segments.
-
-    Each encoder counted its own. Decoding time i is the i-th presentation time, put off by as many frames as the most
-    reordered packet needs: so it never comes after its own presentation, in whatever container.
-    """
-    shown = sorted(time for header in headers for time in header.times)
-    delay, place = 0, 0
-    rank = {time: number for number, time in enumerate(shown)}
-    for header in headers:
-        for time in header.times:
-            delay = max(delay, place - rank[time])
-            place += 1
-    step = min((later - time for time, later in zip(shown, shown[1:], strict=False)), default=1)
-    place = 0
-    for header in headers:
-        for one in read_packets(directory, header):
-            packet = Packet(one.content)
-            packet.pts, packet.time_base, packet.stream = one.time, time_base, stream
-            early = place - delay
-            packet.dts = shown[early] if early >= 0 else shown[0] + early * step
-            following = rank[one.time] + 1
-            packet.duration = shown[following] - one.time if following < len(shown) else step
-            packet.is_keyframe = one.is_key
-            place += 1
-            yield packet

@@ -26,6 +26,8 @@ class SegmentHeader:
     """Of the stretch of the film; a stretch without a frame has no file."""
     first: int
     """How many frames come before it in the film."""
+    scale: int
+    """How many times taller and wider its frames are than the film's."""
     times: tuple[int, ...]
     """Presentation times of its packets in the order of decoding, in units of the source."""
     sizes: tuple[int, ...]
@@ -53,7 +55,7 @@ def path_of(directory: Path, number: int) -> Path:
 
 
 def write_segment(
-    directory: Path, number: int, first: int, packets: list[EncodedPacket], extradata: bytes
+    directory: Path, number: int, first: int, scale: int, packets: list[EncodedPacket], extradata: bytes
 ) -> SegmentHeader:
     """Write a finished segment."""
     content = b"".join(packet.content for packet in packets)
@@ -61,6 +63,7 @@ def write_segment(
         schema=SCHEMA,
         number=number,
         first=first,
+        scale=scale,
         times=tuple(packet.time for packet in packets),
         sizes=tuple(len(packet.content) for packet in packets),
         keys=tuple(place for place, packet in enumerate(packets) if packet.is_key),

@@ -5,7 +5,18 @@ import os
 
 from data.errors import UserError
 
-_NAMED = "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split()
+_NAMED = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+)
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm"}
 """FFmpeg's name of the container, by the suffix of the output."""
 MODES = ("8", "10", "same")
@@ -27,8 +38,8 @@ class Codec:
 
 
 CODECS = {
-    "x264": Codec("libx264", tuple(_NAMED), "medium", 18, 51),
-    "x265": Codec("libx265", tuple(_NAMED), "medium", 20, 51),
+    "x264": Codec("libx264", _NAMED, "medium", 18, 51),
+    "x265": Codec("libx265", _NAMED, "medium", 20, 51),
     "svtav1": Codec("libsvtav1", tuple(str(one) for one in range(14)), "8", 28, 63),
 }
 
@@ -66,9 +77,7 @@ class FilmSettings:
             expected = f"0 to {codec.largest_crf}, or -1 for {codec.crf}"
             raise UserError(expected, str(self.crf), f"--crf of {self.codec}", "give another")
         if self.preset and self.preset not in codec.presets:
-            raise UserError(
-                f"one of {', '.join(codec.presets)}", repr(self.preset), "--preset", "choose one"
-            )
+            raise UserError(f"one of {', '.join(codec.presets)}", repr(self.preset), "--preset", "choose one")
         if self.bits not in MODES:
             raise UserError(f"one of {', '.join(MODES)}", repr(self.bits), "--bits", "choose one")
         if not 0.5 <= self.segment_s <= 600:

@@ -56,6 +56,8 @@ class Film:
     """Seconds in a unit of its times."""
     first: int
     """Presentation time of its first frame, in units; segments are counted from it."""
+    last: int
+    """Of its last frame, as its container lists it."""
     frames: int
     """As its container lists them; the decoder may give fewer."""
     rate: Fraction
@@ -127,6 +129,7 @@ def inspect_film(path: Path, deinterlace: bool = False, progress: Progress = sil
             stream=stream.index,
             time_base=table.time_base,
             first=probed[0].pts,
+            last=int(table.times[-1]),
             frames=len(table.times),
             rate=_rate(stream, len(table.times), seconds),
             aspect=stream.sample_aspect_ratio or Fraction(1),
@@ -239,6 +242,17 @@ def frames_of(film: Film, deinterlace: bool, faults: list[Rejection]) -> Iterato
             yield _uniform(frame, film)
 
 
+def decode_near(film: Film, time: int) -> VideoFrame | None:
+    """Decode the first frame at or after a time, from the keyframe before it; None where there is none."""
+    container, stream = _open(film.path)
+    with container:
+        container.seek(time, stream=stream)
+        for frame in _decode(container, stream, []):
+            if frame.pts >= time:
+                return _uniform(frame, film)
+    return None
+
+
 def _decode(container: InputContainer, stream: VideoStream, faults: list[Rejection]) -> Iterator[VideoFrame]:
     name = Path(container.name).name
     packets = container.demux(stream)
@@ -298,10 +312,9 @@ def _pull(graph: av.filter.Graph, film: Film) -> Iterator[VideoFrame]:
 
 def _uniform(frame: VideoFrame, film: Film) -> VideoFrame:
     """Return the frame in the film's size and planar format: itself, nearly always."""
+    wanted = film.planar(film.bits)
     if film.chroma == "rgb":
-        wanted = "gbrp" if film.bits == 8 else f"gbrp{film.bits}le"
-    else:
-        wanted = film.planar(film.bits)
+        wanted = wanted.replace("yuv444p", "gbrp")
     is_there = frame.format.name.replace("yuvj", "yuv") == wanted
     if is_there and (frame.width, frame.height) == (film.width, film.height):
         return frame

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,9 @@ def load_enlarger(model: str | Path, scale: int, film: Film, settings: FilmSetti
         UserError: no such model, or the encoder does not take what comes out.
     """
     if str(model) in FORMULAS and str(model) != BICUBIC:
-        raise UserError("bicubic or a network", str(model), "--model", "pictures can be enlarged by it, films not")
+        raise UserError(
+            "bicubic or a network", str(model), "--model", "pictures can be enlarged by it, films not"
+        )
     network = None if str(model) == BICUBIC else load_network(model, film.height, film.width)
     scale = scale if network is None else network.scale
     enlarger = Enlarger(network, film, scale, output_format(film, settings, scale))
@@ -67,6 +69,7 @@ def upscale_film(
     model: str | Path,
     settings: FilmSettings,
     scale: int = 2,
+    before_joining: Callable[[], None] = lambda: None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Enlarge a film, or go on with it.
@@ -78,13 +81,15 @@ def upscale_film(
         model: "bicubic", or what `load_upscaler` takes.
         settings: how it is encoded.
         scale: of bicubic; a network has its own.
+        before_joining: called when all is encoded, before the output is written.
         progress: counts frames.
 
     Returns:
         What film.json holds.
 
     Raises:
-        UserError: the source cannot be used, the container does not hold what is in it, or the output cannot be written.
+        UserError: the source cannot be used, the container does not hold what is in it, or the output cannot be
+            written.
     """
     settings.check()
     container_name(output)
@@ -98,6 +103,7 @@ def upscale_film(
     if sum(len(header.times) for header in headers) != frames:
         raise UserError("the film as it was", "another one", str(source), f"delete {directory / FOLDER}")
     progress(frames, frames, "joining")
+    before_joining()
     outcome = join(directory, headers, film, settings, enlarger.scale, output)
     times = sorted(time for header in headers for time in header.times)
     faults += outcome.rejections
@@ -125,7 +131,7 @@ def upscale_film(
     return record
 
 
-def salvage(source: Path, output: Path, directory: Path, settings: FilmSettings, scale: int) -> int:
+def salvage(source: Path, output: Path, directory: Path, settings: FilmSettings) -> int:
     """Join what is finished into a film that plays, under a name that says it is a part; return its frames.
 
     Raises:
@@ -135,12 +141,15 @@ def salvage(source: Path, output: Path, directory: Path, settings: FilmSettings,
     if not headers:
         return 0
     film = inspect_film(source, settings.deinterlace)
+    scale = headers[0].scale
     return join(directory, headers, film, settings, scale, partial_path(output), whole=False).frames
 
 
 def _check_streams(film: Film, settings: FilmSettings) -> None:
     if film.stream in settings.leave_out:
-        raise UserError("streams besides the pictures", str(film.stream), "--leave-out", "take it off the list")
+        raise UserError(
+            "streams besides the pictures", str(film.stream), "--leave-out", "take it off the list"
+        )
 
 
 @dataclasses.dataclass
@@ -183,9 +192,8 @@ def _encode_all(
                 count += 1
                 progress(finished + count, max(film.frames, finished + count))
             packets, extradata = encoder.finish()
-            write_segment(directory, segment, finished, packets, extradata)
+            write_segment(directory, segment, finished, enlarger.scale, packets, extradata)
             finished += count
     if not tally.frames:
         raise UserError("a film", "not one frame that can be decoded", str(film.path), "copy or rip it again")
     return tally.frames
-
