@@ -1,5 +1,6 @@
 """A film with all that a film may have: B-frames, a variable rate, sound, subtitles, chapters, a font, damage."""
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def make_odd_film(
         film.mux(sound.encode())
         noise = np.random.default_rng(0)
         for number in range(garbage):
-            film.mux(_packet(stream, noise.bytes(400), times[-1] + 40 * (number + 1), 40))
+            slice_ = b"\0\0\0\1\x41" + noise.bytes(400)
+            film.mux(_packet(stream, slice_, times[-1] + 40 * (number + 1), 40))
     return path
 
 
@@ -102,6 +104,6 @@ def check_plays(path: Path) -> list[Fraction]:
     """Decode a film to its end without one error, decoding times ascending; return when its frames show."""
     with av.open(str(path)) as film:
         order = [one.dts for one in film.demux(film.streams.video[0]) if one.dts is not None]
-    assert all(one < other for one, other in zip(order, order[1:], strict=False)), "dts must ascend"
+    assert all(one < other for one, other in itertools.pairwise(order)), "dts must ascend"
     with av.open(str(path), options={"err_detect": "explode"}) as film:
         return [frame.pts * frame.time_base for frame in film.decode(video=0)]

@@ -131,7 +131,12 @@ class _Output:
     ) -> None:
         self.output, self.source, self.film, self.settings, self.scale = output, source, film, settings, scale
         self.made: OutputContainer = av.open(
-            file, "w", format=container_name(output), buffer_size=_BUFFER_BYTES, metadata_errors="replace"
+            file,
+            "w",
+            format=container_name(output),
+            container_options={"avoid_negative_ts": "disabled"},
+            buffer_size=_BUFFER_BYTES,
+            metadata_errors="replace",
         )
         self.made.flags |= _BITEXACT
         self.left: list[str] = []

@@ -19,14 +19,14 @@ from data.errors import UserError
 from data.files import write_json, write_jsonl
 from data.plain import to_plain
 from data.progress import Progress, silent
-from data.records import Rejection
+from data.records import Reason, Rejection
 from sr.upscale.film.encode import SegmentEncoder, output_format
 from sr.upscale.film.enlarge import Enlarger
 from sr.upscale.film.join import container_name, join, rehearse
 from sr.upscale.film.network import load_network
 from sr.upscale.film.segments import FOLDER, read_headers, write_segment
 from sr.upscale.film.settings import FilmSettings
-from sr.upscale.film.source import Film, frames_of, inspect_film
+from sr.upscale.film.source import STAGE, Film, frames_of, inspect_film
 from sr.upscale.film.work import enlarged
 from sr.upscalers import FORMULAS
 
@@ -107,6 +107,9 @@ def upscale_film(
     outcome = join(directory, headers, film, settings, enlarger.scale, output)
     times = sorted(time for header in headers for time in header.times)
     faults += outcome.rejections
+    if frames < film.frames:
+        detail = f"{film.frames - frames} frames that the container lists did not come out of the decoder"
+        faults.append(Rejection(source.name, STAGE, Reason.UNREADABLE, detail))
     record = {
         "schema": SCHEMA,
         "source": {"name": source.name, "frames_listed": film.frames, "broken": film.broken},

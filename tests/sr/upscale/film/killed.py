@@ -1,4 +1,4 @@
-"""Runs upscale_film and kills itself, as kill -9 does, when the second segment begins: killed.py SOURCE OUTPUT STORE."""
+"""Runs upscale_film and kills itself (kill -9) when the second segment begins: killed.py SOURCE OUTPUT STORE."""
 
 import os
 import signal
