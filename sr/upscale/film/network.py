@@ -41,8 +41,8 @@ class PictureNetwork:
 
     def __init__(self, upscaler: Upscaler) -> None:
         self.name, self.scale = upscaler.name, upscaler.scale
-        self.colour = upscaler.colour
-        self.bytes, self.levels = upscaler, upscaler.enlarge_levels
+        self.colour = getattr(upscaler, "colour", "rgb")
+        self.bytes, self.levels = upscaler, getattr(upscaler, "enlarge_levels", None)
 
 
 class StreamsNetwork:
@@ -85,12 +85,12 @@ class StreamsNetwork:
     def _run(self, low: np.ndarray, face: str) -> np.ndarray:
         request = self._request(face)
         height, width = low.shape[:2]
-        place = request.input_tensor.data[0]  # (h, w, c), padded by repeating the edge
+        place = request.get_input_tensor().data[0]  # (h, w, c), padded by repeating the edge
         place[:height, :width] = low
         place[:height, width:] = low[:, -1:]
         place[height:] = place[height - 1]
         request.infer()
-        return request.output_tensor.data[0, : height * self.scale, : width * self.scale]
+        return request.get_output_tensor().data[0, : height * self.scale, : width * self.scale]
 
     def _request(self, face: str) -> Any:
         requests = self._local.__dict__.setdefault("requests", {})
