@@ -1,6 +1,6 @@
 """How fast a film is enlarged, from file to file, against its model alone in the same run.
 
-    PYTHONPATH=.:tests/support python tests/bench/film.py MODEL [--frames 240] [--rounds 3] [--preset ultrafast] [--codec x264]
+    PYTHONPATH=.:tests/support python tests/bench/film.py MODEL [--frames 240] [--rounds 3] [--preset ultrafast]
 
 MODEL is an IR (or `bicubic`, which has no rate of its own). The clip is a synthetic 960x540 at 24 frames a second in
 H.264; the model alone is run by as many threads as for the film, on frames that lie in memory. Medians.

@@ -22,6 +22,9 @@ from sr.upscale.film.source import Film, plane_of
 
 _SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
 
+_WHITE_LIMITED, _WHITE_FULL = 255 << 8, 1023 << 6
+"""The 16-bit value of white where 10 bits of limited and of full range become RGB: the filter's scalings are shifts."""
+
 
 class Network(Protocol):
     """A model as films need it: of one colour, called from several threads at once."""
@@ -67,7 +70,7 @@ class Enlarger:
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         """Enlarge a frame (planar, of the film's chroma and depth); its time goes with it."""
         high = self._rgb(frame) if self._in_rgb else self._planes(frame)
-        high.pts, high.time_base = frame.pts, frame.time_base
+        high.pts, high.time_base = frame.pts, self.film.time_base
         return high
 
     def _planes(self, frame: VideoFrame) -> VideoFrame:
@@ -89,16 +92,20 @@ class Enlarger:
     def _luma(self, luma: np.ndarray, top: int) -> np.ndarray:
         if self.bits == 8:
             return self.network.bytes(luma[..., None])[..., 0]
-        levels = luma[..., None] * np.float32(255 / top)
-        return as_samples(self.network.levels(levels)[..., 0] * np.float32(top / 255), luma.dtype, top)
+        # Limited range is the same in 10 bits, times four; full range reaches the top of either.
+        step = np.float32(top / 255 if self.film.is_full_range else 4)
+        levels = luma[..., None] / step
+        return as_samples(self.network.levels(levels)[..., 0] * step, luma.dtype, top)
 
     def _rgb(self, frame: VideoFrame) -> VideoFrame:
-        low = self._converted(frame, "rgb24" if self.bits == 8 else "rgb48le").to_ndarray()
+        # FFmpeg converts to planes far faster than to packed pixels, and to the same values.
+        low = self._converted(frame, "gbrp" if self.bits == 8 else "gbrp16le").to_ndarray()
         if self.bits == 8:
             high = self.network.bytes(low)
         else:
-            levels = self.network.levels(low * np.float32(255 / 65535))
-            high = as_samples(levels * np.float32(65535 / 255), low.dtype, 65535)
+            white = _WHITE_FULL if self.film.is_full_range else _WHITE_LIMITED
+            levels = self.network.levels(low * np.float32(255 / white))
+            high = as_samples(levels * np.float32(white / 255), low.dtype, 65535)
         made = VideoFrame.from_ndarray(np.ascontiguousarray(high), "rgb24" if self.bits == 8 else "rgb48le")
         return self._converted(made, self.pixels)
 
@@ -115,7 +122,7 @@ class Enlarger:
     def _graph(self, frame: VideoFrame, pixels: str) -> av.filter.Graph:
         film, options = self.film, _SCALE
         own = f"{'pc' if film.is_full_range else 'tv'}"
-        to_rgb, from_rgb = pixels.startswith("rgb"), frame.format.is_rgb
+        to_rgb, from_rgb = pixels.startswith("gbrp"), frame.format.is_rgb
         if not from_rgb:
             options += f":in_range={own}:in_chroma_loc={film.siting}"
             options += f":in_color_matrix={film.matrix}" if film.matrix else ""
