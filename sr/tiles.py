@@ -63,8 +63,8 @@ def by_tiles(
     """Enlarge a picture tile by tile.
 
     Args:
-        enlarge: uint8 HWC → uint8 HWC, height and width times `scale`.
-        low: uint8 HWC; height and width are multiples of `multiple`.
+        enlarge: HWC → HWC of the same channels and type, height and width times `scale`.
+        low: HWC of any type; height and width are multiples of `multiple`.
         scale: of `enlarge`.
         tile_px: side of a tile in low pixels at the most, its halo included; more than twice the halo.
         halo_px: low pixels around what is kept of a tile.
@@ -72,7 +72,7 @@ def by_tiles(
             halo is rounded up to it, and the tile down.
 
     Returns:
-        uint8 HWC, height and width times `scale`.
+        HWC of the same type, height and width times `scale`.
 
     Raises:
         ValueError: the tile has nothing but halo.
@@ -81,7 +81,7 @@ def by_tiles(
     if tile_px <= 2 * halo_px:
         raise ValueError(f"Expected a tile of more than {2 * halo_px} px, got {tile_px}.")
     height, width, channels = low.shape
-    high = np.empty((height * scale, width * scale, channels), np.uint8)
+    high = np.empty((height * scale, width * scale, channels), low.dtype)
     for rows in spans(height, tile_px, halo_px, multiple):
         for columns in spans(width, tile_px, halo_px, multiple):
             tile = np.ascontiguousarray(low[rows.start : rows.stop, columns.start : columns.stop])

@@ -7,6 +7,8 @@ afterwards; none knows of files other than its own model, and none keeps anythin
 
 import abc
 import tempfile
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,12 +17,15 @@ from PIL import Image
 
 from data.digests import sha256_bytes, sha256_file
 from data.errors import UserError
+from sr.graph_levels import onnx_levels, openvino_levels
 from sr.metadata import GROUP, ModelMetadata, from_strings
 from sr.resize import imresize, pillow_resize
 from sr.tiles import HALO_PX, by_tiles
 
 FORMULAS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 """Upscalers without weights, by name."""
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""How much R, G and B weigh in luma. Source: ITU-R BT.601-7, 2.5.1."""
 _MATLAB_KERNELS = {"bicubic": "cubic", "lanczos": "lanczos3"}
 
 
@@ -33,15 +38,29 @@ class Upscaler(Protocol):
     """How many times taller and wider the result is; 1 or more."""
     sha256: str | None
     """Of the model's bytes; None for a formula."""
+    colour: str
+    """What the model works on: "rgb", or "luma" (one plane). A luma model takes RGB too."""
 
     def __call__(self, low: np.ndarray) -> np.ndarray:
         """Enlarge.
 
         Args:
-            low: uint8 HWC RGB, at least 1x1.
+            low: uint8 HWC RGB, at least 1x1; for a luma model and for formulas also HW1.
 
         Returns:
-            uint8 HWC RGB, height and width times `scale`; rounded and clamped.
+            uint8 of as many channels, height and width times `scale`; rounded and clamped.
+        """
+
+    def enlarge_levels(self, low: np.ndarray) -> np.ndarray:
+        """Enlarge a picture of more than 8 bits.
+
+        Args:
+            low: float32 of the same shapes, in levels 0 to 255 with any fractions.
+
+        Returns:
+            float32 of as many channels, height and width times `scale`; clamped to 0 to 255, not rounded. Of
+            whole levels it is what a network's call gives, before rounding. Pillow rounds bytes and clamps them
+            between its two passes; a formula's result differs by that.
         """
 
 
@@ -49,20 +68,28 @@ class PillowUpscaler:
     """A classic filter, as Pillow computes it: what a network has to beat."""
 
     sha256 = None
+    colour = "rgb"
 
     def __init__(self, name: str, scale: int) -> None:
         self.name, self.scale = name, scale
 
     def __call__(self, low: np.ndarray) -> np.ndarray:
         """Enlarge, as every Upscaler does."""
-        height, width = low.shape[:2]
-        return pillow_resize(low, height * self.scale, width * self.scale, FORMULAS[self.name])
+        height, width, channels = low.shape
+        picture = low[:, :, 0] if channels == 1 else low
+        high = pillow_resize(picture, height * self.scale, width * self.scale, FORMULAS[self.name])
+        return high.reshape(*high.shape[:2], channels)
+
+    def enlarge_levels(self, low: np.ndarray) -> np.ndarray:
+        """Enlarge fractional levels, as every Upscaler does."""
+        return _filtered(low, self.scale, FORMULAS[self.name]).clip(0.0, 255.0)
 
 
 class MatlabUpscaler:
     """A classic filter, as MATLAB's imresize computes it: what the published tables call bicubic."""
 
     sha256 = None
+    colour = "rgb"
 
     def __init__(self, name: str, scale: int) -> None:
         self.name, self.scale = name, scale
@@ -72,6 +99,12 @@ class MatlabUpscaler:
         height, width = low.shape[:2]
         size = (height * self.scale, width * self.scale)
         return imresize(low, *size, _MATLAB_KERNELS[self.name], edges="clamp", rounding="passes")
+
+    def enlarge_levels(self, low: np.ndarray) -> np.ndarray:
+        """Enlarge fractional levels, as every Upscaler does."""
+        size = (low.shape[0] * self.scale, low.shape[1] * self.scale)
+        high = imresize(low, *size, _MATLAB_KERNELS[self.name], edges="clamp", rounding="none")
+        return high.clip(0.0, 255.0).astype(np.float32)
 
     def enlarge_plane(self, plane: np.ndarray) -> np.ndarray:
         """Enlarge HW values that were never rounded; HW float64, not rounded and not clamped."""
@@ -87,6 +120,7 @@ class NetworkUpscaler(abc.ABC):
     scale: int
     sha256: str | None
     size_multiple: int
+    colour: str = "rgb"
     tile_px: int = 0
     """Larger pictures are run by tiles of this side (low pixels, the halo included); 0: always in one piece."""
 
@@ -94,27 +128,59 @@ class NetworkUpscaler(abc.ABC):
         """Enlarge, as every Upscaler does.
 
         Raises:
-            ValueError: the picture is not uint8 HWC with three channels.
+            ValueError: the picture is not uint8 HWC with three channels, or with the one of a luma model.
         """
-        if low.dtype != np.uint8 or low.ndim != 3 or low.shape[2] != 3 or low.size == 0:
-            raise ValueError(
-                f"Expected uint8 of shape (height, width, 3), got {low.dtype} of shape {low.shape}."
-            )
+        self._check(low, np.uint8)
+        if low.shape[2] == self._channels:
+            return self._enlarge(self.run, low)
+        return np.rint(self.enlarge_levels(low.astype(np.float32))).astype(np.uint8)
+
+    def enlarge_levels(self, low: np.ndarray) -> np.ndarray:
+        """Enlarge fractional levels, as every Upscaler does.
+
+        Raises:
+            ValueError: the picture is not float32 HWC with three channels, or with the one of a luma model.
+        """
+        self._check(low, np.float32)
+        if low.shape[2] == self._channels:
+            return self._enlarge(self.run_levels, low)
+        luma = low @ _LUMA[:, None]  # (h, w, 1)
+        gain = self._enlarge(self.run_levels, luma) - _filtered(luma, self.scale, FORMULAS["bicubic"])
+        # As much on R, G and B: luma is the network's then, and the colour differences are the bicubic's.
+        return (_filtered(low, self.scale, FORMULAS["bicubic"]) + gain).clip(0.0, 255.0)
+
+    @property
+    def _channels(self) -> int:
+        return 1 if self.colour == "luma" else 3
+
+    def _check(self, low: np.ndarray, kind: type) -> None:
+        channels = " or 1" if self.colour == "luma" else ""
+        fits = low.ndim == 3 and low.shape[2] in (3, self._channels)
+        if low.dtype != kind or not fits or low.size == 0:
+            wanted = f"{np.dtype(kind)} of shape (height, width, 3{channels})"
+            raise ValueError(f"Expected {wanted}, got {low.dtype} of shape {low.shape}.")
+
+    def _enlarge(self, run: Callable[[np.ndarray], np.ndarray], low: np.ndarray) -> np.ndarray:
         height, width = low.shape[:2]
         rest = ((0, -height % self.size_multiple), (0, -width % self.size_multiple), (0, 0))
         padded = np.ascontiguousarray(np.pad(low, rest, mode="edge"))
-        if self.tile_px and max(padded.shape[:2]) > self.tile_px:
-            high = by_tiles(self._run_one, padded, self.scale, self.tile_px, multiple=self.size_multiple)
-        else:
-            high = self._run_one(padded)
-        return np.ascontiguousarray(high[: height * self.scale, : width * self.scale])
 
-    def _run_one(self, low: np.ndarray) -> np.ndarray:
-        return self.run(low[None])[0]  # (1, h, w, 3) in and out
+        def run_one(low: np.ndarray) -> np.ndarray:
+            return run(low[None])[0]  # (1, h, w, c) in and out
+
+        if self.tile_px and max(padded.shape[:2]) > self.tile_px:
+            high = by_tiles(run_one, padded, self.scale, self.tile_px, multiple=self.size_multiple)
+        else:
+            high = run_one(padded)
+        return np.ascontiguousarray(high[: height * self.scale, : width * self.scale])
 
     @abc.abstractmethod
     def run(self, low: np.ndarray) -> np.ndarray:
         """Run the network on uint8 NHWC of fitting size; uint8 NHWC at `scale`."""
+
+    @abc.abstractmethod
+    def run_levels(self, low: np.ndarray) -> np.ndarray:
+        """Run the network on float32 NHWC of fitting size, levels 0 to 255; the same at `scale`, not rounded."""
 
 
 class TorchUpscaler(NetworkUpscaler):
@@ -144,11 +210,18 @@ class TorchUpscaler(NetworkUpscaler):
 
     def run(self, low: np.ndarray) -> np.ndarray:
         """Run the network on uint8 NHWC of fitting size."""
+        return self._apply(self.network, low)
+
+    def run_levels(self, low: np.ndarray) -> np.ndarray:
+        """Run the network on float32 NHWC of fitting size."""
+        return self._apply(self.network.enlarge_levels, low)
+
+    def _apply(self, network: Callable[[Any], Any], low: np.ndarray) -> np.ndarray:
         import torch
 
-        tensor = torch.from_numpy(low).permute(0, 3, 1, 2).to(self._device)  # (n, 3, h, w)
+        tensor = torch.from_numpy(low).permute(0, 3, 1, 2).to(self._device)  # (n, c, h, w)
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            return self.network(tensor).permute(0, 2, 3, 1).cpu().numpy()
+            return network(tensor).permute(0, 2, 3, 1).cpu().numpy()
 
 
 class OnnxUpscaler(NetworkUpscaler):
@@ -169,6 +242,18 @@ class OnnxUpscaler(NetworkUpscaler):
         """Run the network on uint8 NHWC of fitting size."""
         return self._session.run(["high"], {"low": low})[0]
 
+    def run_levels(self, low: np.ndarray) -> np.ndarray:
+        """Run the network on float32 NHWC of fitting size."""
+        return self._levels_session.run(["high"], {"low": low})[0]
+
+    @cached_property
+    def _levels_session(self) -> Any:
+        import onnx
+        import onnxruntime
+
+        changed = onnx_levels(onnx.load(self.path), str(self.path))
+        return onnxruntime.InferenceSession(changed.SerializeToString(), providers=["CPUExecutionProvider"])
+
 
 class OpenVinoUpscaler(NetworkUpscaler):
     """An IR of ours (model.xml beside model.bin), by OpenVINO.
@@ -184,23 +269,31 @@ class OpenVinoUpscaler(NetworkUpscaler):
     def __init__(self, path: Path, device: str = "CPU") -> None:
         from sr.openvino_runtime import openvino
 
-        core = openvino.Core()
+        self._core, self._device = openvino.Core(), device
         try:
-            model = core.read_model(path)
+            model = self._core.read_model(path)
         except RuntimeError as error:
             raise _damaged(path, error) from None
         metadata = read_ir_metadata(model, path)
-        hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        self._hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if metadata.precision == "fp32":
-            hints["INFERENCE_PRECISION_HINT"] = "f32"
-        self._compiled = core.compile_model(model, device, hints)
-        self._request = self._compiled.create_infer_request()
+            self._hints["INFERENCE_PRECISION_HINT"] = "f32"
+        self._request = self._core.compile_model(model, device, self._hints).create_infer_request()
         self.path, self.sha256 = path, ir_sha256(path)
         _adopt(self, metadata, f"openvino {metadata.precision}")
 
     def run(self, low: np.ndarray) -> np.ndarray:
         """Run the network on uint8 NHWC of fitting size."""
         return self._request.infer({"low": low})["high"].copy()  # the next call would overwrite the result
+
+    def run_levels(self, low: np.ndarray) -> np.ndarray:
+        """Run the network on float32 NHWC of fitting size."""
+        return self._levels_request.infer({"low": low})["high"].copy()
+
+    @cached_property
+    def _levels_request(self) -> Any:
+        model = openvino_levels(self._core.read_model(self.path), str(self.path))
+        return self._core.compile_model(model, self._device, self._hints).create_infer_request()
 
 
 def read_ir_metadata(model: Any, path: Path) -> ModelMetadata:
@@ -221,6 +314,15 @@ def ir_sha256(path: Path) -> str:
     )
 
 
+def _filtered(levels: np.ndarray, scale: int, filter_: Image.Resampling) -> np.ndarray:
+    """Enlarge float32 HWC by one of Pillow's filters, in float32; it may leave 0 to 255."""
+    size = (levels.shape[1] * scale, levels.shape[0] * scale)
+    planes = [
+        Image.fromarray(levels[:, :, channel]).resize(size, filter_) for channel in range(levels.shape[2])
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], axis=2)
+
+
 def _damaged(path: Path, error: Exception) -> UserError:
     reason = " ".join(str(error).split())[:200]
     return UserError("a model file that can be read", reason, str(path), "export the model again")
@@ -228,6 +330,7 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 def _adopt(upscaler: NetworkUpscaler, metadata: ModelMetadata, form: str) -> None:
     upscaler.scale, upscaler.size_multiple = metadata.scale, metadata.size_multiple
+    upscaler.colour = metadata.colour
     upscaler.name = f"{metadata.preset} {form}"
 
 

@@ -37,6 +37,15 @@ class UpsamplingNetwork(nn.Module):
         """
         return self.to_levels(self.predict(low))
 
+    def enlarge_levels(self, low: Tensor) -> Tensor:
+        """Upsample fractional levels: float32 [n,c,h,w], 0 to 255, to the same; clamped, but not rounded.
+
+        Raises:
+            ValueError: as `predict`.
+        """
+        self._check(low)
+        return self._levels_of(self.core(self._values_of(low)).float()).clamp(0.0, 255.0)
+
     def predict(self, low: Tensor) -> Tensor:
         """Upsample for a loss: uint8 [n,3,h,w] RGB to float32 [n,3,scale·h,scale·w] in `value_range`.
 
@@ -60,14 +69,19 @@ class UpsamplingNetwork(nn.Module):
         if picture.dtype != torch.uint8:
             found = f"got {picture.dtype} in UpsamplingNetwork"
             raise TypeError(f"Expected a uint8 picture, {found}; pass levels 0 to 255 as they are.")
-        darkest, brightest = self.value_range
-        return picture.float() * ((brightest - darkest) / 255.0) + darkest
+        return self._values_of(picture.float())
 
     def to_levels(self, values: Tensor) -> Tensor:
         """What `predict` gave to a picture: float32 in `value_range` to uint8, rounded and clamped."""
+        return self._levels_of(values).round().clamp(0.0, 255.0).to(torch.uint8)
+
+    def _values_of(self, levels: Tensor) -> Tensor:
         darkest, brightest = self.value_range
-        levels = (values - darkest) * (255.0 / (brightest - darkest))
-        return levels.round().clamp(0.0, 255.0).to(torch.uint8)
+        return levels * ((brightest - darkest) / 255.0) + darkest
+
+    def _levels_of(self, values: Tensor) -> Tensor:
+        darkest, brightest = self.value_range
+        return (values - darkest) * (255.0 / (brightest - darkest))
 
     def _check(self, low: Tensor) -> None:
         if low.ndim != 4 or low.shape[1] != 3:

@@ -120,3 +120,30 @@ def test_the_forebears_network_on_set5(shared):
         pair = (metrics.luma(metrics.crop_border(picture, 2)) for picture in (high, upscaler(low)))
         scores.append(metrics.psnr(*pair))
     assert np.mean(scores) == pytest.approx(38.10, abs=0.01)
+
+
+@pytest.mark.parametrize("form", ["torch", "onnx", "fp32", "fp16", "int8"])
+def test_fractional_levels_agree_with_bytes_and_are_finer(forms, form):
+    low = textured(8, 33, 46)
+    upscaler = forms[form]
+    exact = upscaler.enlarge_levels(low.astype(np.float32))
+    assert exact.dtype == np.float32 and exact.min() >= 0 and exact.max() <= 255
+    np.testing.assert_array_equal(np.rint(exact), upscaler(low))
+    # A slope of one level over 40 pixels: bytes have two levels of it. What computes in bf16 has fewer than float32.
+    slope = np.broadcast_to(np.linspace(100, 101, 40, dtype=np.float32)[None, :, None], (40, 40, 3))
+    made = upscaler.enlarge_levels(np.ascontiguousarray(slope))[40, 20:60, 1]
+    distinct = len(np.unique(made))
+    assert distinct >= (10 if form in ("fp16", "int8") else 40)
+    assert distinct >= 2 * len(np.unique(np.rint(made)))
+
+
+@pytest.mark.parametrize("name", ["bicubic", "lanczos"])
+def test_formulas_take_fractional_levels_and_single_planes(name):
+    low = textured(9, 15, 21) // 2 + 60  # Pillow clamps bytes between its passes
+    upscaler = load_upscaler(name, scale=3)
+    exact = upscaler.enlarge_levels(low.astype(np.float32))
+    assert np.abs(exact - upscaler(low).astype(np.float32)).max() < 1.1
+    assert exact.min() >= 0 and exact.max() <= 255
+    plane = low[:, :, 1:2]
+    np.testing.assert_array_equal(upscaler(plane), upscaler(low)[:, :, 1:2])
+    np.testing.assert_array_equal(upscaler.enlarge_levels(plane.astype(np.float32)), exact[:, :, 1:2])
