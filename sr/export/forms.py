@@ -1,6 +1,6 @@
 """Other forms of a network's parts, made before its graph is traced: the same weights and the same picture, less work.
 
-A form is chosen by what was measured (docs/deployment.md), and a test holds it against the published one. Never
+A form is chosen by measuring, and a test holds it against the published one. Never
 changes a weight, and never the network that it is handed.
 """
 
