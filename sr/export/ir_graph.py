@@ -12,7 +12,8 @@ from data.errors import UserError
 from sr.openvino_runtime import openvino as ov
 
 WEIGHTED = frozenset({"Convolution", "GroupConvolution", "MatMul"})
-NORMALISING = frozenset({"MVN"})
+NORMALISING = frozenset({"MVN", "ReduceMean"})
+"""What takes the mean of features: of each pixel, over its channels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,12 @@ class IrGraph:
     def inputs(self, name: str) -> list[str]:
         """The operations whose pictures this one takes."""
         return [producer for producer in _producers(self.operations[name]) if producer in self.operations]
+
+    def consumers(self, name: str) -> list[str]:
+        """The operations that take this one's picture."""
+        targets = self.operations[name].output(0).get_target_inputs()
+        names = [target.get_node().get_friendly_name() for target in targets]
+        return [consumer for consumer in names if consumer in self.operations]
 
     def ancestors(self, name: str) -> set[str]:
         """This operation and all that it is computed from."""
@@ -123,22 +130,21 @@ def _last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
 
 
 def _normalisation(graph: IrGraph, name: str) -> set[str]:
-    """A normalisation with its scale, shift and transposes: all that follows on one line before a weighted
-    layer.
-    """
-    found, outputs = {name, *graph.inputs(name)}, [name]
-    while outputs:
-        consumers = {
-            target.get_node() for target in graph.operations[outputs.pop()].output(0).get_target_inputs()
-        }
-        for node in consumers:
-            if (
-                node.get_type_name() in ("Multiply", "Add", "Transpose")
-                and len(graph.inputs(node.get_friendly_name())) == 1
-            ):
-                found.add(node.get_friendly_name())
-                outputs.append(node.get_friendly_name())
+    """A normalisation as a whole: what it takes, and all that follows before a weighted layer or another sum."""
+    found, waiting = {name}, graph.inputs(name)
+    while waiting:
+        current = waiting.pop()
+        found.add(current)
+        waiting += [
+            other for other in graph.consumers(current) if other not in found and _is_local(graph, other)
+        ]
     return found
+
+
+def _is_local(graph: IrGraph, name: str) -> bool:
+    """Whether an operation neither weighs features nor adds two pictures: one that a normalisation is made of."""
+    kind = graph.operations[name].get_type_name()
+    return kind not in WEIGHTED and not (kind == "Add" and len(graph.inputs(name)) == 2)
 
 
 def _producers(node: ov.Node) -> list[str]:

@@ -21,6 +21,7 @@ from data.digests import sha256_bytes
 from data.errors import UserError
 from data.files import read_json, write_bytes, write_json
 from sr.checkpoint import load_model
+from sr.export.forms import to_export
 from sr.export.onnx_graph import tidy
 from sr.export.parity import Parity, measure, picture_batches
 from sr.metadata import ModelMetadata, from_model_json
@@ -64,7 +65,7 @@ def export_onnx(model_dir: Path, out_dir: Path) -> dict[str, Any]:
     """
     network = load_model(model_dir).eval().float()
     metadata = from_model_json(read_json(model_dir / "model.json"))
-    content = _trace(PictureInterface(network), metadata).SerializeToString(deterministic=True)
+    content = _trace(PictureInterface(to_export(network)), metadata).SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
     parity = _check(network, content, metadata.size_multiple)
     write_bytes(out_dir / "model.onnx", content)
