@@ -1,0 +1,127 @@
+"""What a shape of the realtime family costs: frames a second of its luma form in int8 by OpenVINO, model alone.
+
+    python tests/bench/shapes.py 4x32 5x32 5x48        layers x channels; a table for Markdown, a row each
+
+The weights are random: a shape's speed does not hang on them, and nothing here says how good a shape is. Decoding
+and encoding are not counted. The machine should do nothing else meanwhile; the spread of the rounds tells.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from data.digests import generator
+from sr.export import ir_file
+from sr.export.ir_graph import find_sensitive_places
+from sr.export.parity import picture_batches
+from sr.export.quantize import quantise
+from sr.models.luma import LumaForm
+from sr.models.presets import IN_256THS, ModelDescription
+from sr.models.realtime import CELL_PX
+from sr.models.registry import build_from
+from sr.openvino_runtime import openvino as ov
+
+SCALE = 2
+WARM_UP_FRAMES = 5
+
+
+class _Planes(nn.Module):
+    """The luma form with planes as decoders hold them: uint8 [n,h,w,1] in, uint8 [n,2·h,2·w,1] out."""
+
+    def __init__(self, form: LumaForm) -> None:
+        super().__init__()
+        self.form = form
+
+    def forward(self, low: torch.Tensor) -> torch.Tensor:
+        return self.form(low.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def int8_form(layers: int, channels: int) -> ov.Model:
+    """The luma form of a shape with random weights, quantised as an export is; any height and width."""
+    configuration = {"scale": SCALE, "layers": layers, "channels": channels, "planes": 1}
+    torch.manual_seed(0)
+    network = build_from(ModelDescription("realtime", configuration, IN_256THS))
+    # As it is made the last layer is zero, and a layer of zeros has no range to quantise.
+    nn.init.normal_(network.core.layers[-1].weight, std=0.005)
+    example = torch.zeros(1, 64, 64, 1, dtype=torch.uint8)
+    model = ov.convert_model(
+        _Planes(LumaForm(network)), example_input=example, input=[ov.PartialShape([-1, -1, -1, 1])]
+    )
+    model.inputs[0].set_names({"low"})
+    places = find_sensitive_places(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        marked = Path(scratch) / "marked.xml"
+        ov.save_model(model, marked, compress_to_fp16=False)
+        ir_file.mark_exact(marked, places.exact)
+        model = ov.Core().read_model(marked)
+        pictures = [picture[..., :1] for batch in picture_batches(CELL_PX) for picture in batch]
+        return quantise(model, pictures, places)[0]
+
+
+def frames_a_second(
+    model: ov.Model, height_px: int, width_px: int, hint: str, frames: int, rounds: int
+) -> list[float]:
+    """The rate of each round.
+
+    Args:
+        model: any size of planes.
+        height_px, width_px: of the low frame; the model is compiled for it.
+        hint: LATENCY, frames one after the other; or THROUGHPUT, as many at once as OpenVINO likes.
+        frames: in a round.
+        rounds: after the warm-up.
+    """
+    shaped = model.clone()
+    shaped.reshape([1, height_px, width_px, 1])
+    compiled = ov.Core().compile_model(shaped, "CPU", {"PERFORMANCE_HINT": hint})
+    queue = ov.AsyncInferQueue(compiled, 1 if hint == "LATENCY" else 0)
+    plane = generator("shapes", 0).integers(0, 256, (1, height_px, width_px, 1), dtype=np.uint8)
+    for request in queue:
+        request.set_input_tensor(ov.Tensor(plane.copy()))
+    rates = []
+    for count in [WARM_UP_FRAMES, *[frames] * rounds]:
+        began = time.perf_counter()
+        for _ in range(count):
+            queue.start_async()
+        queue.wait_all()
+        rates.append(count / (time.perf_counter() - began))
+    return rates[1:]
+
+
+def cost(layers: int, channels: int, height_px: int, width_px: int) -> tuple[int, float]:
+    """Parameters, and the multiplications of a frame in thousands of millions; the enlargement is not counted."""
+    inner = (layers - 2) * channels**2 + channels * CELL_PX**2 * (1 + SCALE**2)
+    parameters = 9 * inner + (layers - 1) * channels + (CELL_PX * SCALE) ** 2
+    return parameters, 9 * inner * (height_px // CELL_PX) * (width_px // CELL_PX) / 1e9
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("shapes", nargs="+", help="layers x channels, as 5x32")
+    parser.add_argument("--size", default="540x960", help="height x width of the low frame, px, both even")
+    parser.add_argument("--frames", type=int, default=60, help="in a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args(arguments)
+    height_px, width_px = (int(side) for side in options.size.split("x"))
+    print("| layers x channels | parameters | GMAC | fps, one at a time | fps, several at once |")
+    print("|---|---|---|---|---|")
+    for shape in options.shapes:
+        layers, channels = (int(part) for part in shape.split("x"))
+        model = int8_form(layers, channels)
+        parameters, gmacs = cost(layers, channels, height_px, width_px)
+        cells = []
+        for hint in ("LATENCY", "THROUGHPUT"):
+            rates = frames_a_second(model, height_px, width_px, hint, options.frames, options.rounds)
+            cells.append(f"{statistics.median(rates):.1f} ({min(rates):.1f} to {max(rates):.1f})")
+        print(f"| {shape} | {parameters:,} | {gmacs:.2f} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
