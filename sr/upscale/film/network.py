@@ -41,8 +41,8 @@ class PictureNetwork:
 
     def __init__(self, upscaler: Upscaler) -> None:
         self.name, self.scale = upscaler.name, upscaler.scale
-        self.colour = getattr(upscaler, "colour", "rgb")
-        self.bytes, self.levels = upscaler, getattr(upscaler, "enlarge_levels", None)
+        self.colour = upscaler.colour
+        self.bytes, self.levels = upscaler, upscaler.enlarge_levels
 
 
 class StreamsNetwork:
