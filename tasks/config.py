@@ -187,7 +187,8 @@ class training(luigi.Config):
         description="processes; 0: one a GPU, as many as share the micro batches evenly",
     )
     hostfile = luigi.Parameter(
-        default=_CONDUCT["hostfile"], description="DeepSpeed's list of hosts, for several, see docs/cluster.md"
+        default=_CONDUCT["hostfile"],
+        description="DeepSpeed's list of hosts, for several, see docs/cluster.md",
     )
     threads = luigi.IntParameter(
         default=_CONDUCT["threads"], description="of each rank's loader; 0: what suits the machine"
