@@ -35,11 +35,13 @@ test-all: test
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/workers.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python tests/bench/crops.py $(SOURCES)
 	$(BIN)/python tests/bench/scheduling.py
 	$(BIN)/python tests/bench/index.py
+	PYTHONPATH=tests/support $(BIN)/python tests/bench/train.py
 
 clean:
 	rm -rf $(STORE)

@@ -55,6 +55,7 @@ DEGRADATIONS = {
 FILTERS = {"pillow": "Pillow", "matlab": "MATLAB's imresize"}
 ENDINGS = {
     "limit": "It ran to its limit of steps or epochs.",
+    "hours": "It ran to its limit of hours.",
     "patience": "It was stopped early, after as many epochs without a better one as it was told to wait for.",
 }
 """Why a training run was over, by `stopped_by` of its record."""

@@ -41,6 +41,7 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
         ),
         (["EvaluateModel", "--model", "no.xml", "--benchmark", "Photos"], ["no.xml", "check the path"]),
         (["TrainModel", "--model-preset", "vapsr"], ["realtime-x2", "vapsr"]),
+        (["TrainModel", "--training-loss", "l1+l7"], ["charbonnier", "'l7'", "l1:1+frequency:0.05"]),
         (["MakeCrops"], ["--dataset"]),
         (["MakeCrop"], ["MakeCrops"]),
     ],
@@ -56,3 +57,51 @@ def test_a_mistake_is_one_line_that_says_what_to_do(arguments, words, photo_fold
     for word in words:
         assert word in lines[0]
     assert not files(tmp_path / "store"), "nothing may be left behind"
+
+
+TRAINING = {
+    "selection-datasets": "Sample_tiny",
+    "selection-max-validation": "2",
+    "evaluation-benchmarks": "Photos",
+    "model-preset": "realtime-x2",
+    "crops-size-px": "128",
+    "crops-validation-fraction": "0.2",
+    "training-patch-px": "32",
+    "training-micro-batch": "4",
+    "training-steps-per-epoch": "3",
+    "training-warmup-steps": "2",
+    "training-precision": "fp32",
+}
+
+
+def train(store, task, *arguments):
+    options = [word for name, value in TRAINING.items() for word in (f"--{name}", value)]
+    return luigi(store, task, *options, *arguments)
+
+
+def record_of(store):
+    (path,) = store.glob("runs/*/training.json")
+    return json.loads(path.read_text())
+
+
+def test_another_limit_goes_on_with_the_same_run_and_gives_another_model(tmp_path):
+    store = tmp_path / "store"
+    assert train(store, "ExportCheckpoint", "--training-max-steps", "3").returncode == 0
+    first = record_of(store)
+    assert (first["steps"], first["settings"]["max_steps"], first["changes"]) == (3, 3, [])
+    changed = ["--training-max-steps", "6", "--training-learning-rate", "0.0005"]
+    result = train(store, "ExportCheckpoint", *changed)
+    assert result.returncode == 0, result.stderr
+    record = record_of(store)
+    assert record["steps"] == 6
+    assert record["changes"] == [
+        {"step": 3, "field": "learning_rate", "from": 0.001, "to": 0.0005},
+        {"step": 3, "field": "max_steps", "from": 3, "to": 6},
+    ]
+    assert len(list(store.glob("models/*/model.json"))) == 2
+    before = files(store)
+    assert train(store, "TrainModel", *changed).returncode == 0
+    assert files(store) == before
+    # What makes it another network gets a run of its own.
+    assert train(store, "TrainModel", *changed, "--training-seed", "1").returncode == 0
+    assert len(list(store.glob("runs/*/training.json"))) == 2

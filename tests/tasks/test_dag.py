@@ -27,6 +27,7 @@ def settings(tmp_path):
     values = {("store", "root"): str(tmp_path), ("selection", "datasets"): "DIV2K,Sample"}
     values[("evaluation", "benchmarks")] = "Set5"
     values[("evaluation", "lpips")] = "true"
+    values[("training", "loss")] = "l1:1+lpips:0.1"
     for (section, name), value in values.items():
         config.set(section, name, value)
     yield

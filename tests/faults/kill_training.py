@@ -1,0 +1,170 @@
+"""Kill a training at random steps, and show that it ends as one that was left alone.
+
+    PYTHONPATH=tests/support python tests/faults/kill_training.py [--steps 100] [--kills 4] [--seed 0]
+
+One run goes through; a second one, of the same job, is killed with SIGKILL at random steps, mid-epoch too, and
+taken up again each time. Killed is either the process that started the training, or a rank, in turns. After each
+kill no process of it may be left. At the end the weights, the history, the record and the last state must be equal,
+bit for bit. CPU, fp32, through DeepSpeed's launcher.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from safetensors import safe_open
+from selections import SELECTION_HASH, write_selection
+
+from data.files import read_json, write_json
+from data.plain import from_plain, to_plain
+from data.records import TrainingConduct, TrainingJob
+from sr.training.launch import train
+
+PATIENCE_S = 120.0
+LOOK_EVERY_S = 0.01
+STEPS_PER_EPOCH = 7
+LONGEST_WAIT_S = 0.2
+"""From seeing a state to the kill, so that it falls anywhere within the next steps."""
+LAST_STEPS = 40
+"""Of the run, in which no kill begins: there has to be something left to kill."""
+EQUAL_FILES = ("best.safetensors", "history.jsonl", "training.json")
+
+
+class FaultError(Exception):
+    """What this script is there to find."""
+
+
+def job_of(steps: int) -> TrainingJob:
+    return TrainingJob(
+        "realtime-x2",
+        "../selection/selection.json",
+        SELECTION_HASH,
+        patch_px=64,
+        micro_batch=8,
+        accumulation=2,
+        loss="l1:1+frequency:0.1",
+        learning_rate=2e-3,
+        warmup_steps=5,
+        schedule="cosine",
+        max_steps=steps,
+        steps_per_epoch=STEPS_PER_EPOCH,
+        precision="fp32",
+        ema_decay=0.9,
+    )
+
+
+def start(run_dir: Path, errors: int | None = None) -> subprocess.Popen:
+    """Start the training in a process of its own: this program, as `--train`."""
+    command = [sys.executable, __file__, "--train", str(run_dir)]
+    return subprocess.Popen(command, start_new_session=True, stderr=errors)
+
+
+def go_on(run_dir: Path) -> None:
+    """Train in this process, with a state after every third step."""
+    job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), str(run_dir))
+    train(job, run_dir, conduct=TrainingConduct(ranks=1, save_every_steps=3))
+
+
+def saved_step(run_dir: Path) -> int:
+    """Return the step of the newest state; 0 where there is none."""
+    return max((int(path.name[5:]) for path in (run_dir / "checkpoints").glob("step-*")), default=0)
+
+
+def ranks_of(process: psutil.Process) -> list[psutil.Process]:
+    """Return the training's own processes, below the launcher."""
+    below = process.children(recursive=True)
+    return [one for one in below if "sr.training.train" in one.cmdline() and not one.children()]
+
+
+def kill_at(run_dir: Path, step: int, wait_s: float, rank: bool) -> int:
+    """Start the run, kill it `wait_s` after a state of `step` or later stood, and return the newest state's step.
+
+    Raises:
+        FaultError: it ended by itself, or left processes behind.
+    """
+    # That a rank was killed is told there: it is no news.
+    started = start(run_dir, subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE_S
+    while saved_step(run_dir) < step:
+        if started.poll() is not None or time.monotonic() > deadline:
+            raise FaultError(f"Expected a run at work before step {step}, got its end, or no progress.")
+        time.sleep(LOOK_EVERY_S)
+    time.sleep(wait_s)
+    own = psutil.Process(started.pid)
+    below = own.children(recursive=True)
+    if not ranks_of(own):
+        raise FaultError(f"Expected a rank at work after step {step}, got none.")
+    reached = saved_step(run_dir)
+    if rank:
+        for one in ranks_of(own):
+            one.kill()
+    else:
+        os.kill(started.pid, signal.SIGKILL)
+    left = psutil.wait_procs(below, timeout=PATIENCE_S)[1]
+    started.wait(PATIENCE_S)
+    if left:
+        raise FaultError(f"Expected no process after a kill, got {[one.pid for one in left]}.")
+    return reached
+
+
+def differences(expected: Path, found: Path, steps: int) -> list[str]:
+    """Return the names of files, and of tensors of the last state, that differ."""
+    names = [name for name in EQUAL_FILES if (expected / name).read_bytes() != (found / name).read_bytes()]
+    last = f"checkpoints/step-{steps:09d}"
+    with (
+        safe_open(expected / last / "state.safetensors", "np") as one,
+        safe_open(found / last / "state.safetensors", "np") as other,
+    ):
+        if one.keys() != other.keys():
+            return [*names, "the tensors' names"]
+        # A lane is DALI's own position; that it means the same is shown by the batches, and so by the weights.
+        kept = [name for name in one.keys() if not name.startswith("lane.")]  # noqa: SIM118
+        names += [name for name in kept if one.get_tensor(name).tobytes() != other.get_tensor(name).tobytes()]
+    plain = [read_json(run / last / "state.json") for run in (expected, found)]
+    return names + [
+        part for part in ("job", "standing", "scaler", "step") if plain[0][part] != plain[1][part]
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0, help="of the steps at which it is killed")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        write_selection(root, (20, 17), (4,), 96)
+        whole, pieces = root / "whole", root / "pieces"
+        for run_dir in (whole, pieces):
+            write_json(run_dir / "wanted.json", to_plain(job_of(options.steps)))
+        if start(whole).wait():
+            raise FaultError("Expected the undisturbed run to succeed.")
+        stream = random.Random(options.seed)
+        planned = sorted(stream.sample(range(2, options.steps - LAST_STEPS), options.kills))
+        print(f"seed {options.seed}: to be killed after steps {planned} of {options.steps}", flush=True)
+        for number, step in enumerate(planned):
+            reached = kill_at(pieces, step, stream.uniform(0.0, LONGEST_WAIT_S), rank=bool(number % 2))
+            victim = "a rank" if number % 2 else "the starter"
+            print(f"killed {victim} while the newest state was that of step {reached}", flush=True)
+        if start(pieces).wait():
+            raise FaultError("Expected the last piece to succeed.")
+        differing = differences(whole, pieces, options.steps)
+        if differing:
+            raise FaultError(f"Expected equal results, got others: {', '.join(differing)}.")
+        print(f"{options.kills + 1} pieces and one go: equal weights, history, record and last state.")
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--train"]:
+        go_on(Path(sys.argv[2]))
+    else:
+        sys.exit(main())
