@@ -4,12 +4,13 @@ It never runs code out of a file: checkpoints are read as tensors or refused. It
 for its type, to float32.
 """
 
+import dataclasses
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -17,11 +18,13 @@ from data.digests import sha256_bytes, sha256_file
 from data.errors import UserError
 from data.files import read_json, write_bytes, write_json
 from sr.models.network import UpsamplingNetwork
-from sr.models.presets import ModelDescription, find_preset
+from sr.models.presets import ModelDescription, describe
 from sr.models.registry import build_from, recognise
 from sr.training.run_files import BEST_WEIGHTS, JOB
 
-SCHEMA = 1
+SCHEMA = 2
+_WITHOUT_COLOUR_SPACE = 1
+"""The version before colour spaces: all its networks work in RGB."""
 WEIGHTS, RECORD = "model.safetensors", "model.json"
 _WRAPPERS = ("params_ema", "params", "state_dict")
 """Keys of state dicts in checkpoints, the best first: the average beats the raw weights by 0.1 dB."""
@@ -44,7 +47,8 @@ def export_checkpoint(source: Path, out_dir: Path) -> dict[str, Any]:
     """
     weights, description, origin = _read_run(source) if source.is_dir() else _read_file(source)
     # Stored as they are judged: in float32, in the order of their names.
-    content = save({name: weights[name].to(torch.float32).contiguous() for name in sorted(weights)})
+    stored = {name: weights[name].to(torch.float32).contiguous() for name in sorted(weights)}
+    content = weights_file(stored, description)
     network = build_from(description)
     network.core.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     record = {
@@ -55,6 +59,7 @@ def export_checkpoint(source: Path, out_dir: Path) -> dict[str, Any]:
         "scale": network.scale,
         "value_range": list(description.value_range),
         "colour": "rgb",
+        "colour_space": description.colour_space,
         "size_multiple": network.size_multiple,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "weights_sha256": sha256_bytes(content),
@@ -65,6 +70,12 @@ def export_checkpoint(source: Path, out_dir: Path) -> dict[str, Any]:
     return record
 
 
+def weights_file(weights: dict[str, Tensor], description: ModelDescription) -> bytes:
+    """The bytes of a .safetensors file that also tells what shapes do not: a colour space that is not RGB."""
+    told = {"colour_space": description.colour_space} if description.colour_space != "rgb" else None
+    return save(weights, metadata=told)
+
+
 def load_model(model_dir: Path) -> UpsamplingNetwork:
     """Build the network of a model directory, in eval mode, on the CPU, float32.
 
@@ -72,9 +83,12 @@ def load_model(model_dir: Path) -> UpsamplingNetwork:
         UserError: a file is missing, of another version, or the weights are not those that model.json names.
     """
     record = read_json(model_dir / RECORD)
-    if record.get("schema") != SCHEMA:
+    if record.get("schema") not in (_WITHOUT_COLOUR_SPACE, SCHEMA):
         raise UserError(
-            f"model.json version {SCHEMA}", str(record.get("schema")), str(model_dir), "export it again"
+            f"model.json version {_WITHOUT_COLOUR_SPACE} or {SCHEMA}",
+            str(record.get("schema")),
+            str(model_dir),
+            "export it again",
         )
     path = model_dir / WEIGHTS
     if not path.is_file() or sha256_file(path) != record["weights_sha256"]:
@@ -82,7 +96,11 @@ def load_model(model_dir: Path) -> UpsamplingNetwork:
             "the weights that model.json names", "none or others", str(path), "export the model again"
         )
     description = ModelDescription(
-        record["architecture"], record["configuration"], tuple(record["value_range"]), record["preset"]
+        record["architecture"],
+        record["configuration"],
+        tuple(record["value_range"]),
+        record["preset"],
+        record["colour_space"] if record["schema"] == SCHEMA else "rgb",
     )
     network = build_from(description)
     network.core.load_state_dict(load_file(path))
@@ -102,7 +120,7 @@ def _read_run(run_dir: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[
         "sha256": sha256_file(path),
         "selection": job["selection_hash"],
     }
-    return load_file(path), find_preset(job["preset"]), origin
+    return load_file(path), describe(job["preset"], job.get("colour_space", "")), origin
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
@@ -127,6 +145,10 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[st
         description = recognise(weights)
     except UserError as error:
         raise UserError(error.expected, error.got, str(path), error.remedy) from None
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            told = (file.metadata() or {}).get("colour_space", description.colour_space)
+        description = dataclasses.replace(description, colour_space=told)
     origin = {"kind": "file", "name": path.name, "sha256": sha256_file(path), "weights": wrapper or "bare"}
     return weights, description, origin
 

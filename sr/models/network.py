@@ -1,34 +1,37 @@
 """UpsamplingNetwork: pictures of bytes in, pictures of bytes out, whatever values the core works with.
 
-The only place where levels 0 to 255 and a network's own value range are converted into each other. It never
-builds a network (see `registry`), and never pads a picture (see `sr.upscalers`).
+The only place where levels 0 to 255 in RGB and a network's own values and colour space are converted into each
+other. It never builds a network (see `registry`), and never pads a picture (see `sr.upscalers`).
 """
 
 import torch
 from torch import Tensor, nn
 
+from sr.models.colours import COLOUR_SPACES
 from sr.models.presets import ModelDescription
 
 
 class UpsamplingNetwork(nn.Module):
-    """An architecture with its value range, so that bytes are the interface.
+    """An architecture with its value range and colour space, so that bytes of RGB are the interface.
 
     Attributes:
         core: the architecture; its state dict is what weight files hold, under the published names.
         description: architecture, configuration, value range and preset: enough to build it again.
         scale: upsampling factor.
         value_range: the floats that stand for levels 0 and 255 inside.
+        colour_space: what the core works in, by name.
         size_multiple: input height and width must be multiples of it.
     """
 
     def __init__(self, core: nn.Module, description: ModelDescription) -> None:
-        """Wrap `core`, which has `scale` and `size_multiple`, and takes and gives float32 NCHW RGB."""
+        """Wrap `core`, which has `scale` and `size_multiple`, and takes and gives float32 NCHW."""
         super().__init__()
         self.core = core
         self.description = description
         self.scale: int = core.scale
         self.size_multiple: int = core.size_multiple
         self.value_range = description.value_range
+        self.colour_space = description.colour_space
 
     def forward(self, low: Tensor) -> Tensor:
         """Upsample for use: uint8 [n,3,h,w] RGB to uint8 [n,3,scale·h,scale·w], rounded and clamped.
@@ -38,9 +41,10 @@ class UpsamplingNetwork(nn.Module):
         return self._to_levels(self.predict(low))
 
     def predict(self, low: Tensor) -> Tensor:
-        """Upsample for a loss: uint8 [n,3,h,w] RGB to float32 [n,3,scale·h,scale·w] in `value_range`.
+        """Upsample for a loss: uint8 [n,3,h,w] RGB to float32 [n,3,scale·h,scale·w], RGB in `value_range`.
 
-        Neither rounded nor clamped, so that gradients reach every pixel.
+        A loss sees RGB whatever the colour space, as everything that judges does. Neither rounded nor clamped, so
+        that gradients reach every pixel.
 
         Raises:
             TypeError: `low` is not uint8.
@@ -49,10 +53,14 @@ class UpsamplingNetwork(nn.Module):
         # A traced graph must not carry guards on its sizes; there, its own reshapes refuse what does not fit.
         if not torch.compiler.is_compiling():
             self._check(low)
-        return self.core(self.normalise(low)).float()
+        if self.colour_space == "rgb":
+            return self.core(self.normalise(low)).float()
+        space = COLOUR_SPACES[self.colour_space]
+        values = self._ranged(space.from_rgb(low.float() / 255.0))
+        return self._ranged(space.to_rgb(self._unit(self.core(values).float())))
 
     def normalise(self, picture: Tensor) -> Tensor:
-        """Levels to the network's values: uint8 [n,3,h,w], targets too, to float32 in `value_range`.
+        """Levels to values, for a loss: uint8 [n,3,h,w] RGB to float32 [n,3,h,w] RGB in `value_range`.
 
         Raises:
             TypeError: `picture` is not uint8.
@@ -62,6 +70,16 @@ class UpsamplingNetwork(nn.Module):
             raise TypeError(f"Expected a uint8 picture, {found}; pass levels 0 to 255 as they are.")
         darkest, brightest = self.value_range
         return picture.float() * ((brightest - darkest) / 255.0) + darkest
+
+    def _ranged(self, values: Tensor) -> Tensor:
+        """0..1 to `value_range`."""
+        darkest, brightest = self.value_range
+        return values * (brightest - darkest) + darkest
+
+    def _unit(self, values: Tensor) -> Tensor:
+        """`value_range` to 0..1."""
+        darkest, brightest = self.value_range
+        return (values - darkest) / (brightest - darkest)
 
     def _to_levels(self, values: Tensor) -> Tensor:
         darkest, brightest = self.value_range

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from data.digests import number, sha256_bytes
 from data.files import write_bytes, write_json
 from data.plain import to_plain
 from data.records import TrainingJob
-from sr.models.registry import build
+from sr.checkpoint import weights_file
+from sr.models.presets import describe
+from sr.models.registry import build_for_training
 from sr.selection import open_split
 from sr.training.engine import TrainingEngine, sum_over_ranks
 from sr.training.history import Telling
@@ -92,7 +93,7 @@ class Trainer:
         """
         self.job, self.run_dir, self.rank, self.ranks, self.device = job, run_dir, rank, ranks, device
         torch.manual_seed(number("weights", job.seed) % 2**63)
-        network = build(job.preset)
+        network = build_for_training(describe(job.preset, job.colour_space, job.branches))
         self.engine = TrainingEngine(network, job, ranks, device)
         training, validation = (
             open_split(run_dir / job.selection, name, job.selection_hash) for name in ("train", "validation")
@@ -268,7 +269,10 @@ class Trainer:
 
     def _write_best(self) -> None:
         if self.rank == 0:
-            write_bytes(self.run_dir / BEST_WEIGHTS, save(self.best))
+            write_bytes(self.run_dir / BEST_WEIGHTS, self._best_file())
+
+    def _best_file(self) -> bytes:
+        return weights_file(self.best, self.engine.network.description)
 
     def _write_record(self) -> None:
         """training.json: the run is over."""
@@ -285,7 +289,7 @@ class Trainer:
                 "bicubic_psnr_db": standing.bicubic_psnr_db,
                 "stopped_by": self._stopped_by(),
                 "changes": standing.changes,
-                "weights_sha256": sha256_bytes(save(self.best)),
+                "weights_sha256": sha256_bytes(self._best_file()),
             },
         )
 
