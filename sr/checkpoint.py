@@ -5,7 +5,6 @@ for its type, to float32.
 """
 
 import dataclasses
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -133,14 +132,7 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[st
     content = readers[path.suffix](path)
     wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
     weights = content[wrapper] if wrapper else content
-    for prefix in _PREFIXES:
-        if weights and all(name.startswith(prefix) for name in weights):
-            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-    odd = [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]
-    if odd or not weights:
-        raise UserError(
-            "named tensors", f"{odd[:3]} that are none", str(path), "choose a checkpoint of weights alone"
-        )
+    weights = _plain_weights(weights, path)
     try:
         description = recognise(weights)
     except UserError as error:
@@ -153,6 +145,36 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[st
     return weights, description, origin
 
 
+def _plain_weights(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:
+    """The weights under their published names.
+
+    Raises:
+        UserError: something is no named tensor of finite numbers, or claims more values than the file holds.
+    """
+    remedy = "choose a checkpoint of weights alone"
+    odd = [
+        str(name)
+        for name, value in weights.items()
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided
+    ]
+    if odd or not weights:
+        raise UserError("named tensors", f"{odd[:3]} that are none", str(path), remedy)
+    for name, value in weights.items():
+        # A view may repeat a few stored bytes without end, and would fill the memory once it is copied.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UserError(
+                "tensors as large as what is stored", f"{name} {list(value.shape)}", str(path), remedy
+            )
+        if value.is_complex() or not value.isfinite().all():
+            raise UserError(
+                "finite real numbers", f"others in {name}", str(path), "choose another checkpoint"
+            )
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    return weights
+
+
 def read_pth(path: Path) -> dict[str, Any]:
     """Return what a .pth file holds, read as tensors and plain values: no code in it is run.
 
@@ -161,7 +183,7 @@ def read_pth(path: Path) -> dict[str, Any]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a file that was made to harm, or damaged, makes the reader fail in any way
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         remedy = "save its state dict alone, as plain tensors, with the program that made it"
         raise UserError(

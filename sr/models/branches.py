@@ -32,7 +32,7 @@ class BranchedKernel(nn.Module):
         """Make branches for a kernel [out,in,3,3], with random values from torch's global generator."""
         super().__init__()
         outputs, inputs = weight.shape[:2]
-        middle = WIDENING * inputs
+        middle = int(WIDENING * inputs)
         bound = 1 / math.sqrt(inputs)
         self.widen = nn.Parameter(torch.empty(middle, inputs).uniform_(-bound, bound))
         self.squeeze = nn.Parameter(torch.zeros(outputs, middle, 3, 3))
