@@ -280,6 +280,10 @@ class TrainingJob:
     """Path of selection.json, relative to the run's directory."""
     selection_hash: str
     """The spec hash of that selection."""
+    colour_space: str = ""
+    """What the network works in, a name of sr.models.presets.COLOUR_SPACE_NAMES; empty: the preset's."""
+    branches: str = ""
+    """on or off: whether 3x3 kernels are learnt as sums of branches (sr.models.branches); empty: the preset's."""
     seed: int = 0
     patch_px: int = 256
     """Side of the high patch cut from each crop."""

@@ -4,12 +4,12 @@ It never runs code out of a file: checkpoints are read as tensors or refused. It
 for its type, to float32.
 """
 
-import pickle
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -17,11 +17,13 @@ from data.digests import sha256_bytes, sha256_file
 from data.errors import UserError
 from data.files import read_json, write_bytes, write_json
 from sr.models.network import UpsamplingNetwork
-from sr.models.presets import ModelDescription, find_preset
+from sr.models.presets import ModelDescription, describe
 from sr.models.registry import build_from, recognise
 from sr.training.run_files import BEST_WEIGHTS, JOB
 
-SCHEMA = 1
+SCHEMA = 2
+_WITHOUT_COLOUR_SPACE = 1
+"""The version before colour spaces: all its networks work in RGB."""
 WEIGHTS, RECORD = "model.safetensors", "model.json"
 _WRAPPERS = ("params_ema", "params", "state_dict")
 """Keys of state dicts in checkpoints, the best first: the average beats the raw weights by 0.1 dB."""
@@ -44,7 +46,8 @@ def export_checkpoint(source: Path, out_dir: Path) -> dict[str, Any]:
     """
     weights, description, origin = _read_run(source) if source.is_dir() else _read_file(source)
     # Stored as they are judged: in float32, in the order of their names.
-    content = save({name: weights[name].to(torch.float32).contiguous() for name in sorted(weights)})
+    stored = {name: weights[name].to(torch.float32).contiguous() for name in sorted(weights)}
+    content = weights_file(stored, description)
     network = build_from(description)
     network.core.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     record = {
@@ -55,6 +58,7 @@ def export_checkpoint(source: Path, out_dir: Path) -> dict[str, Any]:
         "scale": network.scale,
         "value_range": list(description.value_range),
         "colour": "rgb",
+        "colour_space": description.colour_space,
         "size_multiple": network.size_multiple,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "weights_sha256": sha256_bytes(content),
@@ -65,6 +69,12 @@ def export_checkpoint(source: Path, out_dir: Path) -> dict[str, Any]:
     return record
 
 
+def weights_file(weights: dict[str, Tensor], description: ModelDescription) -> bytes:
+    """The bytes of a .safetensors file that also tells what shapes do not: a colour space that is not RGB."""
+    told = {"colour_space": description.colour_space} if description.colour_space != "rgb" else None
+    return save(weights, metadata=told)
+
+
 def load_model(model_dir: Path) -> UpsamplingNetwork:
     """Build the network of a model directory, in eval mode, on the CPU, float32.
 
@@ -72,9 +82,12 @@ def load_model(model_dir: Path) -> UpsamplingNetwork:
         UserError: a file is missing, of another version, or the weights are not those that model.json names.
     """
     record = read_json(model_dir / RECORD)
-    if record.get("schema") != SCHEMA:
+    if record.get("schema") not in (_WITHOUT_COLOUR_SPACE, SCHEMA):
         raise UserError(
-            f"model.json version {SCHEMA}", str(record.get("schema")), str(model_dir), "export it again"
+            f"model.json version {_WITHOUT_COLOUR_SPACE} or {SCHEMA}",
+            str(record.get("schema")),
+            str(model_dir),
+            "export it again",
         )
     path = model_dir / WEIGHTS
     if not path.is_file() or sha256_file(path) != record["weights_sha256"]:
@@ -82,7 +95,11 @@ def load_model(model_dir: Path) -> UpsamplingNetwork:
             "the weights that model.json names", "none or others", str(path), "export the model again"
         )
     description = ModelDescription(
-        record["architecture"], record["configuration"], tuple(record["value_range"]), record["preset"]
+        record["architecture"],
+        record["configuration"],
+        tuple(record["value_range"]),
+        record["preset"],
+        record["colour_space"] if record["schema"] == SCHEMA else "rgb",
     )
     network = build_from(description)
     network.core.load_state_dict(load_file(path))
@@ -102,7 +119,7 @@ def _read_run(run_dir: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[
         "sha256": sha256_file(path),
         "selection": job["selection_hash"],
     }
-    return load_file(path), find_preset(job["preset"]), origin
+    return load_file(path), describe(job["preset"], job.get("colour_space", "")), origin
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
@@ -115,20 +132,47 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[st
     content = readers[path.suffix](path)
     wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
     weights = content[wrapper] if wrapper else content
-    for prefix in _PREFIXES:
-        if weights and all(name.startswith(prefix) for name in weights):
-            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-    odd = [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]
-    if odd or not weights:
-        raise UserError(
-            "named tensors", f"{odd[:3]} that are none", str(path), "choose a checkpoint of weights alone"
-        )
+    weights = _plain_weights(weights, path)
     try:
         description = recognise(weights)
     except UserError as error:
         raise UserError(error.expected, error.got, str(path), error.remedy) from None
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            told = (file.metadata() or {}).get("colour_space", description.colour_space)
+        description = dataclasses.replace(description, colour_space=told)
     origin = {"kind": "file", "name": path.name, "sha256": sha256_file(path), "weights": wrapper or "bare"}
     return weights, description, origin
+
+
+def _plain_weights(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:
+    """The weights under their published names.
+
+    Raises:
+        UserError: something is no named tensor of finite numbers, or claims more values than the file holds.
+    """
+    remedy = "choose a checkpoint of weights alone"
+    odd = [
+        str(name)
+        for name, value in weights.items()
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided
+    ]
+    if odd or not weights:
+        raise UserError("named tensors", f"{odd[:3]} that are none", str(path), remedy)
+    for name, value in weights.items():
+        # A view may repeat a few stored bytes without end, and would fill the memory once it is copied.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UserError(
+                "tensors as large as what is stored", f"{name} {list(value.shape)}", str(path), remedy
+            )
+        if value.is_complex() or not value.isfinite().all():
+            raise UserError(
+                "finite real numbers", f"others in {name}", str(path), "choose another checkpoint"
+            )
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    return weights
 
 
 def read_pth(path: Path) -> dict[str, Any]:
@@ -139,7 +183,7 @@ def read_pth(path: Path) -> dict[str, Any]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a file that was made to harm, or damaged, makes the reader fail in any way
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         remedy = "save its state dict alone, as plain tensors, with the program that made it"
         raise UserError(

@@ -52,12 +52,17 @@ def check(parser: CmdlineParser) -> None:
 
 
 def shorten_parser_errors() -> None:
-    """Have Luigi's argument parser answer a mistake with one line instead of its whole usage."""
+    """Have Luigi's argument parser answer a mistake with one line, and take no part of an option's name for it.
+
+    It looks for the task's name before it knows the task's options: --model, which many tasks have, is only
+    the beginning of --model-preset and its like then.
+    """
     build = CmdlineParser._build_parser
 
     def build_terse(*arguments: Any, **options: Any) -> ArgumentParser:
         parser = build(*arguments, **options)
         parser.error = partial(_refuse, parser)
+        parser.allow_abbrev = False
         return parser
 
     CmdlineParser._build_parser = staticmethod(build_terse)

@@ -136,6 +136,14 @@ class model(luigi.Config):
     """Which network is trained."""
 
     preset = luigi.Parameter(default="vapsr3x3-x2", description="a name of sr.models.PRESETS")
+    colour_space = luigi.Parameter(
+        default="", description="rgb, ycbcr-601, ycbcr-709 or oklab, inside the network; empty: the preset's"
+    )
+    branches = luigi.ChoiceParameter(
+        default="",
+        choices=["", "on", "off"],
+        description="learn 3x3 kernels as sums of branches, fused afterwards; empty: the preset's",
+    )
 
 
 _JOB = {field.name: field.default for field in dataclasses.fields(TrainingJob)}

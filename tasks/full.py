@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from data.files import read_json
-from sr.models.presets import find_preset
 from tasks.base import StoreTask
-from tasks.config import evaluation, listed, model, selection
+from tasks.config import evaluation, listed, selection
 from tasks.deliver import PRECISIONS, ExportOnnx, ExportOpenVINO
 from tasks.judge import TRAINED_FORMS, EvaluateModel
-from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
+from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel, find_preset_name
 from tasks.prepare import MakeCrops
 
 
@@ -20,8 +19,7 @@ class FullPipeline(StoreTask):
 
     def name(self) -> str:
         """Return the preset."""
-        find_preset(model().preset)
-        return model().preset
+        return find_preset_name()
 
     def requires(self) -> dict[str, list[StoreTask]]:
         """Everything that the report shows."""

@@ -11,7 +11,7 @@ from data.errors import UserError
 from data.files import read_json
 from data.records import TrainingConduct, TrainingJob
 from pipeline import index, select
-from sr.models.presets import find_preset
+from sr.models.presets import ModelDescription, describe
 from sr.training.settings import MAY_CHANGE, loss_terms
 from tasks.base import StoreTask
 from tasks.config import evaluation, listed, model, selection, training
@@ -121,6 +121,8 @@ class TrainModel(StoreTask):
             preset=self.name(),
             selection=os.path.relpath(selection.output().path, self.directory()),
             selection_hash=selection.directory_name.rpartition("-")[2],
+            colour_space=model().colour_space,
+            branches=model().branches,
             **training().values(TrainingJob),
         )
 
@@ -132,11 +134,13 @@ class TrainModel(StoreTask):
 
     def parameters(self) -> dict[str, Any]:
         """Return what the trainer is told, less what may change, and what the preset means."""
-        description = find_preset(self.name())
+        description = find_description()
         network = {
             "architecture": description.architecture,
             "configuration": dict(description.configuration),
             "value_range": list(description.value_range),
+            "colour_space": description.colour_space,
+            "branches": description.branches,
         }
         settings = training().values(TrainingJob)
         fixed = {name: value for name, value in settings.items() if name not in MAY_CHANGE}
@@ -229,11 +233,19 @@ class ExportCheckpoint(ModelTask):
         return f"Model: {self.directory() / 'model.safetensors'}\n{self.counts()}."
 
 
+def find_description() -> ModelDescription:
+    """Return what [model] describes.
+
+    Raises:
+        UserError: there is no such preset, or it has no use for what was chosen beside it.
+    """
+    return describe(model().preset, model().colour_space, model().branches)
+
+
 def find_preset_name() -> str:
     """Return [model] preset.
 
     Raises:
-        UserError: there is no such preset.
+        UserError: as `find_description`.
     """
-    find_preset(model().preset)
-    return model().preset
+    return find_description().preset

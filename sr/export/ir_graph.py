@@ -5,7 +5,6 @@ nothing.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterable
 
 from data.errors import UserError
@@ -71,21 +70,23 @@ class IrGraph:
         """The operations of these OpenVINO types."""
         return {name for name, node in self.operations.items() if node.get_type_name() in set(types)}
 
-    def global_addition(self) -> tuple[str, list[str]]:
-        """The last operation that joins two pictures, and what follows it, output included.
+    def global_addition(self) -> tuple[str, set[str]]:
+        """The last operation that adds two pictures of which one was weighed more, and all that follows it.
+
+        What follows may add too, where it turns a colour space into RGB: sums of planes that went the same way.
 
         Raises:
-            UserError: nothing joins two pictures, or it is no addition.
+            UserError: there is none.
         """
-        tail: list[str] = []
-        name = self.model.get_results()[0].get_friendly_name()
-        while len(inputs := self.inputs(name)) == 1:
-            tail.append(name)
-            name = inputs[0]
-        if self.operations[name].get_type_name() != "Add":
-            found = self.operations[name].get_type_name()
-            raise _unknown_wiring("an addition of two pictures near the output", f"{found} {name}")
-        return name, tail
+        weights = self.of_types(WEIGHTED)
+        for name in reversed(self.operations):
+            inputs = self.inputs(name)
+            if self.operations[name].get_type_name() != "Add" or len(inputs) != 2:
+                continue
+            first, second = (self.ancestors(side) & weights for side in inputs)
+            if first != second:
+                return name, self.operations.keys() - self.ancestors(name)
+        raise _unknown_wiring("an addition of two pictures near the output", "none")
 
 
 def find_sensitive_places(model: ov.Model) -> SensitivePlaces:
@@ -108,8 +109,9 @@ def find_sensitive_places(model: ov.Model) -> SensitivePlaces:
         raise _unknown_wiring("a weighted layer on each side of the global addition", addition)
     exact = {addition, *tail, *short}
     unquantised = set(exact)
-    if set(tail) & weights:  # features are added, then upsampled: pixels only appear after the last layer
-        exact = set(itertools.takewhile(lambda name: name not in weights, tail))
+    if tail & weights:  # features are added, then upsampled: pixels only appear after the last layer
+        exact = tail - set().union(*(graph.ancestors(name) for name in tail & weights))
+        exact |= {name for name in short if not graph.ancestors(name) & weights}  # levels to a colour space
         unquantised |= _last_layer(graph, addition, trunk - short)
     for name in trunk - short:
         if graph.operations[name].get_type_name() == "Add" and len(graph.inputs(name)) == 2:

@@ -1,34 +1,37 @@
 """UpsamplingNetwork: pictures of bytes in, pictures of bytes out, whatever values the core works with.
 
-The only place where levels 0 to 255 and a network's own value range are converted into each other. It never
-builds a network (see `registry`), and never pads a picture (see `sr.upscalers`).
+The only place where levels 0 to 255 in RGB and a network's own values and colour space are converted into each
+other. It never builds a network (see `registry`), and never pads a picture (see `sr.upscalers`).
 """
 
 import torch
 from torch import Tensor, nn
 
+from sr.models.colours import COLOUR_SPACES
 from sr.models.presets import ModelDescription
 
 
 class UpsamplingNetwork(nn.Module):
-    """An architecture with its value range, so that bytes are the interface.
+    """An architecture with its value range and colour space, so that bytes of RGB are the interface.
 
     Attributes:
         core: the architecture; its state dict is what weight files hold, under the published names.
         description: architecture, configuration, value range and preset: enough to build it again.
         scale: upsampling factor.
         value_range: the floats that stand for levels 0 and 255 inside.
+        colour_space: what the core works in, by name.
         size_multiple: input height and width must be multiples of it.
     """
 
     def __init__(self, core: nn.Module, description: ModelDescription) -> None:
-        """Wrap `core`, which has `scale` and `size_multiple`, and takes and gives float32 NCHW RGB."""
+        """Wrap `core`, which has `scale` and `size_multiple`, and takes and gives float32 NCHW."""
         super().__init__()
         self.core = core
         self.description = description
         self.scale: int = core.scale
         self.size_multiple: int = core.size_multiple
         self.value_range = description.value_range
+        self.colour_space = description.colour_space
 
     def forward(self, low: Tensor) -> Tensor:
         """Upsample for use: uint8 [n,3,h,w] RGB to uint8 [n,3,scale·h,scale·w], rounded and clamped.
@@ -44,12 +47,13 @@ class UpsamplingNetwork(nn.Module):
             ValueError: as `predict`.
         """
         self._check(low)
-        return self._levels_of(self.core(self._values_of(low)).float()).clamp(0.0, 255.0)
+        return self._levels_of(self._enlarge(low)).clamp(0.0, 255.0)
 
     def predict(self, low: Tensor) -> Tensor:
-        """Upsample for a loss: uint8 [n,3,h,w] RGB to float32 [n,3,scale·h,scale·w] in `value_range`.
+        """Upsample for a loss: uint8 [n,3,h,w] RGB to float32 [n,3,scale·h,scale·w], RGB in `value_range`.
 
-        Neither rounded nor clamped, so that gradients reach every pixel.
+        A loss sees RGB whatever the colour space, as everything that judges does. Neither rounded nor clamped, so
+        that gradients reach every pixel.
 
         Raises:
             TypeError: `low` is not uint8.
@@ -58,22 +62,30 @@ class UpsamplingNetwork(nn.Module):
         # A traced graph must not carry guards on its sizes; there, its own reshapes refuse what does not fit.
         if not torch.compiler.is_compiling():
             self._check(low)
-        return self.core(self.normalise(low)).float()
+        _check_bytes(low)
+        return self._enlarge(low)
 
     def normalise(self, picture: Tensor) -> Tensor:
-        """Levels to the network's values: uint8 [n,3,h,w], targets too, to float32 in `value_range`.
+        """Levels to values, for a loss: uint8 [n,3,h,w] RGB to float32 [n,3,h,w] RGB in `value_range`.
 
         Raises:
             TypeError: `picture` is not uint8.
         """
-        if picture.dtype != torch.uint8:
-            found = f"got {picture.dtype} in UpsamplingNetwork"
-            raise TypeError(f"Expected a uint8 picture, {found}; pass levels 0 to 255 as they are.")
+        _check_bytes(picture)
         return self._values_of(picture.float())
 
     def to_levels(self, values: Tensor) -> Tensor:
         """What `predict` gave to a picture: float32 in `value_range` to uint8, rounded and clamped."""
         return self._levels_of(values).round().clamp(0.0, 255.0).to(torch.uint8)
+
+    def _enlarge(self, levels: Tensor) -> Tensor:
+        """Levels of RGB, whole or not, to float32 RGB in `value_range`, by way of the core's colour space."""
+        if self.colour_space == "rgb":
+            return self.core(self._values_of(levels.float())).float()
+        space, (darkest, brightest) = COLOUR_SPACES[self.colour_space], self.value_range
+        span = brightest - darkest
+        values = space.from_rgb(levels.float() / 255.0) * span + darkest
+        return space.to_rgb((self.core(values).float() - darkest) / span) * span + darkest
 
     def _values_of(self, levels: Tensor) -> Tensor:
         darkest, brightest = self.value_range
@@ -93,3 +105,9 @@ class UpsamplingNetwork(nn.Module):
                 f"Expected a height and width that are multiples of {self.size_multiple}, "
                 f"got {height}x{width} in UpsamplingNetwork; pad the picture first and cut the result."
             )
+
+
+def _check_bytes(picture: Tensor) -> None:
+    if picture.dtype != torch.uint8:
+        found = f"got {picture.dtype} in UpsamplingNetwork"
+        raise TypeError(f"Expected a uint8 picture, {found}; pass levels 0 to 255 as they are.")

@@ -4,15 +4,18 @@ Plain data: it never loads torch, so that a command line can be checked against 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from data.errors import UserError
 
+COLOUR_SPACE_NAMES = ("rgb", "ycbcr-601", "ycbcr-709", "oklab")
+"""What a network can work in; `sr.models.colours` has the formulas."""
+
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a network is, apart from its weights; `model.json` carries these fields."""
+    """What a network is, apart from its weights; `model.json` carries these fields, but for `branches`."""
 
     architecture: str
     """A key of `sr.models.registry.ARCHITECTURES`: "vapsr" or "realtime"."""
@@ -26,6 +29,12 @@ class ModelDescription:
     preset: str = ""
     """The preset's name; empty where the network is none of them."""
 
+    colour_space: str = "rgb"
+    """What its core works in, a name of COLOUR_SPACE_NAMES; pictures are RGB on either side of it."""
+
+    branches: bool = False
+    """Whether it learns with branches (`sr.models.branches`); weights that leave training have none."""
+
     @property
     def scale(self) -> int:
         """Upsampling factor."""
@@ -35,7 +44,13 @@ class ModelDescription:
 def _table(*rows: tuple[str, str, tuple[float, float], dict[str, int]]) -> Mapping[str, ModelDescription]:
     return MappingProxyType(
         {
-            name: ModelDescription(architecture, MappingProxyType(configuration), value_range, name)
+            name: ModelDescription(
+                architecture,
+                MappingProxyType(configuration),
+                value_range,
+                name,
+                branches=architecture == "realtime",
+            )
             for name, architecture, value_range, configuration in rows
         }
     )
@@ -81,6 +96,51 @@ PRESETS: Mapping[str, ModelDescription] = _table(
 Source of the VapSR rows: Zhou et al., "Efficient Image Super-Resolution Using Vast-Receptive-Field
 Attention", 2022; the 3x3 row is the variant with 3x3 first projections that was trained on values of -1 to 1.
 """
+
+
+def describe(preset: str, colour_space: str = "", branches: str = "") -> ModelDescription:
+    """A preset with what was chosen beside it; the empty choice is the preset's own.
+
+    Args:
+        preset: a name of `PRESETS`.
+        colour_space: a name of `COLOUR_SPACE_NAMES`.
+        branches: "on" or "off".
+
+    Raises:
+        UserError: there is no such preset or choice, or the network has no use for it.
+    """
+    description = find_preset(preset)
+    if branches not in ("", "on", "off"):
+        raise UserError("on or off", repr(branches), "the branches parameter", "choose one of these")
+    chosen = replace(
+        description,
+        colour_space=colour_space or description.colour_space,
+        branches=description.branches if not branches else branches == "on",
+    )
+    check_colour_space(chosen)
+    return chosen
+
+
+def check_colour_space(description: ModelDescription) -> None:
+    """Refuse what makes no sense.
+
+    Raises:
+        UserError: there is no such colour space, or the network is tied to RGB.
+    """
+    name, where = description.colour_space, "the colour space of the model"
+    if name not in COLOUR_SPACE_NAMES:
+        raise UserError(
+            f"a colour space ({', '.join(COLOUR_SPACE_NAMES)})", repr(name), where, "choose one of these"
+        )
+    if description.architecture == "realtime" and name != "rgb":
+        # Its promise is the bicubic enlargement of RGB, exact in bf16, plus a residual. Ycbcr is a change of
+        # axes that its first and last layers can learn, oklab would enlarge another picture.
+        raise UserError(
+            "rgb for a realtime network, whose residual is added to the enlarged RGB picture",
+            name,
+            where,
+            "choose rgb, a realtime-luma preset, or VapSR",
+        )
 
 
 def find_preset(name: str) -> ModelDescription:

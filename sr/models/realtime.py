@@ -20,6 +20,9 @@ from torch import Tensor, nn
 CELL_PX = 2
 """The pixel-unshuffle's factor: a cell of 2x2 low pixels is one position of every convolution."""
 
+BESIDE_IDENTITY = 0.3
+"""Size of the first random weights beside an identity, as a share of He's."""
+
 LUMA = (0.299, 0.587, 0.114)
 """How much R, G and B weigh in luma. Source: ITU-R BT.601-7, 2.5.1."""
 
@@ -93,6 +96,8 @@ class Realtime(nn.Module):
             )
         )
         self.enlargement = BicubicEnlargement(scale, colours)
+        for layer in self.layers[:-1]:
+            _begin(layer)
         nn.init.zeros_(self.layers[-1].weight)
         nn.init.zeros_(self.layers[-1].bias)
 
@@ -100,13 +105,33 @@ class Realtime(nn.Module):
         """Float [n,colours,h,w], h and w even, to float32 [n,colours,scale·h,scale·w]."""
         padded = nn.functional.pad(low, (CELL_PX,) * 4, mode="replicate")
         cells = nn.functional.pixel_unshuffle(padded, CELL_PX)  # [n,4·colours,h/2+2,w/2+2]
-        features = cells.to(self.layers[0].weight.dtype)
+        features = cells.to(self.layers[0].bias.dtype)
         for layer in self.layers[:-1]:
             features = nn.functional.relu(layer(features))
         residual = self.layers[-1](features).float()
         if self.planes < self.colours:
             residual = torch.cat([residual] * self.colours, dim=1)
         return nn.functional.pixel_shuffle(self.enlargement(cells) + residual, CELL_PX * self.scale)
+
+
+def _begin(layer: nn.Conv2d) -> None:
+    """Draw a hidden layer's first weights so that its ReLU outlives the first steps.
+
+    He's normal weights, or 0.3 times these beside the identity between layers of one width, less each kernel's mean.
+    With torch's own, all features rise and fall with brightness together: the last layer's first steps, from
+    zero, add up over all of them, the picture overshoots, and the way back kills the ReLUs for good.
+    docs/training.md has the figures.
+
+    Source: He et al., "Delving Deep into Rectifiers", 2015; the identity as in `nn.init.dirac_`.
+    """
+    outputs, inputs = layer.weight.shape[:2]
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    with torch.no_grad():
+        if inputs == outputs:
+            layer.weight *= BESIDE_IDENTITY
+            layer.weight += nn.init.dirac_(torch.empty_like(layer.weight))
+        layer.weight -= layer.weight.mean(dim=(1, 2, 3), keepdim=True)
+        layer.bias.zero_()
 
 
 def _cubic(distance: Fraction) -> Fraction:

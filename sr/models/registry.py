@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from data.errors import UserError
 from sr.models import realtime, vapsr
+from sr.models.branches import add_branches
 from sr.models.network import UpsamplingNetwork
-from sr.models.presets import IN_256THS, PRESETS, ModelDescription, find_preset
+from sr.models.presets import IN_256THS, PRESETS, ModelDescription, check_colour_space, find_preset
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ def build_from(description: ModelDescription) -> UpsamplingNetwork:
     """The network of a description, with random weights from torch's global generator.
 
     Raises:
-        UserError: the architecture is unknown, or the configuration is not one of its.
+        UserError: the architecture is unknown, or configuration or colour space is not one of its.
     """
+    check_colour_space(description)
     if description.architecture not in ARCHITECTURES:
         raise UserError(
             expected=f"an architecture ({', '.join(ARCHITECTURES)})",
@@ -67,11 +69,24 @@ def build_from(description: ModelDescription) -> UpsamplingNetwork:
     return UpsamplingNetwork(core, description)
 
 
+def build_for_training(description: ModelDescription) -> UpsamplingNetwork:
+    """The same with the branches that the description asks for; untrained, it computes the same as without.
+
+    Raises:
+        UserError: as `build_from`.
+    """
+    network = build_from(description)
+    if description.branches:
+        add_branches(network.core)
+    return network
+
+
 def recognise(weights: Mapping[str, Tensor]) -> ModelDescription:
     """Tell from the tensors' names and shapes alone which network they belong to.
 
     The value range leaves no trace in shapes: it is a preset's where one fits, and otherwise that of the
-    family (VapSR with 3x3 projections -1..1, all others 0..1).
+    family (VapSR with 3x3 projections -1..1, VapSR 0..1, realtime 256ths). Nor does the colour space: it is RGB,
+    as in everything that was published.
 
     Args:
         weights: a bare state dict: names as published, no wrapping dictionary, no prefix.

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from data.errors import UserError
 from data.records import TrainingJob
 from sr.evaluation.lpips import LEAST_PX
+from sr.models.branches import fused
 from sr.models.network import UpsamplingNetwork
 from sr.training.loader import Batch
 from sr.training.losses import WeightedLoss
@@ -190,8 +191,8 @@ class TrainingEngine:
         return max((int(state["step"]) for state in self.optimizer.state.values()), default=0)
 
     def kept_weights(self) -> dict[str, Tensor]:
-        """A copy of the judged network's weights on the CPU, float32, under their published names."""
-        return {name: _on_cpu(weight) for name, weight in self.judged.core.state_dict().items()}
+        """A copy of the judged network's weights, branches fused, on the CPU, float32, under published names."""
+        return {name: _on_cpu(weight) for name, weight in fused(self.judged.core).state_dict().items()}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that the next step depends on: named tensors on the CPU, and plain data."""

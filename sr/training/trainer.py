@@ -9,14 +9,15 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from data.digests import number, sha256_bytes
 from data.files import write_bytes, write_json
 from data.plain import to_plain
 from data.records import TrainingConduct, TrainingJob
-from sr.models.registry import build
+from sr.checkpoint import weights_file
+from sr.models.presets import describe
+from sr.models.registry import build_for_training
 from sr.selection import open_split
 from sr.training.engine import TrainingEngine, sum_over_ranks
 from sr.training.history import Telling
@@ -64,7 +65,7 @@ class Trainer:
         self.job, self.run_dir, self.rank, self.ranks, self.device = job, run_dir, rank, ranks, device
         self.conduct = conduct
         torch.manual_seed(number("weights", job.seed) % 2**63)
-        network = build(job.preset)
+        network = build_for_training(describe(job.preset, job.colour_space, job.branches))
         lpips_weights = Path(conduct.lpips_weights) if conduct.lpips_weights else None
         self.engine = TrainingEngine(network, job, ranks, device, lpips_weights)
         training, validation = (
@@ -278,7 +279,10 @@ class Trainer:
 
     def _write_best(self) -> None:
         if self.rank == 0:
-            write_bytes(self.run_dir / BEST_WEIGHTS, save(self.best))
+            write_bytes(self.run_dir / BEST_WEIGHTS, self._best_file())
+
+    def _best_file(self) -> bytes:
+        return weights_file(self.best, self.engine.network.description)
 
     def _end(self) -> None:
         """Write training.json: the run is over.
@@ -286,7 +290,7 @@ class Trainer:
         Raises:
             UserError: no epoch gave weights worth keeping.
         """
-        record = self.standing.record(self.job, self._stopped_by(), sha256_bytes(save(self.best)))
+        record = self.standing.record(self.job, self._stopped_by(), sha256_bytes(self._best_file()))
         if self.telling:
             self._tell_progress(at_once=True)
             self.telling.close()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pickle
 
@@ -6,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from data.errors import UserError
-from sr.checkpoint import export_checkpoint, load_model
-from sr.models.registry import build
+from sr.checkpoint import export_checkpoint, load_model, weights_file
+from sr.models.presets import PRESETS
+from sr.models.registry import build, build_from
 
 
 @pytest.fixture
@@ -65,6 +67,55 @@ def test_a_runs_best_weights(tmp_path, network):
     assert check_export(run, tmp_path, network)["source"]["selection"] == "ab"
 
 
+def vapsr_in(colour_space):
+    sizes = {"scale": 2, "features": 8, "blocks": 1, "attention": 6, "projection": 1, "groups": 1}
+    torch.manual_seed(4)
+    description = dataclasses.replace(
+        PRESETS["vapsr-x2"], configuration=sizes, preset="", colour_space=colour_space
+    )
+    return build_from(description).eval()
+
+
+def test_a_colour_space_goes_from_file_to_file(tmp_path):
+    network = vapsr_in("oklab")
+    first = tmp_path / "weights.safetensors"
+    first.write_bytes(weights_file(dict(network.core.state_dict()), network.description))
+    record = export_checkpoint(first, tmp_path / "model")
+    assert (record["colour_space"], record["colour"]) == ("oklab", "rgb")
+    export_checkpoint(tmp_path / "model" / "model.safetensors", tmp_path / "again")
+    for directory in ("model", "again"):
+        assert torch.equal(load_model(tmp_path / directory)(pictures()), network(pictures()))
+    assert not torch.equal(vapsr_in("rgb")(pictures()), network(pictures()))
+
+
+def test_a_runs_colour_space_is_that_of_its_job(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    save_file(build("vapsr-x2").core.state_dict(), run / "best.safetensors")
+    job = {"preset": "vapsr-x2", "selection_hash": "ab", "colour_space": "ycbcr-709", "branches": "on"}
+    (run / "job.json").write_text(json.dumps(job))
+    assert export_checkpoint(run, tmp_path / "model")["colour_space"] == "ycbcr-709"
+    (run / "job.json").write_text(json.dumps(job | {"colour_space": "yuv"}))
+    with pytest.raises(UserError, match="a colour space"):
+        export_checkpoint(run, tmp_path / "other")
+
+
+@pytest.mark.parametrize(("schema", "readable"), [(1, True), (2, True), (3, False)])
+def test_models_of_older_versions_are_read_and_of_newer_ones_refused(tmp_path, network, schema, readable):
+    save_file(network.core.state_dict(), tmp_path / "weights.safetensors")
+    export_checkpoint(tmp_path / "weights.safetensors", tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    record = json.loads(path.read_text()) | {"schema": schema}
+    if schema == 1:  # as it was written then
+        del record["colour_space"], record["configuration"]["planes"]
+    path.write_text(json.dumps(record))
+    if readable:
+        assert torch.equal(load_model(tmp_path / "model")(pictures()), network(pictures()))
+    else:
+        with pytest.raises(UserError, match=r"model\.json version 1 or 2, got 3"):
+            load_model(tmp_path / "model")
+
+
 def test_half_precision_becomes_float32(tmp_path, network):
     torch.save({n: t.half() for n, t in network.core.state_dict().items()}, tmp_path / "half.pth")
     export_checkpoint(tmp_path / "half.pth", tmp_path / "model")
@@ -104,6 +155,40 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, content, expected):
     (tmp_path / "odd.pth").write_bytes(content)
     with pytest.raises(UserError, match=expected):
         export_checkpoint(tmp_path / "odd.pth", tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda weight: torch.zeros(1).expand(10**6, 10**6), "as large as what is stored"),
+        (lambda weight: torch.full_like(weight, float("nan")), "finite real numbers"),
+        (lambda weight: weight.to(torch.complex64), "finite real numbers"),
+        (lambda weight: weight.to_sparse(), "named tensors"),
+        (lambda weight: "weight", "named tensors"),
+    ],
+)
+def test_tensors_that_would_do_harm_are_refused(tmp_path, network, spoil, expected):
+    weights = dict(network.core.state_dict())
+    weights["layers.1.weight"] = spoil(weights["layers.1.weight"])
+    torch.save(weights, tmp_path / "odd.pth")
+    with pytest.raises(UserError, match=expected):
+        export_checkpoint(tmp_path / "odd.pth", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_names_that_are_none_are_refused(tmp_path):
+    torch.save({0: torch.zeros(3), "module.x": torch.zeros(3)}, tmp_path / "odd.pth")
+    with pytest.raises(UserError, match="named tensors"):
+        export_checkpoint(tmp_path / "odd.pth", tmp_path / "model")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_half_a_file_is_refused(tmp_path, network, suffix):
+    path = tmp_path / f"whole{suffix}"
+    (torch.save if suffix == ".pth" else save_file)(network.core.state_dict(), path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=f"whole{suffix}"):
+        export_checkpoint(path, tmp_path / "model")
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

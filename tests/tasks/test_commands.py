@@ -42,6 +42,10 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
         (["EvaluateModel", "--model", "no.xml", "--benchmark", "Photos"], ["no.xml", "check the path"]),
         (["TrainModel", "--model-preset", "vapsr"], ["realtime-x2", "vapsr"]),
         (["TrainModel", "--training-loss", "l1+l7"], ["charbonnier", "'l7'", "l1:1+frequency:0.05"]),
+        (
+            ["TrainModel", "--model-preset", "realtime-x2", "--model-colour-space", "oklab"],
+            ["rgb", "oklab", "VapSR"],
+        ),
         (["MakeCrops"], ["--dataset"]),
         (["MakeCrop"], ["MakeCrops"]),
     ],

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from data.errors import UserError
 from data.records import TrainingConduct, TrainingJob
+from sr.models.registry import build, recognise
 from sr.training.engine import start_ranks
 from sr.training.launch import _free_port
 from sr.training.trainer import Trainer
@@ -115,6 +116,19 @@ def test_a_run_leaves_what_it_promises(undisturbed):
     assert {"epoch/loss", "epoch/psnr_db", "epoch/learning_rate"} <= set(events.Tags()["scalars"])
     assert {"speed/pairs_per_s", "speed/data_wait_share"} <= set(events.Tags()["scalars"])
     assert {"picture 0/low", "picture 0/output", "picture 0/target"} <= set(events.Tags()["images"])
+
+
+def test_branches_stay_in_the_states_and_plain_weights_leave(store, undisturbed):
+    state = load_file(undisturbed / "checkpoints/step-000000015/state.safetensors")
+    for kind in ("network", "average", "optimizer.exp_avg"):
+        assert any(name.startswith(f"{kind}.layers.") and name.endswith(".squeeze") for name in state)
+    assert recognise(load_file(undisturbed / "best.safetensors")).preset == "realtime-x2"
+    engine = trainer_of(store, "undisturbed").engine
+    plain = build("realtime-x2")
+    plain.core.load_state_dict(engine.kept_weights(), strict=True)
+    low = torch.randint(0, 256, (1, 3, 16, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    assert not torch.equal(plain.predict(low), build("realtime-x2").predict(low))
+    torch.testing.assert_close(plain.predict(low), engine.judged.predict(low), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("deaths", [[7], [2, 5, 11, 14]])
