@@ -15,6 +15,7 @@ from data.digests import number
 from data.images import decode
 from data.shards import read_index
 from sr.evaluation.degrade import degrade
+from sr.evaluation.metrics import luma
 from sr.selection import open_split
 
 DEGRADATION = "pillow-bicubic"
@@ -26,9 +27,15 @@ class Crop:
 
     key: str
     high: np.ndarray
-    """uint8 HWC RGB."""
+    """uint8 HWC: RGB, or luma alone."""
     low: np.ndarray
-    """uint8 HWC RGB, smaller by the scale."""
+    """The same, smaller by the scale."""
+
+    def in_luma(self) -> "Crop":
+        """The crop as video would store its luma, one channel (BT.601, 16 black and 235 white, rounded)."""
+        return Crop(
+            self.key, *(np.rint(luma(one)).astype(np.uint8)[..., None] for one in (self.high, self.low))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
