@@ -1,8 +1,8 @@
 """From model.onnx to an OpenVINO IR (model.xml, model.bin) in fp32, fp16 or int8, with its accuracy proved
 and recorded.
 
-Every IR is run on test pictures beside the ONNX file; an int8 one also on crops of the validation split,
-against the originals. One that misses its bound is not written. Never trains.
+Every IR is run on test pictures beside the ONNX file; an fp32 and an fp16 one also on photographs, an int8 one
+on crops of the validation split, against the originals. One that misses its bound is not written. Never trains.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ from data.digests import sha256_bytes
 from data.errors import UserError
 from data.files import write_bytes, write_json
 from data.progress import Progress, silent
-from sr.evaluation import metrics
 from sr.export import ir_file
 from sr.export.calibration import Crop, choose_crops
 from sr.export.ir_graph import SensitivePlaces, find_sensitive_places
-from sr.export.parity import Parity, Run, measure, picture_batches
+from sr.export.judging import check_parity, check_photographs, mean_psnr_db
+from sr.export.parity import Run
 from sr.export.quantize import quantise
 from sr.metadata import ModelMetadata, from_strings
 from sr.openvino_runtime import openvino as ov
@@ -29,14 +29,8 @@ from sr.upscalers import OpenVinoUpscaler
 
 SCHEMA = 1
 PRECISIONS = ("fp32", "fp16", "int8")
-LARGEST_DIFFERENCE = 1
-"""Levels by which an fp32 IR, run in fp32, may differ from the ONNX file in any pixel."""
-LEAST_HALF_PSNR_DB = 50.0
-"""Of an fp16 IR, run as the device likes, against the ONNX file: half a level off on average moves no
-figure."""
 INT8_LOSS_DB = {"vapsr": 0.1, "realtime": 0.2}
 """By so much int8 may lie below fp32, by architecture."""
-_PSNR_CAP_DB = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +92,11 @@ def export_openvino(
             model = quantisation.run(model, sensitive, progress)
         xml, weights = _write(model, Path(scratch), metadata)
         run = OpenVinoUpscaler(Path(scratch) / "model.xml").run
-        parity = _check_parity(run, reference, metadata)
+        parity = check_parity(run, reference, metadata)
         if precision == "int8":
             facts = quantisation.judge(run, reference, progress)
+        else:
+            facts = {"photographs": dataclasses.asdict(check_photographs(run, reference, metadata))}
     write_bytes(out_dir / "model.bin", weights)
     write_bytes(out_dir / "model.xml", xml)
     record = {
@@ -162,20 +158,6 @@ def _write(model: ov.Model, scratch: Path, metadata: ModelMetadata) -> tuple[byt
     return xml, path.with_suffix(".bin").read_bytes()
 
 
-def _check_parity(run: Run, reference: Run, metadata: ModelMetadata) -> Parity:
-    parity = measure(reference, run, picture_batches(metadata.size_multiple, metadata.channels))
-    too_far = metadata.precision == "fp32" and parity.max_level_difference > LARGEST_DIFFERENCE
-    too_noisy = metadata.precision == "fp16" and (parity.psnr_db or _PSNR_CAP_DB) < LEAST_HALF_PSNR_DB
-    if too_far or too_noisy:
-        raise UserError(
-            expected=f"{LARGEST_DIFFERENCE} level from the ONNX file, or {LEAST_HALF_PSNR_DB} dB for fp16",
-            got=f"{parity.max_level_difference} levels, {parity.psnr_db} dB",
-            where=f"the {metadata.precision} IR",
-            remedy="use the ONNX file meanwhile, and report this with the model's preset",
-        )
-    return parity
-
-
 class _Quantisation:
     """Quantising one network and judging the result, by one selection and one set of settings."""
 
@@ -207,7 +189,7 @@ class _Quantisation:
         """
         progress(1, 3, "judging int8")
         crops = self._crops("validation", self._settings.held_out_crops)
-        whole, eight_bits = (self._mean_psnr_db(form, crops) for form in (reference, run))
+        whole, eight_bits = (mean_psnr_db(form, crops, self._metadata.scale) for form in (reference, run))
         progress(3, 3, f"int8 {eight_bits:.2f} dB, fp32 {whole:.2f} dB")
         if whole - eight_bits > self._settings.int8_loss_db:
             raise UserError(
@@ -237,13 +219,3 @@ class _Quantisation:
             metadata.size_multiple,
         )
         return [crop.in_luma() if metadata.colour == "luma" else crop for crop in crops]
-
-    def _mean_psnr_db(self, run: Run, crops: list[Crop]) -> float:
-        border = self._metadata.scale
-        scores = []
-        for crop in crops:
-            high, ours = (
-                metrics.crop_border(picture, border) for picture in (crop.high, run(crop.low[None])[0])
-            )
-            scores.append(min(metrics.psnr(high, ours), _PSNR_CAP_DB))
-        return sum(scores) / len(scores)
