@@ -220,6 +220,9 @@ class export(luigi.Config):
     int8_loss_db = luigi.FloatParameter(
         default=0.0, description="PSNR that int8 may lose; 0: 0.1 for VapSR, 0.2 for realtime"
     )
+    search_tries = luigi.IntParameter(
+        default=24, description="quantisations with more layers in float, at most, where that is missed"
+    )
     seed = luigi.IntParameter(default=0, description="of the choice of crops")
 
 
