@@ -25,7 +25,7 @@ class ModelMetadata:
     size_multiple: int
     """The height and width of "low" must be multiples of it."""
     colour: str
-    """The colour space of both pictures: rgb."""
+    """What both pictures are: rgb, or luma (one plane as video stores it, 16 black and 235 white)."""
     value_range: str
     """The range that the network works in, "low,high"; conversion from uint8 happens inside the graph."""
     preset: str
@@ -37,7 +37,12 @@ class ModelMetadata:
     precision: str = "fp32"
     """fp32, fp16 (weights stored as such) or int8."""
     layout: str = "NHWC"
-    """Of "low" (uint8, n h w 3) and of "high" (uint8, n scale*h scale*w 3)."""
+    """Of "low" (uint8, n h w c) and of "high" (uint8, n scale*h scale*w c); c as `channels` says."""
+
+    @property
+    def channels(self) -> int:
+        """Of both pictures: 3, or 1 for luma."""
+        return 1 if self.colour == "luma" else 3
 
     def to_strings(self) -> dict[str, str]:
         """The fields and the schema's version as strings, sorted by key."""

@@ -225,7 +225,12 @@ class export(luigi.Config):
     )
     calibration_crops = luigi.IntParameter(default=128, description="training crops that calibrate int8")
     held_out_crops = luigi.IntParameter(default=32, description="validation crops that judge int8")
-    int8_loss_db = luigi.FloatParameter(default=0.2, description="PSNR that int8 may lose")
+    int8_loss_db = luigi.FloatParameter(
+        default=0.0, description="PSNR that int8 may lose; 0: 0.1 for VapSR, 0.2 for realtime"
+    )
+    search_tries = luigi.IntParameter(
+        default=24, description="quantisations with more layers in float, at most, where that is missed"
+    )
     seed = luigi.IntParameter(default=0, description="of the choice of crops")
 
 

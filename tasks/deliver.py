@@ -6,15 +6,49 @@ from typing import Any
 import luigi
 
 from data.errors import UserError
+from sr.models.presets import find_preset
 from tasks.base import StoreTask
 from tasks.config import export
-from tasks.learn import ExportCheckpoint, ModelTask, SelectSamples
+from tasks.learn import TRAINED, ExportCheckpoint, ModelTask, SelectSamples
 from tasks.progress import stage
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
-class ExportOnnx(ModelTask):
+class ExportTask(ModelTask):
+    """A task that writes a graph: of RGB, or of luma alone as films have it."""
+
+    planes = luigi.ChoiceParameter(
+        default="rgb",
+        choices=["rgb", "luma"],
+        description="what goes in and out; luma, as video stores it, for networks of luma alone",
+    )
+    format_version = 2  # 2: VapSR's norm without transposes
+
+    def name(self) -> str:
+        """Return the model's name, with the planes where they are not RGB.
+
+        Raises:
+            UserError: the preset has no luma form.
+        """
+        if self.planes == "rgb":
+            return super().name()
+        if self.model == TRAINED and not luma_only(super().name()):
+            remedy = "choose a preset of luma alone (realtime-luma-x2 and its like), or leave --planes out"
+            raise UserError("a network of luma alone", super().name(), "--planes luma", remedy)
+        return f"{super().name()}-{self.planes}"
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the planes where they are not RGB."""
+        return {} if self.planes == "rgb" else {"planes": self.planes}
+
+
+def luma_only(preset: str) -> bool:
+    """Return whether the networks of a preset can be exported as luma."""
+    return find_preset(preset).configuration.get("planes") == 1
+
+
+class ExportOnnx(ExportTask):
     """Model → ONNX, uint8 in and out."""
 
     stage = "exports"
@@ -32,14 +66,14 @@ class ExportOnnx(ModelTask):
         """Export."""
         from sr.export.to_onnx import export_onnx
 
-        export_onnx(self.requires()["model"].directory(), self.directory())
+        export_onnx(self.requires()["model"].directory(), self.directory(), self.planes)
 
     def summary(self) -> str:
         """Say where the file is."""
         return f"ONNX: {self.directory() / 'model.onnx'}"
 
 
-class ExportOpenVINO(ModelTask):
+class ExportOpenVINO(ExportTask):
     """ONNX → OpenVINO IR in fp32, fp16 or int8 (calibrated on training crops)."""
 
     precision = luigi.Parameter(default="", description="fp32, fp16 or int8; by default as [export] says")
@@ -63,7 +97,7 @@ class ExportOpenVINO(ModelTask):
 
     def requires(self) -> dict[str, StoreTask]:
         """The ONNX file; for int8 the crops to calibrate with."""
-        onnx = {"onnx": ExportOnnx(model=self.model)}
+        onnx = {"onnx": ExportOnnx(model=self.model, planes=self.planes)}
         return onnx | {"selection": SelectSamples()} if self.form() == "int8" else onnx
 
     def settings(self) -> dict[str, Any]:
@@ -74,7 +108,7 @@ class ExportOpenVINO(ModelTask):
 
     def parameters(self) -> dict[str, Any]:
         """Return precision and settings."""
-        return {"precision": self.form(), **self.settings()}
+        return {"precision": self.form(), **self.settings(), **super().parameters()}
 
     def make(self) -> None:
         """Convert, and quantise where that is asked for."""

@@ -12,8 +12,8 @@ from data.errors import UserError
 from data.files import read_json, write_json
 from sr.upscale.film.settings import CODECS, CONTAINERS, MODES, FilmSettings
 from tasks.base import StoreTask
-from tasks.deliver import ExportOpenVINO
-from tasks.learn import TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE
+from tasks.deliver import ExportOpenVINO, luma_only
+from tasks.learn import TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE, find_preset_name
 from tasks.progress import stage
 
 BICUBIC = "bicubic"
@@ -164,7 +164,9 @@ class UpscaleVideo(StoreTask):
         return settings
 
     def requires(self) -> dict[str, StoreTask]:
-        """The model as an IR; none for bicubic, and for a file that is a graph already."""
+        """The model as an IR, of luma where the preset is; none for bicubic, and for a file that is a graph already."""
+        if self.model == TRAINED and luma_only(find_preset_name()):
+            return {"model": ExportOpenVINO(model=self.model, planes="luma")}
         if self.model == TRAINED or Path(self.model).suffix in WEIGHTS_SUFFIXES:
             return {"model": ExportOpenVINO(model=self.model)}
         return {}

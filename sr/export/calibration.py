@@ -1,5 +1,5 @@
 """Pictures for quantisation out of a selection's shards: low ones to calibrate with, pairs to judge the
-result by.
+result by; and photographs that every installation has, to judge any form by.
 
 Which crops are taken follows from the selection, the split and a seed alone. Never decodes more than was
 asked for.
@@ -14,10 +14,14 @@ import numpy as np
 from data.digests import number
 from data.images import decode
 from data.shards import read_index
+from data.sources.folder import photos
 from sr.evaluation.degrade import degrade
+from sr.evaluation.metrics import luma
 from sr.selection import open_split
 
 DEGRADATION = "pillow-bicubic"
+PHOTOGRAPH_PX = 256
+"""Side of what is cut from the middle of a photograph, at most, in high pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +30,15 @@ class Crop:
 
     key: str
     high: np.ndarray
-    """uint8 HWC RGB."""
+    """uint8 HWC: RGB, or luma alone."""
     low: np.ndarray
-    """uint8 HWC RGB, smaller by the scale."""
+    """The same, smaller by the scale."""
+
+    def in_luma(self) -> "Crop":
+        """The crop as video would store its luma, one channel (BT.601, 16 black and 235 white, rounded)."""
+        return Crop(
+            self.key, *(np.rint(luma(one)).astype(np.uint8)[..., None] for one in (self.high, self.low))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +83,24 @@ def choose_crops(
         with open(place.tar, "rb") as tar:
             tar.seek(place.offset)
             crop = decode(tar.read(place.bytes))
-        top, left = ((size - side) // 2 for size in crop.shape[:2])
-        high = np.ascontiguousarray(crop[top : top + side, left : left + side])
-        yield Crop(place.key, high, degrade(high, scale, DEGRADATION))
+        yield _middle(place.key, crop, side, scale)
+
+
+def photographs(scale: int, size_multiple: int) -> list[Crop]:
+    """The middles of scikit-image's colour photographs with their low pictures, in the order of their names.
+
+    Args:
+        scale, size_multiple: the network's.
+
+    Raises:
+        UserError: the package is not there.
+    """
+    step, source = scale * size_multiple, photos()
+    side = PHOTOGRAPH_PX // step * step
+    return [_middle(name, decode(source.load(name)), side, scale) for name in sorted(source.files)]
+
+
+def _middle(key: str, picture: np.ndarray, side: int, scale: int) -> Crop:
+    top, left = ((size - side) // 2 for size in picture.shape[:2])
+    high = np.ascontiguousarray(picture[top : top + side, left : left + side])
+    return Crop(key, high, degrade(high, scale, DEGRADATION))

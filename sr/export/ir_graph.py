@@ -25,6 +25,10 @@ class SensitivePlaces:
     unquantised: frozenset[str]
     """These, and what else must not be in 8 bits."""
 
+    def with_float(self, names: frozenset[str]) -> "SensitivePlaces":
+        """The same, with more operations that must not be in 8 bits."""
+        return dataclasses.replace(self, unquantised=self.unquantised | names)
+
 
 class IrGraph:
     """An openvino.Model as operations that carry pictures (not constants, not computations of shapes).

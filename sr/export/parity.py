@@ -16,7 +16,7 @@ SHAPES = ((1, 48, 64), (2, 32, 32), (1, 70, 38), (3, 24, 56))
 multiple."""
 
 Run = Callable[[np.ndarray], np.ndarray]
-"""uint8 NHWC RGB to uint8 NHWC RGB, larger."""
+"""uint8 NHWC, of RGB or of luma, to the same, larger."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,20 +32,21 @@ class Parity:
     """Of one against the other; None where they are equal."""
 
 
-def picture_batches(size_multiple: int, seed: int = 0) -> list[np.ndarray]:
+def picture_batches(size_multiple: int, channels: int = 3, seed: int = 0) -> list[np.ndarray]:
     """Batches of drawn pictures with smooth shading, hard edges, fine texture, black and white.
 
     Args:
         size_multiple: that heights and widths must have.
+        channels: 3, or 1 for the first of them alone.
 
     Returns:
-        uint8 NHWC RGB, of the shapes in SHAPES; equal for equal arguments.
+        uint8 NHWC, of the shapes in SHAPES; equal for equal arguments.
     """
     rng = generator("parity", seed)
     batches = []
     for count, height, width in SHAPES:
         height, width = (-(-size // size_multiple) * size_multiple for size in (height, width))
-        batches.append(np.stack([_draw(rng, height, width) for _ in range(count)]))
+        batches.append(np.stack([_draw(rng, height, width)[..., :channels] for _ in range(count)]))
     return batches
 
 

@@ -1,5 +1,5 @@
-"""From a model directory to model.onnx: uint8 pictures in and out, any batch, height and width, nothing
-needed beside it.
+"""From a model directory to model.onnx: uint8 pictures or planes of luma in and out, any batch, height and
+width, nothing needed beside it.
 
 The graph computes what the network computes; a difference of more than one level in any pixel fails the
 export. Never changes weights, never quantises (see sr.export.to_openvino).
@@ -25,9 +25,12 @@ from sr.export.forms import to_export
 from sr.export.onnx_graph import tidy
 from sr.export.parity import Parity, measure, picture_batches
 from sr.metadata import ModelMetadata, from_model_json
-from sr.models.network import UpsamplingNetwork
+from sr.models.luma import LumaForm
 
 SCHEMA = 1
+PLANES = ("rgb", "luma")
+_VIDEO_RANGE = "0,0.99609375"
+"""What levels 0 and 255 are inside the luma form: 256ths."""
 OPSET = 20
 LARGEST_DIFFERENCE = 1
 """Levels by which onnxruntime may differ from torch in any pixel."""
@@ -36,49 +39,57 @@ LARGEST_DIFFERENCE = 1
 class PictureInterface(nn.Module):
     """The network with pictures as programs hold them: uint8 NHWC in, uint8 NHWC out."""
 
-    def __init__(self, network: UpsamplingNetwork) -> None:
-        """Wrap `network` (uint8 NCHW in and out)."""
+    def __init__(self, network: nn.Module) -> None:
+        """Wrap `network` (uint8 NCHW in and out, any number of channels)."""
         super().__init__()
         self.network = network
 
     def forward(self, low: Tensor) -> Tensor:
-        """uint8 [n,h,w,3] to uint8 [n,scale·h,scale·w,3], RGB."""
+        """uint8 [n,h,w,c] to uint8 [n,scale·h,scale·w,c]."""
         return self.network(low.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
-def export_onnx(model_dir: Path, out_dir: Path) -> dict[str, Any]:
+def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str, Any]:
     """Write model.onnx and, last, export.json.
 
-    Input "low": uint8 NHWC RGB, height and width multiples of `size_multiple`. Output "high": uint8 NHWC RGB,
+    Input "low": uint8 NHWC, RGB or luma, height and width multiples of `size_multiple`. Output "high": the same,
     `scale` times taller and wider, rounded and clamped. The metadata (scale, size_multiple, colour,
     value_range, preset, weights_sha256, licence) is in the file. Equal models give equal bytes.
 
     Args:
         model_dir: with model.safetensors and model.json.
         out_dir: made if missing.
+        planes: rgb; or luma, for a network of luma alone: planes as video stores them (see sr.models.luma).
 
     Returns:
         What export.json holds.
 
     Raises:
-        UserError: the graph does not compute what the network computes, to one level.
+        UserError: `planes` is neither, the network has no luma form, or the graph does not compute what the
+            network computes, to one level.
     """
-    network = load_model(model_dir).eval().float()
+    if planes not in PLANES:
+        raise UserError(f"planes out of {', '.join(PLANES)}", repr(planes), "the export", "name one of these")
+    loaded = load_model(model_dir).eval().float()
+    network: nn.Module = LumaForm(loaded) if planes == "luma" else to_export(loaded)
+    reference = network if planes == "luma" else loaded
     metadata = from_model_json(read_json(model_dir / "model.json"))
-    content = _trace(PictureInterface(to_export(network)), metadata).SerializeToString(deterministic=True)
+    if planes == "luma":
+        metadata = dataclasses.replace(metadata, colour=planes, value_range=_VIDEO_RANGE)
+    content = _trace(PictureInterface(network), metadata).SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
-    parity = _check(network, content, metadata.size_multiple)
+    parity = _check(reference, content, metadata.size_multiple, metadata.channels)
     write_bytes(out_dir / "model.onnx", content)
     record = {
         "schema": SCHEMA,
         "format": "onnx",
         "opset": OPSET,
         "metadata": metadata.to_strings(),
-        "input": {"name": "low", "type": "uint8", "shape": ["n", "h", "w", 3]},
+        "input": {"name": "low", "type": "uint8", "shape": ["n", "h", "w", metadata.channels]},
         "output": {
             "name": "high",
             "type": "uint8",
-            "shape": ["n", f"{metadata.scale}*h", f"{metadata.scale}*w", 3],
+            "shape": ["n", f"{metadata.scale}*h", f"{metadata.scale}*w", metadata.channels],
         },
         "parity": {"against": "torch fp32", "bound_levels": LARGEST_DIFFERENCE, **dataclasses.asdict(parity)},
         "files": {"model.onnx": {"bytes": len(content), "sha256": sha256_bytes(content)}},
@@ -89,7 +100,7 @@ def export_onnx(model_dir: Path, out_dir: Path) -> dict[str, Any]:
 
 def _trace(interface: PictureInterface, metadata: ModelMetadata) -> onnx.ModelProto:
     multiple, scale = metadata.size_multiple, metadata.scale
-    example = torch.zeros(2, 16 * multiple, 24 * multiple, 3, dtype=torch.uint8)
+    example = torch.zeros(2, 16 * multiple, 24 * multiple, metadata.channels, dtype=torch.uint8)
     batch, height, width = (torch.export.Dim(name) for name in ("n", "h", "w"))
     # A multiple of 1 must stay a plain dimension: torch refuses 1 * Dim.
     sides = (height, width) if multiple == 1 else (multiple * height, multiple * width)
@@ -109,13 +120,13 @@ def _trace(interface: PictureInterface, metadata: ModelMetadata) -> onnx.ModelPr
             verbose=False,
         )
     sizes: dict[str, list[str | int]] = {
-        "low": ["n", "h", "w", 3],
-        "high": ["n", f"{scale}*h", f"{scale}*w", 3],
+        "low": ["n", "h", "w", metadata.channels],
+        "high": ["n", f"{scale}*h", f"{scale}*w", metadata.channels],
     }
     return tidy(program.model_proto, metadata.to_strings(), sizes)
 
 
-def _check(network: UpsamplingNetwork, content: bytes, size_multiple: int) -> Parity:
+def _check(network: nn.Module, content: bytes, size_multiple: int, channels: int = 3) -> Parity:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def run_torch(low: np.ndarray) -> np.ndarray:
@@ -123,7 +134,9 @@ def _check(network: UpsamplingNetwork, content: bytes, size_multiple: int) -> Pa
             return network(torch.from_numpy(low).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
 
     parity = measure(
-        run_torch, lambda low: session.run(["high"], {"low": low})[0], picture_batches(size_multiple)
+        run_torch,
+        lambda low: session.run(["high"], {"low": low})[0],
+        picture_batches(size_multiple, channels),
     )
     if parity.max_level_difference > LARGEST_DIFFERENCE:
         raise UserError(

@@ -18,6 +18,24 @@ def realtime_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def luma_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the model directory of a small realtime network of luma alone."""
+    from sr.models.presets import IN_256THS, ModelDescription
+
+    sizes = {"scale": 2, "layers": 3, "channels": 8, "planes": 1}
+    return _model_dir(ModelDescription("realtime", sizes, IN_256THS), tmp_path_factory.mktemp("luma"))
+
+
+@pytest.fixture(scope="session")
+def luma_onnx(luma_dir: Path) -> Path:
+    """Give the directory of the small luma network's ONNX file for planes of luma."""
+    from sr.export.to_onnx import export_onnx
+
+    export_onnx(luma_dir, luma_dir.parent / "onnx", planes="luma")
+    return luma_dir.parent / "onnx"
+
+
+@pytest.fixture(scope="session")
 def vapsr_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the model directory of a small VapSR with 3x3 projections (values of -1 to 1)."""
     from sr.models.presets import ModelDescription

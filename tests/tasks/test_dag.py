@@ -7,10 +7,13 @@ import pytest
 from luigi.task import flatten
 
 import tasks
+from data.errors import UserError
 from tasks import (
     CompareModels,
     EvaluateModel,
     ExportFolder,
+    ExportOnnx,
+    ExportOpenVINO,
     FullPipeline,
     IndexSource,
     MakeCrops,
@@ -108,6 +111,26 @@ def test_a_shard_stands_in_its_datasets_directory():
     shard = PackShard(dataset="DIV2K", shard="train-000000")
     assert shard.directory() == MakeCrops(dataset="DIV2K").directory()
     assert shard.output().path.endswith("manifest/train-000000.json")
+
+
+def test_luma_is_exported_of_luma_networks_alone():
+    with pytest.raises(UserError, match="luma alone, got vapsr3x3-x2"):
+        ExportOnnx(planes="luma").name()
+    config = luigi.configuration.get_config()
+    config.set("model", "preset", "realtime-luma-x2")
+    luigi.task_register.Register.clear_instance_cache()
+    try:
+        ir = ExportOpenVINO(precision="fp16", planes="luma")
+        assert (ir.name(), ir.parameters()) == (
+            "realtime-luma-x2-luma-fp16",
+            {"precision": "fp16", "planes": "luma"},
+        )
+        assert ir.requires()["onnx"].name() == "realtime-luma-x2-luma-onnx"
+        assert ExportOnnx().parameters() == {} and ExportOnnx().name() == "realtime-luma-x2-onnx"
+        film = UpscaleVideo(input="film.mkv", output_file="out.mkv")
+        assert film.requires()["model"].planes == "luma"
+    finally:
+        config.remove_option("model", "preset")
 
 
 def test_a_formula_needs_no_model():

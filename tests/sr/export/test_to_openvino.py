@@ -37,6 +37,8 @@ def test_records_describe_the_files(realtime_irs, realtime_onnx):
             path = realtime_irs[precision] / name
             assert (facts["bytes"], facts["sha256"]) == (path.stat().st_size, sha256_file(path))
     assert _record(realtime_irs["fp32"])["parity"]["max_level_difference"] <= 1
+    assert _record(realtime_irs["fp32"])["photographs"]["bound_levels"] == 1
+    assert _record(realtime_irs["fp16"])["photographs"]["bound_db"] == 0.02
 
 
 def test_weights_are_stored_as_asked_and_the_enlargement_in_full(realtime_irs):

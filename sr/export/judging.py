@@ -1,0 +1,115 @@
+"""Whether an IR is as good as the ONNX file that it was made from: on drawn pictures, and on photographs by
+what matters to those who look at them, the distance from the originals.
+
+Raises where a bound is missed, and else gives the figures. Never runs a device of its own: it is handed what runs.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from data.errors import UserError
+from sr.evaluation import metrics
+from sr.export.calibration import Crop, photographs
+from sr.export.parity import Parity, Run, measure, picture_batches
+from sr.metadata import ModelMetadata
+
+LARGEST_DIFFERENCE = 1
+"""Levels by which an fp32 IR, run in fp32, may differ from the ONNX file in any pixel."""
+LEAST_HALF_PSNR_DB = 50.0
+"""Of an fp16 IR, run as the device likes, against the ONNX file: half a level off on average moves no
+figure."""
+HALF_LOSS_DB = 0.02
+"""By so much an fp16 IR, run as the device likes, may lie below the ONNX file on photographs."""
+PSNR_CAP_DB = 100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotographParity:
+    """How an IR and its ONNX file do on the photographs."""
+
+    pictures: int
+    onnx_psnr_db: float
+    """Against the originals, over the planes that the model works on, mean over the pictures."""
+    psnr_db: float
+    """The same of the IR."""
+    bound_db: float | None
+    """By so much the IR may lie below; None where levels are bounded instead."""
+    max_level_difference: int
+    """Of the IR from the ONNX file, in any pixel."""
+    bound_levels: int | None
+    """None where decibels are bounded instead."""
+
+
+def check_parity(run: Run, reference: Run, metadata: ModelMetadata) -> Parity:
+    """Run both on the drawn pictures.
+
+    Args:
+        run: the IR.
+        reference: the ONNX file.
+        metadata: the IR's.
+
+    Raises:
+        UserError: fp32 or fp16 lies too far off. (Drawn pictures say nothing of int8.)
+    """
+    parity = measure(reference, run, picture_batches(metadata.size_multiple, metadata.channels))
+    too_far = metadata.precision == "fp32" and parity.max_level_difference > LARGEST_DIFFERENCE
+    too_noisy = metadata.precision == "fp16" and (parity.psnr_db or PSNR_CAP_DB) < LEAST_HALF_PSNR_DB
+    if too_far or too_noisy:
+        raise _missed(
+            f"{LARGEST_DIFFERENCE} level from the ONNX file, or {LEAST_HALF_PSNR_DB} dB for fp16",
+            f"{parity.max_level_difference} levels, {parity.psnr_db} dB",
+            metadata,
+            "drawn pictures",
+        )
+    return parity
+
+
+def check_photographs(run: Run, reference: Run, metadata: ModelMetadata) -> PhotographParity:
+    """Run both on the photographs, an fp32 or an fp16 IR.
+
+    Args: as `check_parity`.
+
+    Raises:
+        UserError: fp32 differs by more than a level somewhere, or fp16 loses more than HALF_LOSS_DB.
+    """
+    crops = photographs(metadata.scale, metadata.size_multiple)
+    if metadata.colour == "luma":
+        crops = [crop.in_luma() for crop in crops]
+    whole, ours = (mean_psnr_db(form, crops, metadata.scale) for form in (reference, run))
+    furthest = measure(reference, run, [crop.low[None] for crop in crops]).max_level_difference
+    exact = metadata.precision == "fp32"
+    if furthest > LARGEST_DIFFERENCE if exact else whole - ours > HALF_LOSS_DB:
+        raise _missed(
+            f"at most {LARGEST_DIFFERENCE} level from the ONNX file, or {HALF_LOSS_DB} dB below it for fp16",
+            f"{furthest} levels, {ours:.3f} dB against {whole:.3f} dB",
+            metadata,
+            f"{len(crops)} photographs",
+        )
+    return PhotographParity(
+        pictures=len(crops),
+        onnx_psnr_db=round(whole, 4),
+        psnr_db=round(ours, 4),
+        bound_db=None if exact else HALF_LOSS_DB,
+        max_level_difference=furthest,
+        bound_levels=LARGEST_DIFFERENCE if exact else None,
+    )
+
+
+def mean_psnr_db(run: Run, crops: Sequence[Crop], border_px: int) -> float:
+    """PSNR against the originals, dB, mean over the crops; an equal picture counts as PSNR_CAP_DB.
+
+    Args:
+        run: a form of the network.
+        crops: one at least.
+        border_px: not measured, of the high picture.
+    """
+    scores = []
+    for crop in crops:
+        pair = (metrics.crop_border(one, border_px) for one in (crop.high, run(crop.low[None])[0]))
+        scores.append(min(metrics.psnr(*pair), PSNR_CAP_DB))
+    return sum(scores) / len(scores)
+
+
+def _missed(expected: str, got: str, metadata: ModelMetadata, pictures: str) -> UserError:
+    remedy = "use the ONNX file meanwhile, and report this with the model's preset"
+    return UserError(expected, got, f"the {metadata.precision} IR, on {pictures}", remedy)

@@ -1,0 +1,65 @@
+"""The luma form as files: one channel in and out, the picture of LumaForm, and int8 judged on luma."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from pictures import textured
+
+from data.errors import UserError
+from sr.checkpoint import load_model
+from sr.export import ir_file
+from sr.export.calibration import choose_crops
+from sr.export.to_onnx import export_onnx
+from sr.export.to_openvino import Int8Settings, export_openvino
+from sr.models.luma import LumaForm
+from sr.upscalers import OnnxUpscaler, OpenVinoUpscaler
+
+
+def _expected(luma_dir, low: np.ndarray) -> np.ndarray:
+    planes = torch.from_numpy(low).permute(2, 0, 1)[None]  # [1,1,h,w]
+    return LumaForm(load_model(luma_dir))(planes)[0].permute(1, 2, 0).numpy()
+
+
+def test_onnx_and_ir_are_the_luma_form(luma_dir, luma_onnx, tmp_path):
+    record = export_openvino(luma_onnx, tmp_path, "fp32")
+    low = textured(3, 30, 46)[..., :1]
+    expected = _expected(luma_dir, low).astype(int)
+    for upscaler in (OnnxUpscaler(luma_onnx / "model.onnx"), OpenVinoUpscaler(tmp_path / "model.xml")):
+        assert upscaler.colour == "luma"
+        made = upscaler(low)
+        assert made.shape == (60, 92, 1)
+        assert np.abs(made - expected).max() <= 1
+        levels = upscaler.enlarge_levels(low.astype(np.float32))
+        assert np.abs(levels - expected).max() < 1.01
+    assert record["input"]["shape"] == ["n", "h", "w", 1]
+    assert record["metadata"]["colour"] == "luma"
+    inputs = onnx.load(luma_onnx / "model.onnx").graph.input
+    assert inputs[0].type.tensor_type.shape.dim[3].dim_value == 1
+
+
+def test_int8_is_calibrated_and_judged_on_luma(luma_onnx, crops, tmp_path):
+    settings = Int8Settings(calibration_crops=4, held_out_crops=2)
+    record = export_openvino(luma_onnx, tmp_path, "int8", calibration=crops, settings=settings)
+    assert record["accuracy"]["bound_db"] == record["calibration"]["int8_loss_db"] == 0.2
+    assert record["quantised"]["layers"] == 3
+    exact = ir_file.exact_names(tmp_path / "model.xml")
+    assert {"core.enlargement/Conv", "core/Add", "core/Pad", "pixels/Clip"} <= exact
+    assert not any(name.startswith("core.layers.") for name in exact)
+
+
+def test_a_crops_luma_is_that_of_video(crops):
+    crop = next(iter(choose_crops(crops, "train", 1, 0, 32, 2, 2)))
+    ours = crop.in_luma()
+    expected = 16 + crop.high.astype(float) @ [65.481 / 255, 128.553 / 255, 24.966 / 255]
+    assert ours.high.dtype == np.uint8 and ours.low.shape == (16, 16, 1)
+    assert np.abs(ours.high[..., 0] - expected).max() <= 0.5 + 1e-9
+
+
+def test_a_network_of_colours_has_no_luma_form(realtime_dir, vapsr_dir, tmp_path):
+    for directory in (realtime_dir, vapsr_dir):
+        with pytest.raises(UserError, match="a network of luma alone"):
+            export_onnx(directory, tmp_path, planes="luma")
+    with pytest.raises(UserError, match="rgb, luma, got 'y'"):
+        export_onnx(realtime_dir, tmp_path, planes="y")
+    assert list(tmp_path.iterdir()) == []
