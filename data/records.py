@@ -48,7 +48,7 @@ class Rejection:
     id: str
     """The source's id, or a crop's key."""
     stage: str
-    """index, plan, pack or select."""
+    """index, plan, pack, select or upscale."""
     reason: Reason
     detail: str
     """What was found and what the limit is, for a person."""

@@ -14,6 +14,7 @@
                                                      └──────────────► CompareModels: several models on several benchmarks
 
     Beside it, on a finished dataset: VerifyDataset (and to rebuild what is damaged, the plan and the download), ExportFolder.
+    Beside it, on a model: UpscaleVideo.
 
 In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8;
 Download gives EvaluateModel the weights of LPIPS, where that is measured):
@@ -28,7 +29,7 @@ Download gives EvaluateModel the weights of LPIPS, where that is measured):
     TrainModel → ExportCheckpoint, FullPipeline
     ExportCheckpoint → ExportOnnx, EvaluateModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
-    ExportOpenVINO → EvaluateModel, FullPipeline
+    ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleVideo
     EvaluateModel → FullPipeline, CompareModels
 
 PackShard tasks are found out when the plan is there: MakeCrops yields them. VerifyDataset looks at what MakeCrops made,
@@ -40,6 +41,7 @@ stay instant.
 from tasks import closing
 from tasks.deliver import ExportOnnx, ExportOpenVINO
 from tasks.disc import RipDisc
+from tasks.film import UpscaleVideo
 from tasks.full import FullPipeline
 from tasks.gather import Download, IndexSource
 from tasks.judge import CompareModels, EvaluateModel
@@ -63,6 +65,7 @@ __all__ = [
     "RipDisc",
     "SelectSamples",
     "TrainModel",
+    "UpscaleVideo",
     "VerifyDataset",
 ]
 

@@ -91,7 +91,11 @@ def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
     with CmdlineParser.global_instance(argv) as parser:
         arguments.check(parser)
     process.prepare_to_fork()
-    result = _luigi_run(argv)
+    try:
+        result = _luigi_run(argv)
+    except KeyboardInterrupt:
+        _salvage(argv, board)
+        raise
     finish(board)
     with CmdlineParser.global_instance(argv) as parser:
         root = parser.get_task_obj()
@@ -106,6 +110,22 @@ def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
     if not explained:
         board.say(f"{root.task_family} did not finish: {result.one_line_summary}", cause="")
     return result
+
+
+def _salvage(argv: list[str], board: Board) -> None:
+    """Let the task that the command names make something of what was done before an interrupt."""
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+    with CmdlineParser.global_instance(argv) as parser:
+        root = parser.get_task_obj()
+        if hasattr(root, "salvage"):
+            try:
+                said = root.salvage()
+            except UserError as error:
+                said = str(error)
+            if said:
+                board.say(said, cause=said)
 
 
 def _tell(who: str, error: BaseException, in_full: str) -> None:

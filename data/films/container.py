@@ -67,8 +67,12 @@ class FrameTable:
         return float((time - int(self.times[0])) * self.time_base)
 
 
-def open_film(path: Path) -> tuple[InputContainer, VideoStream]:
+def open_film(path: Path, interlaced: bool = False) -> tuple[InputContainer, VideoStream]:
     """Open a film and find its pictures; nothing is decoded, and oversized pictures never will be.
+
+    Args:
+        path: the film.
+        interlaced: let it be interlaced.
 
     Returns:
         The open container and its first video stream that is no cover.
@@ -83,7 +87,7 @@ def open_film(path: Path) -> tuple[InputContainer, VideoStream]:
         remedy = "check that it is a whole film; one that a broken copy cut short may lack its index"
         raise FilmFault(Reason.UNREADABLE, f"no film: {explain(error)}", remedy) from None
     try:
-        stream = _picture_stream(container)
+        stream = _picture_stream(container, interlaced)
     except FilmFault:
         container.close()
         raise
@@ -95,7 +99,7 @@ def explain(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _picture_stream(container: InputContainer) -> VideoStream:
+def _picture_stream(container: InputContainer, interlaced: bool) -> VideoStream:
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
@@ -111,7 +115,7 @@ def _picture_stream(container: InputContainer) -> VideoStream:
         raise FilmFault(Reason.TOO_LARGE, found, "use a smaller version of it")
     if context.width * context.height == 0:
         raise FilmFault(Reason.UNREADABLE, "its header gives no picture size", "remux or convert it")
-    if context.field_order not in _PROGRESSIVE:
+    if context.field_order not in _PROGRESSIVE and not interlaced:
         raise FilmFault(Reason.UNSUPPORTED, "interlaced, as its header says", DEINTERLACE)
     # Errors must not be hidden by repaired pixels, and a size that grows midway must not pass the check above.
     context.options = {"err_detect": "crccheck+explode", "max_pixels": str(LARGEST_PX)}
@@ -119,17 +123,18 @@ def _picture_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def read_table(path: Path, progress: Progress = silent) -> FrameTable:
+def read_table(path: Path, progress: Progress = silent, interlaced: bool = False) -> FrameTable:
     """Read all packets of a film's pictures once, from beginning to end, and note when each frame shows.
 
     Args:
         path: the film.
         progress: called with 0 of 0 and the share that was read, as a note.
+        interlaced: let it be interlaced.
 
     Raises:
         FilmFault: see `open_film`; or there is no keyframe, or the packets carry no times.
     """
-    container, stream = open_film(path)
+    container, stream = open_film(path, interlaced)
     times, sizes, marks = array("q"), array("q"), array("b")
     undated, broken = 0, ""
     with container:

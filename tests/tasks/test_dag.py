@@ -15,6 +15,7 @@ from tasks import (
     IndexSource,
     MakeCrops,
     PackShard,
+    UpscaleVideo,
     VerifyDataset,
 )
 
@@ -52,6 +53,7 @@ def required() -> set[tuple[str, str]]:
         VerifyDataset(dataset="DIV2K", rebuild=True),
         ExportFolder(dataset="DIV2K"),
         IndexSource(dataset="disc:0"),
+        UpscaleVideo(input="film.mkv", output_file="out.mkv"),
     ]
     while waiting:
         task = waiting.pop()

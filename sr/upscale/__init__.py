@@ -1,0 +1,1 @@
+"""Enlarging what people have: pictures and films."""

@@ -1,0 +1,146 @@
+"""One frame to an enlarged frame, by a model of any kind, in the film's own colours. Knows no files and no time.
+
+- A luma model sees the Y plane as the decoder gives it; chroma is enlarged by bicubic interpolation where it lies.
+- An RGB model sees the frame converted by the film's matrix and range; its result is converted back the same way.
+- bicubic enlarges every plane, and converts nothing.
+
+8 bits go through a model's bytes, 10 through its fractional levels.
+"""
+
+import threading
+from fractions import Fraction
+from typing import Protocol
+
+import av
+import av.filter
+import numpy as np
+from av.video.frame import VideoFrame
+
+from data.errors import UserError
+from sr.upscale.film.planes import as_samples, enlarge_plane
+from sr.upscale.film.source import Film, plane_of
+
+_SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
+
+_WHITE_LIMITED, _WHITE_FULL = 255 << 8, 1023 << 6
+"""The 16-bit value of white where 10 bits of limited and of full range become RGB: the filter's scalings are shifts."""
+
+
+class Network(Protocol):
+    """A model as films need it: of one colour, called from several threads at once."""
+
+    name: str
+    scale: int
+    colour: str
+    """luma or rgb."""
+    workers: int
+    """How many threads may call it at once with a gain."""
+
+    def bytes(self, low: np.ndarray) -> np.ndarray:
+        """Enlarge uint8 HWC (one channel or three) to uint8 HWC."""
+
+    def levels(self, low: np.ndarray) -> np.ndarray:
+        """Enlarge float32 HWC in levels 0 to 255 to float32 HWC, not rounded."""
+
+
+class Enlarger:
+    """Enlarges the frames of one film; safe to call from several threads."""
+
+    def __init__(self, network: Network | None, film: Film, scale: int, pixels: str) -> None:
+        """Prepare.
+
+        Args:
+            network: the model; None for bicubic interpolation.
+            film: what the frames come from.
+            scale: how many times.
+            pixels: the planar format of the enlarged frames.
+
+        Raises:
+            UserError: the film's colours cannot be converted to RGB and back.
+        """
+        self.network, self.film, self.scale, self.pixels = network, film, scale, pixels
+        self.bits = 10 if pixels.endswith("10le") else 8
+        self._low_pixels = film.planar(self.bits)
+        self._in_rgb = network is not None and network.colour == "rgb"
+        if self._in_rgb and film.chroma not in ("rgb", "gray") and not film.matrix:
+            found = f"matrix {film.tags['colorspace']} or transfer {film.tags['color_trc']} of H.273"
+            raise UserError("colours that can be converted to RGB", found, str(film.path), "use a luma model")
+        self._local = threading.local()
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        """Enlarge a frame (planar, of the film's chroma and depth); its time goes with it."""
+        high = self._rgb(frame) if self._in_rgb else self._planes(frame)
+        high.pts, high.time_base = frame.pts, self.film.time_base
+        return high
+
+    def _planes(self, frame: VideoFrame) -> VideoFrame:
+        film, scale, top = self.film, self.scale, (1 << self.bits) - 1
+        if frame.format.name.replace("yuvj", "yuv") != self._low_pixels:
+            frame = self._converted(frame, self._low_pixels)
+        high = VideoFrame(film.width * scale, film.height * scale, self.pixels)
+        luma = plane_of(frame, 0)
+        plane_of(high, 0)[:] = (
+            enlarge_plane(luma, scale, top) if self.network is None else self._luma(luma, top)
+        )
+        shared = {"420": (2, 2), "422": (1, 2)}.get(film.chroma, (1, 1))
+        for number in range(1, len(frame.planes)):
+            chroma = enlarge_plane(plane_of(frame, number), scale, top, shared, film.siting)
+            place = plane_of(high, number)
+            place[:] = chroma[: place.shape[0], : place.shape[1]]  # odd sides have half a sample more
+        return high
+
+    def _luma(self, luma: np.ndarray, top: int) -> np.ndarray:
+        if self.bits == 8:
+            return self.network.bytes(luma[..., None])[..., 0]
+        # Limited range is the same in 10 bits, times four; full range reaches the top of either.
+        step = np.float32(top / 255 if self.film.is_full_range else 4)
+        levels = luma[..., None] / step
+        return as_samples(self.network.levels(levels)[..., 0] * step, luma.dtype, top)
+
+    def _rgb(self, frame: VideoFrame) -> VideoFrame:
+        # FFmpeg converts to planes far faster than to packed pixels, and to the same values.
+        low = self._converted(frame, "gbrp" if self.bits == 8 else "gbrp16le").to_ndarray()
+        if self.bits == 8:
+            high = self.network.bytes(low)
+        else:
+            white = _WHITE_FULL if self.film.is_full_range else _WHITE_LIMITED
+            levels = self.network.levels(low * np.float32(255 / white))
+            high = as_samples(levels * np.float32(white / 255), low.dtype, 65535)
+        made = VideoFrame.from_ndarray(np.ascontiguousarray(high), "rgb24" if self.bits == 8 else "rgb48le")
+        return self._converted(made, self.pixels)
+
+    def _converted(self, frame: VideoFrame, pixels: str) -> VideoFrame:
+        """Convert by a filter of this thread's own."""
+        graphs = self._local.__dict__.setdefault("graphs", {})
+        key = (frame.format.name, pixels)
+        if key not in graphs:
+            graphs[key] = self._graph(frame, pixels)
+        frame.pts = frame.pts or 0
+        graphs[key].vpush(frame)
+        return graphs[key].vpull()
+
+    def _graph(self, frame: VideoFrame, pixels: str) -> av.filter.Graph:
+        film, options = self.film, _SCALE
+        own = f"{'pc' if film.is_full_range else 'tv'}"
+        to_rgb, from_rgb = pixels.startswith("gbrp"), frame.format.is_rgb
+        if not from_rgb:
+            options += f":in_range={own}:in_chroma_loc={film.siting}"
+            options += f":in_color_matrix={film.matrix}" if film.matrix else ""
+        if to_rgb:
+            options += ":out_range=pc"
+        else:
+            options += f":out_range={own}:out_chroma_loc={film.siting}"
+            options += f":out_color_matrix={film.matrix}" if film.matrix else ""
+        graph = av.filter.Graph()
+        graph.threads = 1
+        start = graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=film.time_base or Fraction(1),
+        )
+        graph.link_nodes(
+            start, graph.add("scale", options), graph.add("format", pixels), graph.add("buffersink")
+        )
+        graph.configure()
+        return graph

@@ -1,0 +1,291 @@
+"""Segments and everything else of the source, by packet copy, into one file that appears when it is whole.
+
+Sound, subtitles and other pictures are copied packet by packet; chapters, metadata, attachments and what a stream is
+for go with them. Nothing is decoded here.
+"""
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
+
+from data.digests import sha256_bytes
+from data.errors import UserError
+from data.files import atomic_file
+from data.films.container import FAULTS, explain, open_film
+from data.records import Reason, Rejection
+from sr.upscale.film.encode import set_up
+from sr.upscale.film.segments import SegmentHeader
+from sr.upscale.film.settings import CODECS, CONTAINERS, FilmSettings
+from sr.upscale.film.source import STAGE, Film
+from sr.upscale.film.timing import timed_packets
+
+_BITEXACT = 0x400
+"""AVFMT_FLAG_BITEXACT: no random numbers and no clock in the file."""
+_OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
+_OF_THE_PICTURES = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION", "ENCODER", "VENDOR_ID", "HANDLER_NAME")
+"""Beginnings of stream tags that describe the old pictures' bytes, and not the pictures."""
+_BUFFER_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What stands in the file."""
+
+    frames: int
+    copied: tuple[int, ...]
+    """Numbers of the source's streams that were copied."""
+    left: tuple[str, ...]
+    """What was not, and why."""
+    rejections: tuple[Rejection, ...]
+    """Packets of other streams that could not be read."""
+
+
+def container_name(output: Path) -> str:
+    """Return FFmpeg's name for the container that the suffix means.
+
+    Raises:
+        UserError: it means none.
+    """
+    if output.suffix.lower() not in CONTAINERS:
+        raise UserError(
+            f"a name ending in {', '.join(CONTAINERS)}", output.name, "--output-file", "choose another suffix"
+        )
+    return CONTAINERS[output.suffix.lower()]
+
+
+def rehearse(film: Film, settings: FilmSettings, scale: int, output: Path) -> tuple[str, ...]:
+    """Write the file's beginning into memory, so that what it cannot hold is told before the work.
+
+    Returns:
+        What of the source will be left out.
+
+    Raises:
+        UserError: a stream that the container does not take, or a setting that the encoder does not.
+    """
+    source, _ = open_film(film.path, interlaced=True)
+    with source:
+        made = _Output(io.BytesIO(), output, source, film, settings, scale)
+        made.begin()
+        return tuple(made.left)
+
+
+def join(
+    directory: Path,
+    headers: list[SegmentHeader],
+    film: Film,
+    settings: FilmSettings,
+    scale: int,
+    output: Path,
+    whole: bool = True,
+) -> Outcome:
+    """Write the enlarged film.
+
+    Args:
+        directory: with the segments.
+        headers: of all of them, in order; at least one.
+        film: the source.
+        settings: those that the segments were made with.
+        scale: the same.
+        output: where to.
+        whole: these are all; otherwise everything else ends where they end.
+
+    Raises:
+        UserError: it cannot be written there, or the segments are not of one encoder.
+    """
+    source, _ = open_film(film.path, interlaced=True)
+    try:
+        with source, atomic_file(output) as file:
+            made = _Output(file, output, source, film, settings, scale)
+            outcome = made.write(directory, headers, whole)
+    except av.FFmpegError as error:
+        raise UserError(
+            "a file that can be written", explain(error), str(output), "choose another suffix"
+        ) from error
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise UserError(
+            "a file that can be written", found, str(output), "make room, or name another"
+        ) from error
+    return outcome
+
+
+class _Output:
+    """One output file and the source that its other streams come from."""
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        output: Path,
+        source: InputContainer,
+        film: Film,
+        settings: FilmSettings,
+        scale: int,
+    ) -> None:
+        self.output, self.source, self.film, self.settings, self.scale = output, source, film, settings, scale
+        self.made: OutputContainer = av.open(
+            file,
+            "w",
+            format=container_name(output),
+            container_options={"avoid_negative_ts": "disabled"},
+            buffer_size=_BUFFER_BYTES,
+            metadata_errors="replace",
+        )
+        self.made.flags |= _BITEXACT
+        self.left: list[str] = []
+        self.copies: dict[int, Stream] = {}
+        for stream in source.streams:
+            if stream.index == film.stream:
+                self.pictures = self._add_pictures(stream)
+            elif stream.index in settings.leave_out:
+                self.left.append(f"stream {stream.index} ({stream.type}), as asked")
+            else:
+                self._add_copy(stream)
+        tags = {
+            name: value for name, value in source.metadata.items() if name.lower() not in _OF_THE_CONTAINER
+        }
+        self.made.metadata.update(tags)
+
+    def _add_pictures(self, stream: Stream) -> Stream:
+        film, name = self.film, CODECS[self.settings.codec].encoder
+        if self.settings.codec == "svtav1" and film.aspect != 1 and self.output.suffix.lower() != ".mp4":
+            found = f"pixels of {film.aspect} in {self.output.suffix} with svtav1"
+            remedy = "choose x264, x265 or .mp4, which can say so"
+            raise UserError("square pixels", found, str(film.path), remedy)
+        try:
+            made = self.made.add_stream(name, rate=film.rate)
+        except ValueError:
+            got = f"{self.output.suffix}, which does not"
+            raise UserError(
+                f"a container that holds {self.settings.codec}", got, "--output-file", "name it .mkv"
+            ) from None
+        set_up(made.codec_context, film, self.settings, self.scale)
+        made.time_base = film.time_base
+        made.disposition = stream.disposition
+        kept = {n: v for n, v in stream.metadata.items() if not n.upper().startswith(_OF_THE_PICTURES)}
+        made.metadata.update(kept)
+        if film.display_matrix:
+            turned = list(film.display_matrix)
+            turned[6:8] = [one * self.scale for one in turned[6:8]]  # the shift is in pixels
+            made.set_display_matrix(turned)
+        return made
+
+    def _add_copy(self, stream: Stream) -> None:
+        """Add a stream that is copied as it is.
+
+        Raises:
+            UserError: the container does not hold it.
+        """
+        if stream.type == "attachment":
+            self._add_attachment(stream)
+            return
+        if stream.type == "data":
+            # Timecodes and MP4's own track of chapters, which the chapters themselves make anew.
+            self.left.append(f"stream {stream.index} (data)")
+            return
+        if stream.disposition & Disposition.attached_pic and container_name(self.output) == "matroska":
+            self._add_cover(stream)
+            return
+        codec = stream.codec_context.name if stream.codec_context is not None else "an unknown codec"
+        try:
+            made = self.made.add_stream_from_template(stream, opaque=True)
+        except (ValueError, *FAULTS):
+            got = f"stream {stream.index} ({stream.type}, {codec})"
+            remedy = f"name the output .mkv or .mp4, or add --leave-out {stream.index}"
+            raise UserError(
+                f"streams that {self.output.suffix} holds", got, str(self.film.path), remedy
+            ) from None
+        made.disposition = stream.disposition
+        made.metadata.update(stream.metadata)
+        self.copies[stream.index] = made
+
+    def _add_attachment(self, stream: Stream) -> None:
+        if container_name(self.output) != "matroska":
+            self.left.append(f"stream {stream.index} (attachment {stream.name}): only .mkv holds it")
+            return
+        self.made.add_attachment(
+            stream.name or "attachment", stream.mimetype or "application/octet-stream", stream.data
+        )
+
+    def _add_cover(self, stream: Stream) -> None:
+        kind = "png" if stream.codec_context.name == "png" else "jpeg"
+        name = stream.metadata.get("filename") or f"cover.{kind.replace('jpeg', 'jpg')}"
+        for packet in self.source.demux(stream):
+            if packet.size:
+                self.made.add_attachment(name, f"image/{kind}", bytes(packet))
+                break
+        self.source.seek(0)
+
+    def begin(self, end_s: Fraction | None = None) -> None:
+        """Write the header.
+
+        Raises:
+            UserError: the container refuses it.
+        """
+        self.made.set_chapters(_chapters(self.source.chapters(), end_s))
+        try:
+            self.made.start_encoding()
+        except FAULTS as error:
+            remedy = "name the output .mkv, or leave streams out with --leave-out"
+            where = str(self.film.path)
+            raise UserError(
+                f"streams that {self.output.suffix} holds", explain(error), where, remedy
+            ) from None
+
+    def write(self, directory: Path, headers: list[SegmentHeader], whole: bool) -> Outcome:
+        """Write everything."""
+        frames = sum(len(header.times) for header in headers)
+        last = max(headers[-1].times)
+        end_s = None if whole else (last + 1) * self.film.time_base
+        self.begin(end_s)
+        extradata = sha256_bytes(bytes(self.pictures.codec_context.extradata or b""))
+        if any(header.extradata_sha256 != extradata for header in headers):
+            raise UserError("segments of one encoder", "several", str(directory), "delete them and run again")
+        faults: list[Rejection] = []
+        pictures = timed_packets(directory, headers, self.film.time_base, self.pictures)
+        waiting = next(pictures, None)
+        for packet in self._other_packets(end_s, faults):
+            at_s = packet.dts * packet.time_base
+            while waiting is not None and waiting.dts * self.film.time_base <= at_s:
+                self.made.mux(waiting)
+                waiting = next(pictures, None)
+            packet.stream = self.copies[packet.stream.index]
+            self.made.mux(packet)
+        while waiting is not None:
+            self.made.mux(waiting)
+            waiting = next(pictures, None)
+        self.made.close()
+        return Outcome(frames, tuple(self.copies), tuple(self.left), tuple(faults))
+
+    def _other_packets(self, end_s: Fraction | None, faults: list[Rejection]) -> Iterator[Packet]:
+        streams = [stream for stream in self.source.streams if stream.index in self.copies]
+        if not streams:
+            return
+        packets = self.source.demux(streams)
+        while True:
+            try:
+                packet = next(packets, None)
+            except FAULTS as error:
+                detail = f"sound and subtitles break off: {explain(error)}"
+                faults.append(Rejection(self.film.path.name, STAGE, Reason.TRUNCATED, detail))
+                return
+            if packet is None:
+                return
+            if packet.dts is None:  # the demuxer's last words; nothing is in them
+                continue
+            if end_s is None or packet.dts * packet.time_base < end_s:
+                yield packet
+
+
+def _chapters(chapters: list[dict[str, Any]], end_s: Fraction | None) -> list[dict[str, Any]]:
+    if end_s is None:
+        return chapters
+    kept = [one for one in chapters if one["start"] * one["time_base"] < end_s]
+    return [one | {"end": min(one["end"], round(end_s / one["time_base"]))} for one in kept]

@@ -1,0 +1,108 @@
+"""A model as films need it: called by several threads at once, at one size.
+
+An IR is compiled for the film's size, with one stream a core: two frames side by side on a core each never wait for
+each other, as two cores on one frame do at every layer. Every other kind of model runs as it does for pictures, by
+one thread.
+"""
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sr.upscale.film.enlarge import Network
+from sr.upscalers import Upscaler, load_upscaler, read_ir_metadata
+
+
+def load_network(spec: str | Path, height: int, width: int) -> Network:
+    """Load the model for a film.
+
+    Args:
+        spec: a model file or directory, as `load_upscaler` takes it.
+        height: of the film's frames.
+        width: of the film's frames.
+
+    Raises:
+        UserError: as `load_upscaler`.
+    """
+    path = Path(spec)
+    path = path / "model.xml" if path.is_dir() and (path / "model.xml").is_file() else path
+    if path.suffix == ".xml" and path.is_file():
+        return StreamsNetwork(path, height, width)
+    return PictureNetwork(load_upscaler(spec))
+
+
+class PictureNetwork:
+    """Any upscaler, one frame at a time."""
+
+    workers = 1
+
+    def __init__(self, upscaler: Upscaler) -> None:
+        self.name, self.scale = upscaler.name, upscaler.scale
+        self.colour = getattr(upscaler, "colour", "rgb")
+        self.bytes, self.levels = upscaler, getattr(upscaler, "enlarge_levels", None)
+
+
+class StreamsNetwork:
+    """An IR of ours on the CPU, with a stream for each core."""
+
+    def __init__(self, path: Path, height: int, width: int) -> None:
+        from sr.openvino_runtime import openvino
+
+        load_upscaler(path)  # words what is wrong with the file
+        self._core, self._path = openvino.Core(), path
+        metadata = read_ir_metadata(self._core.read_model(path), path)
+        self.name, self.scale = f"{metadata.preset} openvino {metadata.precision}", metadata.scale
+        self.colour, self._multiple = metadata.colour, metadata.size_multiple
+        channels = 1 if self.colour == "luma" else 3
+        self._shape = (
+            1,
+            height + -height % self._multiple,
+            width + -width % self._multiple,
+            channels,
+        )
+        self.workers = len(os.sched_getaffinity(0))
+        self._hints: dict[str, Any] = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": str(self.workers),
+            "INFERENCE_NUM_THREADS": self.workers,
+        }
+        if metadata.precision == "fp32":
+            self._hints["INFERENCE_PRECISION_HINT"] = "f32"
+        self._compiled: dict[str, Any] = {}
+        self._lock, self._local = threading.Lock(), threading.local()
+
+    def bytes(self, low: np.ndarray) -> np.ndarray:
+        """Enlarge uint8 HWC; the result is this thread's until its next call."""
+        return self._run(low, "bytes")
+
+    def levels(self, low: np.ndarray) -> np.ndarray:
+        """Enlarge float32 HWC in levels; the result is this thread's until its next call."""
+        return self._run(low, "levels")
+
+    def _run(self, low: np.ndarray, face: str) -> np.ndarray:
+        request = self._request(face)
+        height, width = low.shape[:2]
+        place = request.get_input_tensor().data[0]  # (h, w, c), padded by repeating the edge
+        place[:height, :width] = low
+        place[:height, width:] = low[:, -1:]
+        place[height:] = place[height - 1]
+        request.infer()
+        return request.get_output_tensor().data[0, : height * self.scale, : width * self.scale]
+
+    def _request(self, face: str) -> Any:
+        requests = self._local.__dict__.setdefault("requests", {})
+        if face not in requests:
+            with self._lock:
+                if face not in self._compiled:
+                    model = self._core.read_model(self._path)
+                    if face == "levels":
+                        from sr.graph_levels import openvino_levels
+
+                        model = openvino_levels(model, str(self._path))
+                    model.reshape({"low": list(self._shape)})
+                    self._compiled[face] = self._core.compile_model(model, "CPU", self._hints)
+            requests[face] = self._compiled[face].create_infer_request()
+        return requests[face]

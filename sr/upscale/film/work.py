@@ -1,0 +1,77 @@
+"""Decoding, enlarging and encoding at the same time: one thread decodes, some enlarge, the caller's encodes.
+
+What waits between them is bounded, so memory depends on the size of a frame and not on the length of the film.
+"""
+
+import collections
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import cv2
+from av.video.frame import VideoFrame
+
+_END = object()
+_AHEAD = 4
+"""Frames that may wait decoded, and beyond the workers' own, enlarged."""
+
+
+def ahead(frames: Iterator[VideoFrame], bound: int = _AHEAD) -> Iterator[VideoFrame]:
+    """Yield what an iterator yields; a thread of its own runs it, some frames ahead."""
+    waiting: queue.Queue[Any] = queue.Queue(bound)
+    stopped = threading.Event()
+
+    def put(item: Any) -> bool:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                waiting.put(item, timeout=0.2)
+                return True
+        return False
+
+    def run() -> None:
+        try:
+            for frame in frames:
+                if not put((frame, None)):
+                    return
+            put((_END, None))
+        except BaseException as error:  # it is raised where the frames are wanted
+            put((_END, error))
+
+    thread = threading.Thread(target=run, name="decode", daemon=True)
+    thread.start()
+    try:
+        while True:
+            frame, error = waiting.get()
+            if error is not None:
+                raise error
+            if frame is _END:
+                return
+            yield frame
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def enlarged(
+    frames: Iterator[VideoFrame], enlarge: Callable[[VideoFrame], VideoFrame], workers: int
+) -> Iterator[VideoFrame]:
+    """Yield each frame enlarged, in their order; `workers` threads enlarge, and another decodes ahead."""
+    pending: collections.deque[Future[VideoFrame]] = collections.deque()
+    cores = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # each worker is a thread already
+    decoded = ahead(frames)
+    pool = ThreadPoolExecutor(workers, "enlarge")
+    try:
+        for frame in decoded:
+            pending.append(pool.submit(enlarge, frame))
+            if len(pending) >= workers + _AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        decoded.close()
+        cv2.setNumThreads(cores)

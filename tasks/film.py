@@ -1,0 +1,252 @@
+"""From a film to an enlarged film: UpscaleVideo."""
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from data.digests import sha256_bytes, sha256_file
+from data.errors import UserError
+from data.files import read_json, write_json
+from sr.upscale.film.settings import CODECS, CONTAINERS, MODES, FilmSettings
+from tasks.base import StoreTask
+from tasks.deliver import ExportOpenVINO
+from tasks.learn import TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE
+from tasks.progress import stage
+
+BICUBIC = "bicubic"
+GRAPH_SUFFIXES = (".onnx", ".xml")
+_FILM = FilmSettings()
+
+
+class FilmTarget(luigi.LocalTarget):
+    """The record of an enlarged film, which counts while the film stands where it was put, as it was put there."""
+
+    def __init__(self, record: str, film: Path) -> None:
+        super().__init__(record)
+        self.film = film
+        self.receipt = Path(record).parent / "run" / f"{sha256_bytes(str(film).encode())[:12]}.json"
+
+    def exists(self) -> bool:
+        """Return whether both are there.
+
+        Raises:
+            UserError: another file stands in the film's place.
+        """
+        if not self.film.exists():
+            return False
+        known = self._receipt()
+        if known not in (self._claimed(), self._seen()):
+            got = f"a file that was not made with these settings, {self.film}"
+            raise UserError("a free place", got, "--output-file", "move it away, or name another")
+        return super().exists() and known == self._seen()
+
+    def claim(self) -> None:
+        """Say that what will stand there is ours: a run may be killed between placing the film and signing it.
+
+        Raises:
+            UserError: another file stands there by now.
+        """
+        self.exists()
+        write_json(self.receipt, self._claimed())
+
+    def sign(self) -> None:
+        """Write down what the film that stands there looks like."""
+        write_json(self.receipt, self._seen())
+
+    def _receipt(self) -> dict[str, Any] | None:
+        return read_json(self.receipt) if self.receipt.exists() else None
+
+    def _claimed(self) -> dict[str, Any]:
+        return {"path": str(self.film), "bytes": 0, "modified_ns": 0}
+
+    def _seen(self) -> dict[str, Any]:
+        status = self.film.stat()
+        return self._claimed() | {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+
+
+class UpscaleVideo(StoreTask):
+    """Film and model → enlarged film, with all else that the film holds; or a preview of it."""
+
+    input = luigi.Parameter(description="the film")
+    output_file = luigi.Parameter(default="", description=f"where to; ends in {', '.join(CONTAINERS)}")
+    model = luigi.Parameter(
+        default=TRAINED, description="trained, bicubic, or a path to .pth .safetensors .onnx .xml"
+    )
+    scale = luigi.IntParameter(default=2, description="of bicubic; a network has its own")
+    codec = luigi.ChoiceParameter(default=_FILM.codec, choices=list(CODECS), description="the encoder")
+    crf = luigi.IntParameter(
+        default=_FILM.crf,
+        description="quality, less is better; -1: "
+        + ", ".join(f"{one.crf} for {name}" for name, one in CODECS.items()),
+    )
+    preset = luigi.Parameter(
+        default=_FILM.preset,
+        description="; ".join(
+            f"{name}: {one.presets[0]} to {one.presets[-1]}" for name, one in CODECS.items()
+        ),
+    )
+    bits = luigi.ChoiceParameter(default=_FILM.bits, choices=list(MODES), description="of the enlarged film")
+    segment_s = luigi.FloatParameter(
+        default=_FILM.segment_s, description="seconds that are encoded as one piece: what a kill can cost"
+    )
+    encoder_threads = luigi.IntParameter(
+        default=_FILM.encoder_threads,
+        description="of the encoder; x264 gives other bytes with another number",
+    )
+    deinterlace = luigi.BoolParameter(description="make whole pictures of interlaced fields")
+    leave_out = luigi.Parameter(default="", description="numbers of streams not to copy, with commas")
+    preview = luigi.IntParameter(
+        default=0, description="make no film, but this many pictures: bicubic left, model right"
+    )
+    stage = "films"
+    resources = WHOLE_MACHINE
+
+    @property
+    def record(self) -> str:
+        """Return which file says that all is done."""
+        return "preview.json" if self.preview else "film.json"
+
+    def name(self) -> str:
+        """Return the film's name."""
+        return f"{self.source().stem}-preview" if self.preview else self.source().stem
+
+    def source(self) -> Path:
+        """Return the film.
+
+        Raises:
+            UserError: there is no such file.
+        """
+        path = Path(self.input).expanduser()
+        if not path.is_file():
+            raise UserError(
+                "a film", "nothing" if not path.exists() else "a folder", self.input, "check --input"
+            )
+        return path
+
+    def film(self) -> Path:
+        """Return where the enlarged film goes.
+
+        Raises:
+            UserError: nowhere, no container is named so, or it is the input.
+        """
+        path = Path(self.output_file).expanduser()
+        if path.suffix.lower() not in CONTAINERS:
+            expected = f"a file name ending in {', '.join(CONTAINERS)}"
+            raise UserError(expected, repr(self.output_file), "--output-file", "name one")
+        if path.exists() and path.samefile(self.source()):
+            raise UserError("another file than the input", str(path), "--output-file", "name another")
+        return Path(os.path.abspath(path))
+
+    def settings(self) -> FilmSettings:
+        """Return how it is encoded.
+
+        Raises:
+            UserError: a value is none that there is.
+        """
+        try:
+            leave_out = tuple(int(one) for one in self.leave_out.split(",") if one.strip())
+        except ValueError:
+            raise UserError("numbers", repr(self.leave_out), "--leave-out", "give 2,3 for example") from None
+        settings = FilmSettings(
+            codec=self.codec,
+            crf=self.crf,
+            preset=self.preset,
+            bits=self.bits,
+            segment_s=self.segment_s,
+            encoder_threads=self.encoder_threads,
+            deinterlace=self.deinterlace,
+            leave_out=leave_out,
+        )
+        settings.check()
+        return settings
+
+    def requires(self) -> dict[str, StoreTask]:
+        """The model as an IR; none for bicubic, and for a file that is a graph already."""
+        if self.model == TRAINED or Path(self.model).suffix in WEIGHTS_SUFFIXES:
+            return {"model": ExportOpenVINO(model=self.model)}
+        return {}
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the film by name, size and time, the model by its bytes, the settings and the codecs' version."""
+        status = self.source().stat()
+        return {
+            "source": [self.source().name, status.st_size, status.st_mtime_ns],
+            "model": self._identity(),
+            "settings": vars(self.settings()),
+            "pyav": version("av"),
+            "preview": self.preview,
+        }
+
+    def _identity(self) -> Any:
+        if self.requires():
+            return "made"
+        if self.model == BICUBIC:
+            return [BICUBIC, self.scale]
+        path = Path(self.model).expanduser()
+        if path.suffix not in GRAPH_SUFFIXES or not path.is_file():
+            known = (
+                f"{TRAINED}, {BICUBIC}, or a file ending in {', '.join([*WEIGHTS_SUFFIXES, *GRAPH_SUFFIXES])}"
+            )
+            raise UserError(known, repr(self.model), "--model", "check the path")
+        files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+        return {one.suffix: sha256_file(one) for one in files if one.is_file()}
+
+    def output(self) -> luigi.LocalTarget:
+        """Return the record."""
+        record = str(self.directory() / self.record)
+        return luigi.LocalTarget(record) if self.preview else FilmTarget(record, self.film())
+
+    def make(self) -> None:
+        """Enlarge, or go on enlarging."""
+        model = self.requires()["model"].directory() if self.requires() else self.model
+        source, settings = self.source(), self.settings()
+        if self.preview:
+            from sr.upscale.film.preview import preview_film
+
+            with stage(self, "pictures") as progress:
+                preview_film(source, self.directory(), model, self.preview, settings, self.scale, progress)
+            return
+        from sr.upscale.film.upscale_film import upscale_film
+
+        with stage(self, "frames", resumes=True) as progress:
+            upscale_film(
+                source,
+                self.film(),
+                self.directory(),
+                model,
+                settings,
+                self.scale,
+                before_joining=self.output().claim,
+                progress=progress,
+            )
+        self.output().sign()
+
+    def salvage(self) -> str:
+        """Join what is finished of an interrupted run into a film that plays; return what to say of it."""
+        from sr.upscale.film.upscale_film import partial_path, salvage
+
+        if self.preview or not self.directory().exists():
+            return ""
+        frames = salvage(self.source(), self.film(), self.directory(), self.settings())
+        return f"The first {frames} frames: {partial_path(self.film())}" if frames else ""
+
+    def counts(self) -> str:
+        """Return frames, size, and what went wrong."""
+        record = read_json(self.directory() / self.record)
+        if self.preview:
+            return f"{len(record['pictures'])} pictures"
+        lost = sum(record["rejections"].values())
+        said = f", {lost} places that could not be decoded" if lost else ""
+        left = f"; left out: {'; '.join(record['left_out'])}" if record["left_out"] else ""
+        return f"{record['frames']} frames of {record['width']}x{record['height']}{said}{left}"
+
+    def summary(self) -> str:
+        """Say where it is."""
+        if self.preview:
+            return (
+                f"Preview: {self.directory()}\n{self.counts()}: bicubic on the left, the model on the right."
+            )
+        return f"Film: {self.film()}\n{self.counts()}."

@@ -1,0 +1,92 @@
+"""Planes and colours of one enlarged frame, with networks that only repeat pixels."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from sr.upscale.film.enlarge import Enlarger
+from sr.upscale.film.planes import enlarge_plane
+from sr.upscale.film.source import Film, plane_of
+
+
+class Repeating:
+    """Doubles every pixel; what it was given is kept."""
+
+    name, scale, workers = "repeating", 2, 1
+
+    def __init__(self, colour: str) -> None:
+        self.colour, self.seen = colour, []
+
+    def bytes(self, low):
+        assert low.dtype == np.uint8
+        return self.levels(low)
+
+    def levels(self, low):
+        self.seen.append(low)
+        return low.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def film(pixels: str, matrix: int, width: int = 64, height: int = 48) -> Film:
+    tags = {"color_range": 1, "color_primaries": matrix, "color_trc": matrix, "colorspace": matrix}
+    return Film(
+        path=Path("in.mkv"), stream=0, width=width, height=height, chroma="420",
+        bits=10 if pixels.endswith("10le") else 8, time_base=Fraction(1, 1000), first=0, last=0, frames=1,
+        rate=Fraction(25), aspect=Fraction(1), tags=tags, matrix="bt709" if matrix == 1 else "bt601",
+        siting="left", display_matrix=(), master_display="", light_level="", broken="",
+    )  # fmt: skip
+
+
+def ramps(pixels: str) -> av.VideoFrame:
+    """Y rises to the right, U downwards, V to the right: all within what RGB can show."""
+    frame = av.VideoFrame(64, 48, pixels)
+    one = 4 if pixels.endswith("10le") else 1
+    y = np.arange(64) + 90.0 + np.zeros((48, 1))
+    u = np.arange(24)[:, None] + 118.0 + np.zeros((1, 32))
+    v = np.arange(32)[None] / 2 + 118.0 + np.zeros((24, 1))
+    for number, values in enumerate((y, u, v)):
+        plane_of(frame, number)[:] = np.rint(values * one)
+    frame.pts = 7
+    return frame
+
+
+def test_a_ramp_stays_a_ramp_in_place():
+    """Left-sited chroma: sample j of the result lies at luma 2j, which is source sample j/2 - 1/8."""
+    ramp = (np.arange(32) * 32 + np.zeros((16, 1))).astype(np.uint16)
+    for siting, shift in (("left", -1 / 8), ("center", -1 / 4)):
+        high = enlarge_plane(ramp, 2, 1023, (2, 2), siting)
+        assert np.array_equal(high[8, 8:-8], np.rint((np.arange(64) / 2 + shift) * 32)[8:-8])
+    high = enlarge_plane(ramp.T.copy(), 2, 1023, (2, 2), "left")
+    assert np.array_equal(high[8:-8, 8], np.rint((np.arange(64) / 2 - 1 / 4) * 32)[8:-8])
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize("matrix", [1, 6], ids=["bt709", "bt601"])
+def test_rgb_models_see_the_films_colours_and_give_them_back(pixels, matrix):
+    network, frame = Repeating("rgb"), ramps(pixels)
+    high = Enlarger(network, film(pixels, matrix), 2, pixels)(frame)
+    assert (high.width, high.height, high.format.name, high.pts) == (128, 96, pixels, 7)
+    one = 4 if pixels.endswith("10le") else 1
+    for number in range(3):
+        low = plane_of(frame, number).astype(float)
+        middle = plane_of(high, number).astype(float)[8:-8:2, 8:-8:2]
+        # One step of 8-bit RGB may be a step of any plane; chroma moved by up to half a sample of its slope.
+        assert np.abs(middle - low[4:-4, 4:-4]).max() <= 1.6 * one
+    (seen,) = network.seen
+    y, u, v = 130.0, plane_of(frame, 1)[12, 20] / one, plane_of(frame, 2)[12, 20] / one
+    red = 1.164384 * (y - 16) + (1.792741 if matrix == 1 else 1.596027) * (v - 128)
+    green = 1.164384 * (y - 16) - ((0.213249 if matrix == 1 else 0.391762) * (u - 128))
+    green -= (0.532909 if matrix == 1 else 0.812968) * (v - 128)
+    assert np.abs(seen[24, 40, :2] - [red, green]).max() < 1.5
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv420p10le"])
+def test_luma_models_see_the_plane_as_it_was_decoded(pixels):
+    network, frame = Repeating("luma"), ramps(pixels)
+    high = Enlarger(network, film(pixels, 1), 2, pixels)(frame)
+    luma, (seen,) = plane_of(frame, 0), network.seen
+    assert seen.shape == (48, 64, 1)
+    assert np.array_equal(seen[..., 0], luma / (4 if pixels.endswith("10le") else 1))
+    assert np.array_equal(plane_of(high, 0), luma.repeat(2, axis=0).repeat(2, axis=1))

@@ -1,0 +1,165 @@
+"""A film in, a film out: the same frames at the same times, everything else bit-equal, whatever was in the way."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from films import make_film
+from odd_films import MS, TAGS, check_plays, copied, decoded_times, make_odd_film
+
+from data.errors import UserError
+from data.files import read_jsonl
+from sr.upscale.film import upscale_film as module
+from sr.upscale.film.segments import path_of, read_headers
+from sr.upscale.film.settings import FilmSettings
+from sr.upscale.film.upscale_film import partial_path, salvage, upscale_film
+
+QUICK = FilmSettings(preset="ultrafast", segment_s=0.7)
+REPOSITORY = Path(__file__).parents[4]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory) -> Path:
+    return make_odd_film(tmp_path_factory.mktemp("odd") / "in.mkv", garbage=8)
+
+
+@pytest.fixture(scope="module")
+def enlarged(odd, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("enlarged")
+    upscale_film(odd, folder / "out.mkv", folder / "store", "bicubic", QUICK)
+    return folder / "out.mkv"
+
+
+def test_frames_and_their_times_are_those_of_a_plain_decode_and_damage_is_counted(odd, enlarged):
+    times = check_plays(enlarged)
+    assert times == decoded_times(odd) and len(times) >= 60
+    faults = list(read_jsonl(enlarged.parent / "store" / "rejections.jsonl"))
+    assert [one["stage"] for one in faults] == ["upscale"] * len(faults)
+    assert len(faults) > 4 and "8 frames" in faults[-1]["detail"], "packets of noise, and the count"
+
+
+def test_all_else_is_kept_bit_for_bit(odd, enlarged):
+    for kind in ("audio", "subtitles"):
+        assert copied(enlarged, kind) == copied(odd, kind) != []
+    with av.open(str(odd)) as before, av.open(str(enlarged)) as after:
+        assert after.chapters() == before.chapters() and after.metadata["title"] == "An odd film"
+        assert [one.type for one in after.streams] == [one.type for one in before.streams]
+        for one, other in zip(before.streams, after.streams, strict=True):
+            assert (other.language, other.disposition) == (one.language, one.disposition)
+        assert after.streams.attachments[0].data == b"glyphs" * 9
+        pictures = after.streams.video[0]
+        assert pictures.sample_aspect_ratio == before.streams.video[0].sample_aspect_ratio
+        assert {name: getattr(pictures.codec_context, name) for name in TAGS} == TAGS
+        was, now = next(before.decode(video=0)), next(after.decode(video=0))
+        assert (now.width, now.height, now.rotation) == (2 * was.width, 2 * was.height, was.rotation)
+        assert bytes(now.side_data["DISPLAYMATRIX"]) == bytes(was.side_data["DISPLAYMATRIX"])
+        small = now.reformat(was.width, was.height).to_ndarray(format="gray").astype(int)
+        assert np.abs(small - was.to_ndarray(format="gray")).mean() < 4
+
+
+def test_a_kill_costs_a_segment_and_no_byte(odd, enlarged, tmp_path):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    command = [sys.executable, str(Path(__file__).parent / "killed.py"), str(odd), str(output), str(store)]
+    environment = {"PYTHONPATH": str(REPOSITORY), "PATH": ""}
+    killed = subprocess.run(command, env=environment, check=False, timeout=60)
+    assert killed.returncode == -9 and not output.exists()
+    (first,) = read_headers(store)
+    kept = path_of(store, first.number).stat()
+
+    assert salvage(odd, output, store, QUICK) == len(first.times)
+    part = check_plays(partial_path(output))
+    assert part == decoded_times(odd)[: len(part)] and len(part) == len(first.times)
+    assert 0 < len(copied(partial_path(output), "audio")) < len(copied(odd, "audio"))
+
+    written = []
+    write, module.write_segment = module.write_segment, lambda *given: written.append(write(*given))
+    try:
+        upscale_film(odd, output, store, "bicubic", QUICK, before_joining=lambda: _same(store, first, kept))
+    finally:
+        module.write_segment = write
+    assert written and first.number not in {one.number for one in written}
+    assert output.read_bytes() == enlarged.read_bytes(), "as if nothing had happened"
+    assert not partial_path(output).exists()
+
+
+def _same(store, first, kept) -> None:
+    assert path_of(store, first.number).stat().st_mtime_ns == kept.st_mtime_ns
+
+
+@pytest.mark.parametrize(
+    ("codec", "preset", "suffix", "pixels", "made"),
+    [
+        ("x264", "ultrafast", ".mp4", "yuv422p10le", "yuv422p10le"),
+        ("x265", "ultrafast", ".mkv", "yuv420p", "yuv420p"),
+        ("svtav1", "12", ".mp4", "yuv420p10le", "yuv420p10le"),
+        ("x265", "ultrafast", ".mp4", "yuv444p10le", "yuv444p10le"),
+    ],
+)
+def test_every_encoder_keeps_count_times_and_pixel_format(codec, preset, suffix, pixels, made, tmp_path):
+    source = make_odd_film(tmp_path / "in.mp4", 30, pixels=pixels)
+    settings = FilmSettings(codec=codec, preset=preset, segment_s=0.5)
+    output = tmp_path / f"out{suffix}"
+    record = upscale_film(source, output, tmp_path / "store", "bicubic", settings)
+    assert check_plays(output) == decoded_times(source) and record["pixels"] == made
+    with av.open(str(output)) as film:
+        assert film.streams.video[0].codec_context.pix_fmt == made
+        assert (
+            film.streams.video[0].sample_aspect_ratio
+            == av.open(str(source)).streams.video[0].sample_aspect_ratio
+        )
+    sound, ours = copied(source, "audio"), copied(output, "audio")
+    assert [one[1] for one in ours] == [one[1] for one in sound]
+    # Matroska counts in milliseconds.
+    assert max(abs(one[0] - other[0]) for one, other in zip(ours, sound, strict=True)) <= MS
+
+
+def test_odd_sides_come_out_even(tmp_path):
+    source = make_odd_film(tmp_path / "in.mkv", 8, size=(95, 159), options={"bf": "0"}, pixels="yuv444p")
+    odd = tmp_path / "odd.mkv"
+    with av.open(str(source)) as before, av.open(str(odd), "w") as after:
+        stream = after.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 159, 95, "yuv420p"
+        stream.codec_context.time_base = MS
+        for frame in before.decode(video=0):
+            after.mux(stream.encode(frame.reformat(format="yuv420p")))
+        after.mux(stream.encode())
+    record = upscale_film(odd, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    assert (record["width"], record["height"], record["frames"]) == (318, 190, 8)
+    with pytest.raises(UserError, match="even sides"):
+        upscale_film(odd, tmp_path / "x3.mkv", tmp_path / "store3", "bicubic", QUICK, scale=3)
+
+
+def test_interlaced_films_are_refused_or_deinterlaced(tmp_path):
+    fields = make_film(tmp_path / "in.mkv", frames=12, options={"x264-params": "tff=1"})
+    with pytest.raises(UserError, match="interlaced.*--deinterlace"):
+        upscale_film(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    settings = FilmSettings(preset="ultrafast", deinterlace=True)
+    upscale_film(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
+    assert check_plays(tmp_path / "out.mkv") == decoded_times(fields)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "settings", "words"),
+    [
+        (".mp4", QUICK, r"\.mp4 holds.*stream 2 \(subtitle, srt\).*--leave-out 2"),
+        (".webm", QUICK, "holds x264"),
+        (".avi", QUICK, "ending in .mkv"),
+        (".mkv", FilmSettings(crf=52), "0 to 51"),
+        (".mkv", FilmSettings(codec="svtav1", preset="slow"), "--preset"),
+        (".mkv", FilmSettings(leave_out=(0,)), "besides the pictures"),
+    ],
+)
+def test_what_cannot_be_is_told_before_the_work(suffix, settings, words, odd, tmp_path):
+    with pytest.raises(UserError, match=words):
+        upscale_film(odd, tmp_path / f"out{suffix}", tmp_path / "store", "bicubic", settings)
+    assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
+
+
+def test_encrypted_films_are_refused(tmp_path):
+    key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0" * 32, "encryption_kid": "1" * 32}
+    locked = make_odd_film(tmp_path / "in.mp4", 5, container=key)
+    with pytest.raises(UserError, match="encrypted"):
+        upscale_film(locked, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
