@@ -15,6 +15,7 @@ from tasks import (
     IndexSource,
     MakeCrops,
     PackShard,
+    UpscaleImages,
     UpscaleVideo,
     VerifyDataset,
 )
@@ -53,6 +54,7 @@ def required() -> set[tuple[str, str]]:
         VerifyDataset(dataset="DIV2K", rebuild=True),
         ExportFolder(dataset="DIV2K"),
         IndexSource(dataset="disc:0"),
+        UpscaleImages(input=".", output_dir="out"),
         UpscaleVideo(input="film.mkv", output_file="out.mkv"),
     ]
     while waiting:
