@@ -16,6 +16,7 @@ from data.images import FORMATS, ImageFault, decode, open_image, orientation_of,
 from data.records import Reason
 
 _ORIENTATION, _SUB_DIRECTORY = 0x0112, 0x8769
+_PNG_COLOUR_AT, _PNG_GREY_ALPHA = 25, 4
 _SIZES = (0xA002, 0xA003)
 """EXIF's own width and height, which an enlarged picture no longer has."""
 
@@ -93,7 +94,7 @@ def _deep(image: Image.Image, content: bytes) -> np.ndarray:
         raise ImageFault(Reason.UNREADABLE, "pixels: another size than the header says")
     if whole.ndim == 3:
         whole = cv2.cvtColor(whole, cv2.COLOR_BGRA2RGBA if whole.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    if image.mode == "LA" and whole.ndim == 3:
+    if image.format == "PNG" and content[_PNG_COLOUR_AT] == _PNG_GREY_ALPHA:  # both libraries repeat the grey
         whole = np.ascontiguousarray(whole[:, :, [0, 3]])
     if isinstance(clear, int) and whole.ndim == 2:
         whole = np.dstack([whole, np.where(whole == clear, 0, 65535).astype(np.uint16)])

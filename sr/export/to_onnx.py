@@ -25,6 +25,7 @@ from sr.export.onnx_graph import tidy
 from sr.export.parity import Parity, measure, picture_batches
 from sr.metadata import ModelMetadata, from_model_json
 from sr.models.network import UpsamplingNetwork
+from sr.models.reach import halo_px
 
 SCHEMA = 1
 OPSET = 20
@@ -64,6 +65,7 @@ def export_onnx(model_dir: Path, out_dir: Path) -> dict[str, Any]:
     """
     network = load_model(model_dir).eval().float()
     metadata = from_model_json(read_json(model_dir / "model.json"))
+    metadata = dataclasses.replace(metadata, halo_px=halo_px(network.core))
     content = _trace(PictureInterface(network), metadata).SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
     parity = _check(network, content, metadata.size_multiple)

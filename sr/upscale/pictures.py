@@ -35,6 +35,8 @@ _BASE_MB = 450
 """Of the process with its libraries and a small model."""
 _LOW_PIXEL_BYTES = 4096
 """What a network holds for a low pixel of a tile: some sixteen float32 maps of 64 channels, rounded down."""
+_FILTER_REACH_PX = 4
+"""Of Lanczos 3, and one to spare."""
 _SMALLEST_TILE, _LARGEST_TILE = 4 * HALO_PX, 1024
 
 
@@ -203,6 +205,7 @@ def _colour_bands(
 ) -> Iterator[np.ndarray]:
     """Yield enlarged rows of the picture's type; tiles lie as those of `grid_of` would."""
     multiple = getattr(grid_of or upscaler, "size_multiple", 1)
+    halo_px = max(getattr(grid_of or upscaler, "halo_px", 0), _FILTER_REACH_PX)
     takes_planes = isinstance(upscaler, PillowUpscaler) or upscaler.colour == "luma"
     is_grey = low.shape[2] == 1
 
@@ -215,7 +218,7 @@ def _colour_bands(
         high = high.mean(axis=2, keepdims=True) if is_grey else high
         return np.rint(high * step).astype(tile.dtype)
 
-    return bands(enlarge, low, upscaler.scale, tile_px, HALO_PX, multiple)
+    return bands(enlarge, low, upscaler.scale, tile_px, halo_px, multiple)
 
 
 def _extended(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
