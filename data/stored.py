@@ -105,7 +105,7 @@ def _upright_exif(image: Image.Image) -> bytes:
     """Return the EXIF without rotation and sizes; empty where there is none or it is damaged."""
     try:
         if image.format == "TIFF":
-            return b""  # its tags are those of the file itself; `sr.upscale.writers` says which a TIFF keeps
+            return b""  # its EXIF stands in tags of the file itself, which are not kept
         exif = Image.Exif()
         exif.load(image.info.get("exif"))
         if not len(exif):

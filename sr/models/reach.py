@@ -1,7 +1,7 @@
 """How far a network sees, in low pixels, from its layers: what the halo of tiles follows from.
 
 The halo is the smaller of the full radius and DECAY_PX. A network of many attention blocks could see hundreds of
-pixels, but what it makes of the far ones fades: the forebear's VapSR (full radius 103 px and more) differs by one
+pixels, but what it makes of the far ones fades: the forebear's VapSR (vapsr3x3-x2, full radius 184 px) differs by one
 level at most from the whole picture with 32 px, by 2 to 3 with 16 (tests/sr/test_tiles.py measures it).
 """
 

@@ -20,7 +20,7 @@ from data.files import atomic_file, jsonl_line, write_json
 from data.images import ImageFault
 from data.plain import to_plain
 from data.progress import Progress, silent
-from data.records import Rejection
+from data.records import Reason, Rejection
 from data.stored import StoredPicture, decode_stored
 from sr.tiles import HALO_PX, bands
 from sr.upscale.naming import Job, find_jobs, list_pictures
@@ -161,12 +161,14 @@ def upscale_picture(
     """Enlarge one picture into a file, which appears when it is whole.
 
     Raises:
-        ImageFault: it cannot be read.
+        ImageFault: it cannot be read, or has alpha where the result is a JPEG.
     """
     picture = decode_stored(source.read_bytes())
     height, width, channels = picture.colours.shape
     shape = (height * upscaler.scale, width * upscaler.scale, channels + (picture.alpha is not None))
     kind, suffix = picture.colours.dtype, output.suffix.lower()
+    if suffix in (".jpg", ".jpeg") and picture.alpha is not None:
+        raise ImageFault(Reason.UNSUPPORTED, f"transparent, and {suffix} cannot be; rename it to what it is")
     if suffix in (".jpg", ".jpeg", ".webp") and kind != np.uint8:
         kind = np.dtype(np.uint8)  # a 16-bit picture under a name of an 8-bit format
     gathered = 0 if suffix == ".png" else shape[0] * shape[1] * shape[2] * kind.itemsize

@@ -42,6 +42,7 @@ def folder(tmp_path) -> Path:
     alpha = np.where(np.arange(60) < 30, 0, 255).astype(np.uint8)
     clear = np.dstack([low, np.broadcast_to(alpha, (40, 60))])
     Image.fromarray(clear).save(root / "clear.png")
+    shutil.copy(root / "clear.png", root / "named.jpg")
     (root / "bad.png").write_bytes((root / "grey.png").read_bytes()[:90])
     return root
 
@@ -56,7 +57,10 @@ def test_each_kind_is_kept_and_what_is_broken_is_listed(folder, tmp_path):
     names = {one["id"]: str(Path(one["output"]).relative_to(output)) for one in record["pictures"]}
     assert names.pop("sub/a.bmp") == "sub/a.bmp.png"
     assert len(names) == 7 and all(name == id for id, name in names.items())
-    assert [(one["id"], one["reason"]) for one in record["rejections"]] == [("bad.png", "unreadable")]
+    assert [(one["id"], one["reason"]) for one in record["rejections"]] == [
+        ("bad.png", "unreadable"),
+        ("named.jpg", "unsupported"),
+    ]
     for id in names:
         before, after = stored(folder / id), stored(output / id)
         assert after.colours.shape == tuple(np.multiply(before.colours.shape, (2, 2, 1))), id
