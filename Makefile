@@ -34,6 +34,7 @@ test-all: test
 	$(BIN)/python tests/faults/kill_demo.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/workers.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory.py
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory_upscale.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
 

@@ -75,7 +75,7 @@ class ImageHeader:
     """Whether the format leaves artefacts (every JPEG; every WebP that is not known to be lossless)."""
 
 
-def _open(content: bytes) -> Image.Image:
+def open_image(content: bytes) -> Image.Image:
     """Open a picture without decoding its pixels, with every refusal an `ImageFault`."""
     try:
         with warnings.catch_warnings():
@@ -112,15 +112,15 @@ def probe(content: bytes) -> ImageHeader:
     Raises:
         ImageFault: not an image, too large, or a damaged header.
     """
-    image = _open(content)
+    image = open_image(content)
     width, height = image.size
-    if _orientation(image) >= 5:
+    if orientation_of(image) >= 5:
         width, height = height, width
     name = FORMATS[image.format]
     return ImageHeader(width=width, height=height, format=name, lossy=name in _LOSSY)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8, from what stands before the pixels; 1 where Pillow turns the picture itself.
 
     A PNG may carry EXIF behind its pixels too. That is not looked at: finding it would cost a whole decoding, and
@@ -154,19 +154,19 @@ def decode(content: bytes, alpha: str = "refuse") -> np.ndarray:
     Raises:
         ImageFault: truncated, damaged, too large, more than one frame, or truly transparent and not to be composited.
     """
-    image = _open(content)
-    orientation = _orientation(image)
+    image = open_image(content)
+    orientation = orientation_of(image)
     profile = image.info.get("icc_profile")
     form = _fast_form(image)
     if form:
-        return _turned(_to_srgb(_decode_fast(content, image, form), profile), orientation)
+        return upright(_to_srgb(_decode_fast(content, image, form), profile), orientation)
     try:
         image.load()
     except Exception as error:
         raise ImageFault(Reason.UNREADABLE, f"pixels: {error}") from None
     if image.mode.startswith(("I", "F")):
-        return _turned(_from_deep_grey(image, alpha), orientation)
-    return _turned(_to_srgb(_opaque(image, alpha), profile), orientation)
+        return upright(_from_deep_grey(image, alpha), orientation)
+    return upright(_to_srgb(_opaque(image, alpha), profile), orientation)
 
 
 def _fast_form(image: Image.Image) -> str:
@@ -194,7 +194,7 @@ def _decode_fast(content: bytes, image: Image.Image, form: str) -> np.ndarray:
         raise ImageFault(Reason.UNREADABLE, f"pixels: {error}") from None
 
 
-def _turned(picture: np.ndarray, orientation: int) -> np.ndarray:
+def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
     """Set a picture upright."""
     return _UPRIGHT[orientation](picture) if orientation in _UPRIGHT else picture
 

@@ -38,6 +38,8 @@ class ModelMetadata:
     """fp32, fp16 (weights stored as such) or int8."""
     layout: str = "NHWC"
     """Of "low" (uint8, n h w c) and of "high" (uint8, n scale*h scale*w c); c as `channels` says."""
+    halo_px: int = 32
+    """Low pixels around what is kept of a tile of a large picture (sr.models.reach); 32 for files that do not say."""
 
     @property
     def channels(self) -> int:
@@ -83,6 +85,8 @@ def from_strings(strings: Mapping[str, str], where: str) -> ModelMetadata:
         )
     try:
         kinds = {field.name: field.type for field in dataclasses.fields(ModelMetadata)}
+        if "halo_px" not in strings:
+            del kinds["halo_px"]
         return ModelMetadata(**{name: kind(strings[name]) for name, kind in kinds.items()})
     except (KeyError, ValueError) as error:
         raise UserError("complete metadata", str(error), where, "export the model again") from None

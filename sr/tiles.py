@@ -81,21 +81,50 @@ def by_tiles(
     if tile_px <= 2 * halo_px:
         raise ValueError(f"Expected a tile of more than {2 * halo_px} px, got {tile_px}.")
     height, width, channels = low.shape
-    high = np.empty((height * scale, width * scale, channels), low.dtype)
-    for rows in spans(height, tile_px, halo_px, multiple):
-        for columns in spans(width, tile_px, halo_px, multiple):
-            tile = np.ascontiguousarray(low[rows.start : rows.stop, columns.start : columns.stop])
-            made = enlarge(tile)
-            inside = made[_scaled(rows, scale), _scaled(columns, scale)]
-            high[_kept(rows, scale), _kept(columns, scale)] = inside
+    high, top = np.empty((height * scale, width * scale, channels), low.dtype), 0
+    for band in bands(enlarge, low, scale, tile_px, halo_px, multiple):
+        high[top : top + len(band)] = band
+        top += len(band)
     return high
+
+
+def bands(
+    enlarge: Callable[[np.ndarray], np.ndarray],
+    low: np.ndarray,
+    scale: int,
+    tile_px: int,
+    halo_px: int = HALO_PX,
+    multiple: int = 1,
+) -> Iterator[np.ndarray]:
+    """Enlarge a picture tile by tile, and give each row of tiles when it is done: none is held.
+
+    Args:
+        enlarge: as of `by_tiles`; it may give another number of channels than it takes, and pads what is no multiple.
+        low: HWC of any type and size.
+        scale: of `enlarge`.
+        tile_px: as of `by_tiles`.
+        halo_px: the same.
+        multiple: the same.
+
+    Yields:
+        HWC from the top, together as high as the whole result.
+    """
+    height, width = low.shape[:2]
+    tile_px, halo_px = tile_px // multiple * multiple, -(-halo_px // multiple) * multiple
+    for rows in _clipped_spans(height, tile_px, halo_px, multiple):
+        made = []
+        for columns in _clipped_spans(width, tile_px, halo_px, multiple):
+            tile = np.ascontiguousarray(low[rows.start : rows.stop, columns.start : columns.stop])
+            made.append(enlarge(tile)[_scaled(rows, scale), _scaled(columns, scale)])
+        yield made[0] if len(made) == 1 else np.concatenate(made, axis=1)
+
+
+def _clipped_spans(size: int, largest: int, halo: int, multiple: int) -> Iterator[Span]:
+    """Cover an axis that is no multiple: as if it were the next one, and the last tile ends with it."""
+    for span in spans(-(-size // multiple) * multiple, largest, halo, multiple):
+        yield Span(span.start, min(span.stop, size), span.keep_start, min(span.keep_stop, size))
 
 
 def _scaled(span: Span, scale: int) -> slice:
     """What is kept, within the enlarged tile."""
     return slice((span.keep_start - span.start) * scale, (span.keep_stop - span.start) * scale)
-
-
-def _kept(span: Span, scale: int) -> slice:
-    """What is kept, within the enlarged picture."""
-    return slice(span.keep_start * scale, span.keep_stop * scale)

@@ -123,6 +123,8 @@ class NetworkUpscaler(abc.ABC):
     colour: str = "rgb"
     tile_px: int = 0
     """Larger pictures are run by tiles of this side (low pixels, the halo included); 0: always in one piece."""
+    halo_px: int = HALO_PX
+    """Low pixels around what is kept of a tile."""
 
     def __call__(self, low: np.ndarray) -> np.ndarray:
         """Enlarge, as every Upscaler does.
@@ -169,7 +171,7 @@ class NetworkUpscaler(abc.ABC):
             return run(low[None])[0]  # (1, h, w, c) in and out
 
         if self.tile_px and max(padded.shape[:2]) > self.tile_px:
-            high = by_tiles(run_one, padded, self.scale, self.tile_px, multiple=self.size_multiple)
+            high = by_tiles(run_one, padded, self.scale, self.tile_px, self.halo_px, self.size_multiple)
         else:
             high = run_one(padded)
         return np.ascontiguousarray(high[: height * self.scale, : width * self.scale])
@@ -194,6 +196,7 @@ class TorchUpscaler(NetworkUpscaler):
         import torch
 
         from sr.checkpoint import export_checkpoint, load_model
+        from sr.models.reach import halo_px
 
         source = Path(source)
         with tempfile.TemporaryDirectory() as scratch:
@@ -205,6 +208,7 @@ class TorchUpscaler(NetworkUpscaler):
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = network.eval().float().to(self._device)
         self.scale, self.size_multiple = network.scale, network.size_multiple
+        self.halo_px = halo_px(network.core)
         known = network.description.preset or network.description.architecture
         self.name = f"{source.stem if source.is_file() else known} torch"
 
@@ -330,7 +334,7 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 def _adopt(upscaler: NetworkUpscaler, metadata: ModelMetadata, form: str) -> None:
     upscaler.scale, upscaler.size_multiple = metadata.scale, metadata.size_multiple
-    upscaler.colour = metadata.colour
+    upscaler.colour, upscaler.halo_px = metadata.colour, metadata.halo_px
     upscaler.name = f"{metadata.preset} {form}"
 
 

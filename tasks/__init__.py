@@ -14,7 +14,7 @@
                                                      └──────────────► CompareModels: several models on several benchmarks
 
     Beside it, on a finished dataset: VerifyDataset (and to rebuild what is damaged, the plan and the download), ExportFolder.
-    Beside it, on a model: UpscaleVideo.
+    Beside it, on a model: UpscaleImages, UpscaleVideo.
 
 In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8;
 Download gives EvaluateModel the weights of LPIPS, where that is measured, and TrainModel, where it is a loss):
@@ -29,7 +29,7 @@ Download gives EvaluateModel the weights of LPIPS, where that is measured, and T
     TrainModel → ExportCheckpoint, FullPipeline
     ExportCheckpoint → ExportOnnx, EvaluateModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
-    ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleVideo
+    ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo
     EvaluateModel → FullPipeline, CompareModels
 
 PackShard tasks are found out when the plan is there: MakeCrops yields them. VerifyDataset looks at what MakeCrops made,
@@ -48,6 +48,7 @@ from tasks.judge import CompareModels, EvaluateModel
 from tasks.keep import ExportFolder, VerifyDataset
 from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
 from tasks.prepare import MakeCrops, PackShard, PlanCrops
+from tasks.upscale import UpscaleImages
 
 __all__ = [
     "CompareModels",
@@ -65,6 +66,7 @@ __all__ = [
     "RipDisc",
     "SelectSamples",
     "TrainModel",
+    "UpscaleImages",
     "UpscaleVideo",
     "VerifyDataset",
 ]

@@ -260,6 +260,14 @@ class evaluation(luigi.Config):
     )
 
 
+class upscaling(luigi.Config):
+    """How pictures are enlarged."""
+
+    memory_mb = luigi.IntParameter(
+        default=1500, description="what the side of tiles follows from; the process stays near it"
+    )
+
+
 def listed(text: str, section: str) -> list[str]:
     """Split a comma-separated parameter into its names.
 

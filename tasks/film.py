@@ -7,17 +7,17 @@ from typing import Any
 
 import luigi
 
-from data.digests import sha256_bytes, sha256_file
+from data.digests import sha256_bytes
 from data.errors import UserError
 from data.files import read_json, write_json
 from sr.upscale.film.settings import CODECS, CONTAINERS, MODES, FilmSettings
 from tasks.base import StoreTask
+from tasks.chosen import identity_of, requires_of
 from tasks.deliver import ExportOpenVINO, luma_only
-from tasks.learn import TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE, find_preset_name
+from tasks.learn import TRAINED, WHOLE_MACHINE, find_preset_name
 from tasks.progress import stage
 
 BICUBIC = "bicubic"
-GRAPH_SUFFIXES = (".onnx", ".xml")
 _FILM = FilmSettings()
 
 
@@ -167,34 +167,18 @@ class UpscaleVideo(StoreTask):
         """The model as an IR, of luma where the preset is; none for bicubic, and for a file that is a graph already."""
         if self.model == TRAINED and luma_only(find_preset_name()):
             return {"model": ExportOpenVINO(model=self.model, planes="luma")}
-        if self.model == TRAINED or Path(self.model).suffix in WEIGHTS_SUFFIXES:
-            return {"model": ExportOpenVINO(model=self.model)}
-        return {}
+        return requires_of(self.model)
 
     def parameters(self) -> dict[str, Any]:
         """Return the film by name, size and time, the model by its bytes, the settings and the codecs' version."""
         status = self.source().stat()
         return {
             "source": [self.source().name, status.st_size, status.st_mtime_ns],
-            "model": self._identity(),
+            "model": identity_of(self.model, self.scale, (BICUBIC,)),
             "settings": vars(self.settings()),
             "pyav": version("av"),
             "preview": self.preview,
         }
-
-    def _identity(self) -> Any:
-        if self.requires():
-            return "made"
-        if self.model == BICUBIC:
-            return [BICUBIC, self.scale]
-        path = Path(self.model).expanduser()
-        if path.suffix not in GRAPH_SUFFIXES or not path.is_file():
-            known = (
-                f"{TRAINED}, {BICUBIC}, or a file ending in {', '.join([*WEIGHTS_SUFFIXES, *GRAPH_SUFFIXES])}"
-            )
-            raise UserError(known, repr(self.model), "--model", "check the path")
-        files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-        return {one.suffix: sha256_file(one) for one in files if one.is_file()}
 
     def output(self) -> luigi.LocalTarget:
         """Return the record."""

@@ -26,6 +26,7 @@ from sr.export.onnx_graph import tidy
 from sr.export.parity import Parity, measure, picture_batches
 from sr.metadata import ModelMetadata, from_model_json
 from sr.models.luma import LumaForm
+from sr.models.reach import halo_px
 
 SCHEMA = 1
 PLANES = ("rgb", "luma")
@@ -74,6 +75,7 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
     network: nn.Module = LumaForm(loaded) if planes == "luma" else to_export(loaded)
     reference = network if planes == "luma" else loaded
     metadata = from_model_json(read_json(model_dir / "model.json"))
+    metadata = dataclasses.replace(metadata, halo_px=halo_px(loaded.core))
     if planes == "luma":
         metadata = dataclasses.replace(metadata, colour=planes, value_range=_VIDEO_RANGE)
     content = _trace(PictureInterface(network), metadata).SerializeToString(deterministic=True)

@@ -18,6 +18,7 @@ from tasks import (
     IndexSource,
     MakeCrops,
     PackShard,
+    UpscaleImages,
     UpscaleVideo,
     VerifyDataset,
 )
@@ -57,6 +58,7 @@ def required() -> set[tuple[str, str]]:
         VerifyDataset(dataset="DIV2K", rebuild=True),
         ExportFolder(dataset="DIV2K"),
         IndexSource(dataset="disc:0"),
+        UpscaleImages(input=".", output_dir="out"),
         UpscaleVideo(input="film.mkv", output_file="out.mkv"),
     ]
     while waiting:

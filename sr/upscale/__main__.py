@@ -1,0 +1,68 @@
+"""python -m sr.upscale in.png out.png --model model.xml: a picture or a folder, without a DAG.
+
+The exit code is 0 when all is done, 1 after an error that is told in one line, 2 for a command that does not read,
+and 3 when some pictures of a folder could not be read; they are listed.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from data.errors import UserError
+from data.images import ImageFault
+
+REJECTED_EXIT_CODE = 3
+
+
+def main(argv: list[str]) -> int:
+    """Do it, and return the exit code."""
+    parser = argparse.ArgumentParser("python -m sr.upscale", description="Enlarge a picture or a folder.")
+    parser.add_argument("source", type=Path, help="a picture, or a folder that is searched to the bottom")
+    parser.add_argument("output", type=Path, help="the picture, or the folder of the results")
+    parser.add_argument("--model", required=True, help="bicubic, lanczos, .pth .safetensors .onnx .xml")
+    parser.add_argument("--scale", type=int, default=2, help="of bicubic and lanczos")
+    parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100")
+    parser.add_argument("--memory-mb", type=int, default=1500, help="what the size of tiles is chosen by")
+    options = parser.parse_args(argv)
+    try:
+        return _upscale(options)
+    except (UserError, OSError) as error:
+        print(f"sr.upscale: {error}", file=sys.stderr)
+        return 1
+    except ImageFault as fault:
+        print(f"sr.upscale: {options.source}: {fault}", file=sys.stderr)
+        return 1
+
+
+def _upscale(options: argparse.Namespace) -> int:
+    from sr.upscale.pictures import upscale_picture, upscale_pictures
+    from sr.upscalers import load_upscaler
+
+    upscaler = load_upscaler(options.model, options.scale)
+    if not options.source.is_dir():
+        _check_files(options.source, options.output)
+        upscale_picture(options.source, options.output, upscaler, options.quality, options.memory_mb)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="upscale-") as scratch:
+        record = upscale_pictures(
+            options.source, options.output, Path(scratch), upscaler, options.quality, options.memory_mb
+        )
+    for one in record["rejections"]:
+        print(f"sr.upscale: {one['id']}: {one['reason']}: {one['detail']}", file=sys.stderr)
+    return REJECTED_EXIT_CODE if record["rejections"] else 0
+
+
+def _check_files(source: Path, output: Path) -> None:
+    known = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+    if not source.is_file():
+        raise UserError("a picture or a folder", "nothing", str(source), "check the path")
+    if output.suffix.lower() not in known:
+        raise UserError(f"a name ending in {', '.join(known)}", repr(output.name), "the output", "name one")
+    if os.path.realpath(source) == os.path.realpath(output):
+        raise UserError("another file than the input", str(output), "the output", "name another")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""Which pictures there are to enlarge, and what each result is called."""
+
+import contextlib
+import dataclasses
+import os
+from collections import Counter
+from pathlib import Path
+
+from PIL import Image
+
+from data.errors import UserError
+from data.images import SUFFIXES
+
+_LARGEST_SIDE = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
+"""Pixels, by the formats' own sizes of their fields; a larger result becomes a PNG."""
+_KEPT = (".png", ".tif", ".tiff", *_LARGEST_SIDE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One picture to enlarge."""
+
+    id: str
+    """Its path below the folder, with "/"."""
+    source: Path
+    output: Path
+
+
+def find_jobs(source: Path, output: Path, scale: int) -> list[Job]:
+    """List the pictures of a folder and its folders, or the one, with where each result goes.
+
+    The result has the same relative path, in the same format where that can hold it, and otherwise .png in place of
+    its suffix; where another picture has that name already, .png is put behind it: a.bmp beside a.png becomes
+    a.bmp.png. What lies below the output folder is no input.
+
+    Args:
+        source: a folder, or a picture.
+        output: the folder of the results.
+        scale: of the model.
+
+    Raises:
+        UserError: there is no picture, a result would be an input, or two would have one name.
+    """
+    pictures = list_pictures(source, output)
+    root = source if source.is_dir() else source.parent
+    plain = {one: one.relative_to(root).with_suffix(_suffix(one, scale)) for one in pictures}
+    taken = Counter(str(name) for name in plain.values())
+    jobs = []
+    for one, name in plain.items():
+        relative = one.relative_to(root)
+        if taken[str(name)] > 1 and name.suffix != one.suffix:
+            name = relative.with_name(f"{relative.name}.png")
+        jobs.append(Job(relative.as_posix(), one, output / name))
+    names = Counter(str(job.output) for job in jobs)
+    inputs = {os.path.realpath(job.source) for job in jobs}
+    for job in jobs:
+        if os.path.realpath(job.output) in inputs:
+            raise UserError("a folder apart from the pictures", str(output), "the output", "name another one")
+        if names[str(job.output)] > 1:
+            raise UserError("a name for each result", f"two {job.output.name}", job.id, "rename one of them")
+    return jobs
+
+
+def list_pictures(source: Path, output: Path) -> list[Path]:
+    """List them, sorted.
+
+    Raises:
+        UserError: there is none.
+    """
+    if source.is_file():
+        return [source]
+    inside = Path(os.path.abspath(output))
+    found = sorted(
+        path
+        for path in source.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not path.name.startswith(".")
+        and (inside == Path(os.path.abspath(source)) or inside not in Path(os.path.abspath(path)).parents)
+    )
+    if not found:
+        raise UserError(
+            f"a picture, or a folder with some ({' '.join(SUFFIXES)})",
+            "nothing" if not source.exists() else "none",
+            str(source),
+            "check the path",
+        )
+    return found
+
+
+def _suffix(picture: Path, scale: int) -> str:
+    suffix = picture.suffix.lower()
+    if suffix in _LARGEST_SIDE:
+        with contextlib.suppress(Exception), Image.open(picture) as image:  # what is damaged is told later
+            return picture.suffix if scale * max(image.size) <= _LARGEST_SIDE[suffix] else ".png"
+    return picture.suffix if suffix in _KEPT else ".png"

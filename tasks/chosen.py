@@ -1,0 +1,37 @@
+"""Which model a person means by --model of the tasks that enlarge: what it requires, and what it is."""
+
+from pathlib import Path
+from typing import Any
+
+from data.digests import sha256_file
+from data.errors import UserError
+from tasks.deliver import ExportOpenVINO
+from tasks.learn import TRAINED, WEIGHTS_SUFFIXES
+
+GRAPH_SUFFIXES = (".onnx", ".xml")
+
+
+def requires_of(model: str, precision: str = "") -> dict[str, ExportOpenVINO]:
+    """Return the model as an IR; none for a formula, and for a file that is a graph already."""
+    if model == TRAINED or Path(model).suffix in WEIGHTS_SUFFIXES:
+        return {"model": ExportOpenVINO(model=model, precision=precision)}
+    return {}
+
+
+def identity_of(model: str, scale: int, formulas: tuple[str, ...]) -> Any:
+    """Return what names a directory by the model: "made", a formula with its scale, or the hashes of its files.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if requires_of(model):
+        return "made"
+    if model in formulas:
+        return [model, scale]
+    path = Path(model).expanduser()
+    if path.suffix not in GRAPH_SUFFIXES or not path.is_file():
+        files = ", ".join([*WEIGHTS_SUFFIXES, *GRAPH_SUFFIXES])
+        known = f"{TRAINED}, {', '.join(formulas)}, or a file ending in {files}"
+        raise UserError(known, repr(model), "--model", "check the path")
+    files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+    return {one.suffix: sha256_file(one) for one in files if one.is_file()}

@@ -1,0 +1,174 @@
+"""Pictures in, pictures out: all that they hold is kept, a kill costs no byte, nothing is overwritten."""
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from pictures import textured
+from PIL import Image, ImageCms
+
+from data.errors import UserError
+from data.stored import decode_stored
+from sr.upscale.__main__ import main
+from sr.upscale.pictures import StoredPicture, enlarged_bands, upscale_pictures
+from sr.upscale.writers import open_writer
+from sr.upscalers import load_upscaler
+
+REPOSITORY = Path(__file__).parents[3]
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Give a folder with a picture of each kind, and one that is broken."""
+    root, low = tmp_path / "in", textured(1, 40, 60)
+    (root / "sub").mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Maker"
+    Image.fromarray(low).save(root / "turned.jpg", exif=exif, icc_profile=PROFILE, quality=95)
+    Image.fromarray(low).save(root / "sub" / "a.bmp")
+    Image.fromarray(low).save(root / "sub" / "a.png", icc_profile=PROFILE, exif=exif)
+    Image.fromarray(low[:, :, 0]).save(root / "grey.png")
+    Image.fromarray(low).save(root / "w.webp", exif=exif, icc_profile=PROFILE)
+    deep = low.astype(np.uint16) * 257 + 13
+    cv2.imwrite(str(root / "deep.png"), deep)
+    tifffile.imwrite(root / "deep.tif", deep, photometric="rgb", iccprofile=PROFILE)
+    alpha = np.where(np.arange(60) < 30, 0, 255).astype(np.uint8)
+    clear = np.dstack([low, np.broadcast_to(alpha, (40, 60))])
+    Image.fromarray(clear).save(root / "clear.png")
+    shutil.copy(root / "clear.png", root / "named.jpg")
+    (root / "bad.png").write_bytes((root / "grey.png").read_bytes()[:90])
+    return root
+
+
+def stored(path: Path) -> StoredPicture:
+    return decode_stored(path.read_bytes())
+
+
+def test_each_kind_is_kept_and_what_is_broken_is_listed(folder, tmp_path):
+    output = tmp_path / "out"
+    record = upscale_pictures(folder, output, tmp_path / "store", load_upscaler("bicubic"))
+    names = {one["id"]: str(Path(one["output"]).relative_to(output)) for one in record["pictures"]}
+    assert names.pop("sub/a.bmp") == "sub/a.bmp.png"
+    assert len(names) == 7 and all(name == id for id, name in names.items())
+    assert [(one["id"], one["reason"]) for one in record["rejections"]] == [
+        ("bad.png", "unreadable"),
+        ("named.jpg", "unsupported"),
+    ]
+    for id in names:
+        before, after = stored(folder / id), stored(output / id)
+        assert after.colours.shape == tuple(np.multiply(before.colours.shape, (2, 2, 1))), id
+        assert (after.colours.dtype, after.icc, after.exif) == (before.colours.dtype, before.icc, before.exif)
+        small = cv2.resize(after.colours, before.colours.shape[1::-1], interpolation=cv2.INTER_AREA)
+        apart = np.abs(small.reshape(before.colours.shape).astype(float) - before.colours)
+        visible = before.alpha == 255 if before.alpha is not None else ...
+        assert apart[visible].mean() < 8 * (257 if before.colours.dtype == np.uint16 else 1), id
+    with Image.open(output / "turned.jpg") as turned:
+        assert turned.size == (80, 120) and turned.getexif().get(0x0112, 1) == 1
+        assert turned.getexif()[0x010F] == "Maker" and turned.info["icc_profile"] == PROFILE
+    upright = np.ascontiguousarray(np.rot90(textured(1, 40, 60), -1))
+    np.testing.assert_array_equal(stored(output / "sub" / "a.png").colours, load_upscaler("bicubic")(upright))
+    assert len(np.unique(stored(output / "deep.png").colours % 257)) > 50, "more than 8 bits' levels"
+
+
+def test_hidden_colours_do_not_show_at_edges():
+    colours = np.full((20, 40, 3), 200, np.uint8)
+    alpha = np.full((20, 40), 255, np.uint8)
+    colours[:, :20], alpha[:, :20] = 0, 0
+    made = np.concatenate(
+        list(enlarged_bands(StoredPicture(colours, alpha, b"", b""), load_upscaler("bicubic"), 128))
+    )
+    assert made.shape == (40, 80, 4) and (made[:, :, :3] == 200).all()
+    assert made[0, 0, 3] == 0 and made[0, -1, 3] == 255 and 0 < made[0, 40, 3] < 255
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_png_by_bands_is_the_picture(channels, kind):
+    whole = np.random.default_rng(channels).integers(0, np.iinfo(kind).max, (150, 33, channels), kind, True)
+    file = io.BytesIO()
+    writer = open_writer(".png", file, whole.shape, whole.dtype, PROFILE, b"", 95)
+    for rows in np.split(whole, [1, 70, 77]):
+        writer.add(rows)
+    writer.finish()
+    back = decode_stored(file.getvalue())
+    planes = [back.colours] if back.alpha is None else [back.colours, back.alpha[:, :, None]]
+    np.testing.assert_array_equal(np.concatenate(planes, axis=2), whole)
+    assert back.icc == PROFILE
+
+
+@pytest.mark.parametrize("form", ["realtime_dir", "vapsr_dir"])
+def test_the_result_does_not_depend_on_the_tile(form, request):
+    upscaler = load_upscaler(request.getfixturevalue(form))
+    low = StoredPicture(textured(3, 151, 201), None, b"", b"")
+    whole = upscaler(low.colours).astype(int)
+    for tile_px in (128, 144):
+        made = np.concatenate(list(enlarged_bands(low, upscaler, tile_px)))
+        assert made.shape == whole.shape and np.abs(made - whole).max() <= 1
+
+
+def test_a_kill_costs_no_byte_and_what_is_finished_stays(folder, tmp_path):
+    upscale_pictures(folder, tmp_path / "whole", tmp_path / "other", load_upscaler("bicubic"))
+    output, store = tmp_path / "out", tmp_path / "store"
+    command = [
+        sys.executable,
+        str(Path(__file__).parent / "killed_pictures.py"),
+        str(folder),
+        str(output),
+        str(store),
+    ]
+    killed = subprocess.run(command, env={"PYTHONPATH": str(REPOSITORY), "PATH": ""}, check=False, timeout=60)
+    assert killed.returncode == -9
+    there = sorted(path for path in output.rglob("*") if path.is_file())
+    assert len(there) == 2
+    first = (output / "clear.png").stat()
+    upscale_pictures(folder, output, store, load_upscaler("bicubic"))
+    assert (output / "clear.png").stat() == first, "it was finished"
+    files = {path.relative_to(output): path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    assert files == {
+        path.relative_to(tmp_path / "whole"): path.read_bytes()
+        for path in (tmp_path / "whole").rglob("*")
+        if path.is_file()
+    }
+
+
+def test_nothing_of_others_is_overwritten(folder, tmp_path):
+    def upscale(output):
+        upscale_pictures(folder, output, tmp_path / "store", load_upscaler("bicubic"))
+
+    with pytest.raises(UserError, match="apart from the pictures"):
+        upscale(folder)
+    (tmp_path / "out").mkdir()
+    shutil.copy(folder / "grey.png", tmp_path / "out")
+    with pytest.raises(UserError, match="not made with these settings"):
+        upscale(tmp_path / "out")
+    (folder / "sub" / "a.bmp.png").write_bytes(b"")
+    with pytest.raises(UserError, match="two a.bmp.png"):
+        upscale(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_program_without_a_dag(folder, tmp_path, capsys):
+    output = tmp_path / "out.png"
+    assert main([str(folder / "grey.png"), str(output), "--model", "lanczos", "--scale", "3"]) == 0
+    assert stored(output).colours.shape == (120, 180, 1)
+    assert main([str(folder), str(tmp_path / "out"), "--model", "bicubic"]) == 3
+    assert "bad.png: unreadable" in capsys.readouterr().err
+    for arguments in (
+        [str(folder / "no.png"), "o.png"],
+        [str(folder / "bad.png"), str(output)],
+        [str(output)] * 2,
+    ):
+        assert main([*arguments, "--model", "bicubic"]) == 1
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, sr; assert not {'torch', 'numpy', 'openvino'} & set(sys.modules); sr.load_upscaler('bicubic')"
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=60)
