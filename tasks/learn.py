@@ -12,6 +12,7 @@ from data.files import read_json
 from data.records import TrainingJob
 from pipeline import index, select
 from sr.models.presets import find_preset
+from sr.training.readers import resolve_reader
 from tasks.base import StoreTask
 from tasks.config import evaluation, listed, model, selection, training
 from tasks.gather import IndexSource
@@ -108,12 +109,11 @@ class TrainModel(StoreTask):
     def job(self) -> TrainingJob:
         """Return [model] and [training] as the trainer wants them."""
         selection = self.requires()["selection"]
-        values = {name: getattr(training(), name) for name, _ in training().get_params()}
         return TrainingJob(
             preset=self.name(),
             selection=os.path.relpath(selection.output().path, self.directory()),
             selection_hash=selection.directory_name.rpartition("-")[2],
-            **values,
+            **training_settings(),
         )
 
     def parameters(self) -> dict[str, Any]:
@@ -124,8 +124,7 @@ class TrainModel(StoreTask):
             "configuration": dict(description.configuration),
             "value_range": list(description.value_range),
         }
-        settings = {name: getattr(training(), name) for name, _ in training().get_params()}
-        return {"preset": self.name(), "network": network, **settings}
+        return {"preset": self.name(), "network": network, **training_settings()}
 
     def make(self) -> None:
         """Train, or go on training."""
@@ -199,6 +198,12 @@ class ExportCheckpoint(ModelTask):
     def summary(self) -> str:
         """Say where the model is."""
         return f"Model: {self.directory() / 'model.safetensors'}\n{self.counts()}."
+
+
+def training_settings() -> dict[str, Any]:
+    """Return [training], with the loader that it means on this machine: it has a part in the result."""
+    settings = {name: getattr(training(), name) for name, _ in training().get_params()}
+    return settings | {"loader": resolve_reader(settings["loader"])}
 
 
 def find_preset_name() -> str:

@@ -104,10 +104,26 @@ class Trainer:
         # Micro batches are dealt to ranks like cards: that of number n to rank n modulo ranks.
         self.lanes = range(rank, job.accumulation, ranks)
         self.stream = TrainingStream(
-            training, job, network.scale, network.size_multiple, self.lanes, device, threads, lanes
+            training,
+            job,
+            network.scale,
+            network.size_multiple,
+            self.lanes,
+            device,
+            threads,
+            lanes,
+            self.plan.total_steps,
         )
         self.validation = ValidationSet(
-            validation, network.scale, network.size_multiple, VALIDATION_BATCH, rank, ranks, device, threads
+            validation,
+            job,
+            network.scale,
+            network.size_multiple,
+            VALIDATION_BATCH,
+            rank,
+            ranks,
+            device,
+            threads,
         )
         self.vote = StopVote(ranks, rank, device, save_every_s)
         self.watch = LossWatch(patient=job.precision == "fp16")
