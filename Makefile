@@ -40,6 +40,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python tests/bench/crops.py $(SOURCES)
 	$(BIN)/python tests/bench/scheduling.py
 	$(BIN)/python tests/bench/index.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/bench/loader.py $(SOURCES)
 
 clean:
 	rm -rf $(STORE)
