@@ -43,6 +43,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python tests/bench/scheduling.py
 	$(BIN)/python tests/bench/index.py
 	PYTHONPATH=tests/support $(BIN)/python tests/bench/train.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/bench/loader.py $(SOURCES)
 
 clean:
 	rm -rf $(STORE)

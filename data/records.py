@@ -287,6 +287,9 @@ class TrainingJob:
     seed: int = 0
     patch_px: int = 256
     """Side of the high patch cut from each crop."""
+    patch_stages: str = ""
+    """Smaller patches at first: sides in pixels with their shares of all steps, as "64:0.5,128:0.3"; patch_px has the
+    rest. Empty: patch_px throughout. A micro batch has as many pairs at every stage."""
     micro_batch: int = 32
     """Pairs a device sees at once."""
     patches_per_picture: int = 1
@@ -326,6 +329,11 @@ class TrainingJob:
     brightness_probability: float = 0.2
     brightness_min: float = 0.5
     brightness_max: float = 1.2
+    degradation: str = "bicubic"
+    """How low pictures are made: bicubic, then any of blur, noise, jpeg, codec, h264, hevc and av1, each as
+    name:least-most@probability, as sr.training.degradation explains."""
+    loader: str = "dali"
+    """Who reads the shards: dali or torch. Each shuffles in its own way, so it decides the result, too."""
 
 
 @dataclasses.dataclass(frozen=True)

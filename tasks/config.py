@@ -155,6 +155,7 @@ class training(luigi.Config):
 
     seed = luigi.IntParameter(default=_JOB["seed"])
     patch_px = luigi.IntParameter(default=_JOB["patch_px"])
+    patch_stages = luigi.Parameter(default=_JOB["patch_stages"])
     micro_batch = luigi.IntParameter(default=_JOB["micro_batch"])
     patches_per_picture = luigi.IntParameter(default=_JOB["patches_per_picture"])
     accumulation = luigi.IntParameter(default=_JOB["accumulation"])
@@ -189,6 +190,11 @@ class training(luigi.Config):
     brightness_probability = luigi.FloatParameter(default=_JOB["brightness_probability"])
     brightness_min = luigi.FloatParameter(default=_JOB["brightness_min"])
     brightness_max = luigi.FloatParameter(default=_JOB["brightness_max"])
+    degradation = luigi.Parameter(default=_JOB["degradation"])
+    loader = luigi.ChoiceParameter(
+        default="auto", choices=["auto", "dali", "torch"], description="auto: dali where it is installed"
+    )
+
     # How it is carried out: fields of TrainingConduct, which have no part in the result.
     ranks = luigi.IntParameter(
         default=_CONDUCT["ranks"],

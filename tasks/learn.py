@@ -12,6 +12,7 @@ from data.files import read_json
 from data.records import TrainingConduct, TrainingJob
 from pipeline import index, select
 from sr.models.presets import ModelDescription, describe
+from sr.training.readers import resolve_reader
 from sr.training.settings import MAY_CHANGE, loss_terms
 from tasks.base import StoreTask
 from tasks.config import evaluation, listed, model, selection, training
@@ -123,7 +124,7 @@ class TrainModel(StoreTask):
             selection_hash=selection.directory_name.rpartition("-")[2],
             colour_space=model().colour_space,
             branches=model().branches,
-            **training().values(TrainingJob),
+            **training_settings(),
         )
 
     def conduct(self) -> TrainingConduct:
@@ -142,8 +143,7 @@ class TrainModel(StoreTask):
             "colour_space": description.colour_space,
             "branches": description.branches,
         }
-        settings = training().values(TrainingJob)
-        fixed = {name: value for name, value in settings.items() if name not in MAY_CHANGE}
+        fixed = {name: value for name, value in training_settings().items() if name not in MAY_CHANGE}
         return {"preset": self.name(), "network": network, **fixed}
 
     def changeable(self) -> dict[str, Any]:
@@ -240,6 +240,12 @@ def find_description() -> ModelDescription:
         UserError: there is no such preset, or it has no use for what was chosen beside it.
     """
     return describe(model().preset, model().colour_space, model().branches)
+
+
+def training_settings() -> dict[str, Any]:
+    """Return [training], with the loader that it means on this machine: it has a part in the result."""
+    settings = training().values(TrainingJob)
+    return settings | {"loader": resolve_reader(settings["loader"])}
 
 
 def find_preset_name() -> str:

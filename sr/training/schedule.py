@@ -1,5 +1,6 @@
 """How long a run lasts and how fast it learns: pure functions of job and step, so nothing needs saving."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,3 +67,35 @@ def learning_rate_at(job: TrainingJob, step: int, total_steps: int) -> float:
         return job.learning_rate * (step + 1) / job.warmup_steps
     after_warmup = max(1, total_steps - job.warmup_steps)
     return job.learning_rate * SCHEDULES[job.schedule](min(1.0, (step - job.warmup_steps) / after_warmup))
+
+
+@functools.cache
+def parse_stages(text: str) -> tuple[tuple[int, float], ...]:
+    """Read `patch_stages`: sides of patches in pixels, each with its share of the steps, as "64:0.5,128:0.3".
+
+    Raises:
+        UserError: it does not read so, or the shares leave nothing for patch_px.
+    """
+    stages = []
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        side, _, share = word.partition(":")
+        try:
+            stages.append((int(side), float(share)))
+        except ValueError:
+            stages.append((0, 0.0))
+    if any(not 0 < share < 1 for _, share in stages) or sum(share for _, share in stages) >= 1:
+        expected = (
+            "sides and shares as 64:0.5,128:0.3, with shares of less than 1 together: patch_px has the rest"
+        )
+        raise UserError(expected, repr(text), "the training settings", "change patch_stages")
+    return tuple(stages)
+
+
+def patch_px_at(job: TrainingJob, step: int, total_steps: int) -> int:
+    """The side of the high patches at optimizer step `step`, counted from 0: each stage in turn, then patch_px."""
+    share = 0.0
+    for side_px, its_share in parse_stages(job.patch_stages):
+        share += its_share
+        if step < round(share * total_steps):
+            return side_px
+    return job.patch_px

@@ -80,10 +80,26 @@ class Trainer:
         self.lanes = range(rank, job.accumulation, ranks)
         threads = conduct.threads
         self.stream = TrainingStream(
-            training, job, network.scale, network.size_multiple, self.lanes, device, threads, lanes
+            training,
+            job,
+            network.scale,
+            network.size_multiple,
+            self.lanes,
+            device,
+            threads,
+            lanes,
+            self.plan.total_steps,
         )
         self.validation = ValidationSet(
-            validation, network.scale, network.size_multiple, VALIDATION_BATCH, rank, ranks, device, threads
+            validation,
+            job,
+            network.scale,
+            network.size_multiple,
+            VALIDATION_BATCH,
+            rank,
+            ranks,
+            device,
+            threads,
         )
         self.watch = LossWatch(1 + len(self.engine.loss.names), patient=job.precision == "fp16")
         self.telling = Telling(run_dir, self.standing.step, self.standing.history) if rank == 0 else None

@@ -1,5 +1,7 @@
 import dataclasses
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,11 @@ from selections import SELECTION_HASH, picture_of, write_selection
 
 from data.errors import UserError
 from data.records import TrainingJob
+from data.shards import read_index
 from sr.selection import open_split
 from sr.training.loader import TrainingStream, ValidationSet
+from sr.training.pairs import Draw, cut_batch, cut_pair, draw
+from sr.training.readers import READERS
 
 SIDE_PX, PATCH_PX = 96, 32
 CPU = torch.device("cpu")
@@ -26,6 +31,11 @@ def selection(tmp_path_factory):
 @pytest.fixture
 def split(selection):
     return open_split(selection, "train")
+
+
+@pytest.fixture(params=READERS)
+def job(request):
+    return dataclasses.replace(JOB, loader=request.param)
 
 
 def stream_of(split, job=JOB, lanes=(0,), scale=2, states=None):
@@ -48,26 +58,27 @@ def key_of(place: str) -> str:
     return place.rsplit(":", 1)[1].removesuffix(".png")
 
 
-def test_the_same_seed_gives_the_same_batches(split):
-    assert all(map(same, take(stream_of(split), 6), take(stream_of(split), 6)))
+def test_the_same_seed_gives_the_same_batches(split, job):
+    first, second = stream_of(split, job), stream_of(split, job)
+    assert all(map(same, take(first, 6), take(second, 6)))
 
 
-def test_another_seed_gives_others(split):
-    other = stream_of(split, dataclasses.replace(JOB, seed=1))
-    assert not any(map(same, take(stream_of(split), 3), take(other, 3)))
+def test_another_seed_gives_others(split, job):
+    other = stream_of(split, dataclasses.replace(job, seed=1))
+    assert not any(map(same, take(stream_of(split, job), 3), take(other, 3)))
 
 
 @pytest.mark.parametrize("taken", [1, 5, 9])
-def test_a_restored_position_gives_the_batches_that_would_have_come(split, taken):
-    stream = stream_of(split)
+def test_a_restored_position_gives_the_batches_that_would_have_come(split, job, taken):
+    stream = stream_of(split, job)
     take(stream, taken)
     states = stream.states()
     expected = take(stream, 8)
-    assert all(map(same, expected, take(stream_of(split, states=states), 8)))
+    assert all(map(same, expected, take(stream_of(split, job, states=states), 8)))
 
 
-def test_a_step_sees_the_same_pictures_on_one_rank_and_on_two(split):
-    job = dataclasses.replace(JOB, accumulation=2)
+def test_a_step_sees_the_same_pictures_on_one_rank_and_on_two(split, job):
+    job = dataclasses.replace(job, accumulation=2)
     alone = stream_of(split, job, (0, 1))
     first, second = stream_of(split, job, (0,)), stream_of(split, job, (1,))
     for _ in range(6):
@@ -82,8 +93,8 @@ def test_a_position_is_not_told_within_a_step(split):
         stream.states()
 
 
-def test_lanes_go_through_all_samples(split):
-    job = dataclasses.replace(JOB, accumulation=2)
+def test_lanes_go_through_all_samples(split, job):
+    job = dataclasses.replace(job, accumulation=2)
     keys = {key_of(place) for batch in take(stream_of(split, job, (0, 1)), 26) for place in batch.keys}
     assert len(keys) == 13
 
@@ -105,48 +116,74 @@ def find_patch(picture, patch):
     return None
 
 
+def reduced(picture, scale):
+    height, width = picture.shape[0] // scale, picture.shape[1] // scale
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), Image.BICUBIC))
+
+
 @pytest.mark.parametrize("scale", [2, 4])
-def test_augmented_pairs_are_pixels_of_the_picture_and_their_bicubic(split, scale):
-    job = dataclasses.replace(JOB, brightness_probability=0.0, micro_batch=8)
+@pytest.mark.parametrize("patches", [1, 4])
+@pytest.mark.parametrize("patch_px", [PATCH_PX, SIDE_PX])
+@pytest.mark.parametrize("brightness", [1.0, 1.5])
+def test_low_is_the_bicubic_of_high_for_every_augmented_pair(
+    split, job, scale, patches, patch_px, brightness
+):
+    job = dataclasses.replace(
+        job,
+        micro_batch=8,
+        patches_per_picture=patches,
+        patch_px=patch_px,
+        brightness_probability=1.0,
+        brightness_min=brightness,
+        brightness_max=brightness,
+    )
     batch = next(stream_of(split, job, scale=scale))
-    margin_px = 2 * scale
+    margin_px = 0 if patch_px == SIDE_PX else 2 * scale
     seen = set()
     for low, high, place in zip(batch.low, batch.high, batch.keys, strict=True):
         low, high = low.permute(1, 2, 0).numpy(), high.permute(1, 2, 0).numpy()
-        picture = picture_of(key_of(place), SIDE_PX)
+        picture = np.rint(picture_of(key_of(place), SIDE_PX) * brightness).clip(0, 255).astype(np.uint8)
         found = [
             (turn, *at) for turn, one in enumerate(variants_of(picture)) if (at := find_patch(one, high))
         ]
         assert len(found) == 1
         turn, top, left = found[0]
         whole = list(variants_of(picture))[turn]
-        side_px = PATCH_PX + 2 * margin_px
-        around = whole[
-            top - margin_px : top - margin_px + side_px, left - margin_px : left - margin_px + side_px
-        ]
-        reduced = Image.fromarray(np.ascontiguousarray(around)).resize([side_px // scale] * 2, Image.BICUBIC)
-        expected = np.asarray(reduced)[2:-2, 2:-2].astype(int)
-        assert np.abs(low - expected).max() <= 1
+        side_px = patch_px + 2 * margin_px
+        top, left, inner = top - margin_px, left - margin_px, margin_px // scale
+        expected = reduced(whole[top : top + side_px, left : left + side_px], scale)
+        expected = expected[inner : inner + patch_px // scale, inner : inner + patch_px // scale]
+        assert np.abs(low - expected.astype(int)).max() <= 1
         seen.add(turn)
     assert len(seen) > 2
 
 
-def test_brightness_comes_before_the_reduction(split):
-    job = dataclasses.replace(
-        JOB, brightness_probability=1.0, brightness_min=1.5, brightness_max=1.6, micro_batch=8
-    )
-    dark = next(stream_of(split, dataclasses.replace(job, brightness_min=1.0, brightness_max=1.0)))
-    bright = next(stream_of(split, job))
-    assert bright.keys == dark.keys
-    raised = bright.high.float() - (dark.high.float() * 1.5)
-    assert (raised[bright.high < 255] > -1.0).all()
-    for low, high in zip(bright.low, bright.high, strict=True):
-        for low_channel, channel in zip(low.numpy(), high.numpy(), strict=True):
-            # In float, since Pillow clips between its two passes, which shows where levels saturate.
-            reduced = Image.fromarray(channel.astype(np.float32)).resize([PATCH_PX // 2] * 2, Image.BICUBIC)
-            difference = np.asarray(reduced).clip(0, 255) - low_channel
-            # Around the patch, `low` knows pixels that Pillow is not shown here.
-            assert np.abs(difference[2:-2, 2:-2]).max() < 0.51
+def test_both_loaders_give_the_same_pictures_where_nothing_is_left_to_chance(split):
+    still = {"rotate_probability": 0.0, "flip_probability": 0.0, "brightness_probability": 0.0}
+    given = []
+    for loader in READERS:
+        job = dataclasses.replace(JOB, loader=loader, patch_px=SIDE_PX, **still)
+        batches = take(stream_of(split, job), 26)
+        pairs = (zip(batch.keys, batch.low, batch.high, strict=True) for batch in batches)
+        given.append({key: (low, high) for several in pairs for key, low, high in several})
+    dali, plain = given
+    assert dali.keys() == plain.keys() and len(dali) == 13
+    for key, pair in dali.items():
+        assert all(torch.equal(one, other) for one, other in zip(pair, plain[key], strict=True))
+        assert np.array_equal(pair[1].permute(1, 2, 0).numpy(), picture_of(key_of(key), SIDE_PX))
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_pictures_on_a_device_give_the_pairs_that_those_in_memory_give(scale):
+    job = dataclasses.replace(JOB, brightness_probability=0.5, rotate_probability=1.0)
+    pictures = np.stack([picture_of(f"train-0-{number}", SIDE_PX) for number in range(4)])
+    draws = [draw(job, 0, 0, place) for place in range(24)]
+    low, high = cut_batch(torch.from_numpy(pictures), draws, PATCH_PX, scale)
+    assert {(one.quarter_turns, one.flipped) for one in draws} >= {(1, False), (2, True), (3, False)}
+    for place, one in enumerate(draws):
+        expected = cut_pair(pictures[place % 4], one, PATCH_PX, scale)
+        for got, wanted in zip((low[place], high[place]), expected, strict=True):
+            assert np.abs(got.permute(1, 2, 0).numpy() - wanted.astype(int)).max() <= 1
 
 
 def test_without_probabilities_nothing_is_changed(split):
@@ -163,14 +200,82 @@ def test_batches_are_channels_last_bytes(split):
     assert batch.high.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_several_patches_of_a_picture_are_cut_independently(split):
-    job = dataclasses.replace(JOB, patches_per_picture=2)
+def test_several_patches_of_a_picture_are_cut_independently(split, job):
+    job = dataclasses.replace(job, patches_per_picture=2)
     stream = stream_of(split, job)
     batch = next(stream)
     assert batch.high.shape[0] == 4 and batch.keys[:2] == batch.keys[2:] and len(set(batch.keys)) == 2
     assert not torch.equal(batch.high[0], batch.high[2])
     states = stream.states()
     assert all(map(same, take(stream, 5), take(stream_of(split, job, states=states), 5)))
+
+
+SPOILT = "bicubic,blur@1,noise@1,jpeg:30-60@1,codec@0.5"
+
+
+def test_degraded_pairs_depend_on_nothing_but_their_number(split, job):
+    job = dataclasses.replace(job, degradation=SPOILT, accumulation=2)
+    alone = TrainingStream(split, job, 2, 2, (0, 1), CPU, 3)
+    expected = take(alone, 6)
+    first, second = stream_of(split, job, (0,)), stream_of(split, job, (1,))
+    assert all(map(same, expected[0:2], [next(first), next(second)]))
+    states = first.states() | second.states()
+    assert all(map(same, expected[2:], take(stream_of(split, job, (0, 1), states=states), 4)))
+
+
+def test_a_degradation_changes_low_pictures_alone(split):
+    spoilt_job = dataclasses.replace(JOB, degradation="bicubic,noise:2-8@1,codec@1")
+    plain, spoilt = next(stream_of(split)), next(stream_of(split, spoilt_job))
+    assert torch.equal(plain.high, spoilt.high) and plain.keys == spoilt.keys
+    difference = (plain.low.float() - spoilt.low.float()).square().mean(dim=(1, 2, 3))
+    assert (difference > 4).all()
+
+
+def test_blur_comes_before_the_reduction_and_sees_beyond_the_patch():
+    picture, middle = picture_of("train-0-0", SIDE_PX), Draw(0.5, 0.5, 0, False, 1.0)
+    low, high = cut_pair(picture, middle, PATCH_PX, 2, 1.0, 4)
+    expected = reduced(cv2.GaussianBlur(picture, (0, 0), 1.0), 2)[16:32, 16:32]
+    assert np.array_equal(high, picture[32:64, 32:64])
+    assert np.abs(low - expected.astype(int)).max() <= 1
+
+
+STAGES = "16:0.25,24:0.5"
+
+
+def test_patches_grow_by_stages_and_a_run_is_taken_up_across_them(split, job):
+    job = dataclasses.replace(job, patch_stages=STAGES, degradation="bicubic,noise")
+    stream = TrainingStream(split, job, 2, 2, (0,), CPU, 1, total_steps=8)
+    batches, states = [], []
+    for _ in range(8):
+        states.append(stream.states())
+        batches.append(next(stream))
+    assert [batch.high.shape[2] for batch in batches] == [16, 16, 24, 24, 24, 24, 32, 32]
+    for taken in (1, 2, 5, 6):
+        again = TrainingStream(split, job, 2, 2, (0,), CPU, 1, states[taken], 8)
+        assert all(map(same, batches[taken:], take(again, 8 - taken)))
+
+
+def test_a_position_of_an_older_version_is_refused(split):
+    with pytest.raises(UserError, match="older version"):
+        stream_of(split, states={0: b"\x08\x01"})
+
+
+@pytest.fixture
+def damaged_split(tmp_path):
+    path = write_selection(tmp_path, (5, 4), (2,), SIDE_PX)
+    split = open_split(path, "train")
+    line = read_index(Path(split.indexes[1]))[2]
+    _, offset, size, _ = line.components[0]
+    with open(split.tars[1], "r+b") as tar:
+        tar.seek(offset + size // 2)
+        tar.write(bytes(size // 4))
+    return split
+
+
+def test_a_damaged_picture_is_named_with_its_shard(damaged_split, job):
+    with pytest.raises(UserError, match=r"train-1-2\.png .*train-000001\.tar; run VerifyDataset") as failure:
+        take(stream_of(damaged_split, job), 6)
+    assert len(str(failure.value)) < 600
 
 
 def test_a_whole_crop_can_be_the_patch(split):
@@ -184,6 +289,14 @@ def test_a_whole_crop_can_be_the_patch(split):
         ({"patch_px": 34}, "34 px"),
         ({"micro_batch": 0}, "0 and"),
         ({"accumulation": 14}, "13"),
+        ({"patch_stages": "18:0.5"}, "18 px"),
+        ({"patch_stages": "16:0.5,24:0.5"}, "change patch_stages"),
+        ({"patch_stages": "16"}, "change patch_stages"),
+        ({"degradation": "blur"}, "begins with bicubic"),
+        ({"degradation": "bicubic,blurr"}, "steps of blur"),
+        ({"degradation": "bicubic,jpeg:90-30"}, "range within 1-100"),
+        ({"degradation": "bicubic,noise@1,noise"}, "each step once"),
+        ({"loader": "pickle"}, "a loader"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(split, change, wrong):
@@ -193,9 +306,9 @@ def test_settings_that_cannot_be_are_refused(split, change, wrong):
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_validation_sees_each_picture_once_in_every_pass(selection, ranks):
+def test_validation_sees_each_picture_once_in_every_pass(selection, job, ranks):
     split = open_split(selection, "validation")
-    shares = [ValidationSet(split, 2, 2, 2, rank, ranks, CPU, 1) for rank in range(ranks)]
+    shares = [ValidationSet(split, job, 2, 2, 2, rank, ranks, CPU, 1) for rank in range(ranks)]
     for _ in range(2):
         batches = [batch for share in shares for batch in share]
         keys = [key_of(place) for batch in batches for place in batch.keys]
@@ -208,9 +321,16 @@ def test_validation_sees_each_picture_once_in_every_pass(selection, ranks):
 
 
 def test_validation_pictures_are_cut_to_fit(selection):
-    validation = ValidationSet(open_split(selection, "validation"), 3, 10, 4, 0, 1, CPU, 1)
+    validation = ValidationSet(open_split(selection, "validation"), JOB, 3, 10, 4, 0, 1, CPU, 1)
     batch = next(iter(validation))
     assert batch.high.shape[2:] == (90, 90) and batch.low.shape[2:] == (30, 30)
     assert np.array_equal(
         batch.high[0].permute(1, 2, 0).numpy(), picture_of(key_of(batch.keys[0]), SIDE_PX)[3:93, 3:93]
     )
+
+
+def test_validation_pictures_are_degraded_alike_on_any_number_of_ranks(selection):
+    split, job = open_split(selection, "validation"), dataclasses.replace(JOB, degradation=SPOILT)
+    alone = torch.cat([batch.low for batch in ValidationSet(split, job, 2, 2, 4, 0, 1, CPU, 1)])
+    shares = [ValidationSet(split, job, 2, 2, 2, rank, 2, CPU, 1) for rank in (0, 1)]
+    assert torch.equal(alone, torch.cat([batch.low for share in shares for batch in share]))

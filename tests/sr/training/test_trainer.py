@@ -145,6 +145,18 @@ def test_a_run_in_pieces_is_equal_bit_for_bit(store, undisturbed, deaths):
     assert all(torch.equal(expected[key], found[key]) for key in expected if key.split(".")[0] != "lane")
 
 
+@pytest.mark.parametrize("loader", ["dali", "torch"])
+def test_a_run_in_pieces_with_growing_patches_and_degraded_pictures_is_equal_too(store, loader):
+    changes = {"loader": loader, "patch_stages": "16:0.4", "degradation": "bicubic,noise,jpeg,h264@0.2"}
+    whole, pieces = f"whole-{loader}", f"stages-{loader}"
+    assert trainer_of(store, whole, **changes).run()
+    for step in (3, 6, 10):  # the stage ends with step 6
+        give_up_after(trainer_of(store, pieces, save_every_s=0.0, **changes), step)
+    assert trainer_of(store, pieces, save_every_s=0.0, **changes).run()
+    for file in ("best.safetensors", "history.jsonl", "training.json"):
+        assert (store / pieces / file).read_bytes() == (store / whole / file).read_bytes()
+
+
 def test_without_a_state_within_the_epoch_it_goes_on_from_the_last_epoch(store, undisturbed):
     give_up_after(trainer_of(store, "epochs"), 8)
     trainer = trainer_of(store, "epochs")

@@ -1,0 +1,213 @@
+"""How many training pairs a second the loader gives, against decoding alone and against BasicSR's way.
+
+    python tests/bench/loader.py [PICTURES_DIR] [--pictures 240] [--rounds 5] [--seconds 3]
+
+512x512 crops are cut from the pictures of PICTURES_DIR (without it: dead leaves are drawn), and written both as shards
+and as PNG files, with the same encoder. All loaders get as many threads or processes as there are cores, and give
+256x256 patches at x2 in batches of 16:
+
+    decoding   DALI reading and decoding the same shards, and nothing else
+    dali       our loader; also with four patches from each picture, and with degraded low pictures
+    torch      our loader without DALI
+    basicsr    a torch DataLoader over PNG files, as BasicSR's: OpenCV reads a picture and turns it to float, a patch
+               is cut, flipped and turned by chance, and reduced by OpenCV's cubic filter
+
+Each round runs all of them in turn, each in a process of its own. Medians are compared: of pairs a second by the clock,
+which wants a quiet machine, and of pairs a CPU second of the process and its workers, which does not. The exit code is
+1 where by the latter `dali` is not 1.5 times as fast as `basicsr`, or less than 0.9 of decoding.
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from data.deadleaves import dead_leaves
+from data.digests import generator
+from data.encoders import encode_png
+from data.images import SUFFIXES, decode
+from data.records import Box, CropRecord, TrainingJob
+from data.shards import ShardPaths, open_shard
+from sr.selection import Split
+from sr.training.dali_reader import DaliReader
+from sr.training.loader import TrainingStream
+
+CROP, PATCH, SCALE, BATCH = 512, 256, 2, 16
+CORES = len(os.sched_getaffinity(0))
+CPU = torch.device("cpu")
+LEAST = {"basicsr": 1.5, "decoding": 0.9}
+"""Of the pairs a CPU second of `dali`, against these."""
+WARM_UP_BATCHES = 8
+"""More than any of them prepares ahead."""
+DEGRADED = "bicubic,blur,noise,jpeg,codec"
+
+
+def crops(folder: Path | None, count: int) -> list[np.ndarray]:
+    """Cut `count` crops; pictures are used again where they are too few."""
+    if folder is None:
+        sheets = [
+            dead_leaves(generator("bench", number), 2 * CROP, 2 * CROP) for number in range(-(-count // 4))
+        ]
+    else:
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        sheets = [decode(path.read_bytes()) for path in paths]
+    cut = [
+        np.ascontiguousarray(sheet[top : top + CROP, left : left + CROP])
+        for sheet in sheets
+        for top in range(0, sheet.shape[0] - CROP + 1, CROP)
+        for left in range(0, sheet.shape[1] - CROP + 1, CROP)
+    ]
+    return [cut[number % len(cut)] for number in range(count)]
+
+
+def write(pictures: list[np.ndarray], root: Path) -> Split:
+    """Write a shard, and the same pictures as files below `files`."""
+    paths = ShardPaths(root, "train-000000")
+    (root / "files").mkdir()
+    with open_shard(paths, "train", "png", []) as writer:
+        for number, pixels in enumerate(pictures):
+            key, content = f"{number:06}", encode_png(pixels)
+            box = Box(0, 0, CROP, CROP)
+            writer.add(CropRecord(key, "", 0, 0, "", key, "", 1, box, "", "", {}, "train", key), content)
+            (root / "files" / f"{key}.png").write_bytes(content)
+    return Split("train", (str(paths.tar),), (str(paths.index),), "png", len(pictures), CROP)
+
+
+class PngPairs(Dataset):
+    """As BasicSR's datasets: one file, one pair, float in 0..1."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = sorted(folder.iterdir())
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """low, high: float32 CHW."""
+        cv2.setNumThreads(1)
+        picture = cv2.imread(str(self._paths[number]), cv2.IMREAD_COLOR).astype(np.float32) / 255.0
+        top, left = random.randint(0, CROP - PATCH), random.randint(0, CROP - PATCH)
+        high = picture[top : top + PATCH, left : left + PATCH]
+        if random.random() < 0.5:
+            high = cv2.flip(high, 1)
+        if random.random() < 0.5:
+            high = cv2.flip(high, 0)
+        if random.random() < 0.5:
+            high = high.transpose(1, 0, 2)
+        low = cv2.resize(high, (PATCH // SCALE, PATCH // SCALE), interpolation=cv2.INTER_CUBIC)
+        return tuple(
+            torch.from_numpy(cv2.cvtColor(one, cv2.COLOR_BGR2RGB).transpose(2, 0, 1).copy())
+            for one in (low, high)
+        )
+
+
+def basicsr(folder: Path) -> Iterator[int]:
+    """Yield the number of pairs of each batch, epoch after epoch."""
+    loader = DataLoader(
+        PngPairs(folder), BATCH, shuffle=True, num_workers=CORES, persistent_workers=True, drop_last=True
+    )
+    while True:
+        for _, high in loader:
+            yield len(high)
+
+
+def decoding(split: Split) -> Iterator[int]:
+    """Yield the number of pictures of each batch that DALI has decoded."""
+    reader = DaliReader(split, 0, 1, BATCH, seed=0, threads=CORES)
+    while True:
+        yield len(reader.take())
+
+
+def ours(split: Split, **settings: object) -> Iterator[int]:
+    """Yield the number of pairs of each batch of our loader."""
+    job = TrainingJob("realtime-x2", "", "", patch_px=PATCH, **{"micro_batch": BATCH} | settings)
+    for batch in TrainingStream(split, job, SCALE, 2, (0,), CPU, CORES):
+        yield len(batch.keys)
+
+
+def open_way(name: str, split: Split, root: Path) -> Iterator[int]:
+    """Open what a name means: an endless stream of numbers of pairs."""
+    if name == "basicsr":
+        return basicsr(root / "files")
+    return decoding(split) if name == "decoding" else ours(split, **WAYS[name])
+
+
+WAYS: dict[str, dict[str, object]] = {
+    "decoding": {},
+    "basicsr": {},
+    "dali": {},
+    "dali, four patches": {"micro_batch": 4 * BATCH, "patches_per_picture": 4},
+    "dali, degraded": {"degradation": DEGRADED},
+    "torch": {"loader": "torch"},
+}
+"""By name, with the settings of the job where our loader is meant."""
+
+
+def rates(name: str, split: Split, root: Path, seconds: float) -> tuple[float, float]:
+    """Pairs a second, and pairs a CPU second; runs in a process of its own."""
+    batches = open_way(name, split, root)
+    for _ in range(WARM_UP_BATCHES):
+        next(batches)
+    begun, cpu, pairs = time.perf_counter(), _cpu_s(), 0
+    while (taken := time.perf_counter() - begun) < seconds:
+        pairs += next(batches)
+    return pairs / taken, pairs / (_cpu_s() - cpu)
+
+
+def _cpu_s() -> float:
+    own = psutil.Process()
+    times = [process.cpu_times() for process in (own, *own.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+def main(argv: list[str]) -> int:
+    """Measure, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pictures_dir", nargs="?", type=Path, help="pictures of 512 x 512 pixels or more")
+    parser.add_argument("--pictures", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="bench-loader-") as folder:
+        root = Path(folder)
+        split = write(crops(options.pictures_dir, options.pictures), root)
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
+        for _ in range(options.rounds):
+            for name in WAYS:
+                alone = {"max_workers": 1, "mp_context": multiprocessing.get_context("spawn")}
+                with ProcessPoolExecutor(**alone) as process:
+                    found[name].append(process.submit(rates, name, split, root, options.seconds).result())
+    clock, cpu = (
+        {name: statistics.median(pair[kind] for pair in pairs) for name, pairs in found.items()}
+        for kind in (0, 1)
+    )
+    print(f"{options.pictures} crops of {CROP}x{CROP}, {CORES} threads, medians of {options.rounds} rounds")
+    print(f"{'':20}{'pairs/s':>9}{'pairs/CPU s':>13}{'least to most':>16}{'/ decoding':>12}{'/ basicsr':>11}")
+    for name, pairs in found.items():
+        least, most = (choose(pair[1] for pair in pairs) for choose in (min, max))
+        shares = (cpu[name] / cpu["decoding"], cpu[name] / cpu["basicsr"])
+        spread = f"{least:.0f} to {most:.0f}"
+        print(f"{name:20}{clock[name]:9.0f}{cpu[name]:13.0f}{spread:>16}{shares[0]:12.2f}{shares[1]:11.2f}")
+    reached = {name: cpu["dali"] / cpu[name] for name in LEAST}
+    for name, least in LEAST.items():
+        print(f"dali / {name}: {reached[name]:.2f}, at least {least}")
+    return 0 if all(reached[name] >= least for name, least in LEAST.items()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
