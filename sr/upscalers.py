@@ -173,8 +173,8 @@ class OnnxUpscaler(NetworkUpscaler):
 class OpenVinoUpscaler(NetworkUpscaler):
     """An IR of ours (model.xml beside model.bin), by OpenVINO.
 
-    The fp32 IR is run in fp32; for the others the device chooses (bf16 or f16 where it has them), as a user
-    would get.
+    The fp32 IR is run in fp32, the others in what the device is faster with (bf16 or f16 where it has them). What
+    is compiled is kept for the next start (see sr.compiled_models).
 
     Args:
         path: the .xml file.
@@ -182,7 +182,8 @@ class OpenVinoUpscaler(NetworkUpscaler):
     """
 
     def __init__(self, path: Path, device: str = "CPU") -> None:
-        from sr.openvino_runtime import openvino
+        from sr.compiled_models import cache_directory
+        from sr.openvino_runtime import compile_for, openvino
 
         core = openvino.Core()
         try:
@@ -190,10 +191,7 @@ class OpenVinoUpscaler(NetworkUpscaler):
         except RuntimeError as error:
             raise _damaged(path, error) from None
         metadata = read_ir_metadata(model, path)
-        hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if metadata.precision == "fp32":
-            hints["INFERENCE_PRECISION_HINT"] = "f32"
-        self._compiled = core.compile_model(model, device, hints)
+        self._compiled = compile_for(core, model, device, metadata.precision, cache=cache_directory())
         self._request = self._compiled.create_infer_request()
         self.path, self.sha256 = path, ir_sha256(path)
         _adopt(self, metadata, f"openvino {metadata.precision}")
