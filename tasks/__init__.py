@@ -14,6 +14,7 @@
                                                      └──────────────► CompareModels: several models on several benchmarks
 
     Beside it, on a finished dataset: VerifyDataset (and to rebuild what is damaged, the plan and the download), ExportFolder.
+    Beside it, on a finished model and its exports: BenchmarkModel.
 
 In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8;
 Download gives EvaluateModel the weights of LPIPS, where that is measured):
@@ -26,9 +27,9 @@ Download gives EvaluateModel the weights of LPIPS, where that is measured):
     MakeCrops → SelectSamples, FullPipeline, VerifyDataset, ExportFolder
     SelectSamples → TrainModel, ExportOpenVINO, FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
-    ExportCheckpoint → ExportOnnx, EvaluateModel, FullPipeline
+    ExportCheckpoint → ExportOnnx, EvaluateModel, BenchmarkModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
-    ExportOpenVINO → EvaluateModel, FullPipeline
+    ExportOpenVINO → EvaluateModel, BenchmarkModel, FullPipeline
     EvaluateModel → FullPipeline, CompareModels
 
 PackShard tasks are found out when the plan is there: MakeCrops yields them. VerifyDataset looks at what MakeCrops made,
@@ -45,9 +46,11 @@ from tasks.gather import Download, IndexSource
 from tasks.judge import CompareModels, EvaluateModel
 from tasks.keep import ExportFolder, VerifyDataset
 from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
+from tasks.measure import BenchmarkModel
 from tasks.prepare import MakeCrops, PackShard, PlanCrops
 
 __all__ = [
+    "BenchmarkModel",
     "CompareModels",
     "Download",
     "EvaluateModel",

@@ -86,6 +86,11 @@ def export_onnx(model_dir: Path, out_dir: Path) -> dict[str, Any]:
     return record
 
 
+def published_graph(network: UpsamplingNetwork, metadata: ModelMetadata) -> onnx.ModelProto:
+    """The network's graph as it was published, with nothing chosen for speed: for benchmarks to compare with."""
+    return _trace(PictureInterface(network.eval().float()), metadata)
+
+
 def _trace(interface: PictureInterface, metadata: ModelMetadata) -> onnx.ModelProto:
     multiple, scale = metadata.size_multiple, metadata.scale
     example = torch.zeros(2, 16 * multiple, 24 * multiple, 3, dtype=torch.uint8)

@@ -8,6 +8,7 @@ from luigi.task import flatten
 
 import tasks
 from tasks import (
+    BenchmarkModel,
     CompareModels,
     EvaluateModel,
     ExportFolder,
@@ -47,6 +48,7 @@ def required() -> set[tuple[str, str]]:
     arrows, met = set(), set()
     waiting = [
         FullPipeline(),
+        BenchmarkModel(),
         CompareModels(models="trained,bicubic"),
         PackShard(dataset="DIV2K", shard="train-000000"),
         VerifyDataset(dataset="DIV2K", rebuild=True),
