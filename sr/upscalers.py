@@ -262,8 +262,8 @@ class OnnxUpscaler(NetworkUpscaler):
 class OpenVinoUpscaler(NetworkUpscaler):
     """An IR of ours (model.xml beside model.bin), by OpenVINO.
 
-    The fp32 IR is run in fp32; for the others the device chooses (bf16 or f16 where it has them), as a user
-    would get.
+    The fp32 IR is run in fp32, the others in what the device is faster with (bf16 or f16 where it has them). What
+    is compiled is kept for the next start (see sr.compiled_models).
 
     Args:
         path: the .xml file.
@@ -279,10 +279,8 @@ class OpenVinoUpscaler(NetworkUpscaler):
         except RuntimeError as error:
             raise _damaged(path, error) from None
         metadata = read_ir_metadata(model, path)
-        self._hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if metadata.precision == "fp32":
-            self._hints["INFERENCE_PRECISION_HINT"] = "f32"
-        self._request = self._core.compile_model(model, device, self._hints).create_infer_request()
+        self._precision = metadata.precision
+        self._request = self._compiled(model).create_infer_request()
         self.path, self.sha256 = path, ir_sha256(path)
         _adopt(self, metadata, f"openvino {metadata.precision}")
 
@@ -297,7 +295,13 @@ class OpenVinoUpscaler(NetworkUpscaler):
     @cached_property
     def _levels_request(self) -> Any:
         model = openvino_levels(self._core.read_model(self.path), str(self.path))
-        return self._core.compile_model(model, self._device, self._hints).create_infer_request()
+        return self._compiled(model).create_infer_request()
+
+    def _compiled(self, model: Any) -> Any:
+        from sr.compiled_models import cache_directory
+        from sr.openvino_runtime import compile_for
+
+        return compile_for(self._core, model, self._device, self._precision, cache=cache_directory())
 
 
 def read_ir_metadata(model: Any, path: Path) -> ModelMetadata:

@@ -14,7 +14,7 @@
                                                      └──────────────► CompareModels: several models on several benchmarks
 
     Beside it, on a finished dataset: VerifyDataset (and to rebuild what is damaged, the plan and the download), ExportFolder.
-    Beside it, on a model: UpscaleImages, UpscaleVideo.
+    Beside it, on a model: UpscaleImages, UpscaleVideo, BenchmarkModel.
 
 In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8;
 Download gives EvaluateModel the weights of LPIPS, where that is measured, and TrainModel, where it is a loss):
@@ -27,9 +27,9 @@ Download gives EvaluateModel the weights of LPIPS, where that is measured, and T
     MakeCrops → SelectSamples, FullPipeline, VerifyDataset, ExportFolder
     SelectSamples → TrainModel, ExportOpenVINO, FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
-    ExportCheckpoint → ExportOnnx, EvaluateModel, FullPipeline
+    ExportCheckpoint → ExportOnnx, EvaluateModel, BenchmarkModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
-    ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo
+    ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel
     EvaluateModel → FullPipeline, CompareModels
 
 PackShard tasks are found out when the plan is there: MakeCrops yields them. VerifyDataset looks at what MakeCrops made,
@@ -47,10 +47,12 @@ from tasks.gather import Download, IndexSource
 from tasks.judge import CompareModels, EvaluateModel
 from tasks.keep import ExportFolder, VerifyDataset
 from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
+from tasks.measure import BenchmarkModel
 from tasks.prepare import MakeCrops, PackShard, PlanCrops
 from tasks.upscale import UpscaleImages
 
 __all__ = [
+    "BenchmarkModel",
     "CompareModels",
     "Download",
     "EvaluateModel",

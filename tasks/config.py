@@ -274,6 +274,25 @@ class upscaling(luigi.Config):
     )
 
 
+class benchmark(luigi.Config):
+    """What BenchmarkModel measures."""
+
+    sizes = luigi.Parameter(
+        default="256x256,960x540,1280x720", description="WIDTHxHEIGHT of the low picture, with commas between"
+    )
+    precisions = luigi.Parameter(
+        default="", description="of fp32, fp16, int8; empty: all, of a file int8 only where it is exported"
+    )
+    devices = luigi.Parameter(default="", description="of CPU, GPU, NPU, AUTO; empty: all that are present")
+    streams = luigi.Parameter(
+        default="1,auto",
+        description="requests side by side, with commas; auto: as the device likes; empty: none",
+    )
+    seconds = luigi.FloatParameter(
+        default=2.0, description="for each row, at least 5 rounds whatever they take"
+    )
+
+
 def listed(text: str, section: str) -> list[str]:
     """Split a comma-separated parameter into its names.
 

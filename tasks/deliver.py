@@ -34,7 +34,7 @@ class ExportTask(ModelTask):
         if self.planes == "rgb":
             return super().name()
         if self.model == TRAINED and not luma_only(super().name()):
-            remedy = "choose a preset of luma alone (realtime-luma-x2 and its like), or leave --planes out"
+            remedy = "choose a preset of luma alone (realtime-x2 and its like), or leave --planes out"
             raise UserError("a network of luma alone", super().name(), "--planes luma", remedy)
         return f"{super().name()}-{self.planes}"
 

@@ -7,6 +7,9 @@ import cv2
 import pytest
 from pictures import textured
 
+# Tests leave nothing in the user's cache; those of the cache name a directory of their own.
+os.environ["SR_COMPILED_MODELS"] = "off"
+
 
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:

@@ -58,7 +58,8 @@ def _graph_macs(path: Path) -> int:
     from sr.openvino_runtime import openvino
 
     model = openvino.Core().read_model(path)
-    model.reshape({"low": [1, PATCH_PX, PATCH_PX, 3]})
+    channels = model.input("low").partial_shape[3]
+    model.reshape({"low": [1, PATCH_PX, PATCH_PX, channels]})
     # Weights are [out, in, y, x], with the groups before them where there are any.
     leading = {"Convolution": 1, "GroupConvolution": 2}
     return sum(

@@ -26,6 +26,7 @@ from sr.export.onnx_graph import tidy
 from sr.export.parity import Parity, measure, picture_batches
 from sr.metadata import ModelMetadata, from_model_json
 from sr.models.luma import LumaForm
+from sr.models.network import UpsamplingNetwork
 from sr.models.reach import halo_px
 
 SCHEMA = 1
@@ -98,6 +99,11 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
     }
     write_json(out_dir / "export.json", record)
     return record
+
+
+def published_graph(network: UpsamplingNetwork, metadata: ModelMetadata) -> onnx.ModelProto:
+    """The network's graph as it was published, with nothing chosen for speed: for benchmarks to compare with."""
+    return _trace(PictureInterface(network.eval().float()), metadata)
 
 
 def _trace(interface: PictureInterface, metadata: ModelMetadata) -> onnx.ModelProto:

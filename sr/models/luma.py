@@ -36,7 +36,7 @@ class LumaForm(nn.Module):
         description, core = network.description, network.core
         if not isinstance(core, Realtime) or core.planes != 1:
             raise UserError(
-                "a network of luma alone (realtime-luma-x2 and its like)",
+                "a network of luma alone (realtime-x2 and its like)",
                 description.preset or f"{description.architecture} {dict(description.configuration)}",
                 "the luma form",
                 "train or name a luma preset, or use the RGB form",

@@ -84,12 +84,14 @@ PRESETS: Mapping[str, ModelDescription] = _table(
     ("vapsr-x4", "vapsr", (0.0, 1.0), _vapsr(4, features=48, blocks=21, attention=64)),
     ("vapsr-s-x4", "vapsr", (0.0, 1.0), _vapsr(4, features=32, blocks=11, attention=64, groups=2)),
     ("vapsr3x3-x2", "vapsr", (-1.0, 1.0), _vapsr(2, features=64, blocks=20, attention=48, projection=3)),
-    ("realtime-x2", "realtime", IN_256THS, _realtime(2, layers=5, channels=48)),
-    ("realtime-x3", "realtime", IN_256THS, _realtime(3, layers=5, channels=48)),
-    ("realtime-x4", "realtime", IN_256THS, _realtime(4, layers=5, channels=48)),
-    ("realtime-luma-x2", "realtime", IN_256THS, _realtime(2, layers=5, channels=48, planes=1)),
-    ("realtime-luma-x3", "realtime", IN_256THS, _realtime(3, layers=5, channels=48, planes=1)),
-    ("realtime-luma-x4", "realtime", IN_256THS, _realtime(4, layers=5, channels=48, planes=1)),
+    ("realtime-x2", "realtime", IN_256THS, _realtime(2, layers=5, channels=32, planes=1)),
+    ("realtime-x3", "realtime", IN_256THS, _realtime(3, layers=5, channels=32, planes=1)),
+    ("realtime-x4", "realtime", IN_256THS, _realtime(4, layers=5, channels=32, planes=1)),
+    ("realtime-s-x2", "realtime", IN_256THS, _realtime(2, layers=4, channels=32, planes=1)),
+    ("realtime-l-x2", "realtime", IN_256THS, _realtime(2, layers=5, channels=48, planes=1)),
+    ("realtime-rgb-x2", "realtime", IN_256THS, _realtime(2, layers=5, channels=48)),
+    ("realtime-rgb-x3", "realtime", IN_256THS, _realtime(3, layers=5, channels=48)),
+    ("realtime-rgb-x4", "realtime", IN_256THS, _realtime(4, layers=5, channels=48)),
 )
 """Every preset by name.
 
@@ -139,7 +141,7 @@ def check_colour_space(description: ModelDescription) -> None:
             "rgb for a realtime network, whose residual is added to the enlarged RGB picture",
             name,
             where,
-            "choose rgb, a realtime-luma preset, or VapSR",
+            "choose rgb, or VapSR",
         )
 
 

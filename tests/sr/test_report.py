@@ -93,7 +93,7 @@ def _run(root: Path) -> Path:
     write_json(run / "job.json", to_plain(job))
     write_jsonl(run / "history.jsonl", lines)
     record = {
-        "schema": 1,
+        "schema": 2,
         "preset": "realtime-x2",
         "steps": 200,
         "epochs": 4,
@@ -112,7 +112,7 @@ def _model(root: Path) -> Path:
     model = root / "models" / "realtime-x2-0123456789ab"
     write_bytes(model / "model.safetensors", bytes(400_000))
     record = {
-        "schema": 1,
+        "schema": 2,
         "preset": "realtime-x2",
         "architecture": "realtime",
         "configuration": {"scale": 2, "layers": 5, "channels": 48},
@@ -353,8 +353,8 @@ def test_no_benchmark_at_all(tmp_path):
 
 def test_a_record_of_another_version_is_refused_and_leaves_nothing(tmp_path):
     store = make_store(tmp_path / "store", forms=("torch",))
-    _change(store.model / "model.json", lambda one: one.update(schema=2))
-    with pytest.raises(UserError, match=r"version 1, got version 2 in .*model\.json"):
+    _change(store.model / "model.json", lambda one: one.update(schema=3))
+    with pytest.raises(UserError, match=r"version 2, got version 3 in .*model\.json"):
         write_report(store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -9,6 +9,7 @@ from luigi.task import flatten
 import tasks
 from data.errors import UserError
 from tasks import (
+    BenchmarkModel,
     CompareModels,
     EvaluateModel,
     ExportFolder,
@@ -53,6 +54,7 @@ def required() -> set[tuple[str, str]]:
     arrows, met = set(), set()
     waiting = [
         FullPipeline(),
+        BenchmarkModel(),
         CompareModels(models="trained,bicubic"),
         PackShard(dataset="DIV2K", shard="train-000000"),
         VerifyDataset(dataset="DIV2K", rebuild=True),
@@ -119,16 +121,16 @@ def test_luma_is_exported_of_luma_networks_alone():
     with pytest.raises(UserError, match="luma alone, got vapsr3x3-x2"):
         ExportOnnx(planes="luma").name()
     config = luigi.configuration.get_config()
-    config.set("model", "preset", "realtime-luma-x2")
+    config.set("model", "preset", "realtime-x2")
     luigi.task_register.Register.clear_instance_cache()
     try:
         ir = ExportOpenVINO(precision="fp16", planes="luma")
         assert (ir.name(), ir.parameters()) == (
-            "realtime-luma-x2-luma-fp16",
+            "realtime-x2-luma-fp16",
             {"precision": "fp16", "planes": "luma"},
         )
-        assert ir.requires()["onnx"].name() == "realtime-luma-x2-luma-onnx"
-        assert ExportOnnx().parameters() == {} and ExportOnnx().name() == "realtime-luma-x2-onnx"
+        assert ir.requires()["onnx"].name() == "realtime-x2-luma-onnx"
+        assert ExportOnnx().parameters() == {} and ExportOnnx().name() == "realtime-x2-onnx"
         film = UpscaleVideo(input="film.mkv", output_file="out.mkv")
         assert film.requires()["model"].planes == "luma"
     finally:

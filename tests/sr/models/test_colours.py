@@ -101,7 +101,7 @@ def test_choices_stand_beside_a_preset():
     [
         ("vapsr-x2", "yuv", "", "a colour space .*oklab.*got 'yuv'"),
         ("realtime-x2", "oklab", "", "rgb for a realtime network.*got oklab"),
-        ("realtime-luma-x2", "ycbcr-601", "", "rgb for a realtime network"),
+        ("realtime-rgb-x2", "ycbcr-601", "", "rgb for a realtime network"),
         ("vapsr-x2", "", "many", "on or off, got 'many'"),
     ],
 )

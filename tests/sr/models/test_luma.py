@@ -60,17 +60,17 @@ def test_films_and_pictures_get_the_same_luma(value_range):
     expected = network.core(full.expand(-1, 3, -1, -1))[:, :1]
     levels = (expected - darkest) / (brightest - darkest) * 219 + 16
     assert (levels - high.float()).abs().max() <= 0.501
-    bicubic = LumaForm(build("realtime-luma-x2"))(video)
+    bicubic = LumaForm(build("realtime-x2"))(video)
     assert (bicubic.int() - high.int()).abs().max() > 5
 
 
 def test_black_white_and_what_lies_beyond_stay_where_they_are():
-    face = LumaForm(build("realtime-luma-x2"))
+    face = LumaForm(build("realtime-x2"))
     for level in (0, 1, 16, 235, 254, 255):
         assert (face(torch.full((1, 1, 6, 6), level, dtype=torch.uint8)) == level).all()
 
 
-@pytest.mark.parametrize("preset", ["realtime-x2", "vapsr-x2"])
+@pytest.mark.parametrize("preset", ["realtime-rgb-x2", "vapsr-x2"])
 def test_other_networks_have_no_luma_form(preset):
     with pytest.raises(UserError, match=f"luma alone.*{preset}"):
         LumaForm(build(preset))
