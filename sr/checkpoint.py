@@ -31,12 +31,13 @@ _PREFIXES = ("module.", "_orig_mod.")
 """What parallel and compiled wrappers leave before every name."""
 
 
-def export_checkpoint(source: Path, out_dir: Path) -> dict[str, Any]:
+def export_checkpoint(source: Path, out_dir: Path, licence: str = "unknown") -> dict[str, Any]:
     """Write a model in the form that everything after training takes.
 
     Args:
         source: a run's directory (its best weights), a .pth or a .safetensors file.
         out_dir: gets model.safetensors (float32) and, last, model.json.
+        licence: of the weights, by its usual short name; no checkpoint tells.
 
     Returns:
         The content of model.json.
@@ -62,7 +63,7 @@ def export_checkpoint(source: Path, out_dir: Path) -> dict[str, Any]:
         "size_multiple": network.size_multiple,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "weights_sha256": sha256_bytes(content),
-        "source": origin,
+        "source": origin | {"licence": licence},
     }
     write_bytes(out_dir / WEIGHTS, content)
     write_json(out_dir / RECORD, record)

@@ -121,6 +121,8 @@ class NetworkUpscaler(abc.ABC):
     sha256: str | None
     size_multiple: int
     colour: str = "rgb"
+    fixed_size: tuple[int, int] | None = None
+    """Height and width of the one picture that the model takes; None: any."""
     tile_px: int = 0
     """Larger pictures are run by tiles of this side (low pixels, the halo included); 0: always in one piece."""
     halo_px: int = HALO_PX
@@ -164,6 +166,10 @@ class NetworkUpscaler(abc.ABC):
 
     def _enlarge(self, run: Callable[[np.ndarray], np.ndarray], low: np.ndarray) -> np.ndarray:
         height, width = low.shape[:2]
+        if self.fixed_size and (height, width) != self.fixed_size:
+            fits, got = ("{}x{}".format(*size) for size in (self.fixed_size, (height, width)))
+            remedy = "export the model without a size, which takes any"
+            raise UserError(f"a picture of {fits} (height x width)", got, self.name, remedy)
         rest = ((0, -height % self.size_multiple), (0, -width % self.size_multiple), (0, 0))
         padded = np.ascontiguousarray(np.pad(low, rest, mode="edge"))
 
@@ -281,6 +287,8 @@ class OpenVinoUpscaler(NetworkUpscaler):
         metadata = read_ir_metadata(model, path)
         self._precision = metadata.precision
         self._request = self._compiled(model).create_infer_request()
+        shape = model.input("low").partial_shape
+        self.fixed_size = tuple(shape.to_shape()[1:3]) if shape.is_static else None
         self.path, self.sha256 = path, ir_sha256(path)
         _adopt(self, metadata, f"openvino {metadata.precision}")
 

@@ -223,8 +223,13 @@ class training(luigi.Config):
         return {name: getattr(self, name) for name, _ in self.get_params() if name in named}
 
 
+UNKNOWN_LICENCE = "unknown"
+
+
 class export(luigi.Config):
     """How the model is exported."""
+
+    licence = luigi.Parameter(default=UNKNOWN_LICENCE, description="of the weights; stands in the files")
 
     precision = luigi.ChoiceParameter(
         default="fp16", choices=["fp32", "fp16", "int8"], description="of the IR"

@@ -1,5 +1,6 @@
 """From a model to files to deploy: ExportOnnx, ExportOpenVINO."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ class ExportOpenVINO(ExportTask):
     """ONNX → OpenVINO IR in fp32, fp16 or int8 (calibrated on training crops)."""
 
     precision = luigi.Parameter(default="", description="fp32, fp16 or int8; by default as [export] says")
+    size = luigi.Parameter(default="", description="WIDTHxHEIGHT of the low picture; empty: any size")
     stage = "exports"
     record = "export.json"
 
@@ -92,8 +94,21 @@ class ExportOpenVINO(ExportTask):
         return form
 
     def name(self) -> str:
-        """Return the model's name with the form."""
-        return f"{super().name()}-{self.form()}"
+        """Return the model's name with the form, and with the size where it is fixed."""
+        return "-".join(filter(None, [super().name(), self.form(), self.size]))
+
+    def fixed_size(self) -> tuple[int, int] | None:
+        """Return the one height and width that the file is to take; None for any.
+
+        Raises:
+            UserError: it is no size.
+        """
+        if not self.size:
+            return None
+        if not (found := re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", self.size)):
+            remedy = "give width and height of the low picture"
+            raise UserError("a size like 960x540", repr(self.size), "--size", remedy)
+        return int(found[2]), int(found[1])
 
     def requires(self) -> dict[str, StoreTask]:
         """The ONNX file; for int8 the crops to calibrate with."""
@@ -104,11 +119,17 @@ class ExportOpenVINO(ExportTask):
         """Return [export] as far as it bears on this precision."""
         if self.form() != "int8":
             return {}
-        return {name: value for name, value in export().param_kwargs.items() if name != "precision"}
+        return {
+            name: value
+            for name, value in export().param_kwargs.items()
+            if name not in ("precision", "licence")
+        }
 
     def parameters(self) -> dict[str, Any]:
         """Return precision and settings."""
-        return {"precision": self.form(), **self.settings(), **super().parameters()}
+        size = self.fixed_size()
+        fixed = {"size": list(size)} if size else {}
+        return {"precision": self.form(), **self.settings(), **fixed, **super().parameters()}
 
     def make(self) -> None:
         """Convert, and quantise where that is asked for."""
@@ -122,6 +143,7 @@ class ExportOpenVINO(ExportTask):
                 self.form(),
                 calibration=calibration,
                 settings=Int8Settings(**self.settings()),
+                size=self.fixed_size(),
                 progress=progress,
             )
 

@@ -15,7 +15,7 @@ from sr.models.presets import ModelDescription, describe
 from sr.training.readers import resolve_reader
 from sr.training.settings import MAY_CHANGE, loss_terms
 from tasks.base import StoreTask
-from tasks.config import evaluation, listed, model, selection, training
+from tasks.config import UNKNOWN_LICENCE, evaluation, export, listed, model, selection, training
 from tasks.gather import Download, IndexSource
 from tasks.prepare import MakeCrops
 from tasks.progress import stage
@@ -212,16 +212,17 @@ class ExportCheckpoint(ModelTask):
 
     def parameters(self) -> dict[str, Any]:
         """Return the hash of a file that was named, or the settings that the run's directory is not named by."""
+        named = {"licence": export().licence} if export().licence != UNKNOWN_LICENCE else {}
         if self.model == TRAINED:
-            return {"settings": TrainModel().changeable()}
-        return {"weights_sha256": sha256_file(self.weights_file())}
+            return {"settings": TrainModel().changeable(), **named}
+        return {"weights_sha256": sha256_file(self.weights_file()), **named}
 
     def make(self) -> None:
         """Convert."""
         from sr.checkpoint import export_checkpoint
 
         source = self.requires()["run"].directory() if self.model == TRAINED else self.weights_file()
-        export_checkpoint(source, self.directory())
+        export_checkpoint(source, self.directory(), export().licence)
 
     def counts(self) -> str:
         """Return the preset and its size."""

@@ -61,6 +61,7 @@ def export_openvino(
     precision: str,
     calibration: Path | None = None,
     settings: Int8Settings | None = None,
+    size: tuple[int, int] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write model.xml, model.bin and, last, export.json.
@@ -74,6 +75,9 @@ def export_openvino(
         precision: fp32, fp16 (weights stored so) or int8.
         calibration: path of selection.json; for int8 only.
         settings: for int8 only; Int8Settings() where None.
+        size: height and width of the one low picture that the file shall take, one at a time; None for any. Such a
+            file needs no size from its caller, and devices without dynamic shapes (NPU) take no other.
+        progress: told the steps.
 
     Returns:
         What export.json holds.
@@ -106,10 +110,12 @@ def export_openvino(
         parity = check_parity(run, reference, metadata)
         if precision != "int8":
             facts = {"photographs": dataclasses.asdict(check_photographs(run, reference, metadata))}
+        if size:
+            xml, weights = _at_size(Path(scratch), metadata, size)
     write_bytes(out_dir / "model.bin", weights)
     write_bytes(out_dir / "model.xml", xml)
     record = {
-        **_description(metadata),
+        **_description(metadata, size),
         "made_from": {"model.onnx": sha256_bytes(content)},
         "parity": {"against": "onnx fp32", **dataclasses.asdict(parity)},
         "files": {
@@ -122,15 +128,18 @@ def export_openvino(
     return record
 
 
-def _description(metadata: ModelMetadata) -> dict[str, Any]:
+def _description(metadata: ModelMetadata, size: tuple[int, int] | None) -> dict[str, Any]:
     scale, channels = metadata.scale, metadata.channels
+    low, high = ["n", "h", "w"], ["n", f"{scale}*h", f"{scale}*w"]
+    if size:
+        low, high = [1, *size], [1, *(scale * side for side in size)]
     return {
         "schema": SCHEMA,
         "format": "openvino",
         "precision": metadata.precision,
         "metadata": metadata.to_strings(),
-        "input": {"name": "low", "type": "uint8", "shape": ["n", "h", "w", channels]},
-        "output": {"name": "high", "type": "uint8", "shape": ["n", f"{scale}*h", f"{scale}*w", channels]},
+        "input": {"name": "low", "type": "uint8", "shape": [*low, channels]},
+        "output": {"name": "high", "type": "uint8", "shape": [*high, channels]},
     }
 
 
@@ -165,6 +174,25 @@ def _write(model: ov.Model, scratch: Path, metadata: ModelMetadata) -> tuple[byt
     xml = ir_file.tidy(path, metadata.to_strings())
     path.write_bytes(xml)
     return xml, path.with_suffix(".bin").read_bytes()
+
+
+def _at_size(scratch: Path, metadata: ModelMetadata, size: tuple[int, int]) -> tuple[bytes, bytes]:
+    """The IR that was written last, for pictures of one size.
+
+    Raises:
+        UserError: the network cannot take that size.
+    """
+    multiple = metadata.size_multiple
+    if any(side % multiple for side in size):
+        expected = f"a height and width that are multiples of {multiple}"
+        raise UserError(
+            expected, "{}x{}".format(*size), "the size of the export", "choose the next larger one"
+        )
+    model = ov.Core().read_model(scratch / IR)
+    model.reshape({"low": [1, *size, metadata.channels]})
+    # Weights that were stored as fp16 are so in the model already.
+    ov.save_model(model, scratch / "fixed.xml", compress_to_fp16=metadata.precision == "fp16")
+    return ir_file.tidy(scratch / "fixed.xml", metadata.to_strings()), (scratch / "fixed.bin").read_bytes()
 
 
 def _runnable(model: ov.Model, scratch: Path, metadata: ModelMetadata) -> Run:

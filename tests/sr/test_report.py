@@ -101,6 +101,7 @@ def _run(root: Path) -> Path:
         "best_psnr_db": 32.0,
         "bicubic_psnr_db": 31.0,
         "stopped_by": "patience",
+        "warnings": [{"step": 150, "kind": "exploding", "text": "the loss <grew>"}],
         "changes": [{"step": 100, "field": "learning_rate", "from": 0.001, "to": 0.0005}],
         "weights_sha256": "ab" * 32,
     }
@@ -283,6 +284,7 @@ def test_page_shows_what_a_newcomer_looks_for(page):
         "stopped early",
         "The weights of epoch 3 were kept",
         "learning_rate from 0.001 to 0.0005",
+        "at step 150: the loss <grew>",
         "measured on red, green and blue together",
         "PyTorch fp32 33.00",
         "−0.100",

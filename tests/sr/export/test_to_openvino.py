@@ -4,12 +4,15 @@ import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pictures import textured
 
 from data.digests import sha256_file
 from data.errors import UserError
 from sr.export import ir_file
 from sr.export.to_openvino import PRECISIONS, Int8Settings, export_openvino
+from sr.upscalers import load_upscaler
 
 SETTINGS = Int8Settings(calibration_crops=4, held_out_crops=2)
 
@@ -104,3 +107,15 @@ def test_wrong_calls_are_refused_in_words(realtime_onnx, tmp_path):
         export_openvino(realtime_onnx, tmp_path, "int4")
     with pytest.raises(UserError, match="selection to calibrate"):
         export_openvino(realtime_onnx, tmp_path, "int8")
+
+
+def test_a_file_of_one_size_takes_that_size_and_says_so_of_others(realtime_onnx, realtime_irs, tmp_path):
+    record = export_openvino(realtime_onnx, tmp_path, "fp32", size=(32, 46))
+    assert record["input"]["shape"] == [1, 32, 46, 3] and record["output"]["shape"] == [1, 64, 92, 3]
+    fixed, free = load_upscaler(tmp_path), load_upscaler(realtime_irs["fp32"])
+    low = textured(4, 32, 46)
+    assert np.abs(fixed(low).astype(int) - free(low)).max() <= 1
+    with pytest.raises(UserError, match="a picture of 32x46 .* got 30x46"):
+        fixed(textured(4, 30, 46))
+    with pytest.raises(UserError, match="multiples of 2, got 33x46"):
+        export_openvino(realtime_onnx, tmp_path / "odd", "fp32", size=(33, 46))

@@ -1,0 +1,62 @@
+"""The scripts of docs/deployment.md run an exported file with their runtime, numpy and Pillow, and nothing of ours."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import textured
+from PIL import Image
+
+from sr.export.to_onnx import export_onnx
+from sr.export.to_openvino import export_openvino
+from sr.upscalers import load_upscaler
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "deployment.md"
+CLOSED = """
+import sys
+
+class Closed:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {refused!r}:
+            raise ImportError(name + " is not to be had here")
+
+sys.meta_path.insert(0, Closed())
+"""
+OURS = {
+    "data",
+    "pipeline",
+    "sr",
+    "tasks",
+    "torch",
+    "onnx",
+    "nncf",
+    "cv2",
+    "luigi",
+    "deepspeed",
+    "safetensors",
+}
+
+
+@pytest.fixture(scope="module")
+def files(realtime_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    export_onnx(realtime_dir, folder)
+    export_openvino(folder, folder / "ir", "fp32")
+    return {"onnxruntime": folder / "model.onnx", "openvino": folder / "ir" / "model.xml"}
+
+
+@pytest.mark.parametrize(("runtime", "other"), [("onnxruntime", "openvino"), ("openvino", "onnxruntime")])
+def test_ten_lines_and_a_runtime_are_enough(files, tmp_path, runtime, other):
+    block = re.search(rf"```python {runtime}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL).group(1)
+    assert len([line for line in block.splitlines() if line]) <= 10
+    low = textured(5, 31, 47)
+    Image.fromarray(low).save(tmp_path / "low.png")
+    program = CLOSED.format(refused=OURS | {other}) + block
+    command = [sys.executable, "-I", "-c", program, str(files[runtime]), "low.png", "high.png"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    high = np.asarray(Image.open(tmp_path / "high.png")).astype(int)
+    assert np.abs(high - load_upscaler(files[runtime])(low)).max() <= 1
