@@ -83,7 +83,9 @@ class Lane:
         self._on_gpu = on_gpu
         self._given = (batch, position)
         """The number of batches that were given away, and where the reader stood then."""
-        self._ahead: Callable[[], Batch] | None = None
+        # One thread sees to the reader and to the work of the others, so that the trainer only ever fetches.
+        self._foreman = ThreadPoolExecutor(1, "lane")
+        self._ahead: Future[Batch] | None = None
 
     def next(self) -> Batch:
         """Return the next batch."""
@@ -92,11 +94,11 @@ class Lane:
             batch = self._cut_on_gpu()
             self._given = (self._given[0] + 1, self._reader.position())
             return batch
-        finish = self._ahead or self._begin(self._given[0])
-        batch = finish()
+        ahead = self._ahead or self._foreman.submit(self._make, self._given[0])
+        batch = ahead.result()
         self._given = (self._given[0] + 1, self._reader.position())
         # Only now, since the reader may use its memory again for what is taken next.
-        self._ahead = self._begin(self._given[0])
+        self._ahead = self._foreman.submit(self._make, self._given[0])
         return batch
 
     def state(self) -> bytes:
@@ -104,8 +106,8 @@ class Lane:
         batch, position = self._given
         return json.dumps({"version": POSITION_VERSION, "batch": batch}).encode() + b"\n" + position
 
-    def _begin(self, batch: int) -> Callable[[], Batch]:
-        """Set threads to work on a batch; return what waits for it."""
+    def _make(self, batch: int) -> Batch:
+        """Read a batch's pictures and have threads put it together."""
         job, loads = self._recipe.job, self._reader.take()
         return make_batch(
             loads,
@@ -115,7 +117,7 @@ class Lane:
             lambda picture, place: self._recipe.pair(picture, batch, place),
             self._device,
             self._pool,
-        )
+        )()
 
     def _cut_on_gpu(self) -> Batch:
         batch = self._given[0]
