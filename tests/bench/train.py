@@ -3,9 +3,10 @@
     PYTHONPATH=tests/support python tests/bench/train.py [--rounds 7] [--steps 20] [--preset realtime-x2]
 
 The bare loop is what anybody would write: the network, L1, autocast, AdamW, clipping, on batches that are in
-memory already, in a process with PyTorch's own settings. The trainer is the whole of it: DALI, DeepSpeed,
-watching the losses, progress, TensorBoard. Between the two stands the trainer on batches in memory: what it
-lacks to the bare loop is the trainer's own doing, and the rest is decoding, which on a CPU takes the same
+memory already, in a process with PyTorch's own settings; "alike" is the same loop with the launcher's: idle threads
+sleep at once, which costs a loop that has the cores to itself, and gains where decoders want them. The trainer is the
+whole of it: DALI, DeepSpeed, watching the losses, progress, TensorBoard. Before it stands the trainer on batches in
+memory: what that lacks to "alike" is the trainer's own doing, and the rest is decoding, which on a CPU takes the same
 cores. Each is a process of its own; they take turns in one run, and figures are medians over the rounds. Ratios
 are medians of the ratios within a round.
 """
@@ -31,7 +32,7 @@ from sr.training.launch import _environment, _free_port
 CROPS, SIDE_PX = 96, 512
 IN_MEMORY = 8
 """Batches that the loops on memory take turns with."""
-WAYS = ("bare", "memory", "whole")
+WAYS = ("bare", "alike", "memory", "whole")
 WARM_UP_STEPS = 10
 JOB = TrainingJob(
     "realtime-x2",
@@ -96,10 +97,12 @@ def bare_step(job: TrainingJob, batches: list):
     """Return a function that takes a step of the bare loop."""
     import torch
 
-    from sr.models.registry import build
+    from sr.models.presets import describe
+    from sr.models.registry import build_for_training
 
     torch.manual_seed(0)
-    network = build(job.preset).to(memory_format=torch.channels_last)
+    network = build_for_training(describe(job.preset, job.colour_space, job.branches))
+    network = network.to(memory_format=torch.channels_last)
     decays = {"betas": (job.beta1, job.beta2), "weight_decay": job.weight_decay}
     optimizer = torch.optim.AdamW(network.parameters(), lr=job.learning_rate, fused=True, **decays)
     average = [weight.detach().clone() for weight in network.parameters()] if job.ema_decay else []
@@ -137,7 +140,7 @@ def work(way: str, root: Path, job: TrainingJob) -> None:
         stream = TrainingStream(split, job, 2, 2, [0], torch.device("cpu"), 2)
         batches = list(itertools.islice(stream, IN_MEMORY))
         del stream
-    if way == "bare":
+    if way in ("bare", "alike"):
         step = bare_step(job, batches)
     else:
         from sr.training.engine import start_ranks
@@ -185,14 +188,16 @@ def measure(root: Path, job: TrainingJob, rounds: int, steps: int, decode_ms: fl
     for worker in workers.values():
         worker.close()
     rates = {way: [steps / one["wall_s"] for one in taken[way]] for way in WAYS}
-    ratios = {
-        way: [other / bare for other, bare in zip(rates[way], rates["bare"], strict=True)] for way in WAYS
-    }
+
+    def ratios(way: str, reference: str) -> list[float]:
+        return [one / other for one, other in zip(rates[way], rates[reference], strict=True)]
+
     waiting = statistics.median(one["wait_s"] / one["wall_s"] for one in taken["whole"])
     cpu_ms = statistics.median(1000.0 * one["cpu_s"] / steps for one in taken["whole"])
     cells = [f"{statistics.median(rates[way]):.2f}" for way in WAYS]
-    cells += [f"{statistics.median(ratios[way]):.3f}" for way in ("memory", "whole")]
-    cells += [f"{min(ratios['whole']):.3f} to {max(ratios['whole']):.3f}"]
+    for way, reference in (("memory", "alike"), ("memory", "bare"), ("whole", "bare")):
+        found = ratios(way, reference)
+        cells += [f"{statistics.median(found):.3f} ({min(found):.2f} to {max(found):.2f})"]
     cells += [f"{waiting:.1%}", f"{decode_ms / cpu_ms:.1%}"]
     average = "on" if job.ema_decay else "off"
     print("| " + " | ".join([job.preset, job.precision, average, *cells]) + " |", flush=True)
@@ -216,11 +221,11 @@ def main() -> None:
             f"{decode_ms:.1f} ms CPU each.\n"
         )
         print(
-            "| network | precision | average | steps/s: bare loop | trainer, batches in memory | trainer |",
+            "| network | precision | average | steps/s: bare loop | alike | trainer, batches in memory | trainer |",
             end="",
         )
-        print(" ratio in memory | ratio | least to most | waiting | decoding's share of CPU time |")
-        print("|" + "---|" * 11, flush=True)
+        print(" memory / alike | memory / bare | trainer / bare | waiting | decoding's share of CPU time |")
+        print("|" + "---|" * 12, flush=True)
         for precision, ema_decay in CASES:
             case = dataclasses.replace(job, precision=precision, ema_decay=ema_decay)
             measure(root, case, options.rounds, options.steps, decode_ms)
