@@ -1,0 +1,33 @@
+"""With SR_SHARED: the published checkpoint's fp32 and fp16 IR beside torch on every low picture of Set5 and Set14."""
+
+import numpy as np
+import pytest
+
+from data.images import decode
+from sr.checkpoint import export_checkpoint
+from sr.evaluation import metrics
+from sr.export.to_onnx import export_onnx
+from sr.export.to_openvino import export_openvino
+from sr.upscalers import load_upscaler
+
+
+@pytest.mark.slow
+def test_irs_make_torchs_pictures(shared, tmp_path):
+    export_checkpoint(shared / "weights" / "vapsr3x3_x2.pth", tmp_path / "model")
+    export_onnx(tmp_path / "model", tmp_path / "onnx")
+    for precision in ("fp32", "fp16"):
+        export_openvino(tmp_path / "onnx", tmp_path / precision, precision)
+    torch, fp32, fp16 = (load_upscaler(tmp_path / name) for name in ("model", "fp32", "fp16"))
+    losses = []
+    for folder in ("Set5", "Set14"):
+        root = shared / "images" / folder / "x2"
+        for low_path in sorted((root / "LR").iterdir()):
+            low, high = (decode((root / kind / low_path.name).read_bytes()) for kind in ("LR", "HR"))
+            expected = torch(low)
+            assert np.abs(fp32(low).astype(int) - expected).max() <= 1, low_path
+            ours, whole = (
+                metrics.psnr(metrics.crop_border(high, 2), metrics.crop_border(one, 2))
+                for one in (fp16(low), expected)
+            )
+            losses.append(whole - ours)
+    assert sum(losses) / len(losses) <= 0.02
