@@ -1,9 +1,12 @@
-"""What a shape of the realtime family costs: frames a second of its luma form in int8 by OpenVINO, model alone.
+"""What a shape of the realtime family costs and gives: frames a second of its luma form in int8, model alone, and dB.
 
-    python tests/bench/shapes.py 4x32 5x32 5x48        layers x channels; a table for Markdown, a row each
+    python tests/bench/shapes.py 4x32 5x32 5x48 [--train FOLDER --judge Set5/x2 Set14/x2]
 
-The weights are random: a shape's speed does not hang on them, and nothing here says how good a shape is. Decoding
-and encoding are not counted. The machine should do nothing else meanwhile; the spread of the rounds tells.
+A shape is layers x channels; printed is a table for Markdown, a row each. Speed is that of random weights, on which it
+does not hang; decoding and encoding are not counted. The machine should do nothing else meanwhile; the spread of the
+rounds tells. With --train every shape then learns with branches, from equal patches of the pictures of FOLDER
+(`starts.py` has the loop: no trainer, no DALI), and is judged in fp32 on PSNR of Y: which shape is the better one, not
+how good it can become.
 """
 
 import argparse
@@ -15,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from starts import crops_of, judge, network_of, train
 from torch import nn
 
 from data.digests import generator
@@ -43,11 +47,15 @@ class _Planes(nn.Module):
         return self.form(low.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
+def shape_of(layers: int, channels: int) -> dict[str, int]:
+    """The configuration of a network of luma."""
+    return {"scale": SCALE, "layers": layers, "channels": channels, "planes": 1}
+
+
 def int8_form(layers: int, channels: int) -> ov.Model:
     """The luma form of a shape with random weights, quantised as an export is; any height and width."""
-    configuration = {"scale": SCALE, "layers": layers, "channels": channels, "planes": 1}
     torch.manual_seed(0)
-    network = build_from(ModelDescription("realtime", configuration, IN_256THS))
+    network = build_from(ModelDescription("realtime", shape_of(layers, channels), IN_256THS))
     # As it is made the last layer is zero, and a layer of zeros has no range to quantise.
     nn.init.normal_(network.core.layers[-1].weight, std=0.005)
     example = torch.zeros(1, 64, 64, 1, dtype=torch.uint8)
@@ -101,6 +109,16 @@ def cost(layers: int, channels: int, height_px: int, width_px: int) -> tuple[int
     return parameters, 9 * inner * (height_px // CELL_PX) * (width_px // CELL_PX) / 1e9
 
 
+def gains(layers: int, channels: int, options: argparse.Namespace) -> list[str]:
+    """Train a shape; return a cell for each benchmark: PSNR in dB, and what is gained over bicubic."""
+    network = network_of(ModelDescription("realtime", shape_of(layers, channels), IN_256THS), "branches", 0)
+    bicubic = [judge(network, benchmark) for benchmark in options.judge]  # untrained, the network is bicubic
+    for _ in train(network, crops_of(options.train, SCALE), options.steps, options.rate):
+        pass
+    reached = [judge(network, benchmark) for benchmark in options.judge]
+    return [f"{db:.2f} ({db - before:+.2f})" for db, before in zip(reached, bicubic, strict=True)]
+
+
 def main(arguments: list[str]) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -108,10 +126,17 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--size", default="540x960", help="height x width of the low frame, px, both even")
     parser.add_argument("--frames", type=int, default=60, help="in a round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--train", type=Path, help="a folder of photographs to learn from")
+    parser.add_argument("--judge", type=Path, nargs="+", default=[], help="folders with HR/ and LR/")
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--rate", type=float, default=1e-3)
     options = parser.parse_args(arguments)
+    judged = options.judge if options.train else []
     height_px, width_px = (int(side) for side in options.size.split("x"))
-    print("| layers x channels | parameters | GMAC | fps, one at a time | fps, several at once |")
-    print("|---|---|---|---|---|")
+    titles = ["layers x channels", "parameters", "GMAC", "fps, one at a time", "fps, several at once"]
+    titles += [f"dB, {benchmark}" for benchmark in judged]
+    print(f"| {' | '.join(titles)} |")
+    print("|---" * len(titles) + "|")
     for shape in options.shapes:
         layers, channels = (int(part) for part in shape.split("x"))
         model = int8_form(layers, channels)
@@ -120,6 +145,8 @@ def main(arguments: list[str]) -> None:
         for hint in ("LATENCY", "THROUGHPUT"):
             rates = frames_a_second(model, height_px, width_px, hint, options.frames, options.rounds)
             cells.append(f"{statistics.median(rates):.1f} ({min(rates):.1f} to {max(rates):.1f})")
+        if judged:
+            cells += gains(layers, channels, options)
         print(f"| {shape} | {parameters:,} | {gmacs:.2f} | {' | '.join(cells)} |", flush=True)
 
 

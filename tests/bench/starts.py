@@ -11,6 +11,7 @@ of this process. No trainer, no DALI: what is compared is the network alone.
 import argparse
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from data.images import decode
 from sr.evaluation.metrics import crop_border, luma, psnr
 from sr.models.branches import add_branches
 from sr.models.network import UpsamplingNetwork
-from sr.models.registry import build
+from sr.models.presets import ModelDescription, find_preset
+from sr.models.registry import build, build_from
 from sr.resize import pillow_resize
 
 CROPS_EACH, CROP_PX, BATCH, HIGH_PX = 6, 240, 16, 60
@@ -45,10 +47,10 @@ def crops_of(folder: Path, scale: int) -> tuple[Tensor, Tensor]:
     return tuple(torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2).contiguous() for side in (low, high))
 
 
-def network_of(preset: str, start: str, seed: int) -> UpsamplingNetwork:
+def network_of(description: ModelDescription, start: str, seed: int) -> UpsamplingNetwork:
     """Return an untrained network."""
     torch.manual_seed(seed)
-    network = build(preset)
+    network = build_from(description)
     if start == "torch":
         for layer in network.core.layers[:-1]:
             nn.Conv2d.reset_parameters(layer)
@@ -100,15 +102,15 @@ def dead_channels(network: UpsamplingNetwork, low: Tensor) -> list[int]:
 
 
 def train(
-    network: UpsamplingNetwork, crops: tuple[Tensor, Tensor], benchmark: Path, options: argparse.Namespace
-) -> list[float]:
-    """Train with L1, AdamW, bf16, a tenth of the steps warming up, then a cosine; return PSNR by quarters."""
-    stream, marks = torch.Generator().manual_seed(1), []
+    network: UpsamplingNetwork, crops: tuple[Tensor, Tensor], steps: int, highest_rate: float
+) -> Iterator[int]:
+    """Train with L1, AdamW, bf16, a tenth of the steps warming up, then a cosine; yield the step at each quarter."""
+    stream = torch.Generator().manual_seed(1)
     optimizer = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=0.005, fused=True)
-    for step in range(1, options.steps + 1):
-        rate = min(1, 10 * step / options.steps) * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+    for step in range(1, steps + 1):
+        rate = min(1, 10 * step / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
-            group["lr"] = options.rate * rate
+            group["lr"] = highest_rate * rate
         low, high = batch_of(*crops, network.scale, stream)
         with torch.autocast("cpu", torch.bfloat16):
             prediction = network.predict(low)
@@ -116,9 +118,8 @@ def train(
         nn.functional.l1_loss(prediction, network.normalise(high)).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
-        if step % max(1, options.steps // 4) == 0:
-            marks.append(round(judge(network, benchmark), 3))
-    return marks
+        if step % max(1, steps // 4) == 0:
+            yield step
 
 
 def main() -> None:
@@ -135,8 +136,9 @@ def main() -> None:
     print(f"bicubic {judge(build(options.preset), options.benchmark):.3f} dB")
     for start in STARTS:
         for seed in range(options.seeds):
-            network, began = network_of(options.preset, start, seed), time.process_time()
-            marks = train(network, crops, options.benchmark, options)
+            network, began = network_of(find_preset(options.preset), start, seed), time.process_time()
+            quarters = train(network, crops, options.steps, options.rate)
+            marks = [round(judge(network, options.benchmark), 3) for _ in quarters]
             seconds = time.process_time() - began
             print(
                 f"{start:8} seed {seed}: {marks} dB, dead {dead_channels(network, crops[0][::40])}, {seconds:.0f} s",
