@@ -8,9 +8,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from data.errors import UserError
+from sr.upscale.film.description import Film
 from sr.upscale.film.segments import EncodedPacket
 from sr.upscale.film.settings import CODECS, FilmSettings
-from sr.upscale.film.source import Film
 
 
 def output_bits(film: Film, settings: FilmSettings) -> int:

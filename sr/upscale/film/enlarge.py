@@ -17,8 +17,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from data.errors import UserError
+from sr.upscale.film.description import Film
+from sr.upscale.film.frames import plane_of
 from sr.upscale.film.planes import as_samples, enlarge_plane
-from sr.upscale.film.source import Film, plane_of
 
 _SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
 

@@ -21,10 +21,10 @@ from data.errors import UserError
 from data.files import atomic_file
 from data.films.container import FAULTS, explain, open_film
 from data.records import Reason, Rejection
+from sr.upscale.film.description import STAGE, Film
 from sr.upscale.film.encode import set_up
 from sr.upscale.film.segments import SegmentHeader
 from sr.upscale.film.settings import CODECS, CONTAINERS, FilmSettings
-from sr.upscale.film.source import STAGE, Film
 from sr.upscale.film.timing import timed_packets
 
 _BITEXACT = 0x400

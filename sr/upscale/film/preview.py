@@ -13,9 +13,11 @@ from data.errors import UserError
 from data.files import atomic_file, write_json
 from data.films.container import FAULTS
 from data.progress import Progress, silent
+from sr.upscale.film.description import Film
 from sr.upscale.film.enlarge import Enlarger
+from sr.upscale.film.frames import decode_near
 from sr.upscale.film.settings import FilmSettings
-from sr.upscale.film.source import Film, decode_near, inspect_film
+from sr.upscale.film.source import inspect_film
 from sr.upscale.film.upscale_film import load_enlarger
 
 RECORD = "preview.json"

@@ -1,100 +1,31 @@
-"""The film that is to be enlarged: what it is, its frames in order, and what its decoder could not make of it.
-
-Frames come as any player gets them from the decoder, errors concealed, in the order in which they show. A frame that
-does not come out is a Rejection, and never an end of the work.
-"""
+"""The film that is to be enlarged: read once, and its first frames decoded, to learn what it is."""
 
 import contextlib
-import dataclasses
-import itertools
 import struct
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import av.filter
-import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from data.errors import UserError
 from data.films.colour import describe
-from data.films.container import DEINTERLACE, FAULTS, FilmFault, explain, open_film, read_table
-from data.images import LARGEST_PX, ImageFault
+from data.films.container import DEINTERLACE, FAULTS, FilmFault, read_table
+from data.images import ImageFault
 from data.progress import Progress, silent
-from data.records import Reason, Rejection
+from sr.upscale.film.description import Film
+from sr.upscale.film.frames import first_frames, open_pictures
 
-STAGE = "upscale"
 _PROBED = 48
 """Frames that are decoded beforehand to see whether they are interlaced."""
 _INTERLACED_SHARE = 0.1
 """Of those, from which a film is refused, as films are for crops."""
-_PQ, _HLG = 16, 18
 _UNSAID = 2
 _FULL = 2
 _MASTERING = struct.Struct("22i")
 _LARGEST_RATE = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Film:
-    """What is known of a film before its frames are enlarged."""
-
-    path: Path
-    stream: int
-    """Number of the video stream that is enlarged."""
-    width: int
-    height: int
-    chroma: str
-    """420, 422, 444, gray, or rgb."""
-    bits: int
-    """Of a sample: 8 to 16."""
-    time_base: Fraction
-    """Seconds in a unit of its times."""
-    first: int
-    """Presentation time of its first frame, in units; segments are counted from it."""
-    last: int
-    """Of its last frame, as its container lists it."""
-    frames: int
-    """As its container lists them; the decoder may give fewer."""
-    rate: Fraction
-    """Frames a second, on average: what the encoder is told."""
-    aspect: Fraction
-    """Of a pixel, width to height."""
-    tags: dict[str, int]
-    """color_range, color_primaries, color_trc, colorspace: the numbers of H.273 as the film has them."""
-    matrix: str
-    """Of the scale filter; empty where colours need not or cannot be converted."""
-    siting: str
-    """Where chroma samples lie: left, center or topleft."""
-    display_matrix: tuple[int, ...]
-    """Nine numbers that say how the picture is turned; empty: it is not."""
-    master_display: str
-    light_level: str
-    broken: str
-    """Where and why its container breaks off; empty when it is whole."""
-
-    @property
-    def is_hdr(self) -> bool:
-        """Whether its code values are PQ's or HLG's."""
-        return self.tags["color_trc"] in (_PQ, _HLG)
-
-    @property
-    def is_full_range(self) -> bool:
-        """Whether black is 0 and white the largest value."""
-        return self.tags["color_range"] == _FULL
-
-    def segment_of(self, time: int, segment_s: float) -> int:
-        """Return the number of the segment that a frame belongs to, by its presentation time alone."""
-        return int((time - self.first) * self.time_base / Fraction(segment_s))
-
-    def planar(self, bits: int) -> str:
-        """Return FFmpeg's name of the planar pixel format with this film's chroma."""
-        plain = {"rgb": "yuv444p", "gray": "gray"}.get(self.chroma, f"yuv{self.chroma}p")
-        return plain if bits == 8 else f"{plain}{bits}le"
 
 
 def inspect_film(path: Path, deinterlace: bool = False, progress: Progress = silent) -> Film:
@@ -110,12 +41,12 @@ def inspect_film(path: Path, deinterlace: bool = False, progress: Progress = sil
     """
     try:
         table = read_table(path, progress, interlaced=True)
-        container, stream = _open(path)
+        container, stream = open_pictures(path)
     except FilmFault as fault:
         raise UserError("a film", fault.detail, str(path), fault.remedy) from None
     with container:
         _refuse_encrypted(container, stream, path)
-        probed = _first_frames(path)
+        probed = first_frames(path, _PROBED)
         if not probed:
             raise UserError("a film", "not one frame that can be decoded", str(path), "copy or rip it again")
         told = stream.codec_context.field_order not in (0, 1)
@@ -197,135 +128,9 @@ def _rate(stream: VideoStream, frames: int, seconds: float) -> Fraction:
     return min(max(counted, Fraction(1, 1001)), Fraction(_LARGEST_RATE))
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
-    container, stream = open_film(path, interlaced=True)
-    # As players do: damaged parts of a frame are concealed. Only oversized pictures are refused.
-    stream.codec_context.options = {"max_pixels": str(LARGEST_PX)}
-    return container, stream
-
-
 def _refuse_encrypted(container: InputContainer, stream: VideoStream, path: Path) -> None:
     with contextlib.suppress(*FAULTS):
         for packet in container.demux(stream):
             if packet.has_sidedata("encryption_info") or packet.has_sidedata("encryption_init_info"):
                 raise UserError("a film that can be read", "an encrypted one", str(path), "decrypt it first")
             break
-
-
-def _first_frames(path: Path) -> list[VideoFrame]:
-    container, stream = _open(path)
-    with container:
-        return list(itertools.islice(_decode(container, stream, []), _PROBED))
-
-
-def frames_of(film: Film, deinterlace: bool, faults: list[Rejection]) -> Iterator[VideoFrame]:
-    """Decode a film from its beginning.
-
-    Args:
-        film: it.
-        deinterlace: make whole pictures of the frames that are marked as interlaced.
-        faults: what is lost is added to it.
-
-    Yields:
-        Frames with ascending times, all of the film's size and in a planar format of its chroma and depth.
-    """
-    container, stream = _open(film.path)
-    with container:
-        last = None
-        decoded = _decode(container, stream, faults)
-        for frame in _deinterlaced(decoded, film) if deinterlace else decoded:
-            if last is not None and frame.pts <= last:
-                detail = f"a frame at {frame.pts} came out after the one at {last}"
-                faults.append(Rejection(f"{film.path.name}@{frame.pts}", STAGE, Reason.UNREADABLE, detail))
-                continue
-            last = frame.pts
-            yield _uniform(frame, film)
-
-
-def decode_near(film: Film, time: int) -> VideoFrame | None:
-    """Decode the first frame at or after a time, from the keyframe before it; None where there is none."""
-    container, stream = _open(film.path)
-    with container:
-        container.seek(time, stream=stream)
-        for frame in _decode(container, stream, []):
-            if frame.pts >= time:
-                return _uniform(frame, film)
-    return None
-
-
-def _decode(container: InputContainer, stream: VideoStream, faults: list[Rejection]) -> Iterator[VideoFrame]:
-    name = Path(container.name).name
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except FAULTS as error:
-            faults.append(Rejection(name, STAGE, Reason.TRUNCATED, f"the film breaks off: {explain(error)}"))
-            packet = None
-        try:
-            frames = packet.decode() if packet is not None else stream.decode(None)
-        except EOFError:  # the demuxer's own last packet has drained the decoder
-            frames = []
-        except FAULTS as error:
-            frames = []
-            at = packet.pts if packet is not None else "its end"
-            faults.append(Rejection(f"{name}@{at}", STAGE, Reason.UNREADABLE, f"decoding: {explain(error)}"))
-        for frame in frames:
-            if frame.pts is not None:
-                yield frame
-            else:
-                faults.append(Rejection(name, STAGE, Reason.UNREADABLE, "a frame without a time"))
-        if packet is None:
-            return
-
-
-def _deinterlaced(frames: Iterator[VideoFrame], film: Film) -> Iterator[VideoFrame]:
-    graph = None
-    for frame in frames:
-        frame = _uniform(frame, film)
-        if graph is None:
-            graph = av.filter.Graph()
-            graph.threads = 1
-            start = graph.add_buffer(
-                width=film.width, height=film.height, format=frame.format, time_base=film.time_base
-            )
-            graph.link_nodes(
-                start, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
-            )
-            graph.configure()
-        graph.vpush(frame)
-        yield from _pull(graph, film)
-    if graph is not None:
-        graph.vpush(None)
-        yield from _pull(graph, film)
-
-
-def _pull(graph: av.filter.Graph, film: Film) -> Iterator[VideoFrame]:
-    with contextlib.suppress(BlockingIOError, EOFError):
-        while True:
-            frame = graph.vpull()
-            # The filter counts in half units.
-            frame.pts = round(frame.pts * frame.time_base / film.time_base)
-            frame.time_base = film.time_base
-            yield frame
-
-
-def _uniform(frame: VideoFrame, film: Film) -> VideoFrame:
-    """Return the frame in the film's size and planar format: itself, nearly always."""
-    wanted = film.planar(film.bits)
-    if film.chroma == "rgb":
-        wanted = wanted.replace("yuv444p", "gbrp")
-    is_there = frame.format.name.replace("yuvj", "yuv") == wanted
-    if is_there and (frame.width, frame.height) == (film.width, film.height):
-        return frame
-    changed = frame.reformat(film.width, film.height, wanted, interpolation="BICUBIC")
-    changed.pts, changed.time_base = frame.pts, frame.time_base
-    return changed
-
-
-def plane_of(frame: VideoFrame, number: int) -> np.ndarray:
-    """Return a view of one plane: height x width, uint8, or uint16 for more than 8 bits."""
-    plane = frame.planes[number]
-    kind = np.uint8 if frame.format.components[0].bits <= 8 else np.uint16
-    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, -1).view(kind)
-    return rows[:, : plane.width]

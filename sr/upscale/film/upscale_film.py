@@ -20,13 +20,15 @@ from data.files import write_json, write_jsonl
 from data.plain import to_plain
 from data.progress import Progress, silent
 from data.records import Reason, Rejection
+from sr.upscale.film.description import STAGE, Film
 from sr.upscale.film.encode import SegmentEncoder, output_format
 from sr.upscale.film.enlarge import Enlarger
+from sr.upscale.film.frames import frames_of
 from sr.upscale.film.join import container_name, join, rehearse
 from sr.upscale.film.network import load_network
 from sr.upscale.film.segments import FOLDER, read_headers, write_segment
 from sr.upscale.film.settings import FilmSettings
-from sr.upscale.film.source import STAGE, Film, frames_of, inspect_film
+from sr.upscale.film.source import inspect_film
 from sr.upscale.film.work import enlarged
 from sr.upscalers import FORMULAS
 

@@ -7,9 +7,10 @@ import av
 import numpy as np
 import pytest
 
+from sr.upscale.film.description import Film
 from sr.upscale.film.enlarge import Enlarger
+from sr.upscale.film.frames import plane_of
 from sr.upscale.film.planes import enlarge_plane
-from sr.upscale.film.source import Film, plane_of
 
 
 class Repeating:

@@ -1,0 +1,68 @@
+"""What is known of a film before its frames are enlarged. Reads nothing."""
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+
+STAGE = "upscale"
+"""Of the Rejections of everything that enlarges films."""
+_PQ, _HLG = 16, 18
+_FULL = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Film:
+    """What is known of a film before its frames are enlarged."""
+
+    path: Path
+    stream: int
+    """Number of the video stream that is enlarged."""
+    width: int
+    height: int
+    chroma: str
+    """420, 422, 444, gray, or rgb."""
+    bits: int
+    """Of a sample: 8 to 16."""
+    time_base: Fraction
+    """Seconds in a unit of its times."""
+    first: int
+    """Presentation time of its first frame, in units; segments are counted from it."""
+    last: int
+    """Of its last frame, as its container lists it."""
+    frames: int
+    """As its container lists them; the decoder may give fewer."""
+    rate: Fraction
+    """Frames a second, on average: what the encoder is told."""
+    aspect: Fraction
+    """Of a pixel, width to height."""
+    tags: dict[str, int]
+    """color_range, color_primaries, color_trc, colorspace: the numbers of H.273 as the film has them."""
+    matrix: str
+    """Of the scale filter; empty where colours need not or cannot be converted."""
+    siting: str
+    """Where chroma samples lie: left, center or topleft."""
+    display_matrix: tuple[int, ...]
+    """Nine numbers that say how the picture is turned; empty: it is not."""
+    master_display: str
+    light_level: str
+    broken: str
+    """Where and why its container breaks off; empty when it is whole."""
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether its code values are PQ's or HLG's."""
+        return self.tags["color_trc"] in (_PQ, _HLG)
+
+    @property
+    def is_full_range(self) -> bool:
+        """Whether black is 0 and white the largest value."""
+        return self.tags["color_range"] == _FULL
+
+    def segment_of(self, time: int, segment_s: float) -> int:
+        """Return the number of the segment that a frame belongs to, by its presentation time alone."""
+        return int((time - self.first) * self.time_base / Fraction(segment_s))
+
+    def planar(self, bits: int) -> str:
+        """Return FFmpeg's name of the planar pixel format with this film's chroma."""
+        plain = {"rgb": "yuv444p", "gray": "gray"}.get(self.chroma, f"yuv{self.chroma}p")
+        return plain if bits == 8 else f"{plain}{bits}le"
