@@ -7,9 +7,9 @@ from typing import Any
 
 import luigi
 
-from data.digests import sha256_bytes
 from data.errors import UserError
-from data.files import read_json, write_json
+from data.files import read_json
+from sr.upscale.film.placing import Place
 from sr.upscale.film.settings import CODECS, CONTAINERS, MODES, FilmSettings
 from tasks.base import StoreTask
 from tasks.chosen import identity_of, requires_of
@@ -26,8 +26,7 @@ class FilmTarget(luigi.LocalTarget):
 
     def __init__(self, record: str, film: Path) -> None:
         super().__init__(record)
-        self.film = film
-        self.receipt = Path(record).parent / "run" / f"{sha256_bytes(str(film).encode())[:12]}.json"
+        self.place = Place(Path(record).parent, film)
 
     def exists(self) -> bool:
         """Return whether both are there.
@@ -35,36 +34,8 @@ class FilmTarget(luigi.LocalTarget):
         Raises:
             UserError: another file stands in the film's place.
         """
-        if not self.film.exists():
-            return False
-        known = self._receipt()
-        if known not in (self._claimed(), self._seen()):
-            got = f"a file that was not made with these settings, {self.film}"
-            raise UserError("a free place", got, "--output-file", "move it away, or name another")
-        return super().exists() and known == self._seen()
-
-    def claim(self) -> None:
-        """Say that what will stand there is ours: a run may be killed between placing the film and signing it.
-
-        Raises:
-            UserError: another file stands there by now.
-        """
-        self.exists()
-        write_json(self.receipt, self._claimed())
-
-    def sign(self) -> None:
-        """Write down what the film that stands there looks like."""
-        write_json(self.receipt, self._seen())
-
-    def _receipt(self) -> dict[str, Any] | None:
-        return read_json(self.receipt) if self.receipt.exists() else None
-
-    def _claimed(self) -> dict[str, Any]:
-        return {"path": str(self.film), "bytes": 0, "modified_ns": 0}
-
-    def _seen(self) -> dict[str, Any]:
-        status = self.film.stat()
-        return self._claimed() | {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+        self.place.check()
+        return self.place.film.exists() and super().exists()
 
 
 class UpscaleVideo(StoreTask):
@@ -205,10 +176,8 @@ class UpscaleVideo(StoreTask):
                 model,
                 settings,
                 self.scale,
-                before_joining=self.output().claim,
                 progress=progress,
             )
-        self.output().sign()
 
     def salvage(self) -> str:
         """Join what is finished of an interrupted run into a film that plays; return what to say of it."""

@@ -23,6 +23,7 @@ from data.films.container import FAULTS, explain, open_film
 from data.records import Reason, Rejection
 from sr.upscale.film.description import STAGE, Film
 from sr.upscale.film.encode import set_up
+from sr.upscale.film.placing import Place
 from sr.upscale.film.segments import SegmentHeader
 from sr.upscale.film.settings import CODECS, CONTAINERS, FilmSettings
 from sr.upscale.film.timing import timed_packets
@@ -89,7 +90,7 @@ def join(
     """Write the enlarged film.
 
     Args:
-        directory: with the segments.
+        directory: of the store, with the segments.
         headers: of all of them, in order; at least one.
         film: the source.
         settings: those that the segments were made with.
@@ -98,11 +99,11 @@ def join(
         whole: these are all; otherwise everything else ends where they end.
 
     Raises:
-        UserError: it cannot be written there, or the segments are not of one encoder.
+        UserError: it cannot be written there, a stranger's file stands there, or the segments are not of one encoder.
     """
     source, _ = open_film(film.path, interlaced=True)
     try:
-        with source, atomic_file(output) as file:
+        with source, atomic_file(output, place=Place(directory, output).put) as file:
             made = _Output(file, output, source, film, settings, scale)
             outcome = made.write(directory, headers, whole)
     except av.FFmpegError as error:

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from sr.upscale.film.enlarge import Enlarger
 from sr.upscale.film.frames import frames_of
 from sr.upscale.film.join import container_name, join, rehearse
 from sr.upscale.film.network import load_network
+from sr.upscale.film.placing import Place
 from sr.upscale.film.segments import FOLDER, read_headers, write_segment
 from sr.upscale.film.settings import FilmSettings
 from sr.upscale.film.source import inspect_film
@@ -71,7 +72,6 @@ def upscale_film(
     model: str | Path,
     settings: FilmSettings,
     scale: int = 2,
-    before_joining: Callable[[], None] = lambda: None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Enlarge a film, or go on with it.
@@ -83,7 +83,6 @@ def upscale_film(
         model: "bicubic", or what `load_upscaler` takes.
         settings: how it is encoded.
         scale: of bicubic; a network has its own.
-        before_joining: called when all is encoded, before the output is written.
         progress: counts frames.
 
     Returns:
@@ -91,10 +90,12 @@ def upscale_film(
 
     Raises:
         UserError: the source cannot be used, the container does not hold what is in it, or the output cannot be
-            written.
+            written, or a file that was not put there from `directory` stands in its place.
     """
     settings.check()
     container_name(output)
+    place = Place(directory, output)
+    place.check()
     film = inspect_film(source, settings.deinterlace, progress)
     _check_streams(film, settings)
     enlarger, workers = load_enlarger(model, scale, film, settings)
@@ -105,7 +106,7 @@ def upscale_film(
     if sum(len(header.times) for header in headers) != frames:
         raise UserError("the film as it was", "another one", str(source), f"delete {directory / FOLDER}")
     progress(frames, frames, "joining")
-    before_joining()
+    place.check()
     outcome = join(directory, headers, film, settings, enlarger.scale, output)
     times = sorted(time for header in headers for time in header.times)
     faults += outcome.rejections
@@ -131,8 +132,7 @@ def upscale_film(
     write_jsonl(directory / "rejections.jsonl", (to_plain(one) for one in faults))
     write_json(directory / RECORD, record)
     shutil.rmtree(directory / FOLDER, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        partial_path(output).unlink()
+    Place(directory, partial_path(output)).remove()
     return record
 
 
@@ -140,8 +140,9 @@ def salvage(source: Path, output: Path, directory: Path, settings: FilmSettings)
     """Join what is finished into a film that plays, under a name that says it is a part; return its frames.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or a file that was not put there by this stands in its place.
     """
+    Place(directory, partial_path(output)).check()
     headers = read_headers(directory)
     if not headers:
         return 0

@@ -13,9 +13,10 @@ from odd_films import MS, TAGS, check_plays, copied, decoded_times, make_odd_fil
 from data.errors import UserError
 from data.files import read_jsonl
 from sr.upscale.film import upscale_film as module
-from sr.upscale.film.segments import path_of, read_headers
+from sr.upscale.film.placing import Place
+from sr.upscale.film.segments import read_headers
 from sr.upscale.film.settings import FilmSettings
-from sr.upscale.film.upscale_film import partial_path, salvage, upscale_film
+from sr.upscale.film.upscale_film import RECORD, partial_path, salvage, upscale_film
 
 QUICK = FilmSettings(preset="ultrafast", segment_s=0.7)
 REPOSITORY = Path(__file__).parents[4]
@@ -60,33 +61,60 @@ def test_all_else_is_kept_bit_for_bit(odd, enlarged):
         assert np.abs(small - was.to_ndarray(format="gray")).mean() < 4
 
 
-def test_a_kill_costs_a_segment_and_no_byte(odd, enlarged, tmp_path):
-    output, store = tmp_path / "out.mkv", tmp_path / "store"
-    command = [sys.executable, str(Path(__file__).parent / "killed.py"), str(odd), str(output), str(store)]
+def kill(moment: str, source: Path, output: Path, store: Path) -> None:
+    script = Path(__file__).parent / "killed.py"
+    command = [sys.executable, str(script), moment, str(source), str(output), str(store)]
     environment = {"PYTHONPATH": str(REPOSITORY), "PATH": ""}
-    killed = subprocess.run(command, env=environment, check=False, timeout=60)
-    assert killed.returncode == -9 and not output.exists()
+    assert subprocess.run(command, env=environment, check=False, timeout=60).returncode == -9
+
+
+@pytest.fixture
+def written(monkeypatch) -> list[int]:
+    """Collects the numbers of the segments that are written."""
+    numbers, write = [], module.write_segment
+
+    def noted(directory, number, *given):
+        numbers.append(number)
+        return write(directory, number, *given)
+
+    monkeypatch.setattr(module, "write_segment", noted)
+    return numbers
+
+
+def test_a_kill_costs_a_segment_and_no_byte(odd, enlarged, tmp_path, written):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    kill("second segment begun", odd, output, store)
+    assert not output.exists()
     (first,) = read_headers(store)
-    kept = path_of(store, first.number).stat()
 
     assert salvage(odd, output, store, QUICK) == len(first.times)
     part = check_plays(partial_path(output))
     assert part == decoded_times(odd)[: len(part)] and len(part) == len(first.times)
     assert 0 < len(copied(partial_path(output), "audio")) < len(copied(odd, "audio"))
 
-    written = []
-    write, module.write_segment = module.write_segment, lambda *given: written.append(write(*given))
-    try:
-        upscale_film(odd, output, store, "bicubic", QUICK, before_joining=lambda: _same(store, first, kept))
-    finally:
-        module.write_segment = write
-    assert written and first.number not in {one.number for one in written}
+    upscale_film(odd, output, store, "bicubic", QUICK)
+    assert written and first.number not in written
     assert output.read_bytes() == enlarged.read_bytes(), "as if nothing had happened"
     assert not partial_path(output).exists()
 
 
-def _same(store, first, kept) -> None:
-    assert path_of(store, first.number).stat().st_mtime_ns == kept.st_mtime_ns
+@pytest.mark.parametrize(
+    ("moment", "stands"), [("joining", 0), ("receipt written", 0), ("placed", 1), ("recorded", 1)]
+)
+def test_a_kill_around_placing_costs_the_joining(moment, stands, odd, enlarged, tmp_path, written):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    kill(moment, odd, output, store)
+    assert output.exists() == stands and (store / RECORD).exists() == (moment == "recorded")
+    if not stands:
+        output.write_bytes(b"a stranger's")
+        with pytest.raises(UserError, match="free place"):
+            upscale_film(odd, output, store, "bicubic", QUICK)
+        assert output.read_bytes() == b"a stranger's"
+        output.unlink()
+    assert Place(store, output).is_ours() == stands
+    upscale_film(odd, output, store, "bicubic", QUICK)
+    assert not written and output.read_bytes() == enlarged.read_bytes()
+    assert [one.name for one in tmp_path.iterdir() if ".part" in one.name] == []
 
 
 @pytest.mark.parametrize(
