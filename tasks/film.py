@@ -73,6 +73,7 @@ class UpscaleVideo(StoreTask):
         default=0, description="make no film, but this many pictures: bicubic left, model right"
     )
     stage = "films"
+    format_version = 2
     resources = WHOLE_MACHINE
 
     @property

@@ -83,6 +83,8 @@ def _describe(frame: VideoFrame) -> dict[str, Any]:
         matrix, siting = "", "left"
     tags = {name: getattr(frame, name) for name in ("color_primaries", "color_trc", "colorspace")}
     tags["color_range"] = _FULL if frame.format.name.startswith("yuvj") else frame.color_range
+    if chroma not in ("rgb", "gray") and tags["colorspace"] == _UNSAID:
+        tags |= _deduced(tags, matrix, frame.height)
     if chroma == "rgb":  # RGB has no matrix; what is made of it has
         matrix, tags["colorspace"], tags["color_range"] = "bt709", 1, 1
     master, light = _hdr_side_data(frame)
@@ -99,6 +101,27 @@ def _describe(frame: VideoFrame) -> dict[str, Any]:
         "master_display": master,
         "light_level": light,
     }
+
+
+def _deduced(tags: dict[str, int], matrix: str, height: int) -> dict[str, int]:
+    """Return the tags that a film without a matrix leaves unsaid, in the numbers of H.273.
+
+    Players guess them from the size, as `describe` does, and would guess others from the enlarged film's.
+    """
+    if matrix == "bt601":
+        if height in (288, 576):
+            said = {"colorspace": 5, "color_primaries": 5, "color_trc": 6}
+        elif height in (240, 480, 486):
+            said = {"colorspace": 6, "color_primaries": 6, "color_trc": 6}
+        else:
+            said = {"colorspace": 6, "color_primaries": 1, "color_trc": 1}
+    elif matrix == "bt2020":
+        said = {"colorspace": 9, "color_primaries": 9, "color_trc": 14}
+    elif matrix == "bt709":
+        said = {"colorspace": 1, "color_primaries": 1, "color_trc": 1}
+    else:
+        return {}
+    return {name: value for name, value in said.items() if tags[name] == _UNSAID}
 
 
 def _hdr_side_data(frame: VideoFrame) -> tuple[str, str]:
