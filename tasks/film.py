@@ -1,5 +1,6 @@
 """From a film to an enlarged film: UpscaleVideo."""
 
+import dataclasses
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -24,18 +25,21 @@ _FILM = FilmSettings()
 class FilmTarget(luigi.LocalTarget):
     """The record of an enlarged film, which counts while the film stands where it was put, as it was put there."""
 
-    def __init__(self, record: str, film: Path) -> None:
+    def __init__(self, record: str, film: Path, leave_out: tuple[int, ...]) -> None:
         super().__init__(record)
+        self.leave_out = sorted(leave_out)
         self.place = Place(Path(record).parent, film)
 
     def exists(self) -> bool:
-        """Return whether both are there.
+        """Return whether both are there, without the streams that are to be left out.
 
         Raises:
             UserError: another file stands in the film's place.
         """
         self.place.check()
-        return self.place.film.exists() and super().exists()
+        if not self.place.film.exists() or not super().exists():
+            return False
+        return read_json(self.path)["leave_out"] == self.leave_out
 
 
 class UpscaleVideo(StoreTask):
@@ -142,12 +146,15 @@ class UpscaleVideo(StoreTask):
         return requires_of(self.model)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the film by name, size and time, the model by its bytes, the settings and the codecs' version."""
+        """Return the film by name, size and time, the model by its bytes, the settings and the codecs' version.
+
+        Streams that are left out change no segment: with others, the same work goes on.
+        """
         status = self.source().stat()
         return {
             "source": [self.source().name, status.st_size, status.st_mtime_ns],
             "model": identity_of(self.model, self.scale, (BICUBIC,)),
-            "settings": vars(self.settings()),
+            "settings": vars(dataclasses.replace(self.settings(), leave_out=())),
             "pyav": version("av"),
             "preview": self.preview,
         }
@@ -155,7 +162,11 @@ class UpscaleVideo(StoreTask):
     def output(self) -> luigi.LocalTarget:
         """Return the record."""
         record = str(self.directory() / self.record)
-        return luigi.LocalTarget(record) if self.preview else FilmTarget(record, self.film())
+        return (
+            luigi.LocalTarget(record)
+            if self.preview
+            else FilmTarget(record, self.film(), self.settings().leave_out)
+        )
 
     def make(self) -> None:
         """Enlarge, or go on enlarging."""

@@ -4,12 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import luigi
 import pytest
 from odd_films import check_plays, decoded_times, make_odd_film
 
 from data.errors import UserError
 from data.files import read_json
+from sr.upscale.film import upscale_film
 from tasks.film import UpscaleVideo
 
 
@@ -76,3 +78,25 @@ def test_ctrl_c_leaves_a_film_that_plays_and_the_same_command_goes_on(tmp_path, 
     assert ended.returncode == 0 and check_plays(output) == decoded_times(source), ended.stderr
     assert not partial.exists()
     assert read_json(next((tmp_path / "store").rglob("film.json")))["frames"] == 60
+
+
+def test_leaving_a_stream_out_goes_on_with_what_is_encoded(store, tmp_path, monkeypatch):
+    source, output = make_odd_film(tmp_path / "in.mkv", 40), tmp_path / "out.mp4"
+    stopped = video(source, output)
+
+    def full(*given, **named):
+        raise UserError("room", "none", "the disk", "make some")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(upscale_film, "rehearse", lambda *given: ())
+        patch.setattr(upscale_film, "join", full)
+        with pytest.raises(UserError, match="room"):
+            stopped.run()
+    monkeypatch.setattr(upscale_film, "write_segment", None)  # nothing is encoded again
+    task = video(source, output, leave_out="2,3")
+    assert task.directory() == stopped.directory()
+    task.run()
+    assert task.complete() and "stream 2 (subtitle), as asked" in task.summary()
+    with av.open(str(output)) as film:
+        assert (len(film.streams.audio), len(film.streams.subtitles)) == (1, 0)
+    assert not video(source, output, leave_out="1,2,3").complete()

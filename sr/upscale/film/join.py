@@ -6,7 +6,6 @@ for go with them. Nothing is decoded here.
 
 import dataclasses
 import io
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
@@ -14,15 +13,16 @@ from typing import IO, Any
 import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Stream
 
 from data.digests import sha256_bytes
 from data.errors import UserError
 from data.files import atomic_file
 from data.films.container import FAULTS, explain, open_film
-from data.records import Reason, Rejection
-from sr.upscale.film.description import STAGE, Film
+from data.records import Rejection
+from sr.upscale.film.description import Film
 from sr.upscale.film.encode import set_up
+from sr.upscale.film.others import COVERS, Others, is_cover, read_cover
 from sr.upscale.film.placing import Place
 from sr.upscale.film.segments import SegmentHeader
 from sr.upscale.film.settings import CODECS, CONTAINERS, FilmSettings
@@ -46,7 +46,7 @@ class Outcome:
     left: tuple[str, ...]
     """What was not, and why."""
     rejections: tuple[Rejection, ...]
-    """Packets of other streams that could not be read."""
+    """Packets of other streams that could not be read or copied."""
 
 
 def container_name(output: Path) -> str:
@@ -140,6 +140,7 @@ class _Output:
             metadata_errors="replace",
         )
         self.made.flags |= _BITEXACT
+        self.is_strict = container_name(output) in ("mp4", "mov")
         self.left: list[str] = []
         self.copies: dict[int, Stream] = {}
         for stream in source.streams:
@@ -191,10 +192,13 @@ class _Output:
             # Timecodes and MP4's own track of chapters, which the chapters themselves make anew.
             self.left.append(f"stream {stream.index} (data)")
             return
-        if stream.disposition & Disposition.attached_pic and container_name(self.output) == "matroska":
-            self._add_cover(stream)
-            return
         codec = stream.codec_context.name if stream.codec_context is not None else "an unknown codec"
+        if is_cover(stream):
+            self._add_cover(stream, codec)
+        else:
+            self._add_template(stream, codec)
+
+    def _add_template(self, stream: Stream, codec: str) -> None:
         try:
             made = self.made.add_stream_from_template(stream, opaque=True)
         except (ValueError, *FAULTS):
@@ -215,14 +219,17 @@ class _Output:
             stream.name or "attachment", stream.mimetype or "application/octet-stream", stream.data
         )
 
-    def _add_cover(self, stream: Stream) -> None:
-        kind = "png" if stream.codec_context.name == "png" else "jpeg"
-        name = stream.metadata.get("filename") or f"cover.{kind.replace('jpeg', 'jpg')}"
-        for packet in self.source.demux(stream):
-            if packet.size:
-                self.made.add_attachment(name, f"image/{kind}", bytes(packet))
-                break
-        self.source.seek(0)
+    def _add_cover(self, stream: Stream, codec: str) -> None:
+        container, kind = container_name(self.output), COVERS.get(codec)
+        content = read_cover(self.film.path, stream.index) if kind else b""
+        if content and container == "matroska":
+            tags = stream.metadata
+            name = tags.get("filename") or f"cover.{kind.removeprefix('image/').replace('jpeg', 'jpg')}"
+            self.made.add_attachment(name, tags.get("mimetype") or kind, content)
+        elif content and container == "mp4" and codec in ("png", "mjpeg"):
+            self._add_template(stream, codec)
+        else:
+            self.left.append(f"stream {stream.index} (cover, {codec}): {self.output.suffix} does not hold it")
 
     def begin(self, end_s: Fraction | None = None) -> None:
         """Write the header.
@@ -249,40 +256,35 @@ class _Output:
         extradata = sha256_bytes(bytes(self.pictures.codec_context.extradata or b""))
         if any(header.extradata_sha256 != extradata for header in headers):
             raise UserError("segments of one encoder", "several", str(directory), "delete them and run again")
-        faults: list[Rejection] = []
+        others = Others(self.source, self.copies, self.is_strict, self.film.path.name)
         pictures = timed_packets(directory, headers, self.film.time_base, self.pictures)
         waiting = next(pictures, None)
-        for packet in self._other_packets(end_s, faults):
+        for packet in others.packets(end_s):
             at_s = packet.dts * packet.time_base
             while waiting is not None and waiting.dts * self.film.time_base <= at_s:
                 self.made.mux(waiting)
                 waiting = next(pictures, None)
-            packet.stream = self.copies[packet.stream.index]
-            self.made.mux(packet)
+            self._mux_copy(packet)
         while waiting is not None:
             self.made.mux(waiting)
             waiting = next(pictures, None)
         self.made.close()
-        return Outcome(frames, tuple(self.copies), tuple(self.left), tuple(faults))
+        return Outcome(frames, tuple(self.copies), tuple(self.left), tuple(others.rejections))
 
-    def _other_packets(self, end_s: Fraction | None, faults: list[Rejection]) -> Iterator[Packet]:
-        streams = [stream for stream in self.source.streams if stream.index in self.copies]
-        if not streams:
-            return
-        packets = self.source.demux(streams)
-        while True:
-            try:
-                packet = next(packets, None)
-            except FAULTS as error:
-                detail = f"sound and subtitles break off: {explain(error)}"
-                faults.append(Rejection(self.film.path.name, STAGE, Reason.TRUNCATED, detail))
-                return
-            if packet is None:
-                return
-            if packet.dts is None:  # the demuxer's last words; nothing is in them
-                continue
-            if end_s is None or packet.dts * packet.time_base < end_s:
-                yield packet
+    def _mux_copy(self, packet: Packet) -> None:
+        """Write a packet of a copied stream.
+
+        Raises:
+            UserError: the container does not take it.
+        """
+        try:
+            self.made.mux(packet)
+        except ValueError as error:
+            number = next(number for number, made in self.copies.items() if made.index == packet.stream_index)
+            got = f"a packet of stream {number} ({packet.stream.type}), {explain(error)}"
+            remedy = f"name the output .mkv, or add --leave-out {number}: what is encoded is kept"
+            where = str(self.film.path)
+            raise UserError(f"packets that {self.output.suffix} holds", got, where, remedy) from None
 
 
 def _chapters(chapters: list[dict[str, Any]], end_s: Fraction | None) -> list[dict[str, Any]]:

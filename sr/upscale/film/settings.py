@@ -46,7 +46,7 @@ CODECS = {
 
 @dataclasses.dataclass(frozen=True)
 class FilmSettings:
-    """How the enlarged film is encoded. Every field changes its bytes."""
+    """How the enlarged film is encoded. Every field changes its bytes; all but the last, those of its segments."""
 
     codec: str = "x264"
     crf: int = -1

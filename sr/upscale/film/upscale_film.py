@@ -126,6 +126,7 @@ def upscale_film(
         "first": times[0],
         "last": times[-1],
         "copied_streams": list(outcome.copied),
+        "leave_out": sorted(settings.leave_out),
         "left_out": list(left),
         "rejections": dict(sorted(Counter(str(one.reason) for one in faults).items())),
     }
