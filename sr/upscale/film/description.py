@@ -1,8 +1,10 @@
-"""What is known of a film before its frames are enlarged. Reads nothing."""
+"""What is known of a film before its frames are enlarged, and how it is kept between runs. Reads no film."""
 
 import dataclasses
 from fractions import Fraction
 from pathlib import Path
+
+from data.files import read_json, write_json
 
 STAGE = "upscale"
 """Of the Rejections of everything that enlarges films."""
@@ -66,3 +68,31 @@ class Film:
         """Return FFmpeg's name of the planar pixel format with this film's chroma."""
         plain = {"rgb": "yuv444p", "gray": "gray"}.get(self.chroma, f"yuv{self.chroma}p")
         return plain if bits == 8 else f"{plain}{bits}le"
+
+
+_KEPT = "source.json"
+_NOT_PLAIN = {"path": Path, "time_base": Fraction, "rate": Fraction, "aspect": Fraction}
+_KEPT_SCHEMA = 1
+
+
+def keep(film: Film, folder: Path) -> None:
+    """Write down what a film is, so that going on with it need not read all of it again."""
+    plain = dataclasses.asdict(film) | {name: str(getattr(film, name)) for name in _NOT_PLAIN}
+    write_json(folder / _KEPT, {"schema": _KEPT_SCHEMA, "seen": _seen(film.path), "film": plain})
+
+
+def kept(path: Path, folder: Path) -> Film | None:
+    """Return what was written down of a film; None where nothing was, or of another file."""
+    if not (folder / _KEPT).exists():
+        return None
+    told = read_json(folder / _KEPT)
+    if (told["schema"], told["seen"]) != (_KEPT_SCHEMA, _seen(path)):
+        return None
+    fields = told["film"]
+    fields |= {name: kind(fields[name]) for name, kind in _NOT_PLAIN.items()}
+    return Film(**fields | {"display_matrix": tuple(fields["display_matrix"])})
+
+
+def _seen(path: Path) -> list[str | int]:
+    status = path.stat()
+    return [str(path.absolute()), status.st_size, status.st_mtime_ns]

@@ -5,7 +5,6 @@ one that an uninterrupted run would have seen, and frames whose segment is finis
 """
 
 import contextlib
-import dataclasses
 import itertools
 import shutil
 from collections import Counter
@@ -20,7 +19,7 @@ from data.files import write_json, write_jsonl
 from data.plain import to_plain
 from data.progress import Progress, silent
 from data.records import Reason, Rejection
-from sr.upscale.film.description import STAGE, Film
+from sr.upscale.film.description import STAGE, Film, keep, kept
 from sr.upscale.film.encode import SegmentEncoder, output_format
 from sr.upscale.film.enlarge import Enlarger
 from sr.upscale.film.frames import frames_of
@@ -36,6 +35,8 @@ from sr.upscalers import FORMULAS
 SCHEMA = 1
 RECORD = "film.json"
 BICUBIC = "bicubic"
+_TELL_EVERY = 100
+"""Frames that are decoded between two words while a run catches up."""
 
 
 def partial_path(output: Path) -> Path:
@@ -96,10 +97,11 @@ def upscale_film(
     container_name(output)
     place = Place(directory, output)
     place.check()
-    film = inspect_film(source, settings.deinterlace, progress)
+    film = kept(source, directory / FOLDER) or inspect_film(source, settings.deinterlace, progress)
     _check_streams(film, settings)
     enlarger, workers = load_enlarger(model, scale, film, settings)
     left = rehearse(film, settings, enlarger.scale, output)
+    keep(film, directory / FOLDER)
     faults: list[Rejection] = []
     frames = _encode_all(film, settings, enlarger, workers, directory, faults, progress)
     headers = read_headers(directory)
@@ -147,7 +149,7 @@ def salvage(source: Path, output: Path, directory: Path, settings: FilmSettings)
     headers = read_headers(directory)
     if not headers:
         return 0
-    film = inspect_film(source, settings.deinterlace)
+    film = kept(source, directory / FOLDER) or inspect_film(source, settings.deinterlace)
     scale = headers[0].scale
     return join(directory, headers, film, settings, scale, partial_path(output), whole=False).frames
 
@@ -157,14 +159,6 @@ def _check_streams(film: Film, settings: FilmSettings) -> None:
         raise UserError(
             "streams besides the pictures", str(film.stream), "--leave-out", "take it off the list"
         )
-
-
-@dataclasses.dataclass
-class _Tally:
-    """What the decoder has given so far."""
-
-    frames: int = 0
-    done: int = 0
 
 
 def _encode_all(
@@ -178,14 +172,17 @@ def _encode_all(
 ) -> int:
     """Make the segments that are not there; return how many frames the film has."""
     there = {header.number: len(header.times) for header in read_headers(directory)}
-    finished, tally = sum(there.values()), _Tally()
+    finished, decoded = sum(there.values()), 0
     progress(finished, film.frames)
 
-    def unfinished() -> Iterator[VideoFrame]:
+    def unfinished() -> Iterator[VideoFrame | None]:
+        nonlocal decoded
         for frame in frames_of(film, settings.deinterlace, faults):
-            tally.frames += 1
-            if film.segment_of(frame.pts, settings.segment_s) not in there:
-                yield frame
+            decoded += 1
+            is_there = film.segment_of(frame.pts, settings.segment_s) in there
+            if is_there and decoded % _TELL_EVERY == 0:
+                progress(finished, film.frames, f"catching up: {decoded} frames decoded")
+            yield None if is_there else frame
 
     def number(frame: VideoFrame) -> int:
         return film.segment_of(frame.pts, settings.segment_s)
@@ -201,6 +198,6 @@ def _encode_all(
             packets, extradata = encoder.finish()
             write_segment(directory, segment, finished, enlarger.scale, packets, extradata)
             finished += count
-    if not tally.frames:
+    if not decoded:
         raise UserError("a film", "not one frame that can be decoded", str(film.path), "copy or rip it again")
-    return tally.frames
+    return decoded
