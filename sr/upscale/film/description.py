@@ -31,6 +31,8 @@ class Film:
     """Presentation time of its first frame, in units; segments are counted from it."""
     last: int
     """Of its last frame, as its container lists it."""
+    last_duration: int
+    """How long that shows, in units; 0 where it does not say."""
     frames: int
     """As its container lists them; the decoder may give fewer."""
     rate: Fraction

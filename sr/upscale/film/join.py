@@ -257,7 +257,7 @@ class _Output:
         if any(header.extradata_sha256 != extradata for header in headers):
             raise UserError("segments of one encoder", "several", str(directory), "delete them and run again")
         others = Others(self.source, self.copies, self.is_strict, self.film.path.name)
-        pictures = timed_packets(directory, headers, self.film.time_base, self.pictures)
+        pictures = timed_packets(directory, headers, self.film, self.pictures)
         waiting = next(pictures, None)
         for packet in others.packets(end_s):
             at_s = packet.dts * packet.time_base

@@ -61,6 +61,7 @@ def inspect_film(path: Path, deinterlace: bool = False, progress: Progress = sil
             time_base=table.time_base,
             first=probed[0].pts,
             last=int(table.times[-1]),
+            last_duration=table.last_duration,
             frames=len(table.times),
             rate=_rate(stream, len(table.times), seconds),
             aspect=stream.sample_aspect_ratio or Fraction(1),

@@ -192,3 +192,24 @@ def test_encrypted_films_are_refused(tmp_path):
     locked = make_odd_film(tmp_path / "in.mp4", 5, container=key)
     with pytest.raises(UserError, match="encrypted"):
         upscale_film(locked, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_the_last_frame_shows_as_long_as_it_did(suffix, tmp_path):
+    source = tmp_path / "in.mp4"
+    plain = make_film(tmp_path / "plain.mp4", frames=4, options={"bf": "0"})
+    with av.open(str(plain)) as even, av.open(str(source), "w") as film:
+        stream = film.add_stream_from_template(even.streams.video[0])
+        packets = [one for one in even.demux(video=0) if one.size]
+        packets[-1].duration *= 50
+        for packet in packets:
+            packet.stream = stream
+            film.mux(packet)
+
+    def length_s(path: Path) -> float:
+        with av.open(str(path)) as film:
+            return film.duration / av.time_base
+
+    output = tmp_path / f"out{suffix}"
+    upscale_film(source, output, tmp_path / "store", "bicubic", QUICK)
+    assert length_s(source) > 2 and abs(length_s(output) - length_s(source)) <= 0.002
