@@ -69,12 +69,16 @@ def frames_of(film: Film, deinterlace: bool, faults: list[Rejection]) -> Iterato
             yield _uniform(frame, film)
 
 
-def decode_near(film: Film, time: int) -> VideoFrame | None:
-    """Decode the first frame at or after a time, from the keyframe before it; None where there is none."""
+def decode_near(film: Film, time: int, deinterlace: bool) -> VideoFrame | None:
+    """Decode the first frame at or after a time, from a keyframe before it; None where there is none.
+
+    Where it is deinterlaced, the two frames before it are decoded, too: the filter looks at them.
+    """
     container, stream = open_pictures(film.path)
     with container:
-        container.seek(time, stream=stream)
-        for frame in _decode(container, stream, []):
+        container.seek(time - deinterlace * round(2 / film.rate / film.time_base), stream=stream)
+        decoded = _decode(container, stream, [])
+        for frame in _deinterlaced(decoded, film) if deinterlace else decoded:
             if frame.pts >= time:
                 return _uniform(frame, film)
     return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from films import make_film
+from films import interlaced_film, make_film
 from odd_films import MS, TAGS, check_plays, copied, decoded_times, make_odd_film
 
 from data.errors import UserError
@@ -162,12 +162,19 @@ def test_odd_sides_come_out_even(tmp_path):
 
 
 def test_interlaced_films_are_refused_or_deinterlaced(tmp_path):
-    fields = make_film(tmp_path / "in.mkv", frames=12, options={"x264-params": "tff=1"})
+    fields = interlaced_film(tmp_path / "in.mkv")
     with pytest.raises(UserError, match="interlaced.*--deinterlace"):
         upscale_film(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
     settings = FilmSettings(preset="ultrafast", deinterlace=True)
     upscale_film(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
     assert check_plays(tmp_path / "out.mkv") == decoded_times(fields)
+
+    def combs(path: Path, scale: int) -> float:
+        with av.open(str(path)) as film:
+            frames = [one.to_ndarray(format="gray")[::scale].astype(int) for one in film.decode(video=0)]
+        return float(np.mean([np.abs(np.diff(one, axis=0)).mean() for one in frames[1:-1]]))
+
+    assert combs(fields, 1) > 8 and combs(tmp_path / "out.mkv", 2) < 1
 
 
 @pytest.mark.parametrize(
