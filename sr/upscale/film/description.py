@@ -49,6 +49,8 @@ class Film:
     """Nine numbers that say how the picture is turned; empty: it is not."""
     master_display: str
     light_level: str
+    unkept: tuple[str, ...]
+    """What its pictures carry that no encoder here takes: captions, HDR10+, Dolby Vision."""
     broken: str
     """Where and why its container breaks off; empty when it is whole."""
 
@@ -92,7 +94,8 @@ def kept(path: Path, folder: Path) -> Film | None:
         return None
     fields = told["film"]
     fields |= {name: kind(fields[name]) for name, kind in _NOT_PLAIN.items()}
-    return Film(**fields | {"display_matrix": tuple(fields["display_matrix"])})
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return Film(**fields | lists)
 
 
 def _seen(path: Path) -> list[str | int]:

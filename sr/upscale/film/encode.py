@@ -63,7 +63,8 @@ def set_up(context: VideoCodecContext, film: Film, settings: FilmSettings, scale
     context.sample_aspect_ratio = film.aspect
     for name, value in film.tags.items():
         setattr(context, name, value)
-    context.options = settings.options(film.master_display, film.light_level)
+    siting = film.siting if film.chroma == "420" else ""
+    context.options = settings.options(film.master_display, film.light_level, siting)
     if settings.codec == "x264":
         context.thread_count = settings.encoder_threads
     context.flags |= Flags.global_header

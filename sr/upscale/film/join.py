@@ -141,7 +141,7 @@ class _Output:
         )
         self.made.flags |= _BITEXACT
         self.is_strict = container_name(output) in ("mp4", "mov")
-        self.left: list[str] = []
+        self.left = list(film.unkept)
         self.copies: dict[int, Stream] = {}
         for stream in source.streams:
             if stream.index == film.stream:

@@ -1,18 +1,21 @@
 """The film that is to be enlarged: read once, and its first frames decoded, to learn what it is."""
 
 import contextlib
+import io
+import re
 import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from data.errors import UserError
 from data.films.colour import describe
-from data.films.container import DEINTERLACE, FAULTS, FilmFault, read_table
+from data.films.container import DEINTERLACE, FAULTS, FilmFault, open_film, read_table
 from data.images import ImageFault
 from data.progress import Progress, silent
 from sr.upscale.film.description import Film
@@ -26,6 +29,15 @@ _UNSAID = 2
 _FULL = 2
 _MASTERING = struct.Struct("22i")
 _LARGEST_RATE = 1000
+_DOLBY_VISION = frozenset({"DOVI_RPU_BUFFER", "DOVI_METADATA"})
+_UNKEPT = {
+    "A53_CC": "closed captions in the pictures",
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+}
+_MATROSKA_SITING = re.compile(rb"\x55\xb7\x81(.)\x55\xb8\x81(.)", re.DOTALL)
+_SITINGS = {(b"\1", b"\1"): "topleft", (b"\2", b"\2"): "center"}
+"""By Matroska's numbers across and down."""
 
 
 def inspect_film(path: Path, deinterlace: bool = False, progress: Progress = silent) -> Film:
@@ -66,11 +78,38 @@ def inspect_film(path: Path, deinterlace: bool = False, progress: Progress = sil
             rate=_rate(stream, len(table.times), seconds),
             aspect=stream.sample_aspect_ratio or Fraction(1),
             broken=table.broken,
-            **_describe(probed[0]),
+            unkept=_unkept({one.type.name for frame in probed for one in frame.side_data}, probed[0], path),
+            **_describe(probed[0], _stated_siting(path)),
         )
 
 
-def _describe(frame: VideoFrame) -> dict[str, Any]:
+def _unkept(kinds: set[str], frame: VideoFrame, path: Path) -> tuple[str, ...]:
+    """Return what goes with the frames and cannot be kept, by FFmpeg's names of side data.
+
+    Raises:
+        UserError: Dolby Vision whose colours only its metadata tell (profile 5).
+    """
+    if kinds & _DOLBY_VISION and (frame.color_trc, frame.color_primaries) == (_UNSAID, _UNSAID):
+        found = "Dolby Vision without an HDR10, HLG or SDR base"
+        raise UserError("colours that can be kept", found, str(path), "convert it to HDR10 first")
+    return tuple(name for kind, name in _UNKEPT.items() if kind in kinds)
+
+
+def _stated_siting(path: Path) -> str:
+    """Return where FFmpeg says that chroma lies, if it says topleft or center; H.264 and HEVC mean left by nothing.
+
+    PyAV does not give it. Matroska's header has it (ChromaSitingHorz and ChromaSitingVert), so one is written.
+    """
+    head = io.BytesIO()
+    container, stream = open_film(path, interlaced=True)
+    with container, contextlib.suppress(*FAULTS), av.open(head, "w", format="matroska") as made:
+        made.add_stream_from_template(stream, opaque=True)
+        made.start_encoding()
+    found = _MATROSKA_SITING.search(head.getvalue())
+    return _SITINGS.get(found.groups(), "") if found else ""
+
+
+def _describe(frame: VideoFrame, stated_siting: str) -> dict[str, Any]:
     parts = frame.format.components
     chroma = "rgb" if frame.format.is_rgb or frame.format.has_palette else "gray"
     if len(parts) >= 3 and chroma != "rgb":
@@ -97,7 +136,7 @@ def _describe(frame: VideoFrame) -> dict[str, Any]:
         "bits": max((part.bits for part in parts), default=8) if not frame.format.has_palette else 8,
         "tags": tags,
         "matrix": matrix,
-        "siting": siting,
+        "siting": stated_siting or siting,
         "display_matrix": struct.unpack("9i", bytes(turned)) if turned is not None else (),
         "master_display": master,
         "light_level": light,

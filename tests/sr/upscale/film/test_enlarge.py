@@ -37,7 +37,7 @@ def film(pixels: str, matrix: int, width: int = 64, height: int = 48) -> Film:
         bits=10 if pixels.endswith("10le") else 8, time_base=Fraction(1, 1000), first=0, last=0,
         last_duration=0, frames=1, rate=Fraction(25), aspect=Fraction(1), tags=tags,
         matrix="bt709" if matrix == 1 else "bt601",
-        siting="left", display_matrix=(), master_display="", light_level="", broken="",
+        siting="left", display_matrix=(), master_display="", light_level="", unkept=(), broken="",
     )  # fmt: skip
 
 
