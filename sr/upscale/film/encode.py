@@ -44,6 +44,9 @@ def output_format(film: Film, settings: FilmSettings, scale: int) -> str:
     if wanted not in known:
         remedy = "choose another codec" if settings.codec == "svtav1" else "convert the film to 4:2:0 first"
         raise UserError(f"a pixel format that {settings.codec} takes", wanted, str(film.path), remedy)
+    if film.rate > codec.largest_rate:
+        expected = f"up to {codec.largest_rate} frames a second for {settings.codec}"
+        raise UserError(expected, f"{float(film.rate):g}", str(film.path), "choose another codec")
     odd = (film.width * scale % 2 and film.chroma in ("420", "422")) or (
         film.height * scale % 2 and film.chroma == "420"
     )

@@ -37,12 +37,14 @@ class Codec:
     crf: int
     """Without a choice."""
     largest_crf: int
+    largest_rate: int
+    """Frames a second."""
 
 
 CODECS = {
-    "x264": Codec("libx264", _NAMED, "medium", 18, 51),
-    "x265": Codec("libx265", _NAMED, "medium", 20, 51),
-    "svtav1": Codec("libsvtav1", tuple(str(one) for one in range(14)), "8", 28, 63),
+    "x264": Codec("libx264", _NAMED, "medium", 18, 51, 1000),
+    "x265": Codec("libx265", _NAMED, "medium", 20, 51, 1000),
+    "svtav1": Codec("libsvtav1", tuple(str(one) for one in range(14)), "8", 28, 63, 240),
 }
 
 

@@ -133,7 +133,7 @@ def _describe(frame: VideoFrame, stated_siting: str) -> dict[str, Any]:
         "width": frame.width,
         "height": frame.height,
         "chroma": chroma,
-        "bits": max((part.bits for part in parts), default=8) if not frame.format.has_palette else 8,
+        "bits": 8 if frame.format.has_palette else min(max(8, *(part.bits for part in parts)), 16),
         "tags": tags,
         "matrix": matrix,
         "siting": stated_siting or siting,

@@ -194,6 +194,19 @@ def test_what_cannot_be_is_told_before_the_work(suffix, settings, words, odd, tm
     assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
 
 
+def test_a_rate_that_the_encoder_does_not_take_is_told(tmp_path):
+    fast = make_film(tmp_path / "in.mkv", frames=10, fps=300)
+    with pytest.raises(UserError, match="up to 240 frames a second for svtav1, got 300"):
+        settings = FilmSettings(codec="svtav1", preset="13")
+        upscale_film(fast, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
+
+
+def test_five_bits_of_red_become_eight(tmp_path):
+    source = make_film(tmp_path / "in.mov", frames=2, codec="qtrle", pixels="rgb555be", options={"g": "1"})
+    record = upscale_film(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    assert (record["frames"], record["pixels"]) == (2, "yuv444p")
+
+
 def test_encrypted_films_are_refused(tmp_path):
     key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0" * 32, "encryption_kid": "1" * 32}
     locked = make_odd_film(tmp_path / "in.mp4", 5, container=key)
