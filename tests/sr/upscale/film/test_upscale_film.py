@@ -1,5 +1,6 @@
 """A film in, a film out: the same frames at the same times, everything else bit-equal, whatever was in the way."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,27 @@ def test_a_kill_around_placing_costs_the_joining(moment, stands, odd, enlarged, 
     upscale_film(odd, output, store, "bicubic", QUICK)
     assert not written and output.read_bytes() == enlarged.read_bytes()
     assert [one.name for one in tmp_path.iterdir() if ".part" in one.name] == []
+
+
+def test_a_full_disk_is_told_and_costs_the_joining(odd, enlarged, tmp_path, written, monkeypatch):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    join, unlimited = module.join, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def join_in_little_room(*given, **named):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, unlimited[1]))
+        try:
+            return join(*given, **named)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "join", join_in_little_room)
+        with pytest.raises(UserError, match=r"out\.mkv; make room"):
+            upscale_film(odd, output, store, "bicubic", QUICK)
+    assert [one.name for one in tmp_path.iterdir()] == ["store"] and written
+    written.clear()
+    upscale_film(odd, output, store, "bicubic", QUICK)
+    assert not written and output.read_bytes() == enlarged.read_bytes()
 
 
 @pytest.mark.parametrize(
