@@ -88,7 +88,7 @@ def test_leaving_a_stream_out_goes_on_with_what_is_encoded(store, tmp_path, monk
         raise UserError("room", "none", "the disk", "make some")
 
     with monkeypatch.context() as patch:
-        patch.setattr(upscale_film, "rehearse", lambda *given: ())
+        patch.setattr(upscale_film, "rehearse", lambda *given: None)
         patch.setattr(upscale_film, "join", full)
         with pytest.raises(UserError, match="room"):
             stopped.run()

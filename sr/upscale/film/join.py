@@ -62,11 +62,8 @@ def container_name(output: Path) -> str:
     return CONTAINERS[output.suffix.lower()]
 
 
-def rehearse(film: Film, settings: FilmSettings, scale: int, output: Path) -> tuple[str, ...]:
+def rehearse(film: Film, settings: FilmSettings, scale: int, output: Path) -> None:
     """Write the file's beginning into memory, so that what it cannot hold is told before the work.
-
-    Returns:
-        What of the source will be left out.
 
     Raises:
         UserError: a stream that the container does not take, or a setting that the encoder does not.
@@ -75,7 +72,6 @@ def rehearse(film: Film, settings: FilmSettings, scale: int, output: Path) -> tu
     with source:
         made = _Output(io.BytesIO(), output, source, film, settings, scale)
         made.begin()
-        return tuple(made.left)
 
 
 def join(

@@ -23,10 +23,10 @@ from sr.upscale.film.description import STAGE, Film, keep, kept
 from sr.upscale.film.encode import SegmentEncoder, output_format
 from sr.upscale.film.enlarge import Enlarger
 from sr.upscale.film.frames import frames_of
-from sr.upscale.film.join import container_name, join, rehearse
+from sr.upscale.film.join import Outcome, container_name, join, rehearse
 from sr.upscale.film.network import load_network
 from sr.upscale.film.placing import Place
-from sr.upscale.film.segments import FOLDER, read_headers, write_segment
+from sr.upscale.film.segments import FOLDER, SegmentHeader, read_headers, write_segment
 from sr.upscale.film.settings import FilmSettings
 from sr.upscale.film.source import inspect_film
 from sr.upscale.film.work import enlarged
@@ -100,7 +100,7 @@ def upscale_film(
     film = kept(source, directory / FOLDER) or inspect_film(source, settings.deinterlace, progress)
     _check_streams(film, settings)
     enlarger, workers = load_enlarger(model, scale, film, settings)
-    left = rehearse(film, settings, enlarger.scale, output)
+    rehearse(film, settings, enlarger.scale, output)
     keep(film, directory / FOLDER)
     faults: list[Rejection] = []
     frames = _encode_all(film, settings, enlarger, workers, directory, faults, progress)
@@ -110,33 +110,44 @@ def upscale_film(
     progress(frames, frames, "joining")
     place.check()
     outcome = join(directory, headers, film, settings, enlarger.scale, output)
-    times = sorted(time for header in headers for time in header.times)
     faults += outcome.rejections
     if frames < film.frames:
         detail = f"{film.frames - frames} frames that the container lists did not come out of the decoder"
         faults.append(Rejection(source.name, STAGE, Reason.UNREADABLE, detail))
-    record = {
-        "schema": SCHEMA,
-        "source": {"name": source.name, "frames_listed": film.frames, "broken": film.broken},
-        "model": enlarger.network.name if enlarger.network else BICUBIC,
-        "scale": enlarger.scale,
-        "width": film.width * enlarger.scale,
-        "height": film.height * enlarger.scale,
-        "pixels": enlarger.pixels,
-        "frames": frames,
-        "time_base": str(film.time_base),
-        "first": times[0],
-        "last": times[-1],
-        "copied_streams": list(outcome.copied),
-        "leave_out": sorted(settings.leave_out),
-        "left_out": list(left),
-        "rejections": dict(sorted(Counter(str(one.reason) for one in faults).items())),
-    }
+    record = _record(film, settings, enlarger, headers, outcome, faults)
     write_jsonl(directory / "rejections.jsonl", (to_plain(one) for one in faults))
     write_json(directory / RECORD, record)
     shutil.rmtree(directory / FOLDER, ignore_errors=True)
     Place(directory, partial_path(output)).remove()
     return record
+
+
+def _record(
+    film: Film,
+    settings: FilmSettings,
+    enlarger: Enlarger,
+    headers: list[SegmentHeader],
+    outcome: Outcome,
+    faults: list[Rejection],
+) -> dict[str, Any]:
+    times = [time for header in headers for time in header.times]
+    return {
+        "schema": SCHEMA,
+        "source": {"name": film.path.name, "frames_listed": film.frames, "broken": film.broken},
+        "model": enlarger.network.name if enlarger.network else BICUBIC,
+        "scale": enlarger.scale,
+        "width": film.width * enlarger.scale,
+        "height": film.height * enlarger.scale,
+        "pixels": enlarger.pixels,
+        "frames": outcome.frames,
+        "time_base": str(film.time_base),
+        "first": min(times),
+        "last": max(times),
+        "copied_streams": list(outcome.copied),
+        "leave_out": sorted(settings.leave_out),
+        "left_out": list(outcome.left),
+        "rejections": dict(sorted(Counter(str(one.reason) for one in faults).items())),
+    }
 
 
 def salvage(source: Path, output: Path, directory: Path, settings: FilmSettings) -> int:
