@@ -50,7 +50,7 @@ CODECS = {
 
 @dataclasses.dataclass(frozen=True)
 class FilmSettings:
-    """How the enlarged film is encoded. Every field changes its bytes; all but the last, those of its segments."""
+    """How the enlarged film is encoded. Every field changes its bytes; `leave_out` none of its segments."""
 
     codec: str = "x264"
     crf: int = -1
