@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import re
 import struct
 from fractions import Fraction
@@ -78,7 +79,7 @@ def inspect_film(path: Path, deinterlace: bool = False, progress: Progress = sil
             rate=_rate(stream, len(table.times), seconds),
             aspect=stream.sample_aspect_ratio or Fraction(1),
             broken=table.broken,
-            unkept=_unkept({one.type.name for frame in probed for one in frame.side_data}, probed[0], path),
+            unkept=_unkept({kind for frame in probed for kind in _side_data(frame)}, probed[0], path),
             **_describe(probed[0], _stated_siting(path)),
         )
 
@@ -127,8 +128,9 @@ def _describe(frame: VideoFrame, stated_siting: str) -> dict[str, Any]:
         tags |= _deduced(tags, matrix, frame.height)
     if chroma == "rgb":  # RGB has no matrix; what is made of it has
         matrix, tags["colorspace"], tags["color_range"] = "bt709", 1, 1
-    master, light = _hdr_side_data(frame)
-    turned = frame.side_data.get("DISPLAYMATRIX")
+    beside = _side_data(frame)
+    master, light = _hdr_side_data(beside)
+    turned = beside.get("DISPLAYMATRIX")
     return {
         "width": frame.width,
         "height": frame.height,
@@ -137,7 +139,7 @@ def _describe(frame: VideoFrame, stated_siting: str) -> dict[str, Any]:
         "tags": tags,
         "matrix": matrix,
         "siting": stated_siting or siting,
-        "display_matrix": struct.unpack("9i", bytes(turned)) if turned is not None else (),
+        "display_matrix": struct.unpack("9i", turned) if turned else _turned_by(frame.rotation),
         "master_display": master,
         "light_level": light,
     }
@@ -164,21 +166,40 @@ def _deduced(tags: dict[str, int], matrix: str, height: int) -> dict[str, int]:
     return {name: value for name, value in said.items() if tags[name] == _UNSAID}
 
 
-def _hdr_side_data(frame: VideoFrame) -> tuple[str, str]:
+def _side_data(frame: VideoFrame) -> dict[str, bytes]:
+    """Return what stands beside a frame's pixels, by FFmpeg's names.
+
+    None of it where there is a kind that PyAV does not know (EXIF of motion JPEG): it gives nothing at all then.
+    """
+    try:
+        return {one.type.name: bytes(one) for one in frame.side_data}
+    except ValueError:
+        return {}
+
+
+def _turned_by(degrees: int) -> tuple[int, ...]:
+    """Return the display matrix of a picture that is turned by quarters, counter-clockwise."""
+    if not degrees:
+        return ()
+    cosine, sine = (round(one(math.radians(-degrees))) << 16 for one in (math.cos, math.sin))
+    return cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30
+
+
+def _hdr_side_data(beside: dict[str, bytes]) -> tuple[str, str]:
     """Return mastering display and light levels as x264 and x265 take them; empty where they are not stated."""
     master, light = "", ""
-    mastering = frame.side_data.get("MASTERING_DISPLAY_METADATA")
-    if mastering is not None and len(bytes(mastering)) >= _MASTERING.size:
-        fields = _MASTERING.unpack_from(bytes(mastering))
+    mastering = beside.get("MASTERING_DISPLAY_METADATA", b"")
+    if len(mastering) >= _MASTERING.size:
+        fields = _MASTERING.unpack_from(mastering)
         value = [Fraction(fields[n], fields[n + 1] or 1) for n in range(0, 20, 2)]
         red, green, blue, white = ([round(one * 50000) for one in value[n : n + 2]] for n in range(0, 8, 2))
         least, peak = round(value[8] * 10000), round(value[9] * 10000)
         if fields[20] and fields[21]:
             pairs = zip(("G", "B", "R", "WP"), (green, blue, red, white), strict=True)
             master = "".join(f"{name}({x},{y})" for name, (x, y) in pairs) + f"L({peak},{least})"
-    level = frame.side_data.get("CONTENT_LIGHT_LEVEL")
-    if level is not None:
-        light = "{},{}".format(*struct.unpack_from("2I", bytes(level)))
+    level = beside.get("CONTENT_LIGHT_LEVEL")
+    if level:
+        light = "{},{}".format(*struct.unpack_from("2I", level))
     return master, light
 
 

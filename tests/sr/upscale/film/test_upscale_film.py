@@ -1,5 +1,6 @@
 """A film in, a film out: the same frames at the same times, everything else bit-equal, whatever was in the way."""
 
+import io
 import resource
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from films import interlaced_film, make_film
+from films import interlaced_film, make_film, numbered
 from odd_films import MS, TAGS, check_plays, copied, decoded_times, make_odd_film
+from PIL import Image
 
 from data.errors import UserError
 from data.files import read_jsonl
@@ -255,3 +257,24 @@ def test_the_last_frame_shows_as_long_as_it_did(suffix, tmp_path):
     output = tmp_path / f"out{suffix}"
     upscale_film(source, output, tmp_path / "store", "bicubic", QUICK)
     assert length_s(source) > 2 and abs(length_s(output) - length_s(source)) <= 0.002
+
+
+def test_a_camera_film_of_jpegs_with_exif_stays_turned(tmp_path):
+    """PyAV gives nothing that stands beside such a frame: EXIF is a kind that it does not know."""
+    picture, exif = io.BytesIO(), Image.Exif()
+    exif[274] = 6  # orientation: a quarter to the right
+    Image.fromarray(numbered(3)[:64, :96]).save(picture, "JPEG", exif=exif)
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as film:
+        stream = film.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number in range(3):
+            packet = av.Packet(picture.getvalue())
+            packet.pts = packet.dts = number * 40
+            packet.time_base, packet.stream, packet.is_keyframe = MS, stream, True
+            film.mux(packet)
+    output = tmp_path / "out.mkv"
+    upscale_film(source, output, tmp_path / "store", "bicubic", QUICK)
+    with av.open(str(source)) as before, av.open(str(output)) as after:
+        assert next(after.decode(video=0)).rotation == next(before.decode(video=0)).rotation == -90
+    assert len(check_plays(output)) == 3
