@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,12 +20,15 @@ _PART = ".part"
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def atomic_file(
+    path: Path, mode: str = "wb", place: Callable[[Path, Path], None] = os.replace
+) -> Iterator[IO[Any]]:
     """Open a file for writing that appears at `path` only when the block ends without an error.
 
     Args:
         path: where the file will stand; missing parent directories are made.
         mode: "wb", or "w" for UTF-8 with line feeds.
+        place: moves the finished file to `path`.
 
     Raises:
         OSError: as the operating system says; nothing is left behind then.
@@ -40,7 +43,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            os.replace(part, path)
+            place(part, path)
     except BaseException:
         with contextlib.suppress(OSError):  # of a store that is gone or read-only: what broke first is raised
             part.unlink()

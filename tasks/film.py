@@ -1,5 +1,6 @@
 """From a film to an enlarged film: UpscaleVideo."""
 
+import dataclasses
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -7,9 +8,9 @@ from typing import Any
 
 import luigi
 
-from data.digests import sha256_bytes
 from data.errors import UserError
-from data.files import read_json, write_json
+from data.files import read_json
+from sr.upscale.film.placing import Place
 from sr.upscale.film.settings import CODECS, CONTAINERS, MODES, FilmSettings
 from tasks.base import StoreTask
 from tasks.chosen import identity_of, requires_of
@@ -24,47 +25,21 @@ _FILM = FilmSettings()
 class FilmTarget(luigi.LocalTarget):
     """The record of an enlarged film, which counts while the film stands where it was put, as it was put there."""
 
-    def __init__(self, record: str, film: Path) -> None:
+    def __init__(self, record: str, film: Path, leave_out: tuple[int, ...]) -> None:
         super().__init__(record)
-        self.film = film
-        self.receipt = Path(record).parent / "run" / f"{sha256_bytes(str(film).encode())[:12]}.json"
+        self.leave_out = sorted(leave_out)
+        self.place = Place(Path(record).parent, film)
 
     def exists(self) -> bool:
-        """Return whether both are there.
+        """Return whether both are there, without the streams that are to be left out.
 
         Raises:
             UserError: another file stands in the film's place.
         """
-        if not self.film.exists():
+        self.place.check()
+        if not self.place.film.exists() or not super().exists():
             return False
-        known = self._receipt()
-        if known not in (self._claimed(), self._seen()):
-            got = f"a file that was not made with these settings, {self.film}"
-            raise UserError("a free place", got, "--output-file", "move it away, or name another")
-        return super().exists() and known == self._seen()
-
-    def claim(self) -> None:
-        """Say that what will stand there is ours: a run may be killed between placing the film and signing it.
-
-        Raises:
-            UserError: another file stands there by now.
-        """
-        self.exists()
-        write_json(self.receipt, self._claimed())
-
-    def sign(self) -> None:
-        """Write down what the film that stands there looks like."""
-        write_json(self.receipt, self._seen())
-
-    def _receipt(self) -> dict[str, Any] | None:
-        return read_json(self.receipt) if self.receipt.exists() else None
-
-    def _claimed(self) -> dict[str, Any]:
-        return {"path": str(self.film), "bytes": 0, "modified_ns": 0}
-
-    def _seen(self) -> dict[str, Any]:
-        status = self.film.stat()
-        return self._claimed() | {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+        return read_json(self.path)["leave_out"] == self.leave_out
 
 
 class UpscaleVideo(StoreTask):
@@ -102,6 +77,7 @@ class UpscaleVideo(StoreTask):
         default=0, description="make no film, but this many pictures: bicubic left, model right"
     )
     stage = "films"
+    format_version = 2
     resources = WHOLE_MACHINE
 
     @property
@@ -170,12 +146,15 @@ class UpscaleVideo(StoreTask):
         return requires_of(self.model)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the film by name, size and time, the model by its bytes, the settings and the codecs' version."""
+        """Return the film by name, size and time, the model by its bytes, the settings and the codecs' version.
+
+        Streams that are left out change no segment: with others, the same work goes on.
+        """
         status = self.source().stat()
         return {
             "source": [self.source().name, status.st_size, status.st_mtime_ns],
             "model": identity_of(self.model, self.scale, (BICUBIC,)),
-            "settings": vars(self.settings()),
+            "settings": vars(dataclasses.replace(self.settings(), leave_out=())),
             "pyav": version("av"),
             "preview": self.preview,
         }
@@ -183,7 +162,11 @@ class UpscaleVideo(StoreTask):
     def output(self) -> luigi.LocalTarget:
         """Return the record."""
         record = str(self.directory() / self.record)
-        return luigi.LocalTarget(record) if self.preview else FilmTarget(record, self.film())
+        return (
+            luigi.LocalTarget(record)
+            if self.preview
+            else FilmTarget(record, self.film(), self.settings().leave_out)
+        )
 
     def make(self) -> None:
         """Enlarge, or go on enlarging."""
@@ -205,10 +188,8 @@ class UpscaleVideo(StoreTask):
                 model,
                 settings,
                 self.scale,
-                before_joining=self.output().claim,
                 progress=progress,
             )
-        self.output().sign()
 
     def salvage(self) -> str:
         """Join what is finished of an interrupted run into a film that plays; return what to say of it."""

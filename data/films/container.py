@@ -61,6 +61,8 @@ class FrameTable:
     """sha256 of all times, sizes and keyframe marks: equal for copies of a film, whatever they are called."""
     broken: str
     """Where and why the film breaks off; empty when it is whole."""
+    last_duration: int = 0
+    """How long the last frame shows, in units; 0 where its packet does not say."""
 
     def seconds(self, time: int) -> float:
         """Return seconds from the first frame."""
@@ -136,7 +138,7 @@ def read_table(path: Path, progress: Progress = silent, interlaced: bool = False
     """
     container, stream = open_film(path, interlaced)
     times, sizes, marks = array("q"), array("q"), array("b")
-    undated, broken = 0, ""
+    undated, broken, last = 0, "", (-(1 << 63), 0)
     with container:
         whole = max(container.size, 1)
         try:
@@ -149,6 +151,7 @@ def read_table(path: Path, progress: Progress = silent, interlaced: bool = False
                 times.append(packet.pts)
                 sizes.append(packet.size)
                 marks.append(packet.is_keyframe)
+                last = max(last, (packet.pts, packet.duration or 0))
                 if count % _TELL_EVERY == 0 and packet.pos:
                     progress(0, 0, f"reading {path.name}: {packet.pos / whole:.0%}")
         except FAULTS as error:
@@ -157,7 +160,7 @@ def read_table(path: Path, progress: Progress = silent, interlaced: bool = False
         base, codec = Fraction(stream.time_base), stream.codec_context.name
     _check_dated(len(times), undated)
     table = _sort(np.array(times), np.array(sizes), np.array(marks, bool), base, codec)
-    return dataclasses.replace(table, broken=_break(table, stated, broken))
+    return dataclasses.replace(table, broken=_break(table, stated, broken), last_duration=last[1])
 
 
 def _stated_duration_s(container: InputContainer, stream: VideoStream) -> float:

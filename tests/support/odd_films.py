@@ -54,7 +54,7 @@ def make_odd_film(
             frame.pts, frame.time_base = time, MS
             film.mux(stream.encode(frame))
             while samples < time * 48:
-                film.mux(sound.encode(_tone(samples)))
+                film.mux(sound.encode(tone(samples)))
                 samples += 1024
             if words is not None and number == frames // 3:
                 film.mux(_packet(words, b"Words", time, 400))
@@ -67,8 +67,9 @@ def make_odd_film(
     return path
 
 
-def _tone(first: int) -> av.AudioFrame:
-    wave = (np.sin(np.arange(first, first + 1024) / 20) * 0.3).astype(np.float32)
+def tone(first: int, slowness: float = 20) -> av.AudioFrame:
+    """Return 1,024 samples of a tone, from a sample of it on."""
+    wave = (np.sin(np.arange(first, first + 1024) / slowness) * 0.3).astype(np.float32)
     frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]), "fltp", "stereo")
     frame.sample_rate, frame.pts, frame.time_base = 48000, first, Fraction(1, 48000)
     return frame

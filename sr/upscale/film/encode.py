@@ -8,9 +8,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from data.errors import UserError
+from sr.upscale.film.description import Film
 from sr.upscale.film.segments import EncodedPacket
 from sr.upscale.film.settings import CODECS, FilmSettings
-from sr.upscale.film.source import Film
 
 
 def output_bits(film: Film, settings: FilmSettings) -> int:
@@ -44,6 +44,9 @@ def output_format(film: Film, settings: FilmSettings, scale: int) -> str:
     if wanted not in known:
         remedy = "choose another codec" if settings.codec == "svtav1" else "convert the film to 4:2:0 first"
         raise UserError(f"a pixel format that {settings.codec} takes", wanted, str(film.path), remedy)
+    if film.rate > codec.largest_rate:
+        expected = f"up to {codec.largest_rate} frames a second for {settings.codec}"
+        raise UserError(expected, f"{float(film.rate):g}", str(film.path), "choose another codec")
     odd = (film.width * scale % 2 and film.chroma in ("420", "422")) or (
         film.height * scale % 2 and film.chroma == "420"
     )
@@ -63,7 +66,8 @@ def set_up(context: VideoCodecContext, film: Film, settings: FilmSettings, scale
     context.sample_aspect_ratio = film.aspect
     for name, value in film.tags.items():
         setattr(context, name, value)
-    context.options = settings.options(film.master_display, film.light_level)
+    siting = film.siting if film.chroma == "420" else ""
+    context.options = settings.options(film.master_display, film.light_level, siting)
     if settings.codec == "x264":
         context.thread_count = settings.encoder_threads
     context.flags |= Flags.global_header

@@ -17,13 +17,15 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from data.errors import UserError
+from sr.upscale.film.description import Film
+from sr.upscale.film.frames import plane_of
 from sr.upscale.film.planes import as_samples, enlarge_plane
-from sr.upscale.film.source import Film, plane_of
 
 _SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
 
-_WHITE_LIMITED, _WHITE_FULL = 255 << 8, 1023 << 6
-"""The 16-bit value of white where 10 bits of limited and of full range become RGB: the filter's scalings are shifts."""
+_WHITE_16_BITS = 255 << 8
+"""What the filter takes for white in 16 bits of RGB, and gives for white of limited range."""
+_BT709_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 class Network(Protocol):
@@ -76,7 +78,10 @@ class Enlarger:
     def _planes(self, frame: VideoFrame) -> VideoFrame:
         film, scale, top = self.film, self.scale, (1 << self.bits) - 1
         if frame.format.name.replace("yuvj", "yuv") != self._low_pixels:
-            frame = self._converted(frame, self._low_pixels)
+            if film.chroma == "rgb" and film.bits > 8:
+                frame = self._from_levels(self._to_levels(frame))
+            else:
+                frame = self._converted(frame, self._low_pixels)
         high = VideoFrame(film.width * scale, film.height * scale, self.pixels)
         luma = plane_of(frame, 0)
         plane_of(high, 0)[:] = (
@@ -98,16 +103,56 @@ class Enlarger:
         return as_samples(self.network.levels(levels)[..., 0] * step, luma.dtype, top)
 
     def _rgb(self, frame: VideoFrame) -> VideoFrame:
+        if self.bits > 8 or self.film.chroma == "gray":
+            low = self._to_levels(frame)
+            if self.bits == 8:
+                return self._from_levels(self.network.bytes(as_samples(low, np.dtype(np.uint8), 255)))
+            return self._from_levels(self.network.levels(low))
         # FFmpeg converts to planes far faster than to packed pixels, and to the same values.
-        low = self._converted(frame, "gbrp" if self.bits == 8 else "gbrp16le").to_ndarray()
-        if self.bits == 8:
-            high = self.network.bytes(low)
-        else:
-            white = _WHITE_FULL if self.film.is_full_range else _WHITE_LIMITED
-            levels = self.network.levels(low * np.float32(255 / white))
-            high = as_samples(levels * np.float32(white / 255), low.dtype, 65535)
-        made = VideoFrame.from_ndarray(np.ascontiguousarray(high), "rgb24" if self.bits == 8 else "rgb48le")
-        return self._converted(made, self.pixels)
+        high = self.network.bytes(self._converted(frame, "gbrp").to_ndarray())
+        return self._converted(VideoFrame.from_ndarray(np.ascontiguousarray(high), "rgb24"), self.pixels)
+
+    def _to_levels(self, frame: VideoFrame) -> np.ndarray:
+        """Return float32 height x width x 3 RGB, 0 to 255."""
+        film, bits = self.film, frame.format.components[0].bits
+        top = (1 << bits) - 1
+        if film.chroma == "gray":  # the filter takes grey for full range always
+            grey = plane_of(frame, 0)[..., None].astype(np.float32)
+            grey *= np.float32(255 / (top if film.is_full_range else 219 << bits - 8))
+            grey -= np.float32(0 if film.is_full_range else 16 * 255 / 219)
+            return np.repeat(np.clip(grey, 0, 255, out=grey), 3, axis=2)
+        if film.chroma == "rgb":
+            return frame.to_ndarray() * np.float32(255 / top)
+        white = top << 16 - bits if film.is_full_range else _WHITE_16_BITS  # the filter's scalings are shifts
+        return self._converted(frame, "gbrp16le").to_ndarray() * np.float32(255 / white)
+
+    def _from_levels(self, levels: np.ndarray) -> VideoFrame:
+        """Return a planar frame of what a model gave, uint8 or float32."""
+        film, scaled = self.film, levels.astype(np.float32)
+        if film.chroma == "gray":
+            top = (1 << self.bits) - 1
+            luma = (scaled @ _BT709_LUMA) * np.float32(
+                (top if film.is_full_range else 219 << self.bits - 8) / 255
+            )
+            luma += np.float32(0 if film.is_full_range else 16 << self.bits - 8)
+            high = VideoFrame(luma.shape[1], luma.shape[0], self.pixels)
+            place = plane_of(high, 0)
+            place[:] = as_samples(luma, place.dtype, top)
+            return high
+        scaled *= np.float32(_WHITE_16_BITS / 255)
+        made = VideoFrame.from_ndarray(as_samples(scaled, np.dtype(np.uint16), 65535), "rgb48le")
+        return self._full_range(made) if film.is_full_range else self._converted(made, self.pixels)
+
+    def _full_range(self, made: VideoFrame) -> VideoFrame:
+        """Convert RGB by way of 16 bits of limited range: to full range the filter itself is off by up to 3 of 1023."""
+        exact = self._converted(made, self.film.planar(16))
+        high, top = VideoFrame(made.width, made.height, self.pixels), (1 << self.bits) - 1
+        for number in range(3):
+            zero, span, middle = (128, 224, top + 1 >> 1) if number else (16, 219, 0)
+            place, values = plane_of(high, number), plane_of(exact, number).astype(np.float32)
+            values = (values / 256 - zero) * np.float32(top / span) + middle
+            place[:] = as_samples(values, place.dtype, top)
+        return high
 
     def _converted(self, frame: VideoFrame, pixels: str) -> VideoFrame:
         """Convert by a filter of this thread's own."""
@@ -121,7 +166,7 @@ class Enlarger:
 
     def _graph(self, frame: VideoFrame, pixels: str) -> av.filter.Graph:
         film, options = self.film, _SCALE
-        own = f"{'pc' if film.is_full_range else 'tv'}"
+        own = "pc" if film.is_full_range and pixels != film.planar(16) else "tv"
         to_rgb, from_rgb = pixels.startswith("gbrp"), frame.format.is_rgb
         if not from_rgb:
             options += f":in_range={own}:in_chroma_loc={film.siting}"

@@ -6,7 +6,6 @@ for go with them. Nothing is decoded here.
 
 import dataclasses
 import io
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
@@ -14,17 +13,19 @@ from typing import IO, Any
 import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Stream
 
 from data.digests import sha256_bytes
 from data.errors import UserError
 from data.files import atomic_file
 from data.films.container import FAULTS, explain, open_film
-from data.records import Reason, Rejection
+from data.records import Rejection
+from sr.upscale.film.description import Film
 from sr.upscale.film.encode import set_up
+from sr.upscale.film.others import COVERS, Others, is_cover, read_cover
+from sr.upscale.film.placing import Place
 from sr.upscale.film.segments import SegmentHeader
 from sr.upscale.film.settings import CODECS, CONTAINERS, FilmSettings
-from sr.upscale.film.source import STAGE, Film
 from sr.upscale.film.timing import timed_packets
 
 _BITEXACT = 0x400
@@ -45,7 +46,7 @@ class Outcome:
     left: tuple[str, ...]
     """What was not, and why."""
     rejections: tuple[Rejection, ...]
-    """Packets of other streams that could not be read."""
+    """Packets of other streams that could not be read or copied."""
 
 
 def container_name(output: Path) -> str:
@@ -61,11 +62,8 @@ def container_name(output: Path) -> str:
     return CONTAINERS[output.suffix.lower()]
 
 
-def rehearse(film: Film, settings: FilmSettings, scale: int, output: Path) -> tuple[str, ...]:
+def rehearse(film: Film, settings: FilmSettings, scale: int, output: Path) -> None:
     """Write the file's beginning into memory, so that what it cannot hold is told before the work.
-
-    Returns:
-        What of the source will be left out.
 
     Raises:
         UserError: a stream that the container does not take, or a setting that the encoder does not.
@@ -74,7 +72,6 @@ def rehearse(film: Film, settings: FilmSettings, scale: int, output: Path) -> tu
     with source:
         made = _Output(io.BytesIO(), output, source, film, settings, scale)
         made.begin()
-        return tuple(made.left)
 
 
 def join(
@@ -89,7 +86,7 @@ def join(
     """Write the enlarged film.
 
     Args:
-        directory: with the segments.
+        directory: of the store, with the segments.
         headers: of all of them, in order; at least one.
         film: the source.
         settings: those that the segments were made with.
@@ -98,11 +95,11 @@ def join(
         whole: these are all; otherwise everything else ends where they end.
 
     Raises:
-        UserError: it cannot be written there, or the segments are not of one encoder.
+        UserError: it cannot be written there, a stranger's file stands there, or the segments are not of one encoder.
     """
     source, _ = open_film(film.path, interlaced=True)
     try:
-        with source, atomic_file(output) as file:
+        with source, atomic_file(output, place=Place(directory, output).put) as file:
             made = _Output(file, output, source, film, settings, scale)
             outcome = made.write(directory, headers, whole)
     except av.FFmpegError as error:
@@ -139,7 +136,8 @@ class _Output:
             metadata_errors="replace",
         )
         self.made.flags |= _BITEXACT
-        self.left: list[str] = []
+        self.is_strict = container_name(output) in ("mp4", "mov")
+        self.left = list(film.unkept)
         self.copies: dict[int, Stream] = {}
         for stream in source.streams:
             if stream.index == film.stream:
@@ -190,10 +188,13 @@ class _Output:
             # Timecodes and MP4's own track of chapters, which the chapters themselves make anew.
             self.left.append(f"stream {stream.index} (data)")
             return
-        if stream.disposition & Disposition.attached_pic and container_name(self.output) == "matroska":
-            self._add_cover(stream)
-            return
         codec = stream.codec_context.name if stream.codec_context is not None else "an unknown codec"
+        if is_cover(stream):
+            self._add_cover(stream, codec)
+        else:
+            self._add_template(stream, codec)
+
+    def _add_template(self, stream: Stream, codec: str) -> None:
         try:
             made = self.made.add_stream_from_template(stream, opaque=True)
         except (ValueError, *FAULTS):
@@ -214,14 +215,17 @@ class _Output:
             stream.name or "attachment", stream.mimetype or "application/octet-stream", stream.data
         )
 
-    def _add_cover(self, stream: Stream) -> None:
-        kind = "png" if stream.codec_context.name == "png" else "jpeg"
-        name = stream.metadata.get("filename") or f"cover.{kind.replace('jpeg', 'jpg')}"
-        for packet in self.source.demux(stream):
-            if packet.size:
-                self.made.add_attachment(name, f"image/{kind}", bytes(packet))
-                break
-        self.source.seek(0)
+    def _add_cover(self, stream: Stream, codec: str) -> None:
+        container, kind = container_name(self.output), COVERS.get(codec)
+        content = read_cover(self.film.path, stream.index) if kind else b""
+        if content and container == "matroska":
+            tags = stream.metadata
+            name = tags.get("filename") or f"cover.{kind.removeprefix('image/').replace('jpeg', 'jpg')}"
+            self.made.add_attachment(name, tags.get("mimetype") or kind, content)
+        elif content and container == "mp4" and codec in ("png", "mjpeg"):
+            self._add_template(stream, codec)
+        else:
+            self.left.append(f"stream {stream.index} (cover, {codec}): {self.output.suffix} does not hold it")
 
     def begin(self, end_s: Fraction | None = None) -> None:
         """Write the header.
@@ -248,40 +252,35 @@ class _Output:
         extradata = sha256_bytes(bytes(self.pictures.codec_context.extradata or b""))
         if any(header.extradata_sha256 != extradata for header in headers):
             raise UserError("segments of one encoder", "several", str(directory), "delete them and run again")
-        faults: list[Rejection] = []
-        pictures = timed_packets(directory, headers, self.film.time_base, self.pictures)
+        others = Others(self.source, self.copies, self.is_strict, self.film.path.name)
+        pictures = timed_packets(directory, headers, self.film, self.pictures)
         waiting = next(pictures, None)
-        for packet in self._other_packets(end_s, faults):
+        for packet in others.packets(end_s):
             at_s = packet.dts * packet.time_base
             while waiting is not None and waiting.dts * self.film.time_base <= at_s:
                 self.made.mux(waiting)
                 waiting = next(pictures, None)
-            packet.stream = self.copies[packet.stream.index]
-            self.made.mux(packet)
+            self._mux_copy(packet)
         while waiting is not None:
             self.made.mux(waiting)
             waiting = next(pictures, None)
         self.made.close()
-        return Outcome(frames, tuple(self.copies), tuple(self.left), tuple(faults))
+        return Outcome(frames, tuple(self.copies), tuple(self.left), tuple(others.rejections))
 
-    def _other_packets(self, end_s: Fraction | None, faults: list[Rejection]) -> Iterator[Packet]:
-        streams = [stream for stream in self.source.streams if stream.index in self.copies]
-        if not streams:
-            return
-        packets = self.source.demux(streams)
-        while True:
-            try:
-                packet = next(packets, None)
-            except FAULTS as error:
-                detail = f"sound and subtitles break off: {explain(error)}"
-                faults.append(Rejection(self.film.path.name, STAGE, Reason.TRUNCATED, detail))
-                return
-            if packet is None:
-                return
-            if packet.dts is None:  # the demuxer's last words; nothing is in them
-                continue
-            if end_s is None or packet.dts * packet.time_base < end_s:
-                yield packet
+    def _mux_copy(self, packet: Packet) -> None:
+        """Write a packet of a copied stream.
+
+        Raises:
+            UserError: the container does not take it.
+        """
+        try:
+            self.made.mux(packet)
+        except ValueError as error:
+            number = next(number for number, made in self.copies.items() if made.index == packet.stream_index)
+            got = f"a packet of stream {number} ({packet.stream.type}), {explain(error)}"
+            remedy = f"name the output .mkv, or add --leave-out {number}: what is encoded is kept"
+            where = str(self.film.path)
+            raise UserError(f"packets that {self.output.suffix} holds", got, where, remedy) from None
 
 
 def _chapters(chapters: list[dict[str, Any]], end_s: Fraction | None) -> list[dict[str, Any]]:

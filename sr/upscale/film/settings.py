@@ -20,6 +20,8 @@ _NAMED = (
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm"}
 """FFmpeg's name of the container, by the suffix of the output."""
 MODES = ("8", "10", "same")
+_H26X = {"center": "1", "topleft": "2"}
+"""Chroma sample location types of H.264 and HEVC; left is what is meant where none is said."""
 _SVT_LOG = "SVT_LOG"
 """Environment variable by which SVT-AV1 is told how much to say on standard error; 1: errors."""
 
@@ -35,18 +37,20 @@ class Codec:
     crf: int
     """Without a choice."""
     largest_crf: int
+    largest_rate: int
+    """Frames a second."""
 
 
 CODECS = {
-    "x264": Codec("libx264", _NAMED, "medium", 18, 51),
-    "x265": Codec("libx265", _NAMED, "medium", 20, 51),
-    "svtav1": Codec("libsvtav1", tuple(str(one) for one in range(14)), "8", 28, 63),
+    "x264": Codec("libx264", _NAMED, "medium", 18, 51, 1000),
+    "x265": Codec("libx265", _NAMED, "medium", 20, 51, 1000),
+    "svtav1": Codec("libsvtav1", tuple(str(one) for one in range(14)), "8", 28, 63, 240),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class FilmSettings:
-    """How the enlarged film is encoded. Every field changes its bytes."""
+    """How the enlarged film is encoded. Every field changes its bytes; `leave_out` none of its segments."""
 
     codec: str = "x264"
     crf: int = -1
@@ -85,12 +89,13 @@ class FilmSettings:
         if not 1 <= self.encoder_threads <= 64:
             raise UserError("1 to 64", str(self.encoder_threads), "--encoder-threads", "give another number")
 
-    def options(self, master_display: str, light_level: str) -> dict[str, str]:
+    def options(self, master_display: str, light_level: str, siting: str) -> dict[str, str]:
         """Return the encoder's options, as FFmpeg takes them.
 
         Args:
             master_display: of an HDR film, G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min) in the units of x265; or empty.
             light_level: MaxCLL,MaxFALL in cd/m²; or empty.
+            siting: of the chroma of 4:2:0, left, center or topleft; empty for other pictures.
         """
         codec = CODECS[self.codec]
         options = {
@@ -100,13 +105,22 @@ class FilmSettings:
         own: dict[str, str] = {}
         if self.codec == "x264":
             options["threads"] = str(self.encoder_threads)
-            own = {"mastering-display": master_display, "cll": light_level}
+            own = {
+                "mastering-display": master_display,
+                "cll": light_level,
+                "chromaloc": _H26X.get(siting, ""),
+            }
         elif self.codec == "x265":
             # Frame threads change the bytes, the pool does not.
             own = {"log-level": "none", "pools": str(self.encoder_threads), "frame-threads": "2"}
-            own |= {"master-display": master_display, "max-cll": light_level}
+            own |= {
+                "master-display": master_display,
+                "max-cll": light_level,
+                "chromaloc": _H26X.get(siting, ""),
+            }
         else:
             os.environ.setdefault(_SVT_LOG, "1")
             own = {"lp": str(min(self.encoder_threads, 6))}
+            own |= {"chroma-sample-position": siting if siting in ("left", "topleft") else ""}
         given = ":".join(f"{name}={value}" for name, value in own.items() if value)
         return options | ({f"{self.codec}-params": given} if given else {})

@@ -2,24 +2,24 @@
 
 import itertools
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 from av.packet import Packet
 from av.stream import Stream
 
+from sr.upscale.film.description import Film
 from sr.upscale.film.segments import SegmentHeader, read_packets
 
 
 def timed_packets(
-    directory: Path, headers: list[SegmentHeader], time_base: Fraction, stream: Stream
+    directory: Path, headers: list[SegmentHeader], film: Film, stream: Stream
 ) -> Iterator[Packet]:
     """Yield the pictures' packets with decoding times that ascend over all segments.
 
     Args:
         directory: with the segments.
         headers: of all of them, in order.
-        time_base: of their times.
+        film: the source: its units, and how long its last frame shows.
         stream: that the packets go to.
 
     Each encoder counted its own. Decoding time i is the i-th presentation time, put off by as many frames as the most
@@ -33,15 +33,16 @@ def timed_packets(
             delay = max(delay, place - rank[time])
             place += 1
     step = min((later - time for time, later in itertools.pairwise(shown)), default=1)
+    last = (shown[-1] == film.last and film.last_duration) or step
     place = 0
     for header in headers:
         for one in read_packets(directory, header):
             packet = Packet(one.content)
-            packet.pts, packet.time_base, packet.stream = one.time, time_base, stream
+            packet.pts, packet.time_base, packet.stream = one.time, film.time_base, stream
             early = place - delay
             packet.dts = shown[early] if early >= 0 else shown[0] + early * step
             following = rank[one.time] + 1
-            packet.duration = shown[following] - one.time if following < len(shown) else step
+            packet.duration = shown[following] - one.time if following < len(shown) else last
             packet.is_keyframe = one.is_key
             place += 1
             yield packet

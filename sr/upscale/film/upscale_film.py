@@ -5,11 +5,10 @@ one that an uninterrupted run would have seen, and frames whose segment is finis
 """
 
 import contextlib
-import dataclasses
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,24 @@ from data.files import write_json, write_jsonl
 from data.plain import to_plain
 from data.progress import Progress, silent
 from data.records import Reason, Rejection
+from sr.upscale.film.description import STAGE, Film, keep, kept
 from sr.upscale.film.encode import SegmentEncoder, output_format
 from sr.upscale.film.enlarge import Enlarger
-from sr.upscale.film.join import container_name, join, rehearse
+from sr.upscale.film.frames import frames_of
+from sr.upscale.film.join import Outcome, container_name, join, rehearse
 from sr.upscale.film.network import load_network
-from sr.upscale.film.segments import FOLDER, read_headers, write_segment
+from sr.upscale.film.placing import Place
+from sr.upscale.film.segments import FOLDER, SegmentHeader, read_headers, write_segment
 from sr.upscale.film.settings import FilmSettings
-from sr.upscale.film.source import STAGE, Film, frames_of, inspect_film
+from sr.upscale.film.source import inspect_film
 from sr.upscale.film.work import enlarged
 from sr.upscalers import FORMULAS
 
 SCHEMA = 1
 RECORD = "film.json"
 BICUBIC = "bicubic"
+_TELL_EVERY = 100
+"""Frames that are decoded between two words while a run catches up."""
 
 
 def partial_path(output: Path) -> Path:
@@ -69,7 +73,6 @@ def upscale_film(
     model: str | Path,
     settings: FilmSettings,
     scale: int = 2,
-    before_joining: Callable[[], None] = lambda: None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Enlarge a film, or go on with it.
@@ -81,7 +84,6 @@ def upscale_film(
         model: "bicubic", or what `load_upscaler` takes.
         settings: how it is encoded.
         scale: of bicubic; a network has its own.
-        before_joining: called when all is encoded, before the output is written.
         progress: counts frames.
 
     Returns:
@@ -89,61 +91,76 @@ def upscale_film(
 
     Raises:
         UserError: the source cannot be used, the container does not hold what is in it, or the output cannot be
-            written.
+            written, or a file that was not put there from `directory` stands in its place.
     """
     settings.check()
     container_name(output)
-    film = inspect_film(source, settings.deinterlace, progress)
+    place = Place(directory, output)
+    place.check()
+    film = kept(source, directory / FOLDER) or inspect_film(source, settings.deinterlace, progress)
     _check_streams(film, settings)
     enlarger, workers = load_enlarger(model, scale, film, settings)
-    left = rehearse(film, settings, enlarger.scale, output)
+    rehearse(film, settings, enlarger.scale, output)
+    keep(film, directory / FOLDER)
     faults: list[Rejection] = []
     frames = _encode_all(film, settings, enlarger, workers, directory, faults, progress)
     headers = read_headers(directory)
     if sum(len(header.times) for header in headers) != frames:
         raise UserError("the film as it was", "another one", str(source), f"delete {directory / FOLDER}")
     progress(frames, frames, "joining")
-    before_joining()
+    place.check()
     outcome = join(directory, headers, film, settings, enlarger.scale, output)
-    times = sorted(time for header in headers for time in header.times)
     faults += outcome.rejections
     if frames < film.frames:
         detail = f"{film.frames - frames} frames that the container lists did not come out of the decoder"
         faults.append(Rejection(source.name, STAGE, Reason.UNREADABLE, detail))
-    record = {
+    record = _record(film, settings, enlarger, headers, outcome, faults)
+    write_jsonl(directory / "rejections.jsonl", (to_plain(one) for one in faults))
+    write_json(directory / RECORD, record)
+    shutil.rmtree(directory / FOLDER, ignore_errors=True)
+    Place(directory, partial_path(output)).remove()
+    return record
+
+
+def _record(
+    film: Film,
+    settings: FilmSettings,
+    enlarger: Enlarger,
+    headers: list[SegmentHeader],
+    outcome: Outcome,
+    faults: list[Rejection],
+) -> dict[str, Any]:
+    times = [time for header in headers for time in header.times]
+    return {
         "schema": SCHEMA,
-        "source": {"name": source.name, "frames_listed": film.frames, "broken": film.broken},
+        "source": {"name": film.path.name, "frames_listed": film.frames, "broken": film.broken},
         "model": enlarger.network.name if enlarger.network else BICUBIC,
         "scale": enlarger.scale,
         "width": film.width * enlarger.scale,
         "height": film.height * enlarger.scale,
         "pixels": enlarger.pixels,
-        "frames": frames,
+        "frames": outcome.frames,
         "time_base": str(film.time_base),
-        "first": times[0],
-        "last": times[-1],
+        "first": min(times),
+        "last": max(times),
         "copied_streams": list(outcome.copied),
-        "left_out": list(left),
+        "leave_out": sorted(settings.leave_out),
+        "left_out": list(outcome.left),
         "rejections": dict(sorted(Counter(str(one.reason) for one in faults).items())),
     }
-    write_jsonl(directory / "rejections.jsonl", (to_plain(one) for one in faults))
-    write_json(directory / RECORD, record)
-    shutil.rmtree(directory / FOLDER, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        partial_path(output).unlink()
-    return record
 
 
 def salvage(source: Path, output: Path, directory: Path, settings: FilmSettings) -> int:
     """Join what is finished into a film that plays, under a name that says it is a part; return its frames.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or a file that was not put there by this stands in its place.
     """
+    Place(directory, partial_path(output)).check()
     headers = read_headers(directory)
     if not headers:
         return 0
-    film = inspect_film(source, settings.deinterlace)
+    film = kept(source, directory / FOLDER) or inspect_film(source, settings.deinterlace)
     scale = headers[0].scale
     return join(directory, headers, film, settings, scale, partial_path(output), whole=False).frames
 
@@ -153,14 +170,6 @@ def _check_streams(film: Film, settings: FilmSettings) -> None:
         raise UserError(
             "streams besides the pictures", str(film.stream), "--leave-out", "take it off the list"
         )
-
-
-@dataclasses.dataclass
-class _Tally:
-    """What the decoder has given so far."""
-
-    frames: int = 0
-    done: int = 0
 
 
 def _encode_all(
@@ -174,14 +183,17 @@ def _encode_all(
 ) -> int:
     """Make the segments that are not there; return how many frames the film has."""
     there = {header.number: len(header.times) for header in read_headers(directory)}
-    finished, tally = sum(there.values()), _Tally()
+    finished, decoded = sum(there.values()), 0
     progress(finished, film.frames)
 
-    def unfinished() -> Iterator[VideoFrame]:
+    def unfinished() -> Iterator[VideoFrame | None]:
+        nonlocal decoded
         for frame in frames_of(film, settings.deinterlace, faults):
-            tally.frames += 1
-            if film.segment_of(frame.pts, settings.segment_s) not in there:
-                yield frame
+            decoded += 1
+            is_there = film.segment_of(frame.pts, settings.segment_s) in there
+            if is_there and decoded % _TELL_EVERY == 0:
+                progress(finished, film.frames, f"catching up: {decoded} frames decoded")
+            yield None if is_there else frame
 
     def number(frame: VideoFrame) -> int:
         return film.segment_of(frame.pts, settings.segment_s)
@@ -197,6 +209,6 @@ def _encode_all(
             packets, extradata = encoder.finish()
             write_segment(directory, segment, finished, enlarger.scale, packets, extradata)
             finished += count
-    if not tally.frames:
+    if not decoded:
         raise UserError("a film", "not one frame that can be decoded", str(film.path), "copy or rip it again")
-    return tally.frames
+    return decoded

@@ -19,8 +19,11 @@ _AHEAD = 4
 """Frames that may wait decoded, and beyond the workers' own, enlarged."""
 
 
-def ahead(frames: Iterator[VideoFrame], bound: int = _AHEAD) -> Iterator[VideoFrame]:
-    """Yield what an iterator yields; a thread of its own runs it, some frames ahead."""
+def ahead(frames: Iterator[VideoFrame | None], bound: int = _AHEAD) -> Iterator[VideoFrame]:
+    """Yield the frames that an iterator yields; a thread of its own runs it, some frames ahead.
+
+    A None is passed over: it is a frame that nobody wants, and a moment to end in when nobody wants any more.
+    """
     waiting: queue.Queue[Any] = queue.Queue(bound)
     stopped = threading.Event()
 
@@ -34,7 +37,7 @@ def ahead(frames: Iterator[VideoFrame], bound: int = _AHEAD) -> Iterator[VideoFr
     def run() -> None:
         try:
             for frame in frames:
-                if not put((frame, None)):
+                if stopped.is_set() or (frame is not None and not put((frame, None))):
                     return
             put((_END, None))
         except BaseException as error:  # it is raised where the frames are wanted
@@ -56,9 +59,9 @@ def ahead(frames: Iterator[VideoFrame], bound: int = _AHEAD) -> Iterator[VideoFr
 
 
 def enlarged(
-    frames: Iterator[VideoFrame], enlarge: Callable[[VideoFrame], VideoFrame], workers: int
+    frames: Iterator[VideoFrame | None], enlarge: Callable[[VideoFrame], VideoFrame], workers: int
 ) -> Iterator[VideoFrame]:
-    """Yield each frame enlarged, in their order; `workers` threads enlarge, and another decodes ahead."""
+    """Yield each frame enlarged, in their order; `workers` threads enlarge, and another decodes `ahead`."""
     pending: collections.deque[Future[VideoFrame]] = collections.deque()
     cores = cv2.getNumThreads()
     cv2.setNumThreads(1)  # each worker is a thread already

@@ -1,27 +1,37 @@
-"""Runs upscale_film and kills itself (kill -9) when the second segment begins: killed.py SOURCE OUTPUT STORE."""
+"""Runs upscale_film and kills itself (kill -9) at a moment: killed.py MOMENT SOURCE OUTPUT STORE."""
 
 import os
 import signal
 import sys
 from pathlib import Path
 
-from sr.upscale.film import upscale_film
+from sr.upscale.film import join, placing, upscale_film
 from sr.upscale.film.settings import FilmSettings
 
-begun = 0
 
+def kill_at(module, name: str, call: int = 1) -> None:
+    """Have a call of what stands under a name end the process; the calls before it do what they did."""
+    former, calls = getattr(module, name), []
 
-class Encoder(upscale_film.SegmentEncoder):
-    def __init__(self, *arguments) -> None:
-        global begun
-        begun += 1
-        if begun == 2:
+    def counted(*given, **named):
+        calls.append(None)
+        if len(calls) == call:
             os.kill(os.getpid(), signal.SIGKILL)
-        super().__init__(*arguments)
+        return former(*given, **named)
 
+    setattr(module, name, counted)
+
+
+MOMENTS = {
+    "second segment begun": lambda: kill_at(upscale_film, "SegmentEncoder", 2),
+    "joining": lambda: kill_at(join, "timed_packets"),
+    "receipt written": lambda: kill_at(placing.os, "link"),
+    "placed": lambda: kill_at(upscale_film, "write_json"),
+    "recorded": lambda: kill_at(upscale_film.shutil, "rmtree"),
+}
 
 if __name__ == "__main__":
-    upscale_film.SegmentEncoder = Encoder
-    source, output, store = map(Path, sys.argv[1:])
+    MOMENTS[sys.argv[1]]()
+    source, output, store = map(Path, sys.argv[2:])
     settings = FilmSettings(preset="ultrafast", segment_s=0.7)
     upscale_film.upscale_film(source, output, store, "bicubic", settings)

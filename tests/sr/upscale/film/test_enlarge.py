@@ -7,9 +7,10 @@ import av
 import numpy as np
 import pytest
 
+from sr.upscale.film.description import Film
 from sr.upscale.film.enlarge import Enlarger
+from sr.upscale.film.frames import plane_of
 from sr.upscale.film.planes import enlarge_plane
-from sr.upscale.film.source import Film, plane_of
 
 
 class Repeating:
@@ -29,14 +30,23 @@ class Repeating:
         return low.repeat(2, axis=0).repeat(2, axis=1)
 
 
-def film(pixels: str, matrix: int, width: int = 64, height: int = 48) -> Film:
-    tags = {"color_range": 1, "color_primaries": matrix, "color_trc": matrix, "colorspace": matrix}
+def film(pixels: str, matrix: int, colour_range: int = 1, chroma: str = "420", bits: int = 0) -> Film:
+    tags = {"color_primaries": matrix, "color_trc": matrix, "colorspace": matrix}
     return Film(
-        path=Path("in.mkv"), stream=0, width=width, height=height, chroma="420",
-        bits=10 if pixels.endswith("10le") else 8, time_base=Fraction(1, 1000), first=0, last=0, frames=1,
-        rate=Fraction(25), aspect=Fraction(1), tags=tags, matrix="bt709" if matrix == 1 else "bt601",
-        siting="left", display_matrix=(), master_display="", light_level="", broken="",
+        path=Path("in.mkv"), stream=0, width=64, height=48, chroma=chroma,
+        bits=bits or (10 if pixels.endswith("10le") else 8), time_base=Fraction(1, 1000), first=0, last=0,
+        last_duration=0, frames=1, rate=Fraction(25), aspect=Fraction(1),
+        tags=tags | {"color_range": colour_range}, matrix="bt709" if matrix == 1 else "bt601", siting="left",
+        display_matrix=(), master_display="", light_level="", unkept=(), broken="",
     )  # fmt: skip
+
+
+def flat(pixels: str, *values: int) -> av.VideoFrame:
+    frame = av.VideoFrame(64, 48, pixels)
+    for number, value in enumerate(values):
+        plane_of(frame, number)[:] = value
+    frame.pts = 0
+    return frame
 
 
 def ramps(pixels: str) -> av.VideoFrame:
@@ -90,3 +100,43 @@ def test_luma_models_see_the_plane_as_it_was_decoded(pixels):
     assert seen.shape == (48, 64, 1)
     assert np.array_equal(seen[..., 0], luma / (4 if pixels.endswith("10le") else 1))
     assert np.array_equal(plane_of(high, 0), luma.repeat(2, axis=0).repeat(2, axis=1))
+
+
+@pytest.mark.parametrize("colour", ["", "luma", "rgb"])
+@pytest.mark.parametrize(
+    ("chroma", "bits", "colour_range", "source", "values", "pixels", "wanted"),
+    [
+        ("420", 10, 1, "yuv420p10le", (500, 300, 600), "yuv420p10le", (500, 300, 600)),
+        ("420", 10, 2, "yuv420p10le", (940, 512, 512), "yuv420p10le", (940, 512, 512)),
+        ("420", 10, 2, "yuv420p10le", (500, 300, 600), "yuv420p10le", (500, 300, 600)),
+        ("420", 8, 2, "yuv420p", (100, 128, 128), "yuv420p", (100, 128, 128)),
+        ("gray", 10, 1, "gray10le", (940,), "gray10le", (940,)),
+        ("gray", 10, 2, "gray10le", (1023,), "gray10le", (1023,)),
+        ("gray", 8, 1, "gray", (100,), "gray", (100,)),
+        ("rgb", 10, 1, "gbrp10le", (1023, 1023, 1023), "yuv444p10le", (940, 512, 512)),
+        ("rgb", 12, 1, "gbrp12le", (2048, 2048, 2048), "yuv444p10le", (502, 512, 512)),
+        ("rgb", 8, 1, "gbrp", (255, 255, 255), "yuv444p", (235, 128, 128)),
+    ],
+)
+def test_levels_come_out_as_they_were(colour, chroma, bits, colour_range, source, values, pixels, wanted):
+    network = Repeating(colour) if colour else None
+    enlarger = Enlarger(network, film(pixels, 1, colour_range, chroma, bits), 2, pixels)
+    high = enlarger(flat(source, *values))
+    assert [int(plane_of(high, number)[40, 40]) for number in range(len(wanted))] == list(wanted)
+
+
+@pytest.mark.parametrize(
+    ("chroma", "colour_range", "pixels", "white"),
+    [
+        ("420", 1, "yuv420p10le", (940, 512, 512)),
+        ("420", 2, "yuv420p10le", (1023, 512, 512)),
+        ("gray", 1, "gray10le", (940,)),
+        ("gray", 2, "gray10le", (1023,)),
+        ("rgb", 1, "gbrp10le", (1023, 1023, 1023)),
+    ],
+)
+def test_white_is_white_to_an_rgb_network(chroma, colour_range, pixels, white):
+    network = Repeating("rgb")
+    made = "yuv444p10le" if chroma == "rgb" else pixels
+    Enlarger(network, film(made, 1, colour_range, chroma), 2, made)(flat(pixels, *white))
+    assert np.abs(network.seen[0] - 255).max() < 0.1

@@ -1,5 +1,7 @@
 """A film in, a film out: the same frames at the same times, everything else bit-equal, whatever was in the way."""
 
+import io
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -7,15 +9,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from films import make_film
+from films import interlaced_film, make_film, numbered
 from odd_films import MS, TAGS, check_plays, copied, decoded_times, make_odd_film
+from PIL import Image
 
 from data.errors import UserError
 from data.files import read_jsonl
 from sr.upscale.film import upscale_film as module
-from sr.upscale.film.segments import path_of, read_headers
+from sr.upscale.film.placing import Place
+from sr.upscale.film.segments import read_headers
 from sr.upscale.film.settings import FilmSettings
-from sr.upscale.film.upscale_film import partial_path, salvage, upscale_film
+from sr.upscale.film.upscale_film import RECORD, partial_path, salvage, upscale_film
 
 QUICK = FilmSettings(preset="ultrafast", segment_s=0.7)
 REPOSITORY = Path(__file__).parents[4]
@@ -60,33 +64,82 @@ def test_all_else_is_kept_bit_for_bit(odd, enlarged):
         assert np.abs(small - was.to_ndarray(format="gray")).mean() < 4
 
 
-def test_a_kill_costs_a_segment_and_no_byte(odd, enlarged, tmp_path):
-    output, store = tmp_path / "out.mkv", tmp_path / "store"
-    command = [sys.executable, str(Path(__file__).parent / "killed.py"), str(odd), str(output), str(store)]
+def kill(moment: str, source: Path, output: Path, store: Path) -> None:
+    script = Path(__file__).parent / "killed.py"
+    command = [sys.executable, str(script), moment, str(source), str(output), str(store)]
     environment = {"PYTHONPATH": str(REPOSITORY), "PATH": ""}
-    killed = subprocess.run(command, env=environment, check=False, timeout=60)
-    assert killed.returncode == -9 and not output.exists()
+    assert subprocess.run(command, env=environment, check=False, timeout=60).returncode == -9
+
+
+@pytest.fixture
+def written(monkeypatch) -> list[int]:
+    """Collects the numbers of the segments that are written."""
+    numbers, write = [], module.write_segment
+
+    def noted(directory, number, *given):
+        numbers.append(number)
+        return write(directory, number, *given)
+
+    monkeypatch.setattr(module, "write_segment", noted)
+    return numbers
+
+
+def test_a_kill_costs_a_segment_and_no_byte(odd, enlarged, tmp_path, written, monkeypatch):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    kill("second segment begun", odd, output, store)
+    assert not output.exists()
     (first,) = read_headers(store)
-    kept = path_of(store, first.number).stat()
+    monkeypatch.setattr(module, "inspect_film", None)  # what the film is was kept: it is not read twice
 
     assert salvage(odd, output, store, QUICK) == len(first.times)
     part = check_plays(partial_path(output))
     assert part == decoded_times(odd)[: len(part)] and len(part) == len(first.times)
     assert 0 < len(copied(partial_path(output), "audio")) < len(copied(odd, "audio"))
 
-    written = []
-    write, module.write_segment = module.write_segment, lambda *given: written.append(write(*given))
-    try:
-        upscale_film(odd, output, store, "bicubic", QUICK, before_joining=lambda: _same(store, first, kept))
-    finally:
-        module.write_segment = write
-    assert written and first.number not in {one.number for one in written}
+    upscale_film(odd, output, store, "bicubic", QUICK)
+    assert written and first.number not in written
     assert output.read_bytes() == enlarged.read_bytes(), "as if nothing had happened"
     assert not partial_path(output).exists()
 
 
-def _same(store, first, kept) -> None:
-    assert path_of(store, first.number).stat().st_mtime_ns == kept.st_mtime_ns
+@pytest.mark.parametrize(
+    ("moment", "stands"), [("joining", 0), ("receipt written", 0), ("placed", 1), ("recorded", 1)]
+)
+def test_a_kill_around_placing_costs_the_joining(moment, stands, odd, enlarged, tmp_path, written):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    kill(moment, odd, output, store)
+    assert output.exists() == stands and (store / RECORD).exists() == (moment == "recorded")
+    if not stands:
+        output.write_bytes(b"a stranger's")
+        with pytest.raises(UserError, match="free place"):
+            upscale_film(odd, output, store, "bicubic", QUICK)
+        assert output.read_bytes() == b"a stranger's"
+        output.unlink()
+    assert Place(store, output).is_ours() == stands
+    upscale_film(odd, output, store, "bicubic", QUICK)
+    assert not written and output.read_bytes() == enlarged.read_bytes()
+    assert [one.name for one in tmp_path.iterdir() if ".part" in one.name] == []
+
+
+def test_a_full_disk_is_told_and_costs_the_joining(odd, enlarged, tmp_path, written, monkeypatch):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    join, unlimited = module.join, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def join_in_little_room(*given, **named):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, unlimited[1]))
+        try:
+            return join(*given, **named)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "join", join_in_little_room)
+        with pytest.raises(UserError, match=r"out\.mkv; make room"):
+            upscale_film(odd, output, store, "bicubic", QUICK)
+    assert [one.name for one in tmp_path.iterdir()] == ["store"] and written
+    written.clear()
+    upscale_film(odd, output, store, "bicubic", QUICK)
+    assert not written and output.read_bytes() == enlarged.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -133,12 +186,19 @@ def test_odd_sides_come_out_even(tmp_path):
 
 
 def test_interlaced_films_are_refused_or_deinterlaced(tmp_path):
-    fields = make_film(tmp_path / "in.mkv", frames=12, options={"x264-params": "tff=1"})
+    fields = interlaced_film(tmp_path / "in.mkv")
     with pytest.raises(UserError, match="interlaced.*--deinterlace"):
         upscale_film(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
     settings = FilmSettings(preset="ultrafast", deinterlace=True)
     upscale_film(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
     assert check_plays(tmp_path / "out.mkv") == decoded_times(fields)
+
+    def combs(path: Path, scale: int) -> float:
+        with av.open(str(path)) as film:
+            frames = [one.to_ndarray(format="gray")[::scale].astype(int) for one in film.decode(video=0)]
+        return float(np.mean([np.abs(np.diff(one, axis=0)).mean() for one in frames[1:-1]]))
+
+    assert combs(fields, 1) > 8 and combs(tmp_path / "out.mkv", 2) < 1
 
 
 @pytest.mark.parametrize(
@@ -158,8 +218,63 @@ def test_what_cannot_be_is_told_before_the_work(suffix, settings, words, odd, tm
     assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
 
 
+def test_a_rate_that_the_encoder_does_not_take_is_told(tmp_path):
+    fast = make_film(tmp_path / "in.mkv", frames=10, fps=300)
+    with pytest.raises(UserError, match="up to 240 frames a second for svtav1, got 300"):
+        settings = FilmSettings(codec="svtav1", preset="13")
+        upscale_film(fast, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
+
+
+def test_five_bits_of_red_become_eight(tmp_path):
+    source = make_film(tmp_path / "in.mov", frames=2, codec="qtrle", pixels="rgb555be", options={"g": "1"})
+    record = upscale_film(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    assert (record["frames"], record["pixels"]) == (2, "yuv444p")
+
+
 def test_encrypted_films_are_refused(tmp_path):
     key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0" * 32, "encryption_kid": "1" * 32}
     locked = make_odd_film(tmp_path / "in.mp4", 5, container=key)
     with pytest.raises(UserError, match="encrypted"):
         upscale_film(locked, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_the_last_frame_shows_as_long_as_it_did(suffix, tmp_path):
+    source = tmp_path / "in.mp4"
+    plain = make_film(tmp_path / "plain.mp4", frames=4, options={"bf": "0"})
+    with av.open(str(plain)) as even, av.open(str(source), "w") as film:
+        stream = film.add_stream_from_template(even.streams.video[0])
+        packets = [one for one in even.demux(video=0) if one.size]
+        packets[-1].duration *= 50
+        for packet in packets:
+            packet.stream = stream
+            film.mux(packet)
+
+    def length_s(path: Path) -> float:
+        with av.open(str(path)) as film:
+            return film.duration / av.time_base
+
+    output = tmp_path / f"out{suffix}"
+    upscale_film(source, output, tmp_path / "store", "bicubic", QUICK)
+    assert length_s(source) > 2 and abs(length_s(output) - length_s(source)) <= 0.002
+
+
+def test_a_camera_film_of_jpegs_with_exif_stays_turned(tmp_path):
+    """PyAV gives nothing that stands beside such a frame: EXIF is a kind that it does not know."""
+    picture, exif = io.BytesIO(), Image.Exif()
+    exif[274] = 6  # orientation: a quarter to the right
+    Image.fromarray(numbered(3)[:64, :96]).save(picture, "JPEG", exif=exif)
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as film:
+        stream = film.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number in range(3):
+            packet = av.Packet(picture.getvalue())
+            packet.pts = packet.dts = number * 40
+            packet.time_base, packet.stream, packet.is_keyframe = MS, stream, True
+            film.mux(packet)
+    output = tmp_path / "out.mkv"
+    upscale_film(source, output, tmp_path / "store", "bicubic", QUICK)
+    with av.open(str(source)) as before, av.open(str(output)) as after:
+        assert next(after.decode(video=0)).rotation == next(before.decode(video=0)).rotation == -90
+    assert len(check_plays(output)) == 3

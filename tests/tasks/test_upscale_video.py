@@ -1,0 +1,102 @@
+"""UpscaleVideo: when it counts as done, whose file it writes over, and what Ctrl+C leaves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import luigi
+import pytest
+from odd_films import check_plays, decoded_times, make_odd_film
+
+from data.errors import UserError
+from data.files import read_json
+from sr.upscale.film import upscale_film
+from tasks.film import UpscaleVideo
+
+
+@pytest.fixture
+def store(tmp_path):
+    config = luigi.configuration.get_config()
+    config.set("store", "root", str(tmp_path / "store"))
+    luigi.task_register.Register.clear_instance_cache()
+    yield tmp_path / "store"
+    config.remove_option("store", "root")
+    luigi.task_register.Register.clear_instance_cache()
+
+
+def video(source: Path, output: Path, **others) -> UpscaleVideo:
+    luigi.task_register.Register.clear_instance_cache()
+    given = {"model": "bicubic", "preset": "ultrafast", "segment_s": 0.7} | others
+    return UpscaleVideo(input=str(source), output_file=str(output), **given)
+
+
+def test_a_film_is_done_while_it_stands_there_and_no_other_is_written_over(store, tmp_path):
+    first = make_odd_film(tmp_path / "in.mkv", 12)
+    second = make_odd_film(tmp_path / "second.mkv", 10)
+    output = tmp_path / "out.mkv"
+    task = video(first, output)
+    assert not task.complete()
+    task.run()
+    assert task.complete() and "12 frames of 320x192" in task.summary()
+    made = output.read_bytes()
+
+    for other in (video(second, output), video(first, output, crf=30)):
+        with pytest.raises(UserError, match="free place"):
+            other.complete()
+    assert output.read_bytes() == made and task.complete()
+    output.write_bytes(b"a stranger's")
+    with pytest.raises(UserError, match="free place"):
+        task.complete()
+    output.unlink()
+    assert not task.complete()
+    task.run()
+    assert task.complete() and output.read_bytes() == made
+    with pytest.raises(UserError, match="another file than the input"):
+        video(first, first).film()
+
+
+def test_ctrl_c_leaves_a_film_that_plays_and_the_same_command_goes_on(tmp_path, program):
+    source, output = make_odd_film(tmp_path / "in.mkv", 60), tmp_path / "out.mkv"
+    command = [sys.executable, "-m", "luigi", "--module", "interrupted_film", "UpscaleVideo"]
+    command += ["--input", str(source), "--output-file", str(output), "--model", "bicubic"]
+    command += ["--preset", "ultrafast", "--segment-s", "0.7", "--store-root", str(tmp_path / "store")]
+
+    def run() -> subprocess.CompletedProcess:
+        return subprocess.run(
+            command, cwd=tmp_path, env=program.environment, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+
+    ended, partial = run(), tmp_path / "out.partial.mkv"
+    assert ended.returncode == 130 and not output.exists(), ended.stderr
+    times = check_plays(partial)
+    assert 0 < len(times) < 60 and times == decoded_times(source)[: len(times)]
+    assert f"The first {len(times)} frames: {partial}" in ended.stderr
+    # Two pieces are there: only the third is begun, so Ctrl+C is not pressed again.
+    ended = run()
+    assert ended.returncode == 0 and check_plays(output) == decoded_times(source), ended.stderr
+    assert not partial.exists()
+    assert read_json(next((tmp_path / "store").rglob("film.json")))["frames"] == 60
+
+
+def test_leaving_a_stream_out_goes_on_with_what_is_encoded(store, tmp_path, monkeypatch):
+    source, output = make_odd_film(tmp_path / "in.mkv", 40), tmp_path / "out.mp4"
+    stopped = video(source, output)
+
+    def full(*given, **named):
+        raise UserError("room", "none", "the disk", "make some")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(upscale_film, "rehearse", lambda *given: None)
+        patch.setattr(upscale_film, "join", full)
+        with pytest.raises(UserError, match="room"):
+            stopped.run()
+    monkeypatch.setattr(upscale_film, "write_segment", None)  # nothing is encoded again
+    task = video(source, output, leave_out="2,3")
+    assert task.directory() == stopped.directory()
+    task.run()
+    assert task.complete() and "stream 2 (subtitle), as asked" in task.summary()
+    with av.open(str(output)) as film:
+        assert (len(film.streams.audio), len(film.streams.subtitles)) == (1, 0)
+    assert not video(source, output, leave_out="1,2,3").complete()
