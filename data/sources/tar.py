@@ -103,13 +103,13 @@ def _header(header: bytes, at: int) -> tuple[bytes, int, bytes, bytes]:
 
 
 def _number(field: bytes, at: int) -> int:
-    """Read an octal number, or a binary one whose first bit is set (GNU, for sizes from 8 GiB)."""
+    """Read an octal number, or a binary one whose first bit is set (GNU, for sizes from 8 GiB); never less than 0."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    try:
-        return int(field.split(b"\0")[0].strip() or b"0", 8)
-    except ValueError:
-        raise TarFault(f"damaged header at byte {at}") from None
+    text = field.split(b"\0")[0].strip()
+    if text.strip(b"01234567"):
+        raise TarFault(f"damaged header at byte {at}")
+    return int(text or b"0", 8)
 
 
 def _extension(read_at: ReadAt, data: int, size: int, at: int) -> bytes:

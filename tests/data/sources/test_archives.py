@@ -2,11 +2,13 @@
 
 import gzip
 import io
+import itertools
 import random
 import tarfile
 import zipfile
 
 import pytest
+from hostile import TAR_SIZES, with_size
 from pictures import textured
 from PIL import Image
 
@@ -59,6 +61,16 @@ def test_a_size_beyond_octal_is_read():
     info = tarfile.TarInfo("large.png")
     info.size = 20 << 30
     assert next(walk(read_at(info.tobuf(tarfile.GNU_FORMAT)), 0, None)).size == 20 << 30
+
+
+@pytest.mark.parametrize("size", TAR_SIZES.values(), ids=TAR_SIZES)
+@pytest.mark.parametrize("kind", [b"0", b"L", b"x"])
+def test_a_size_that_is_none_is_a_fault_and_no_walk_in_a_circle(size, kind):
+    info = tarfile.TarInfo("a.png")
+    info.type = kind
+    content = with_size(info.tobuf(tarfile.USTAR_FORMAT), size) + bytes(10_240)
+    with pytest.raises(TarFault):
+        list(itertools.islice(walk(read_at(content), 0, len(content)), 5))
 
 
 def test_a_tar_cut_off_anywhere_is_never_taken_for_a_whole_one():
