@@ -375,6 +375,10 @@ def write_tar(path: Path, cases: list[Case]) -> None:
         inner = _inner_tar(stored(good[::-1, ::-1], "PNG"))
         add("inner.tar", inner)
         add("cut.tar", _inner_tar(stored(good[::-1, ::-1], "PNG", compress_level=4))[:-11_000])
+        hole = inner.index(b"././@PaxHeader")
+        add("hole.tar", inner[:hole] + bytes(512) + inner[hole + 512 :])
+        more = _inner_tar(stored(good[:, ::-1], "PNG", compress_level=2))
+        add("signature.tar", more + b"signature" * 60)
         for name, size in TAR_SIZES.items():
             add(name, with_size(inner, size))
 
@@ -433,6 +437,12 @@ TAR_EXTRAS = {
     "inner.tar/deeper.tar": Reason.NOT_AN_IMAGE,
     "cut.tar/../out.png": Reason.UNSAFE_NAME,
     "cut.tar": Reason.UNREADABLE,
+    "hole.tar/../out.png": Reason.UNSAFE_NAME,
+    "hole.tar": Reason.UNREADABLE,
+    "signature.tar/../out.png": Reason.UNSAFE_NAME,
+    "signature.tar/" + "ün" * 60 + ".png": None,
+    "signature.tar/deeper.tar": Reason.NOT_AN_IMAGE,
+    "signature.tar/(the end)": Reason.NOT_AN_IMAGE,
     **dict.fromkeys(TAR_SIZES, Reason.UNREADABLE),
 }
 

@@ -46,6 +46,8 @@ def read_at(content):
 
 
 WHOLE = tar_bytes({f"{number}.png": picture(number) for number in range(4)})
+BARE = WHOLE[: WHOLE.rindex(b"IEND") // 512 * 512 + 512]
+"""Without the end mark."""
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -74,8 +76,20 @@ def test_a_size_that_is_none_is_a_fault_and_no_walk_in_a_circle(size, kind):
 
 
 def test_a_tar_cut_off_anywhere_is_never_taken_for_a_whole_one():
-    end = WHOLE.rindex(b"IEND") // 512 * 512 + 512
-    for length in [0, 1, 511, 512, 513, *range(700, end, 997), end - 512, end]:
+    end = len(BARE)
+    for length in [
+        0,
+        1,
+        511,
+        512,
+        513,
+        *range(700, end, 997),
+        end - 512,
+        end,
+        end + 511,
+        end + 512,
+        end + 1023,
+    ]:
         with pytest.raises(TarFault, match="cut off"):
             list(walk(read_at(WHOLE[:length]), 0, length))
 
@@ -92,7 +106,46 @@ def test_a_damaged_header_is_told_with_its_place(tmp_path):
 def test_a_tar_appended_to_another_is_read_too():
     both = WHOLE + tar_bytes({"more.png": b"x"})
     assert [one.name for one in walk(read_at(both), 0, len(both))][-2:] == ["3.png", "more.png"]
-    assert len(list(walk(read_at(WHOLE + b"signature" * 60), 0, None))) == 4
+    bare = BARE + bytes(1024)
+    assert len(list(walk(read_at(bare + bare + WHOLE), 0, 2 * len(bare) + len(WHOLE)))) == 12
+
+
+@pytest.mark.parametrize("record", [512, 1 << 16, 1 << 20])
+def test_padding_to_a_whole_record_is_no_hole(record):
+    padded = BARE + bytes(1024)
+    padded += bytes(-len(padded) % record)
+    assert len(list(walk(read_at(padded), 0, len(padded)))) == 4
+    assert len(list(walk(read_at(padded), 0, None))) == 4
+
+
+@pytest.mark.parametrize(
+    ("behind", "reason", "size"),
+    [(b"signature" * 60, Reason.NOT_AN_IMAGE, 540), (bytes(51_000), Reason.UNREADABLE, 61_752)],
+)
+def test_what_is_behind_the_end_mark_and_no_padding_is_told(behind, reason, size, tmp_path):
+    (tmp_path / "a.tar").write_bytes(WHOLE + behind)
+    told = scanned(tmp_path / "a.tar", "1")[-1]
+    assert (told.id, told.reason) == ("(the end)", reason) and told.detail.startswith(f"{size} bytes")
+
+
+def test_zeros_over_a_header_are_never_taken_for_the_end():
+    """As a bad sector leaves them, or the hole in a file whose room was taken before its bytes came."""
+    content = tar_bytes({f"{number}.png": b"x" * 3000 for number in range(1000)})
+    step = 512 + 3072
+    assert len(list(walk(read_at(content), 0, len(content)))) == 1000
+    for first, end in (
+        (3, 3 * step + 512),
+        (3, 7 * step),
+        (3, 400 * step + 100),
+        (3, len(content)),
+        (3, len(content) - 20_480),
+        (0, len(content)),
+    ):
+        start = first * step
+        broken = content[:start] + bytes(end - start) + content[end:]
+        for known in (len(broken), None):
+            with pytest.raises(TarFault, match=f"zeros where a header should be, at byte {start}: a hole"):
+                list(walk(read_at(broken), 0, known))
 
 
 def test_a_tar_of_tars_is_read_by_position(tmp_path):
