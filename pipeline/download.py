@@ -176,7 +176,7 @@ def _from_mirror(
         transfer = Transfer(part, file.bytes, algorithm, settings, progress)
         try:
             digest = transfer.fetch(url, keep_foreign=bool(wanted))
-            os.fsync(transfer.file)
+            transfer.sync()
         except Refused as fault:
             return str(fault)
         finally:
