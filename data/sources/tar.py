@@ -25,6 +25,7 @@ _FILES = (b"0", b"\0", b"7")
 _LINKS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 _FOLDER, _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"5", b"L", b"K", b"x", b"g"
 _LONGEST_EXTENSION_BYTES = 1 << 20
+_MOST_DIGITS = 19
 _END_BYTES = 2 * _BLOCK
 """Zeros that an archive ends with."""
 _USUAL_RECORD_BYTES = 20 * _BLOCK
@@ -145,11 +146,12 @@ def _pax(content: bytes, at: int) -> dict[str, bytes]:
     found = {}
     while content:
         length, _, rest = content.partition(b" ")
-        if not length.isdigit() or not len(length) + 4 <= int(length) <= len(content) or b"=" not in rest:
+        end = int(length) if length.isdigit() and len(length) < _MOST_DIGITS else 0
+        if not len(length) + 4 <= end <= len(content) or b"=" not in rest:
             raise TarFault(f"damaged extended header at byte {at}")
-        key, _, value = content[len(length) + 1 : int(length) - 1].partition(b"=")
+        key, _, value = content[len(length) + 1 : end - 1].partition(b"=")
         found[key.decode("utf-8", "replace")] = value
-        content = content[int(length) :]
+        content = content[end:]
     return found
 
 
@@ -157,7 +159,7 @@ def _pax_size(extended: dict[str, bytes], size: int, at: int) -> int:
     text = extended.get("size")
     if text is None:
         return size
-    if not text.isdigit():
+    if not text.isdigit() or len(text) > _MOST_DIGITS:
         raise TarFault(f"damaged extended header before byte {at}")
     return int(text)
 

@@ -4,6 +4,7 @@ import gzip
 import io
 import itertools
 import random
+import struct
 import tarfile
 import zipfile
 
@@ -73,6 +74,16 @@ def test_a_size_that_is_none_is_a_fault_and_no_walk_in_a_circle(size, kind):
     content = with_size(info.tobuf(tarfile.USTAR_FORMAT), size) + bytes(10_240)
     with pytest.raises(TarFault):
         list(itertools.islice(walk(read_at(content), 0, len(content)), 5))
+
+
+@pytest.mark.parametrize("body", [b"%d size=%s\n", b"0" * 5000 + b"%d size=%s\n"])
+def test_numbers_of_thousands_of_digits_are_a_fault(body):
+    record = body % (5011, b"9" * 5000)
+    header = tarfile.TarInfo("long")
+    header.type, header.size = b"x", len(record)
+    content = header.tobuf(tarfile.USTAR_FORMAT) + record + bytes(-len(record) % 512) + WHOLE
+    with pytest.raises(TarFault, match="damaged extended header"):
+        list(walk(read_at(content), 0, len(content)))
 
 
 def test_a_tar_cut_off_anywhere_is_never_taken_for_a_whole_one():
@@ -219,6 +230,35 @@ def test_a_zip_behind_something_else_and_with_a_comment_is_read(tmp_path):
             archive.writestr(f"{number}.png", picture(number))
     source = ArchiveSource([path])
     assert [source.load(one.locator) for one in source.scan()] == [picture(number) for number in range(3)]
+
+
+def zip_bytes(compressed, size, offset):
+    """Return a zip of one member whose place and sizes are said in the zip64 way."""
+    full, name = 0xFFFFFFFF, b"a.png"
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0, 0, 4, 4, len(name), 0) + name + b"abcd"
+    extra = struct.pack("<HH3Q", 1, 24, size, compressed, offset)
+    row = (b"PK\1\2", 20, 0, 20, 0, 0, 0, 0, 0, full, full, len(name), len(extra), 0, 0, 0, 0, full)
+    directory = struct.pack("<4sBBHHHHHLLLHHHHHLL", *row) + name + extra
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(directory), len(local), 0)
+    return local + directory + end
+
+
+@pytest.mark.parametrize(
+    "numbers", [(4, 4, 1 << 63), (1 << 62, 4, 0), (1 << 63, 4, 0), (1 << 40, 4, 0), (1 << 20, 4, 0)]
+)
+def test_a_zip_whose_numbers_lead_beyond_its_end_gives_a_rejection(numbers, tmp_path):
+    (tmp_path / "a.zip").write_bytes(zip_bytes(*numbers))
+    (found,) = scanned(tmp_path / "a.zip")
+    assert found.reason in (Reason.UNREADABLE, Reason.TOO_LARGE)
+
+
+def test_a_zip_whose_directory_would_be_beyond_its_end_is_refused(tmp_path):
+    content = zip_bytes(4, 4, 0)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 1 << 63, 1)
+    end = content.index(b"PK\5\6")
+    (tmp_path / "a.zip").write_bytes(content[:end] + locator + content[end:])
+    with pytest.raises(UserError, match="cut off, or damaged"):
+        scanned(tmp_path / "a.zip")
 
 
 def test_a_zip_cut_off_anywhere_is_refused(tmp_path):
