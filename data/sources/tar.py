@@ -29,10 +29,8 @@ _MOST_DIGITS = 19
 _END_BYTES = 2 * _BLOCK
 """Zeros that an archive ends with."""
 _USUAL_RECORD_BYTES = 20 * _BLOCK
-_RECORDS_BYTES = (
-    *(_BLOCK << power for power in range(12)),
-    *(_USUAL_RECORD_BYTES << power for power in range(7)),
-)
+_USUAL_RECORDS = (_BLOCK, _USUAL_RECORD_BYTES)
+_RECORDS_BYTES = (*_USUAL_RECORDS, *(_BLOCK << power for power in range(1, 12)))
 """Sizes of which archives are filled up to a multiple by more zeros."""
 _MOST_ZEROS_BYTES = _END_BYTES + max(_RECORDS_BYTES)
 _FOREIGN, _HOLE = "foreign bytes", "zeros"
@@ -214,14 +212,13 @@ def _after_zeros(
         zeros -= zeros % _BLOCK
         rest = read_at(at + zeros, _USUAL_RECORD_BYTES + 1)[: None if end is None else end - at - zeros]
     behind = at + zeros
-    is_padding = any(
-        (behind - start) % record == 0 and zeros < _END_BYTES + record for record in _RECORDS_BYTES
-    )
-    if zeros >= _END_BYTES and is_padding and _is_header(rest[:_BLOCK]):
+    records = [size for size in _RECORDS_BYTES if (behind - start) % size == 0 and zeros < _END_BYTES + size]
+    is_usual = any(size in records for size in _USUAL_RECORDS)
+    if zeros >= _END_BYTES and is_usual and _is_header(rest[:_BLOCK]):
         return behind, None
     if zeros < _END_BYTES or zeros > _MOST_ZEROS_BYTES or len(rest) > _USUAL_RECORD_BYTES:
         raise TarFault(f"zeros where a header should be, at byte {at}: a hole, or cut off in the end mark")
-    if not is_padding:
+    if not records:
         return None, TarMember("(the end)", at, zeros + len(rest), _HOLE)
     return None, TarMember("(the end)", behind, len(rest), _FOREIGN) if rest else None
 
