@@ -5,6 +5,7 @@ one: a live writer holds a lock on its partial file, so only orphans are removed
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -17,6 +18,8 @@ from typing import IO, Any
 from data.errors import UserError
 
 _PART = ".part"
+_LOCK = ".lock"
+"""Before it in the name of a file that is locked in a directory's place."""
 
 
 @contextlib.contextmanager
@@ -60,8 +63,10 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    lock, part = _locked_part(path, is_directory=True)
+    lock, lock_path = _locked_part(path, _LOCK)
+    part = lock_path.with_suffix("").with_suffix(_PART)
     try:
+        part.mkdir()
         yield part
         for file in part.rglob("*"):
             if file.is_file():
@@ -70,38 +75,53 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(path)
         os.replace(part, path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     finally:
+        shutil.rmtree(part, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            lock_path.unlink()
         os.close(lock)
     _sync_directory(path.parent)
 
 
-def _locked_part(path: Path, is_directory: bool = False) -> tuple[int, Path]:
-    """Make a new partial file or directory of `path` and lock it; return its descriptor and where it is.
+def _locked_part(path: Path, mark: str = "") -> tuple[int, Path]:
+    """Make a new partial file of `path` and lock it; return its descriptor and where it is.
 
     Another writer that sweeps between the two takes it for an orphan and removes it: then another one is made.
     """
     while True:
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART}")
-        if is_directory:
-            part.mkdir()
-        handle = os.open(part, os.O_RDONLY if is_directory else os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{mark}{_PART}")
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:
+        if _is_of(handle, part):
             return handle, part
         os.close(handle)
 
 
+def _is_of(handle: int, path: Path) -> bool:
+    """Return whether an open file is the one that stands at `path`."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESTALE):  # ESTALE: on NFS, what another host has removed
+            return False
+        raise
+
+
 def _sweep(path: Path) -> None:
-    """Remove partial files of `path` whose writer is dead."""
+    """Remove partial files and directories of `path` whose writer is dead: nobody holds their lock.
+
+    Locks are taken on files that are open for writing, since on NFS there are no others between hosts; a directory
+    has such a file beside it, from before it is made until after it is gone.
+    """
     for part in path.parent.glob(f".{_escape(path.name)}.*{_PART}"):
+        lock_path, made = (part.with_suffix(_LOCK + _PART), os.O_CREAT) if part.is_dir() else (part, 0)
         with contextlib.suppress(OSError):
-            held = os.open(part, os.O_RDONLY)
+            held = os.open(lock_path, os.O_RDWR | made, 0o666)
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(part) if part.is_dir() else part.unlink()
+                if part.is_dir():
+                    shutil.rmtree(part)
+                lock_path.unlink()
             finally:
                 os.close(held)
 

@@ -57,7 +57,12 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         inner = typing.get_args(kind)[1]
         return {key: _build(inner, item, where) for key, item in _typed(dict, value, where).items()}
     if isinstance(kind, type) and issubclass(kind, enum.StrEnum):
-        return kind(value)
+        try:
+            return kind(value)
+        except ValueError:
+            expected = f"one of {', '.join(kind)}"
+            remedy = "use the program's version that wrote it"
+            raise UserError(expected, repr(value)[:60], where, remedy) from None
     if kind is float and type(value) is int:
         return float(value)
     return _typed(kind, value, where)

@@ -101,14 +101,15 @@ def read_index(path: Path) -> list[IndexLine]:
     if version != _INDEX_VERSION or count != str(len(rows) - 1) or rows.pop():
         expected = f"a DALI index {_INDEX_VERSION} of as many whole lines as it says"
         raise UserError(expected, f"{first!r} and {len(rows)} lines", str(path), "make the dataset again")
-    lines = []
-    for row in rows:
-        words = row.split(" ")
-        fields = zip(words[0::4], words[1::4], words[2::4], words[3::4], strict=True)
-        lines.append(
-            IndexLine(tuple((extension, int(at), int(size), name) for extension, at, size, name in fields))
-        )
-    return lines
+    try:
+        return [_parsed(row.split(" ")) for row in rows]
+    except ValueError as error:
+        raise UserError("lines of a DALI index", str(error), str(path), "make the dataset again") from None
+
+
+def _parsed(words: list[str]) -> IndexLine:
+    fields = zip(words[0::4], words[1::4], words[2::4], words[3::4], strict=True)
+    return IndexLine(tuple((extension, int(at), int(size), name) for extension, at, size, name in fields))
 
 
 def description(record: CropRecord) -> bytes:

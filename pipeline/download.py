@@ -53,7 +53,7 @@ def download_dataset(
     out_dir.mkdir(parents=True, exist_ok=True)
     memory = memory_of(out_dir)
     before, whole, missing = 0, sum(file.bytes for file in dataset.files), []
-    with _locked(out_dir):
+    with _locked(out_dir.with_name(f".{out_dir.name}.lock")):
         for file in dataset.files:
             if _is_there(file, dataset, out_dir, settings, memory, _Shifted(progress, before, whole)):
                 before += (out_dir / file.name).stat().st_size
@@ -176,7 +176,7 @@ def _from_mirror(
         transfer = Transfer(part, file.bytes, algorithm, settings, progress)
         try:
             digest = transfer.fetch(url, keep_foreign=bool(wanted))
-            os.fsync(transfer.file)
+            transfer.sync()
         except Refused as fault:
             return str(fault)
         finally:
@@ -204,9 +204,9 @@ def _set_aside(wrong: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one run at a time write into a folder; others wait."""
-    held = os.open(folder, os.O_RDONLY)
+def _locked(file: Path) -> Iterator[None]:
+    """Let one run at a time go on; others wait. The file stays: one that is removed would lock nobody out."""
+    held = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)  # for writing: between hosts, NFS has no other locks
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

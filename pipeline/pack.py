@@ -24,8 +24,9 @@ from pipeline.raster import halve, shrink
 from pipeline.scores import luma_of, scores
 from pipeline.screen import ScreenSettings, judge
 
-_ENCODED_SLACK_BYTES = 1 << 16
-"""More than any encoder adds to the pixels of a picture that it cannot compress."""
+_MOST_BYTES_A_PIXEL = {"png": 4, "jpg": 6}
+"""More than any encoder makes of pixels that it cannot compress: PNG 3.01, JPEG of quality 100 up to 4.8."""
+_HEADER_BYTES = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,8 @@ def pack_shard(
     """
     work = functools.partial(crop_source, source=source, settings=settings)
     most = max(_crops_of(one) for one in planned)
-    largest_bytes = most * (3 * settings.size_px**2 + _ENCODED_SLACK_BYTES)
+    pixels_bytes = _MOST_BYTES_A_PIXEL[settings.image_extension] * settings.size_px**2
+    largest_bytes = most * (pixels_bytes + _HEADER_BYTES)
     total, done = sum(map(_crops_of, planned)), 0
     rejections: list[Rejection] = []
     with (

@@ -28,6 +28,8 @@ _RESTARTS = 3
 _BLOCK_BYTES = 1 << 16
 """Written and noted at once: a kill loses at most so much on each connection."""
 _HASH_BYTES = 1 << 22
+_SYNC_BYTES = 1 << 26
+"""Written between two syncs: a power cut costs about so much."""
 _TICK_S = 0.05
 
 
@@ -68,10 +70,13 @@ class Transfer:
         self.settings, self.progress = settings, progress
         self.file = os.open(part, os.O_RDWR | os.O_CREAT, 0o644)
         self.journal = Journal(journal_path(part))
+        self._lock = threading.Lock()
+        self._synced = 0
+        self._digest, self._hashed = hashlib.new(algorithm), 0
+        if self.journal.ranges and os.fstat(self.file).st_size < self.journal.ranges[-1][1]:
+            self.clear()  # another file than the journal's, which was removed
         self.pieced = self.journal.done > 0
         """Whether what is there came by more than one try, run or mirror."""
-        self._digest, self._hashed = hashlib.new(algorithm), 0
-        self._lock = threading.Lock()
         self._whole_only = False
 
     def close(self) -> None:
@@ -84,7 +89,8 @@ class Transfer:
         with self._lock:
             self.journal.begin({}, [])
             os.ftruncate(self.file, 0)
-            self._digest, self._hashed, self.pieced = hashlib.new(self.algorithm), 0, False
+            self._digest, self._hashed, self._synced = hashlib.new(self.algorithm), 0, 0
+            self.pieced = False
 
     def fetch(self, url: str, keep_foreign: bool) -> str:
         """Bring the whole file, trying again while that makes sense.
@@ -163,6 +169,7 @@ class Transfer:
             while alive and not stop.is_set():
                 if not self._hash_some():
                     alive[0].join(_TICK_S)
+                self._sync_some()
                 self._tell()
                 alive = [worker for worker in workers if worker.is_alive()]
         finally:
@@ -245,9 +252,12 @@ class Transfer:
             os.pwrite(self.file, block, at)
             self.journal.note(at, at + len(block))
         except OSError as error:
-            found = "none" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
-            remedy = "make room and run again: what was fetched is kept"
-            raise UserError("room to write to", found, str(self.part.parent), remedy) from error
+            raise self._no_room(error) from error
+
+    def _no_room(self, error: OSError) -> UserError:
+        found = "none" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
+        remedy = "make room and run again: what was fetched is kept"
+        return UserError("room to write to", found, str(self.part.parent), remedy)
 
     def _hash_some(self) -> bool:
         """Hash a little of what is there without a gap; return whether there was any."""
@@ -259,6 +269,30 @@ class Transfer:
         self._digest.update(block)
         self._hashed += len(block)
         return bool(block)
+
+    def _sync_some(self) -> None:
+        with self._lock:
+            due = self.journal.done - self._synced >= _SYNC_BYTES
+        if due:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring what was written to the disk itself, where it outlasts a power cut; more may come meanwhile.
+
+        Raises:
+            UserError: the disk is full or fails.
+        """
+        with self._lock:
+            ranges, done = self.journal.ranges, self.journal.done
+        try:
+            os.fdatasync(self.file)
+        except OSError as error:
+            with self._lock:
+                self.journal.distrust()
+            raise self._no_room(error) from error
+        with self._lock:
+            self.journal.mark_safe(ranges)
+        self._synced = done
 
     def _hash_to_end(self) -> str:
         while self._hash_some():

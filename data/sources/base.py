@@ -158,13 +158,12 @@ class StoredSource(Source):
     def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
         """Yield each entry with its pixels or its rejection.
 
-        The bytes are held against the index's hash, unless the file was not touched since.
+        The bytes are held against the index's hash, unless the file was not touched since. Bytes that can't be had
+        any more are no Rejection, since the index had them: only pixels that can't be decoded are.
         """
         for entry in entries:
+            content = self._indexed(entry)
             try:
-                content = self.load(entry.locator)
-                if not self.is_untouched(entry):
-                    self._hold(entry, content)
                 picture = decode(content, self.alpha)
             except ImageFault as fault:
                 yield entry, Rejection(entry.id, "pack", fault.reason, fault.detail)
@@ -180,15 +179,30 @@ class StoredSource(Source):
         """Return whether size and time say that an entry's file is as it was indexed, so that no hash is needed."""
         return False
 
-    def _hold(self, entry: SourceEntry, content: bytes) -> None:
-        found = sha256_bytes(content)
-        if found != entry.sha256:
-            raise UserError(
-                f"the picture that was indexed (sha256 {entry.sha256[:12]}…)",
-                f"another one (sha256 {found[:12]}…)",
-                f"{entry.id} ({entry.locator})",
-                "put the old file back, or run again: a changed source is indexed anew",
-            )
+    def _indexed(self, entry: SourceEntry) -> bytes:
+        """Return an entry's bytes, which are those that were indexed.
+
+        Raises:
+            UserError: they are not, or can't be had.
+        """
+        try:
+            content = self.load(entry.locator)
+        except ImageFault as fault:
+            raise _changed(entry, fault.detail) from None
+        if not self.is_untouched(entry):
+            found = sha256_bytes(content)
+            if found != entry.sha256:
+                raise _changed(entry, f"another one (sha256 {found[:12]}…)")
+        return content
+
+
+def _changed(entry: SourceEntry, found: str) -> UserError:
+    return UserError(
+        f"the picture that was indexed (sha256 {entry.sha256[:12]}…)",
+        found,
+        f"{entry.id} ({entry.locator})",
+        "put the old file back, or run again: a changed source is indexed anew",
+    )
 
 
 def _batches(listed: Iterator[Listed]) -> Iterator[list[Listed]]:

@@ -124,11 +124,14 @@ class FilmSource(Source):
 
 def _read_run(
     reader: FilmReader, key: int, run: list[tuple[SourceEntry, Place]]
-) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
-    """Decode once for entries of one keyframe, whatever their order."""
+) -> Iterator[tuple[SourceEntry, np.ndarray]]:
+    """Decode once for entries of one keyframe, whatever their order.
+
+    Each was decoded when the film was indexed, so one that can't be is no Rejection: the film is another now.
+    """
     last = max(place.time for _, place in run)
     by_time = {place.time: (entry, place) for entry, place in run}
-    read: dict[int, np.ndarray | Rejection] = {}
+    read: dict[int, np.ndarray] = {}
     fault = ImageFault(Reason.UNREADABLE, "the film ends before it")
     try:
         for frame, digest in reader.frames_from(key):
@@ -144,7 +147,9 @@ def _read_run(
     except ImageFault as found:
         fault = found
     for entry, place in run:
-        yield entry, read.get(place.time, Rejection(entry.id, "pack", fault.reason, fault.detail))
+        if place.time not in read:
+            raise _changed(reader.path, f"{entry.id}: {fault.detail}")
+        yield entry, read[place.time]
 
 
 def _changed(path: Path, found: str) -> UserError:

@@ -25,6 +25,16 @@ _FILES = (b"0", b"\0", b"7")
 _LINKS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 _FOLDER, _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"5", b"L", b"K", b"x", b"g"
 _LONGEST_EXTENSION_BYTES = 1 << 20
+_MOST_DIGITS = 19
+_END_BYTES = 2 * _BLOCK
+"""Zeros that an archive ends with."""
+_USUAL_RECORD_BYTES = 20 * _BLOCK
+_USUAL_RECORDS = (_BLOCK, _USUAL_RECORD_BYTES)
+_RECORDS_BYTES = (*_USUAL_RECORDS, *(_BLOCK << power for power in range(1, 12)))
+"""Sizes of which archives are filled up to a multiple by more zeros."""
+_MOST_ZEROS_BYTES = _END_BYTES + max(_RECORDS_BYTES)
+_FOREIGN, _HOLE = "foreign bytes", "zeros"
+"""Kinds of what is behind the end mark, and no padding."""
 _COMPRESSED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 ReadAt = Callable[[int, int], bytes]
@@ -46,6 +56,10 @@ class TarMember:
     kind: str
     """file, folder, or what else it is, for a person."""
 
+    def is_told(self, wanted: str) -> bool:
+        """Return whether a listing of the members whose name begins with `wanted` has it, be it as a rejection."""
+        return self.kind in (_FOREIGN, _HOLE) or (self.kind != "folder" and self.name.startswith(wanted))
+
 
 def walk(read_at: ReadAt, start: int, end: int | None) -> Iterator[TarMember]:
     """Yield a tar's members in stored order, reading headers only.
@@ -56,18 +70,21 @@ def walk(read_at: ReadAt, start: int, end: int | None) -> Iterator[TarMember]:
         end: where it ends, if that is known: no member may reach beyond.
 
     Raises:
-        TarFault: a header is damaged, or the archive is cut off.
+        TarFault: a header is damaged or overwritten by zeros, or the archive is cut off.
     """
     at, extended, shared = start, {}, {}
     while True:
         header = read_at(at, _BLOCK)
-        if header == _ZEROS:
-            at = _after_zeros(read_at, at, end)
-            if at is None:
-                return
-            continue
         if len(header) < _BLOCK or (end is not None and at + _BLOCK > end):
             raise TarFault(f"cut off at byte {at}: it has no end mark")
+        if header == _ZEROS:
+            start, unread = _after_zeros(read_at, start, at, end)
+            if unread:
+                yield unread
+            if start is None:
+                return
+            at = start
+            continue
         name, size, kind, prefix = _header(header, at)
         data = at + _BLOCK
         if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
@@ -103,13 +120,13 @@ def _header(header: bytes, at: int) -> tuple[bytes, int, bytes, bytes]:
 
 
 def _number(field: bytes, at: int) -> int:
-    """Read an octal number, or a binary one whose first bit is set (GNU, for sizes from 8 GiB)."""
+    """Read an octal number, or a binary one whose first bit is set (GNU, for sizes from 8 GiB); never less than 0."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    try:
-        return int(field.split(b"\0")[0].strip() or b"0", 8)
-    except ValueError:
-        raise TarFault(f"damaged header at byte {at}") from None
+    text = field.split(b"\0")[0].strip()
+    if text.strip(b"01234567"):
+        raise TarFault(f"damaged header at byte {at}")
+    return int(text or b"0", 8)
 
 
 def _extension(read_at: ReadAt, data: int, size: int, at: int) -> bytes:
@@ -127,11 +144,12 @@ def _pax(content: bytes, at: int) -> dict[str, bytes]:
     found = {}
     while content:
         length, _, rest = content.partition(b" ")
-        if not length.isdigit() or not len(length) + 4 <= int(length) <= len(content) or b"=" not in rest:
+        end = int(length) if length.isdigit() and len(length) < _MOST_DIGITS else 0
+        if not len(length) + 4 <= end <= len(content) or b"=" not in rest:
             raise TarFault(f"damaged extended header at byte {at}")
-        key, _, value = content[len(length) + 1 : int(length) - 1].partition(b"=")
+        key, _, value = content[len(length) + 1 : end - 1].partition(b"=")
         found[key.decode("utf-8", "replace")] = value
-        content = content[int(length) :]
+        content = content[end:]
     return found
 
 
@@ -139,7 +157,7 @@ def _pax_size(extended: dict[str, bytes], size: int, at: int) -> int:
     text = extended.get("size")
     if text is None:
         return size
-    if not text.isdigit():
+    if not text.isdigit() or len(text) > _MOST_DIGITS:
         raise TarFault(f"damaged extended header before byte {at}")
     return int(text)
 
@@ -166,22 +184,51 @@ def _padded(size: int) -> int:
     return -(-size // _BLOCK) * _BLOCK
 
 
-def _after_zeros(read_at: ReadAt, at: int, end: int | None) -> int | None:
-    """Return where a tar that was appended to this one begins, behind the end mark; None at the end of all."""
-    for _ in range(_LONGEST_EXTENSION_BYTES // _BLOCK):
-        if end is not None and at + _BLOCK > end:
-            return None
-        header = read_at(at, _BLOCK)
-        if len(header) < _BLOCK:
-            return None
-        if header != _ZEROS:
-            try:
-                _header(header, at)
-            except TarFault:
-                return None  # padding of another kind, as signatures are
-            return at
-        at += _BLOCK
-    return None
+def _after_zeros(
+    read_at: ReadAt, start: int, at: int, end: int | None
+) -> tuple[int | None, TarMember | None]:
+    """Tell the end of an archive, which zeros at a header's place are, from a hole in it.
+
+    A hole is what a bad sector leaves, or a download whose room was taken before its bytes came. To be taken for the
+    end, it would have to begin and end as padding does.
+
+    Args:
+        read_at: as `walk`.
+        start: where the archive begins.
+        at: where the zeros begin, at least a block of them.
+        end: as `walk`.
+
+    Returns:
+        Where a tar that was appended begins, or None; and what is there of another kind, if it is little.
+
+    Raises:
+        TarFault: it is a hole, or the end mark is cut off.
+    """
+    most = _MOST_ZEROS_BYTES + 1 if end is None else min(_MOST_ZEROS_BYTES + 1, end - at)
+    tail = read_at(at, most)
+    rest = tail.lstrip(b"\0")
+    zeros = len(tail) - len(rest)
+    if rest:
+        zeros -= zeros % _BLOCK
+        rest = read_at(at + zeros, _USUAL_RECORD_BYTES + 1)[: None if end is None else end - at - zeros]
+    behind = at + zeros
+    records = [size for size in _RECORDS_BYTES if (behind - start) % size == 0 and zeros < _END_BYTES + size]
+    is_usual = any(size in records for size in _USUAL_RECORDS)
+    if zeros >= _END_BYTES and is_usual and _is_header(rest[:_BLOCK]):
+        return behind, None
+    if zeros < _END_BYTES or zeros > _MOST_ZEROS_BYTES or len(rest) > _USUAL_RECORD_BYTES:
+        raise TarFault(f"zeros where a header should be, at byte {at}: a hole, or cut off in the end mark")
+    if not records:
+        return None, TarMember("(the end)", at, zeros + len(rest), _HOLE)
+    return None, TarMember("(the end)", behind, len(rest), _FOREIGN) if rest else None
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        _header(block, 0)
+    except (TarFault, struct.error):
+        return False
+    return True
 
 
 class TarArchive:
@@ -218,11 +265,9 @@ class TarArchive:
         for member in walk(self._read_at, 0, end):
             share = self._share(member.offset + member.size)
             inner = member.kind == "file" and member.name.lower().endswith(".tar")
-            if member.kind == "folder":
-                continue
             if inner and (member.name.startswith(wanted) or wanted.startswith(f"{member.name}/")):
                 yield from self._inner(ids.of(member.name), member, wanted[len(member.name) + 1 :], lead)
-            elif member.name.startswith(wanted):
+            elif member.is_told(wanted):
                 yield share, _listed(ids.of(member.name), member, lead)
 
     def _inner(self, id: str, outer: TarMember, wanted: str, lead: str) -> Iterator[Listed]:
@@ -230,7 +275,7 @@ class TarArchive:
         ids, end = Ids(f"{id}/"), outer.offset + outer.size
         try:
             for member in walk(self._read_at, outer.offset, end):
-                if member.kind != "folder" and member.name.startswith(wanted):
+                if member.is_told(wanted):
                     yield self._share(member.offset + member.size), _listed(ids.of(member.name), member, lead)
         except TarFault as fault:
             yield self._share(end), Rejection(id, "index", Reason.UNREADABLE, f"a tar inside, {fault}")
@@ -255,6 +300,12 @@ class TarArchive:
 def _listed(id: str, member: TarMember, lead: str) -> Member | Rejection:
     if member.kind == "file":
         return sifted(id, member.name, f"{lead}{member.offset}:{member.size}", member.size)
+    if member.kind == _FOREIGN:
+        return Rejection(id, "index", Reason.NOT_AN_IMAGE, f"{member.size} bytes that are no tar")
+    if member.kind == _HOLE:
+        return Rejection(
+            id, "index", Reason.UNREADABLE, f"{member.size} bytes of zeros: a hole in the archive"
+        )
     if member.kind in _LINKS.values():
         return Rejection(id, "index", Reason.LINK, f"{member.kind}, not a file")
     return Rejection(id, "index", Reason.UNSUPPORTED, member.kind)

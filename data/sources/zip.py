@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.images import ImageFault
 from data.records import Reason, Rejection
-from data.sources.base import Listed, Member
+from data.sources.base import LARGEST_BYTES, Listed, Member
 from data.sources.names import Ids, readable, sifted
 
 _END = struct.Struct("<4s4H2LH")
@@ -60,8 +60,11 @@ class ZipArchive:
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "rb")  # noqa: SIM115  (read for as long as the source lives)
+        self._bytes = os.fstat(self._file.fileno()).st_size
 
     def _read_at(self, offset: int, size: int) -> bytes:
+        if offset + size > self._bytes:
+            raise ZipFault(f"cut off, or damaged: {size} bytes at byte {offset} of {self._bytes}")
         content = os.pread(self._file.fileno(), size, offset)
         if len(content) < size:
             raise ZipFault(f"cut off: {len(content)} of {size} bytes at byte {offset}")
@@ -104,9 +107,8 @@ class ZipArchive:
 
     def _directory(self) -> tuple[int, int, int, int]:
         """Return the number of entries, where the directory is, its size, and how far all offsets are shifted."""
-        whole = os.fstat(self._file.fileno()).st_size
-        tail_at = max(0, whole - _END.size - _LONGEST_COMMENT)
-        tail = self._read_at(tail_at, whole - tail_at)
+        tail_at = max(0, self._bytes - _END.size - _LONGEST_COMMENT)
+        tail = self._read_at(tail_at, self._bytes - tail_at)
         found = tail.rfind(b"PK\5\6")
         if found < 0 or len(tail) < found + _END.size:
             raise ZipFault("no zip, or cut off: it has no directory at its end")
@@ -130,6 +132,8 @@ class ZipArchive:
     def load(self, place: str) -> bytes:
         """Load as an `Archive` does; the bytes are held against the directory's size and CRC."""
         offset, compressed, size, method, crc = map(int, place.split(":"))
+        if compressed > LARGEST_BYTES:
+            raise ImageFault(Reason.TOO_LARGE, f"{compressed} bytes stored")
         try:
             magic, name, extra = _LOCAL.unpack(self._read_at(offset, _LOCAL.size))
             if magic != b"PK\3\4":

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import stat
 
 import pytest
 
@@ -50,27 +51,60 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path):
     assert names(tmp_path / "d") == ["new"]
 
 
-def _write_until_killed(path, is_writing):
+def _write_file(path):
     with atomic_file(path) as file:
         file.write(b"half")
         file.flush()
+        yield
+
+
+def _write_directory(path):
+    with atomic_directory(path) as part:
+        (part / "x").write_text("half")
+        yield
+
+
+def _write_until_killed(write, path, is_writing):
+    for _ in write(path):
         is_writing.set()
         signal.pause()
 
 
-def test_what_a_killed_writer_left_is_swept_and_a_live_one_is_not(tmp_path):
+@pytest.mark.parametrize(("write", "parts"), [(_write_file, 1), (_write_directory, 2)])
+def test_what_a_killed_writer_left_is_swept_and_a_live_one_is_not(write, parts, tmp_path):
     context = multiprocessing.get_context("fork")
     is_writing = context.Event()
-    writer = context.Process(target=_write_until_killed, args=(tmp_path / "a", is_writing))
+    writer = context.Process(target=_write_until_killed, args=(write, tmp_path / "a", is_writing))
     writer.start()
     assert is_writing.wait(20)
-    write_json(tmp_path / "a", 1)
-    assert len(names(tmp_path)) == 2, "the live writer's partial file must stay"
+    list(write(tmp_path / "a"))
+    assert len(names(tmp_path)) == 1 + parts, "what the live writer has must stay"
     os.kill(writer.pid, signal.SIGKILL)
     writer.join()
-    write_json(tmp_path / "a", 2)
+    list(write(tmp_path / "a"))
     assert names(tmp_path) == ["a"]
-    assert read_json(tmp_path / "a") == 2
+
+
+def test_locks_are_taken_on_files_open_for_writing(tmp_path, monkeypatch):
+    """As between hosts NFS has no others, and none on directories."""
+    modes, lock = [], files.fcntl.flock
+
+    def noted(handle, how):
+        modes.append(
+            (
+                stat.S_ISREG(os.fstat(handle).st_mode),
+                files.fcntl.fcntl(handle, files.fcntl.F_GETFL) & os.O_RDWR,
+            )
+        )
+        lock(handle, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", noted)
+    (tmp_path / ".a.0123abcd.part").mkdir()
+    (tmp_path / ".a.4567cdef.part").write_bytes(b"half")
+    list(_write_directory(tmp_path / "a"))
+    list(_write_file(tmp_path / "b"))
+    assert names(tmp_path) == ["a", "b"]
+    assert modes == [(True, os.O_RDWR)] * 4
 
 
 def test_jsonl_round_trip_and_damage(tmp_path):

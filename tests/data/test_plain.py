@@ -47,6 +47,12 @@ def test_what_does_not_fit_is_refused(change, message):
         from_plain(SourceEntry, to_plain(ENTRY) | change, "here")
 
 
+def test_a_reason_that_is_not_known_is_refused():
+    plain = to_plain(Rejection("x", "pack", Reason.FLAT, "contrast 3")) | {"reason": "too_yellow"}
+    with pytest.raises(UserError, match="one of .*flat.*, got 'too_yellow' in here"):
+        from_plain(Rejection, plain, "here")
+
+
 def test_missing_fields_are_named():
     plain = to_plain(ENTRY)
     del plain["sha256"]

@@ -98,6 +98,13 @@ def test_a_filtered_index_is_written_and_read(tmp_path):
     assert read_index(tmp_path / "few.idx") == lines
 
 
+@pytest.mark.parametrize("line", ["png 512 x a.png", "png 512", "", "png 512 3 a.png json"])
+def test_an_index_whose_lines_do_not_parse_is_refused(line, tmp_path):
+    (tmp_path / "i.idx").write_text(f"v1.2 1\n{line}\n")
+    with pytest.raises(UserError, match="lines of a DALI index, got .*i.idx"):
+        read_index(tmp_path / "i.idx")
+
+
 def test_an_index_that_was_cut_off_is_refused(tmp_path):
     paths = write(tmp_path)
     text = paths.index.read_text()

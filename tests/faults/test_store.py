@@ -9,6 +9,18 @@ from failures import hold_clear, hold_whole, mount
 BLOCK_BYTES = 4096
 
 
+def test_a_write_that_finds_no_room(options, undisturbed, tmp_path):
+    """A full disk where none can be mounted: the error is made up, all that follows is not."""
+    tars = [content for name, content in undisturbed.items() if name.endswith(".tar")]
+    store, room_bytes = tmp_path / "store", sum(map(len, tars)) // 2
+    failed = luigi(store, "MakeCrops", *options, when="full", by=str(room_bytes))
+    hold_clear(failed, "No space left", "[store] root", str(store), "make room")
+    hold_whole(store, undisturbed)
+    assert 0 < len(list(store.glob("crops/*/manifest/*-[0-9]*[0-9].json"))) < len(tars)
+    assert luigi(store, "MakeCrops", *options).returncode == 0
+    assert files(store) == undisturbed
+
+
 def test_a_full_disk(disk, options, undisturbed):
     before = [content for name, content in undisturbed.items() if not name.startswith("crops/")]
     tars = [content for name, content in undisturbed.items() if name.endswith(".tar")]

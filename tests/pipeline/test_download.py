@@ -13,6 +13,8 @@ from server import serving
 
 from data.catalogue import DatasetSpec, RemoteFile
 from data.errors import UserError
+from pipeline import journal as journals
+from pipeline import transfer as transfers
 from pipeline.download import DownloadSettings, download_dataset, is_untouched
 from pipeline.journal import Journal, merged
 from pipeline.transfer import ATTEMPTS, TransferSettings, backoff_s
@@ -346,10 +348,13 @@ def test_pauses_grow_with_jitter_and_stay_bounded():
     assert backoff_s(0, retry_after_s=30) == 30 and backoff_s(0, retry_after_s=1e9) == 300
 
 
+ABOUT = {"url": "u", "total": 100, "etag": "", "modified": ""}
+
+
 def test_a_journal_survives_a_torn_line_and_refuses_nonsense(tmp_path):
     path = tmp_path / "j"
     journal = Journal(path)
-    journal.begin({"url": "u", "total": 100, "etag": "", "modified": ""}, [])
+    journal.begin(ABOUT, [])
     journal.note(0, 10)
     journal.note(20, 30)
     journal.note(10, 15)
@@ -358,10 +363,76 @@ def test_a_journal_survives_a_torn_line_and_refuses_nonsense(tmp_path):
     again = Journal(path)
     assert again.ranges == [(0, 15), (20, 30)] and again.frontier == 15 and again.done == 25
     assert again.missing(50) == [(15, 20), (30, 80), (80, 100)]
-    for nonsense in (b"", b"\n", b"[]\n", b'{"version": 2}\n1 2\n', b'{"version": 1}\nx y\n', b"\xff\n"):
+    again.note(15, 16)
+    assert Journal(path).ranges == [(0, 16), (20, 30)]
+    whole = path.read_bytes()
+    for nonsense in (
+        b"",
+        b"\n",
+        b"[]\n",
+        whole.replace(b": 2", b": 3"),
+        b"\xff\n",
+        whole + b"x y\n",
+        whole + b"1 2 3\n",
+    ):
         path.write_bytes(nonsense)
         assert Journal(path).ranges == []
     assert merged([(5, 7), (0, 2), (2, 5), (6, 9)]) == [(0, 9)]
+
+
+def test_after_a_power_cut_only_what_was_synced_counts(tmp_path, monkeypatch):
+    path = tmp_path / "j"
+    journal = Journal(path)
+    journal.begin(ABOUT, [])
+    for start in (0, 20, 40):
+        journal.note(start, start + 10)
+    journal.mark_safe([(0, 10), (20, 30)])
+    assert Journal(path).ranges == [(0, 10), (20, 30), (40, 50)]
+    monkeypatch.setattr(journals, "_boot", lambda: "the next one")
+    after = Journal(path)
+    assert (after.about, after.ranges) == (ABOUT, [(0, 10), (20, 30)])
+    after.note(10, 20)
+    assert Journal(path).ranges == [(0, 30)]
+
+
+def test_a_download_is_synced_on_its_way_and_a_sync_that_fails_is_told(out, monkeypatch):
+    sync = os.fdatasync
+    with serving({"/a.zip": CONTENT}) as server:
+        spec = dataset(f"{server.url}/a.zip")
+
+        def sync_and_go_on(handle):
+            sync(handle)
+            server.released.set()
+
+        def fail(handle):
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(transfers, "_SYNC_BYTES", 300_000)
+        monkeypatch.setattr(os, "fdatasync", sync_and_go_on)
+        server.cut = lambda size: 400_000
+        server.stall.set()
+        with pytest.raises(KilledError):
+            fetch(spec, out, part_bytes=len(CONTENT), pause=kill)
+        server.cut = lambda size: None
+        monkeypatch.setattr(transfers, "_SYNC_BYTES", 10**9)
+        monkeypatch.setattr(os, "fdatasync", fail)
+        with pytest.raises(UserError, match="room to write to, got .* Input/output error"):
+            fetch(spec, out)
+        assert 300_000 <= Journal(out / "a.zip.partial.journal").done <= 400_000
+        monkeypatch.undo()
+        fetch(spec, out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_partial_file_that_was_removed_without_its_journal_is_fetched_whole(out):
+    with serving({"/a.zip": CONTENT}) as server:
+        server.cut = lambda size: 150_000
+        with pytest.raises(KilledError):
+            fetch(dataset(f"{server.url}/a.zip", bytes=0, sha256=""), out, pause=kill)
+        (out / "a.zip.partial").unlink()
+        server.cut = lambda size: None
+        fetch(dataset(f"{server.url}/a.zip", bytes=0, sha256=""), out)
+    assert (out / "a.zip").read_bytes() == CONTENT
 
 
 def test_nothing_waits_for_workers_that_hang_when_a_mirror_refuses(out):

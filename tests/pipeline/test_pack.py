@@ -79,6 +79,19 @@ def test_jpeg_crops(planned):
     assert all(picture[:2] == b"\xff\xd8" for _, picture in made)
 
 
+def test_noise_that_jpeg_makes_larger_has_room(tmp_path):
+    (tmp_path / "noise").mkdir()
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(0, 2, (256, 256, 3), np.uint8) * 255
+        cv2.imwrite(str(tmp_path / "noise" / f"{number}.png"), noise)
+    source = FolderSource(tmp_path / "noise")
+    plan, _ = plan_dataset(list(source.scan()), plan_settings(size_px=256, shrinks=(1,)), "noise")
+    settings = pack_settings(size_px=256, image_extension="jpg", jpeg_quality=100)
+    paths = ShardPaths(tmp_path / "crops", "train-000000")
+    pack_shard(plan, source, paths, settings, processes=2)
+    assert read_header(paths.header).picture_bytes > 3 * (3 * 256**2 + (1 << 16))
+
+
 def test_the_best_crops_are_where_the_detail_is(photo_folder, tmp_path):
     dull = np.full((512, 640, 3), 120, np.uint8)
     dull[200:328, 300:428] = textured(3, 128, 128)

@@ -1,13 +1,16 @@
-"""The tasks, with a shell command that runs once in the middle of packing: for `luigi --module disturbed`.
+"""The tasks, disturbed in the middle of packing: for `luigi --module disturbed`.
 
-DISTURB_BY is the command; DISTURB_WHEN is `before` (the first shard is begun) or `amid` (some crops are written).
+DISTURB_BY is a shell command that runs once, DISTURB_WHEN is `before` (the first shard is begun) or `amid` (some crops
+are written). Or DISTURB_WHEN is `full`, and DISTURB_BY the bytes of shards for which there is room on the disk.
 With one worker the shards are packed in turn in Luigi's own process, so it is the same moment in every run.
 """
 
+import errno
 import functools
 import os
 import subprocess
 
+from data.shards import ShardWriter
 from pipeline import pack
 from tasks import *  # noqa: F403  (luigi finds the tasks in the module that it is told)
 
@@ -30,4 +33,20 @@ def _pack_disturbed(*arguments, progress, **options) -> None:
     _pack_shard(*arguments, progress=report, **options)
 
 
-pack.pack_shard = _pack_disturbed
+def _fill(room_bytes: int) -> None:
+    write = ShardWriter._write
+
+    def write_if_there_is_room(self: ShardWriter, content: bytes) -> None:
+        nonlocal room_bytes
+        room_bytes -= len(content)
+        if room_bytes < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, content)
+
+    ShardWriter._write = write_if_there_is_room
+
+
+if os.environ["DISTURB_WHEN"] == "full":
+    _fill(int(os.environ["DISTURB_BY"]))
+else:
+    pack.pack_shard = _pack_disturbed

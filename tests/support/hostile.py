@@ -375,6 +375,32 @@ def write_tar(path: Path, cases: list[Case]) -> None:
         inner = _inner_tar(stored(good[::-1, ::-1], "PNG"))
         add("inner.tar", inner)
         add("cut.tar", _inner_tar(stored(good[::-1, ::-1], "PNG", compress_level=4))[:-11_000])
+        hole = inner.index(b"././@PaxHeader")
+        add("hole.tar", inner[:hole] + bytes(512) + inner[hole + 512 :])
+        more = _inner_tar(stored(good[:, ::-1], "PNG", compress_level=2))
+        add("signature.tar", more + b"signature" * 60)
+        for name, size in TAR_SIZES.items():
+            add(name, with_size(inner, size))
+
+
+def with_size(tar: bytes, size: bytes) -> bytes:
+    """Return a tar whose first header has another size in its field, and the checksum that goes with it."""
+    header = bytearray(tar[:512])
+    header[124:136] = size.ljust(12, b"\0")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + tar[512:]
+
+
+TAR_SIZES = {
+    "back-to-itself.tar": b"-0000001000",
+    "before-the-file.tar": b"-7777777777",
+    "signed.tar": b"+0000001000",
+    "with-a-line.tar": b"0_000001000",
+    "binary-negative.tar": b"\xff" * 11 + b"\0",
+    "binary-enormous.tar": b"\x80" + b"\xff" * 11,
+}
+"""Sizes that are none, or none that can be, by the name of the tar inside whose first header has them."""
 
 
 def _inner_tar(content: bytes) -> bytes:
@@ -411,6 +437,13 @@ TAR_EXTRAS = {
     "inner.tar/deeper.tar": Reason.NOT_AN_IMAGE,
     "cut.tar/../out.png": Reason.UNSAFE_NAME,
     "cut.tar": Reason.UNREADABLE,
+    "hole.tar/../out.png": Reason.UNSAFE_NAME,
+    "hole.tar": Reason.UNREADABLE,
+    "signature.tar/../out.png": Reason.UNSAFE_NAME,
+    "signature.tar/" + "ün" * 60 + ".png": None,
+    "signature.tar/deeper.tar": Reason.NOT_AN_IMAGE,
+    "signature.tar/(the end)": Reason.NOT_AN_IMAGE,
+    **dict.fromkeys(TAR_SIZES, Reason.UNREADABLE),
 }
 
 

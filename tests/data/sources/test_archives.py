@@ -2,11 +2,14 @@
 
 import gzip
 import io
+import itertools
 import random
+import struct
 import tarfile
 import zipfile
 
 import pytest
+from hostile import TAR_SIZES, with_size
 from pictures import textured
 from PIL import Image
 
@@ -44,6 +47,8 @@ def read_at(content):
 
 
 WHOLE = tar_bytes({f"{number}.png": picture(number) for number in range(4)})
+BARE = WHOLE[: WHOLE.rindex(b"IEND") // 512 * 512 + 512]
+"""Without the end mark."""
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -61,9 +66,41 @@ def test_a_size_beyond_octal_is_read():
     assert next(walk(read_at(info.tobuf(tarfile.GNU_FORMAT)), 0, None)).size == 20 << 30
 
 
+@pytest.mark.parametrize("size", TAR_SIZES.values(), ids=TAR_SIZES)
+@pytest.mark.parametrize("kind", [b"0", b"L", b"x"])
+def test_a_size_that_is_none_is_a_fault_and_no_walk_in_a_circle(size, kind):
+    info = tarfile.TarInfo("a.png")
+    info.type = kind
+    content = with_size(info.tobuf(tarfile.USTAR_FORMAT), size) + bytes(10_240)
+    with pytest.raises(TarFault):
+        list(itertools.islice(walk(read_at(content), 0, len(content)), 5))
+
+
+@pytest.mark.parametrize("body", [b"%d size=%s\n", b"0" * 5000 + b"%d size=%s\n"])
+def test_numbers_of_thousands_of_digits_are_a_fault(body):
+    record = body % (5011, b"9" * 5000)
+    header = tarfile.TarInfo("long")
+    header.type, header.size = b"x", len(record)
+    content = header.tobuf(tarfile.USTAR_FORMAT) + record + bytes(-len(record) % 512) + WHOLE
+    with pytest.raises(TarFault, match="damaged extended header"):
+        list(walk(read_at(content), 0, len(content)))
+
+
 def test_a_tar_cut_off_anywhere_is_never_taken_for_a_whole_one():
-    end = WHOLE.rindex(b"IEND") // 512 * 512 + 512
-    for length in [0, 1, 511, 512, 513, *range(700, end, 997), end - 512, end]:
+    end = len(BARE)
+    for length in [
+        0,
+        1,
+        511,
+        512,
+        513,
+        *range(700, end, 997),
+        end - 512,
+        end,
+        end + 511,
+        end + 512,
+        end + 1023,
+    ]:
         with pytest.raises(TarFault, match="cut off"):
             list(walk(read_at(WHOLE[:length]), 0, length))
 
@@ -80,7 +117,46 @@ def test_a_damaged_header_is_told_with_its_place(tmp_path):
 def test_a_tar_appended_to_another_is_read_too():
     both = WHOLE + tar_bytes({"more.png": b"x"})
     assert [one.name for one in walk(read_at(both), 0, len(both))][-2:] == ["3.png", "more.png"]
-    assert len(list(walk(read_at(WHOLE + b"signature" * 60), 0, None))) == 4
+    bare = BARE + bytes(1024)
+    assert len(list(walk(read_at(bare + bare + WHOLE), 0, 2 * len(bare) + len(WHOLE)))) == 12
+
+
+@pytest.mark.parametrize("record", [512, 1 << 16, 1 << 20])
+def test_padding_to_a_whole_record_is_no_hole(record):
+    padded = BARE + bytes(1024)
+    padded += bytes(-len(padded) % record)
+    assert len(list(walk(read_at(padded), 0, len(padded)))) == 4
+    assert len(list(walk(read_at(padded), 0, None))) == 4
+
+
+@pytest.mark.parametrize(
+    ("behind", "reason", "size"),
+    [(b"signature" * 60, Reason.NOT_AN_IMAGE, 540), (bytes(51_000), Reason.UNREADABLE, 61_752)],
+)
+def test_what_is_behind_the_end_mark_and_no_padding_is_told(behind, reason, size, tmp_path):
+    (tmp_path / "a.tar").write_bytes(WHOLE + behind)
+    told = scanned(tmp_path / "a.tar", "1")[-1]
+    assert (told.id, told.reason) == ("(the end)", reason) and told.detail.startswith(f"{size} bytes")
+
+
+def test_zeros_over_a_header_are_never_taken_for_the_end():
+    """As a bad sector leaves them, or the hole in a file whose room was taken before its bytes came."""
+    content = tar_bytes({f"{number}.png": b"x" * 3000 for number in range(1000)})
+    step = 512 + 3072
+    assert len(list(walk(read_at(content), 0, len(content)))) == 1000
+    for first, end in (
+        (3, 3 * step + 512),
+        (3, 7 * step),
+        (3, 400 * step + 100),
+        (3, len(content)),
+        (3, len(content) - 20_480),
+        (0, len(content)),
+    ):
+        start = first * step
+        broken = content[:start] + bytes(end - start) + content[end:]
+        for known in (len(broken), None):
+            with pytest.raises(TarFault, match=f"zeros where a header should be, at byte {start}: a hole"):
+                list(walk(read_at(broken), 0, known))
 
 
 def test_a_tar_of_tars_is_read_by_position(tmp_path):
@@ -154,6 +230,35 @@ def test_a_zip_behind_something_else_and_with_a_comment_is_read(tmp_path):
             archive.writestr(f"{number}.png", picture(number))
     source = ArchiveSource([path])
     assert [source.load(one.locator) for one in source.scan()] == [picture(number) for number in range(3)]
+
+
+def zip_bytes(compressed, size, offset):
+    """Return a zip of one member whose place and sizes are said in the zip64 way."""
+    full, name = 0xFFFFFFFF, b"a.png"
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0, 0, 4, 4, len(name), 0) + name + b"abcd"
+    extra = struct.pack("<HH3Q", 1, 24, size, compressed, offset)
+    row = (b"PK\1\2", 20, 0, 20, 0, 0, 0, 0, 0, full, full, len(name), len(extra), 0, 0, 0, 0, full)
+    directory = struct.pack("<4sBBHHHHHLLLHHHHHLL", *row) + name + extra
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(directory), len(local), 0)
+    return local + directory + end
+
+
+@pytest.mark.parametrize(
+    "numbers", [(4, 4, 1 << 63), (1 << 62, 4, 0), (1 << 63, 4, 0), (1 << 40, 4, 0), (1 << 20, 4, 0)]
+)
+def test_a_zip_whose_numbers_lead_beyond_its_end_gives_a_rejection(numbers, tmp_path):
+    (tmp_path / "a.zip").write_bytes(zip_bytes(*numbers))
+    (found,) = scanned(tmp_path / "a.zip")
+    assert found.reason in (Reason.UNREADABLE, Reason.TOO_LARGE)
+
+
+def test_a_zip_whose_directory_would_be_beyond_its_end_is_refused(tmp_path):
+    content = zip_bytes(4, 4, 0)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 1 << 63, 1)
+    end = content.index(b"PK\5\6")
+    (tmp_path / "a.zip").write_bytes(content[:end] + locator + content[end:])
+    with pytest.raises(UserError, match="cut off, or damaged"):
+        scanned(tmp_path / "a.zip")
 
 
 def test_a_zip_cut_off_anywhere_is_refused(tmp_path):

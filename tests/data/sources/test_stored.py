@@ -1,5 +1,6 @@
 """Folders, zips and tars: one content, three ways to store it, one result."""
 
+import os
 import tarfile
 import zipfile
 
@@ -99,6 +100,33 @@ def test_a_source_that_changed_is_refused(photo_folder):
     (photo_folder / "p0.png").unlink()
     with pytest.raises(UserError, match="nothing"):
         list(source.read([one for one in entries if one.id == "p0.png"]))
+
+
+def _link(path):
+    (path / "p0.png").rename(path / "trip" / "p0.png")
+    (path / "p0.png").symlink_to(path / "trip" / "p0.png")
+
+
+def _cut(path):
+    os.truncate(path, path.stat().st_size // 3)
+
+
+def _overwrite(path):
+    with open(path, "r+b") as file:
+        file.seek(path.stat().st_size // 3)
+        file.write(bytes(path.stat().st_size // 3))
+
+
+@pytest.mark.parametrize(
+    ("source", "spoil"), [("folder", _link), ("tar", _cut), ("zip", _overwrite)], indirect=["source"]
+)
+def test_what_was_indexed_and_cannot_be_had_any_more_is_an_error_and_no_rejection(source, spoil):
+    entries, _ = split(source.scan())
+    spoil(source.root if isinstance(source, FolderSource) else source.archives[0])
+    with pytest.raises(
+        UserError, match="the picture that was indexed .*; put the old file back, or run again"
+    ):
+        list(source.read(entries))
 
 
 def test_an_encrypted_or_damaged_archive_is_told(tmp_path, photo_folder):
