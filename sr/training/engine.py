@@ -74,7 +74,8 @@ class LossOfNetwork(nn.Module):
 
 def start_ranks() -> tuple[int, int, torch.device]:
     """Join the other ranks that the launcher started; return this rank, their number and its device."""
-    on_gpu = torch.cuda.is_available()
+    # The launcher counts CPU ranks by the variable that hides GPUs, and so shows the first ones again.
+    on_gpu = os.environ.get("DS_ACCELERATOR") != "cpu" and torch.cuda.is_available()
     # DeepSpeed would compile a shared-memory reduction here, for half a minute. Only inference calls it.
     vars(deepspeed.ops)["__compatible_ops__"] = {}
     device = torch.device("cpu")

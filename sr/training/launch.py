@@ -23,6 +23,7 @@ from data.plain import to_plain
 from data.progress import Progress, silent
 from data.records import TrainingConduct, TrainingJob
 from sr import supervise
+from sr.training.gpus import VISIBLE, usable_gpus
 from sr.training.run_files import CONDUCT, ERROR, JOB, LOCK, LOG, PROGRESS, RECORD
 from sr.training.settings import check_settings
 
@@ -58,28 +59,20 @@ def train(
     (run_dir / "run").mkdir(parents=True, exist_ok=True)
     for stale in (RECORD, ERROR, PROGRESS):
         (run_dir / stale).unlink(missing_ok=True)
-    gpus = count_gpus()
+    gpus = usable_gpus()
     cores = len(os.sched_getaffinity(0))
-    ranks = conduct.ranks or fitting_ranks(job.accumulation, gpus)
+    ranks = conduct.ranks or fitting_ranks(job.accumulation, len(gpus))
     threads = conduct.threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // ranks))
     write_json(run_dir / JOB, to_plain(job))
     write_json(run_dir / CONDUCT, to_plain(dataclasses.replace(conduct, ranks=ranks, threads=threads)))
     program = ["--module", "--no_local_rank", "sr.training.train", str(run_dir)]
-    command = [*_launcher(ranks, conduct.hostfile), *program]
-    status, asked = _run(command, _environment(gpus, max(1, cores // ranks)), run_dir, progress)
+    command = [*_launcher(ranks, gpus, conduct.hostfile), *program]
+    environment = _environment(bool(gpus), max(1, cores // ranks))
+    status, asked = _run(command, environment, run_dir, progress)
     if asked is not None:
         raise asked
     if not (run_dir / RECORD).is_file():
         raise _failure(run_dir, status)
-
-
-def count_gpus() -> int:
-    """How many NVIDIA GPUs the ranks will see, by the driver's device files: CUDA takes seconds to ask."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    present = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    if visible is None:
-        return present
-    return min(present, len([name for name in visible.split(",") if name.strip()]))
 
 
 def fitting_ranks(accumulation: int, gpus: int) -> int:
@@ -87,9 +80,22 @@ def fitting_ranks(accumulation: int, gpus: int) -> int:
     return max(ranks for ranks in range(1, max(1, gpus) + 1) if accumulation % ranks == 0)
 
 
-def _launcher(ranks: int, hostfile: str) -> list[str]:
-    # Each host of a file says its own number of devices.
-    where = ["--hostfile", str(_hostfile(hostfile))] if hostfile else ["--num_accelerators", str(ranks)]
+def _launcher(ranks: int, gpus: list[int], hostfile: str) -> list[str]:
+    """The launcher's own part of the command.
+
+    Raises:
+        UserError: there are GPUs, but not one for each rank; or there is no such hostfile.
+    """
+    if hostfile:
+        # Each host of a file says its own number of devices.
+        where = ["--hostfile", str(_hostfile(hostfile))]
+    elif gpus:
+        if ranks > len(gpus):
+            remedy = "lower it, or set CUDA_VISIBLE_DEVICES to nothing to train on the CPU"
+            raise UserError(f"at most {len(gpus)} ranks, one a GPU", str(ranks), "[training] ranks", remedy)
+        where = ["--include", f"localhost:{','.join(map(str, gpus[:ranks]))}"]
+    else:
+        where = ["--num_accelerators", str(ranks)]
     return [sys.executable, "-m", "deepspeed.launcher.runner", *where, "--master_port", str(_free_port())]
 
 
@@ -112,11 +118,14 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _environment(gpus: int, compute_threads: int) -> dict[str, str]:
+def _environment(on_gpus: bool, compute_threads: int) -> dict[str, str]:
     root = str(Path(sr.__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-    if not gpus:
+    if on_gpus:
+        # The command names them; the launcher would count only those that the variable shows.
+        environment.pop(VISIBLE, None)
+    else:
         environment |= {"DS_ACCELERATOR": "cpu"}
         # Idle compute threads must sleep, not spin: on a CPU the decoders need the same cores.
         environment |= {"OMP_NUM_THREADS": str(compute_threads), "OMP_WAIT_POLICY": "PASSIVE"}

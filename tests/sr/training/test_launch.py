@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from deepspeed.launcher import runner
 from safetensors.torch import load_file
 from selections import SELECTION_HASH, write_selection
 
@@ -20,7 +21,7 @@ from data.errors import UserError
 from data.files import read_json, write_json
 from data.plain import to_plain
 from data.records import TrainingConduct, TrainingJob
-from sr.training import launch
+from sr.training import engine, launch
 from sr.training.launch import fitting_ranks, train
 
 PATIENCE_S = 180.0
@@ -125,15 +126,13 @@ def test_two_ranks_agree_with_one(store, undisturbed):
 
 def test_what_a_person_can_mend_is_told_in_the_trainings_own_words(tmp_path, monkeypatch):
     # The launcher's part is played by a program that fails as a rank does.
-    monkeypatch.setattr(launch, "_launcher", lambda ranks, hostfile: [sys.executable, "-c", FAILING_RANK])
+    monkeypatch.setattr(launch, "_launcher", lambda *asked: [sys.executable, "-c", FAILING_RANK])
     with pytest.raises(UserError, match=r"Expected TrainingJob version 7, got 6"):
         train(JOB, tmp_path / "run")
 
 
 def test_any_other_failure_is_told_with_the_end_of_the_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        launch, "_launcher", lambda ranks, hostfile: ["sh", "-c", "echo out of memory; exit 9"]
-    )
+    monkeypatch.setattr(launch, "_launcher", lambda *asked: ["sh", "-c", "echo out of memory; exit 9"])
     with pytest.raises(UserError, match=r"exit status 9 .*out of memory"):
         train(JOB, tmp_path / "run")
 
@@ -148,7 +147,35 @@ def test_ranks_share_the_micro_batches_evenly(accumulation, gpus, ranks):
 def test_a_hostfile_is_handed_to_the_launcher_and_has_to_be_there(tmp_path):
     hosts = tmp_path / "hosts"
     with pytest.raises(UserError, match=r"slots=8.*nothing.*hosts"):
-        launch._launcher(1, str(hosts))
+        launch._launcher(1, [], str(hosts))
     hosts.write_text("node1 slots=8\nnode2 slots=8\n")
-    command = launch._launcher(1, str(hosts))
+    command = launch._launcher(1, [], str(hosts))
     assert command[command.index("--hostfile") + 1] == str(hosts) and "--num_accelerators" not in command
+
+
+def test_deepspeeds_launcher_takes_the_gpus_that_were_chosen(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3,2")
+    monkeypatch.delenv("DS_ACCELERATOR", raising=False)
+    command = launch._launcher(2, [5, 3, 2], "")
+    asked = runner.parse_args([*command[3:], "program"])
+    resources = runner.parse_inclusion_exclusion({"localhost": 8}, asked.include, asked.exclude)
+    taken = runner.apply_num_nodes_and_gpus(resources, asked.num_nodes, asked.num_gpus)
+    assert dict(taken) == {"localhost": [3, 5]}
+    # The launcher would print that it ignores the variable, and counts no GPU that it hides.
+    environment = launch._environment(on_gpus=True, compute_threads=1)
+    assert "CUDA_VISIBLE_DEVICES" not in environment and "DS_ACCELERATOR" not in environment
+    with pytest.raises(UserError, match="at most 3 ranks"):
+        launch._launcher(4, [5, 3, 2], "")
+
+
+def test_hidden_gpus_stay_hidden_from_the_ranks(monkeypatch):
+    assert launch._environment(on_gpus=False, compute_threads=1)["DS_ACCELERATOR"] == "cpu"
+    # As in a rank that DeepSpeed's launcher started: it has shown GPU 0 again.
+    joined = []
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(engine.deepspeed, "init_distributed", lambda **how: joined.append(how))
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
+    assert engine.start_ranks()[2] == torch.device("cpu")
+    assert joined[0]["dist_backend"] == "gloo"
