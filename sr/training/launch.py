@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import sr
 from data.errors import UserError
@@ -167,12 +167,17 @@ def _run(
 
 @contextlib.contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit while the block runs, so that the ranks can save, as after Ctrl+C."""
+    """Have SIGTERM raise an exception while the block runs, so that the ranks can save, as after Ctrl+C.
+
+    A handler that is there already decides which one; by default it is SystemExit.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def leave(number: int, _frame: Any) -> None:
+    def leave(number: int, frame: FrameType | None) -> None:
+        if callable(before):
+            before(number, frame)
         raise SystemExit(128 + number)
 
     before = signal.signal(signal.SIGTERM, leave)
