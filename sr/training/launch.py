@@ -24,7 +24,7 @@ from data.progress import Progress, silent
 from data.records import TrainingConduct, TrainingJob
 from sr import supervise
 from sr.training.gpus import VISIBLE, usable_gpus
-from sr.training.run_files import CONDUCT, ERROR, JOB, LOCK, LOG, PROGRESS, RECORD
+from sr.training.run_files import CONDUCT, ERROR, JOB, LOCK, LOG, PROGRESS, RECORD, STARTER_LOCK
 from sr.training.settings import check_settings
 
 LOOK_EVERY_S = 0.5
@@ -57,22 +57,52 @@ def train(
     check_settings(job)
     run_dir = Path(run_dir).resolve()
     (run_dir / "run").mkdir(parents=True, exist_ok=True)
-    for stale in (RECORD, ERROR, PROGRESS):
-        (run_dir / stale).unlink(missing_ok=True)
+    with _alone(run_dir):
+        _train(job, run_dir, progress, conduct)
+
+
+def _train(job: TrainingJob, run_dir: Path, progress: Progress, conduct: TrainingConduct) -> None:
     gpus = usable_gpus()
     cores = len(os.sched_getaffinity(0))
     ranks = conduct.ranks or fitting_ranks(job.accumulation, len(gpus))
     threads = conduct.threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // ranks))
-    write_json(run_dir / JOB, to_plain(job))
-    write_json(run_dir / CONDUCT, to_plain(dataclasses.replace(conduct, ranks=ranks, threads=threads)))
     program = ["--module", "--no_local_rank", "sr.training.train", str(run_dir)]
     command = [*_launcher(ranks, gpus, conduct.hostfile), *program]
+    for stale in (RECORD, ERROR, PROGRESS):
+        (run_dir / stale).unlink(missing_ok=True)
+    write_json(run_dir / JOB, to_plain(job))
+    write_json(run_dir / CONDUCT, to_plain(dataclasses.replace(conduct, ranks=ranks, threads=threads)))
     environment = _environment(bool(gpus), max(1, cores // ranks))
     status, asked = _run(command, environment, run_dir, progress)
     if asked is not None:
         raise asked
     if not (run_dir / RECORD).is_file():
         raise _failure(run_dir, status)
+
+
+@contextlib.contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """Hold a run's directory while the block runs.
+
+    Raises:
+        UserError: another training holds it, or one whose starter was killed does not die.
+    """
+    with _held(run_dir, STARTER_LOCK):
+        # Our own supervisor is to take this one.
+        with _held(run_dir, LOCK):
+            pass
+        yield
+
+
+@contextlib.contextmanager
+def _held(run_dir: Path, lock: str) -> Iterator[None]:
+    handle = supervise.take_lock(run_dir / lock)
+    if handle is None:
+        raise UserError("no other training", "one at work", str(run_dir), "wait for it, or stop it")
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def fitting_ranks(accumulation: int, gpus: int) -> int:
@@ -199,8 +229,6 @@ def _failure(run_dir: Path, status: int) -> UserError:
     if (run_dir / ERROR).is_file():
         return UserError(**read_json(run_dir / ERROR))
     log = run_dir / LOG
-    if status == supervise.EXIT_LOCKED:
-        return UserError("no other training", "one at work", str(run_dir), "wait for it, or stop it")
     tail = " | ".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
     return UserError(
         "training.json at the end", f"exit status {status}", str(log), f"see the log, which ends: {tail}"

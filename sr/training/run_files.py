@@ -12,6 +12,8 @@ BEST_WEIGHTS = "best.safetensors"
 RECORD = "training.json"
 """What came out; written last."""
 
+STARTER_LOCK = "run/starter.lock"
+"""Held by who starts a training, from before the first change until its end."""
 LOCK = "run/lock"
 """Held by the supervisor of a running training."""
 CONDUCT = "run/conduct.json"

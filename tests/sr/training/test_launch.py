@@ -1,5 +1,6 @@
 """Whole runs through DeepSpeed's launcher: in pieces, and shared by two ranks; and how failures are told."""
 
+import fcntl
 import json
 import os
 import select
@@ -129,6 +130,20 @@ def test_what_a_person_can_mend_is_told_in_the_trainings_own_words(tmp_path, mon
     monkeypatch.setattr(launch, "_launcher", lambda *asked: [sys.executable, "-c", FAILING_RANK])
     with pytest.raises(UserError, match=r"Expected TrainingJob version 7, got 6"):
         train(JOB, tmp_path / "run")
+
+
+@pytest.mark.parametrize("lock", ["run/starter.lock", "run/lock"])
+def test_a_run_that_is_at_work_is_left_as_it_is(tmp_path, monkeypatch, lock):
+    write_json(tmp_path / "job.json", {"theirs": True})
+    write_json(tmp_path / "training.json", {})
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(launch.supervise, "LOCK_WAIT_S", 0.1)
+    with open(tmp_path / lock, "w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="no other training, got one at work"):
+            train(JOB, tmp_path)
+    assert read_json(tmp_path / "job.json") == {"theirs": True}
+    assert (tmp_path / "training.json").exists() and not (tmp_path / "run/conduct.json").exists()
 
 
 def test_any_other_failure_is_told_with_the_end_of_the_log(tmp_path, monkeypatch):
