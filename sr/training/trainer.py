@@ -74,7 +74,7 @@ class Trainer:
         self.plan = plan_run(job, training.samples * job.patches_per_picture)
         self.standing, self.best, lanes = Standing(), dict[str, Tensor](), None
         self._trained_before_s, self._began = 0.0, time.monotonic()
-        if state := load_newest(run_dir / STATES):
+        if state := load_newest(run_dir / STATES, self._print):
             lanes = self._restore(state)
         # Micro batches are dealt to ranks like cards: that of number n to rank n modulo ranks.
         self.lanes = range(rank, job.accumulation, ranks)
