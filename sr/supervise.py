@@ -27,8 +27,8 @@ import threading
 import time
 from pathlib import Path
 
-GRACE_S = 60.0
-"""From a passed-on signal to the end of all patience."""
+GRACE_S = 30.0
+"""From a passed-on signal to the end of all patience: DeepSpeed's launcher gives its ranks no longer either."""
 LOCK_WAIT_S = 20.0
 """How long an earlier supervisor of the same place may take to die."""
 LOCK_VARIABLE = "SUPERVISOR_LOCK"

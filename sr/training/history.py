@@ -4,7 +4,9 @@ Written by rank 0 alone. history.jsonl holds what the same job always gives; wha
 goes to TensorBoard and `run/`. It decides nothing, and no part of training reads it back.
 """
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,34 @@ class Telling:
     def close(self) -> None:
         """Write what is still in memory."""
         self._events.close()
+
+
+class Pace:
+    """How fast this rank is, and how long it waits for data, since an epoch began: by its own clock."""
+
+    def __init__(self, step: int) -> None:
+        """Begin at `step` optimizer steps."""
+        self.waited_s = 0.0
+        self._began, self._step = time.perf_counter(), step
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the block's time as waiting."""
+        began = time.perf_counter()
+        yield
+        self.waited_s += time.perf_counter() - began
+
+    def rates(self, step: int, pairs_per_step: int) -> dict[str, float]:
+        """Return the figures at `step`, by TensorBoard's names; none where no step was taken."""
+        seconds = max(time.perf_counter() - self._began, 1e-9)
+        steps = step - self._step
+        if not steps:
+            return {}
+        return {
+            "speed/steps_per_s": steps / seconds,
+            "speed/pairs_per_s": steps * pairs_per_step / seconds,
+            "speed/data_wait_share": self.waited_s / seconds,
+        }
 
 
 def _centre(pictures: Tensor, side_px: int = SHOWN_SIDE_PX) -> Tensor:

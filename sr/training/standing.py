@@ -28,6 +28,8 @@ class Standing:
     """Where a run stands, apart from its tensors: plain data, saved with every state."""
 
     step: int = 0
+    unjudged: bool = False
+    """The steps of an epoch are done, and its validation is not: that comes next."""
     bicubic_psnr_db: float = 0.0
     best_epoch: int = 0
     """0: none yet."""
@@ -105,6 +107,7 @@ class Standing:
             "skipped_steps": self.skipped_steps,
         }
         self.history.append(line)
+        self.unjudged = False
 
     def record(self, job: TrainingJob, stopped_by: str, weights_sha256: str) -> dict[str, Any]:
         """Return training.json of the run, which is over.

@@ -152,12 +152,12 @@ def work(way: str, root: Path, job: TrainingJob) -> None:
             trainer.stream = itertools.cycle(batches)
         step = trainer._step
     for line in sys.stdin:
-        waited = trainer._waited_s if trainer else 0.0
+        waited = trainer.pace.waited_s if trainer else 0.0
         began, cpu = time.perf_counter(), time.process_time()
         for _ in range(int(line)):
             step()
         figures = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
-        figures["wait_s"] = trainer._waited_s - waited if trainer else 0.0
+        figures["wait_s"] = trainer.pace.waited_s - waited if trainer else 0.0
         print(json.dumps(figures), flush=True)
 
 

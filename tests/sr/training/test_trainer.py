@@ -185,6 +185,48 @@ def test_a_signal_saves_and_stops(store, undisturbed):
     assert (store / "stopped" / "history.jsonl").read_bytes() == (undisturbed / "history.jsonl").read_bytes()
 
 
+def when_judging(trainer, step, act):
+    """Have `act` called before the validation pictures are looked at after `step` steps."""
+    original = trainer._pictures
+
+    def pictures():
+        if trainer.standing.step == step:
+            act()
+        yield from original()
+
+    trainer._pictures = pictures
+
+
+def test_an_epoch_that_is_killed_while_it_is_judged_is_judged_again(store, undisturbed):
+    def die() -> None:
+        raise GivenUpError
+
+    for step in (5, 10, 15):
+        trainer = trainer_of(store, "judged", save_every_steps=1)
+        trainer.conduct = dataclasses.replace(trainer.conduct, kept_states=1)
+        when_judging(trainer, step, die)
+        with pytest.raises(GivenUpError):
+            trainer.run()
+        # It is written a second time once it is judged: another state must be there meanwhile.
+        names = {path.name for path in (store / "judged" / "checkpoints").iterdir()}
+        assert {f"step-{step - 1:09d}", f"step-{step:09d}"} <= names
+    again = trainer_of(store, "judged", save_every_steps=1)
+    assert again.standing.unjudged and len(again.standing.history) == 2
+    assert again.run()
+    for file in ("best.safetensors", "history.jsonl", "training.json"):
+        assert (store / "judged" / file).read_bytes() == (undisturbed / file).read_bytes()
+
+
+def test_a_signal_while_an_epoch_is_judged_is_heeded_at_once(store, undisturbed):
+    trainer = trainer_of(store, "left")
+    when_judging(trainer, 10, lambda: signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None))
+    assert not trainer.run()
+    again = trainer_of(store, "left")
+    assert again.standing.step == 10 and len(again.standing.history) == 1
+    assert again.run()
+    assert (store / "left" / "history.jsonl").read_bytes() == (undisturbed / "history.jsonl").read_bytes()
+
+
 def test_patience_ends_a_run_that_gains_nothing_and_that_is_told(store, capsys):
     trainer = trainer_of(store, "patience", learning_rate=0.0, max_epochs=50, patience_epochs=2)
     assert trainer.run()
