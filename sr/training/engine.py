@@ -237,16 +237,13 @@ def deepspeed_config(job: TrainingJob, ranks: int) -> dict[str, Any]:
     """DeepSpeed's settings for a job; no ZeRO, since these networks are small.
 
     Raises:
-        UserError: the precision is unknown, or the ranks cannot share a step's micro batches.
+        UserError: the ranks cannot share a step's micro batches.
     """
-    where = "the training settings"
-    if job.precision not in _AUTOCAST:
-        raise UserError(
-            f"a precision ({', '.join(_AUTOCAST)})", repr(job.precision), where, "choose one of these"
-        )
     if job.accumulation % ranks:
         expected = f"a number of ranks that divides the {job.accumulation} micro batches of a step"
-        raise UserError(expected, str(ranks), where, "change accumulation or the number of devices")
+        raise UserError(
+            expected, str(ranks), "the training settings", "change accumulation or the number of devices"
+        )
     autocast = _AUTOCAST[job.precision]
     return {
         "train_micro_batch_size_per_gpu": job.micro_batch,
