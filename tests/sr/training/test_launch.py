@@ -194,3 +194,13 @@ def test_hidden_gpus_stay_hidden_from_the_ranks(monkeypatch):
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
     assert engine.start_ranks()[2] == torch.device("cpu")
     assert joined[0]["dist_backend"] == "gloo"
+
+
+def test_idle_threads_wait_as_the_environment_says_or_briefly(monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    ours = launch._environment(on_gpus=False, compute_threads=1)
+    assert (ours["OMP_WAIT_POLICY"], ours["GOMP_SPINCOUNT"]) == ("PASSIVE", "1000")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    theirs = launch._environment(on_gpus=False, compute_threads=1)
+    assert theirs["OMP_WAIT_POLICY"] == "ACTIVE" and "GOMP_SPINCOUNT" not in theirs
