@@ -186,6 +186,13 @@ class TrainingEngine:
         scaler = self._scaler()
         return norm / scaler.get_scale() if scaler else norm
 
+    def is_finite(self) -> bool:
+        """Whether all weights, averages and moments are finite numbers; the same on every rank, and waited for."""
+        values = (value for state in self.optimizer.state.values() for value in state.values())
+        moments = [value for value in values if value.dim()]
+        largest = torch._foreach_norm([*self._raw_weights, *self._averages, *moments], math.inf)
+        return bool(torch.stack(largest).isfinite().all())
+
     def applied_steps(self) -> int:
         """How many steps the optimizer has made; fp16's scaler leaves some out."""
         # The fused update counts down again where the scaler found infinities.

@@ -23,8 +23,9 @@ from data.plain import to_plain
 from data.progress import Progress, silent
 from data.records import TrainingConduct, TrainingJob
 from sr import supervise
+from sr.training.failures import first_told, forget
 from sr.training.gpus import VISIBLE, usable_gpus
-from sr.training.run_files import CONDUCT, ERROR, JOB, LOCK, LOG, PROGRESS, RECORD, STARTER_LOCK
+from sr.training.run_files import CONDUCT, JOB, LOCK, LOG, PROGRESS, RECORD, STARTER_LOCK
 from sr.training.settings import check_settings
 
 LOOK_EVERY_S = 0.5
@@ -72,8 +73,9 @@ def _train(job: TrainingJob, run_dir: Path, progress: Progress, conduct: Trainin
     threads = conduct.threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // ranks))
     program = ["--module", "--no_local_rank", "sr.training.train", str(run_dir)]
     command = [*_launcher(ranks, gpus, conduct.hostfile), *program]
-    for stale in (RECORD, ERROR, PROGRESS):
+    for stale in (RECORD, PROGRESS):
         (run_dir / stale).unlink(missing_ok=True)
+    forget(run_dir)
     write_json(run_dir / JOB, to_plain(job))
     write_json(run_dir / CONDUCT, to_plain(dataclasses.replace(conduct, ranks=ranks, threads=threads)))
     environment = _environment(bool(gpus), max(1, cores // ranks))
@@ -231,8 +233,8 @@ def _tell(run_dir: Path, progress: Progress) -> None:
 
 def _failure(run_dir: Path, status: int) -> UserError:
     """What went wrong: in the training's own words where it knew, else with the end of its log."""
-    if (run_dir / ERROR).is_file():
-        return UserError(**read_json(run_dir / ERROR))
+    if told := first_told(run_dir):
+        return told
     log = run_dir / LOG
     tail = " | ".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
     return UserError(

@@ -21,6 +21,7 @@ from sr.models.presets import describe
 from sr.models.registry import build_for_training
 from sr.selection import open_split
 from sr.training.engine import TrainingEngine, sum_over_ranks
+from sr.training.failures import StepError
 from sr.training.history import Pace, Telling
 from sr.training.loader import Batch, TrainingStream, ValidationSet
 from sr.training.rank_state import gather, lanes_of, restore_random
@@ -254,8 +255,16 @@ class Trainer:
             self.telling.pictures(self.standing.step, shown.low, self.engine.judged(shown.low), shown.high)
 
     def _save(self) -> None:
-        """Write the state of all ranks. The loss must be finite up to here."""
+        """Write the state of all ranks.
+
+        Raises:
+            StepError: a loss up to here was not finite, or the weights are not: then the state before stays the newest.
+        """
         self._collect_losses()
+        if not self.engine.is_finite():
+            where = f"the weights after step {self.standing.step}"
+            remedy = "train with a lower learning rate, or with fp32; the run goes on from the state before"
+            raise StepError(self.standing.step, "finite numbers", "others", where, remedy)
         gathered = gather(self.stream, self.rank, self.ranks, self.device)
         if self.rank == 0:
             tensors, scaler = self.engine.state()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.errors import UserError
+from sr.training.failures import StepError
 from sr.training.loader import Batch
 
 LOOK_EVERY_STEPS = 20
@@ -42,7 +42,7 @@ class LossWatch:
         """Take a step's losses, [figures] on the device with the whole one first, and what they were made of.
 
         Raises:
-            UserError: a loss that was looked at is not finite.
+            StepError: a loss that was looked at is not finite.
         """
         self._waiting.append((step, losses, " ".join(key for batch in batches for key in batch.keys)))
         if losses.device.type == "cpu" or len(self._waiting) >= LOOK_EVERY_STEPS:
@@ -72,7 +72,7 @@ class LossWatch:
                 remedy = (
                     "look at them, or train with a lower learning rate, with fp32, or from the state before"
                 )
-                raise UserError("a finite loss", str(loss), where, remedy)
+                raise StepError(step, "a finite loss", str(loss), where, remedy)
         self._waiting.clear()
 
 

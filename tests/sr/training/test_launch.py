@@ -23,6 +23,7 @@ from data.files import read_json, write_json
 from data.plain import to_plain
 from data.records import TrainingConduct, TrainingJob
 from sr.training import engine, launch
+from sr.training.failures import tell
 from sr.training.launch import fitting_ranks, train
 
 PATIENCE_S = 180.0
@@ -45,15 +46,20 @@ from pathlib import Path
 from data.files import read_json
 from data.plain import from_plain
 from data.records import TrainingConduct, TrainingJob
+from sr.training.failures import tell
 from sr.training.launch import train
 run_dir = Path(sys.argv[1])
 job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test")
 train(job, run_dir, conduct=TrainingConduct(save_every_s=0.0))
 """
-FAILING_RANK = """
-import json, sys
-fields = {"expected": "TrainingJob version 7", "got": "6", "where": "job.json", "remedy": "make it again"}
-json.dump(fields, open(sys.argv[-1] + "/run/error.json", "w"))
+FAILING_RANKS = """
+import sys
+from pathlib import Path
+from data.errors import UserError
+from sr.training.failures import StepError, tell
+run_dir = Path(sys.argv[-1])
+tell(run_dir, 0, StepError(13, "a finite loss", "nan", "step 13", "look at it"))
+tell(run_dir, 1, StepError(12, "a finite loss", "inf", "step 12", "look at it"))
 sys.exit(1)
 """
 
@@ -125,11 +131,12 @@ def test_two_ranks_agree_with_one(store, undisturbed):
     assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], rel=1e-3)
 
 
-def test_what_a_person_can_mend_is_told_in_the_trainings_own_words(tmp_path, monkeypatch):
-    # The launcher's part is played by a program that fails as a rank does.
-    monkeypatch.setattr(launch, "_launcher", lambda *asked: [sys.executable, "-c", FAILING_RANK])
-    with pytest.raises(UserError, match=r"Expected TrainingJob version 7, got 6"):
-        train(JOB, tmp_path / "run")
+def test_what_a_person_can_mend_is_told_in_the_words_of_the_first_rank_that_failed(tmp_path, monkeypatch):
+    # The launcher's part is played by a program that fails as ranks do, the one by the other.
+    monkeypatch.setattr(launch, "_launcher", lambda *asked: [sys.executable, "-c", FAILING_RANKS])
+    tell(tmp_path, 0, UserError("this", "that", "an earlier piece of the run", "forget it"))
+    with pytest.raises(UserError, match=r"Expected a finite loss, got inf in step 12"):
+        train(JOB, tmp_path)
 
 
 @pytest.mark.parametrize("lock", ["run/starter.lock", "run/lock"])

@@ -14,6 +14,7 @@ from data.errors import UserError
 from data.records import TrainingConduct, TrainingJob
 from sr.models.registry import build, recognise
 from sr.training.engine import start_ranks
+from sr.training.failures import StepError
 from sr.training.launch import _free_port
 from sr.training.trainer import Trainer
 
@@ -243,6 +244,24 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(store):
     with pytest.raises(UserError, match=r"finite loss, got nan in the loss of step 1, .*train-\d-\d\.png"):
         trainer.run()
     assert not (store / "nan" / "checkpoints").exists()
+
+
+def test_weights_that_broke_after_a_finite_loss_are_not_saved(store):
+    trainer = trainer_of(store, "broken")
+    learn = trainer.engine.step
+
+    def step(*arguments, **options):
+        losses = learn(*arguments, **options)
+        if trainer.standing.step == 9:  # a gradient that was not finite, in the epoch's last step
+            with torch.no_grad():
+                trainer.engine.network.core.layers[0].bias[0] = float("nan")
+        return losses
+
+    trainer.engine.step = step
+    with pytest.raises(StepError, match="finite numbers, got others in the weights after step 10"):
+        trainer.run()
+    again = trainer_of(store, "broken")
+    assert again.standing.step == 5 and again.engine.is_finite()
 
 
 def test_another_job_in_the_same_place_is_refused(store, undisturbed):
