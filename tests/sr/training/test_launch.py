@@ -40,6 +40,7 @@ JOB = TrainingJob(
     steps_per_epoch=10,
     precision="fp32",
 )
+LAST = "checkpoints/step-000000030/state.safetensors"
 START = """
 import sys
 from pathlib import Path
@@ -123,6 +124,12 @@ def test_two_ranks_agree_with_one(store, undisturbed):
     train(JOB, run_dir, conduct=TrainingConduct(ranks=2))
     expected, found = (load_file(path / "best.safetensors") for path in (undisturbed[0], run_dir))
     assert all(torch.allclose(found[name], expected[name], atol=2e-4) for name in expected)
+    # AdamW's step is the same for gradients that are summed instead of averaged; its moments are not.
+    squares = [
+        sum(float(tensor.sum()) for name, tensor in state.items() if name.startswith("optimizer.exp_avg_sq."))
+        for state in (load_file(path / LAST) for path in (undisturbed[0], run_dir))
+    ]
+    assert squares[1] == pytest.approx(squares[0], rel=0.1)
     one, two = (
         [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
         for path in (undisturbed[0], run_dir)

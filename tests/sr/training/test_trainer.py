@@ -13,11 +13,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from data.errors import UserError
 from data.records import TrainingConduct, TrainingJob
 from sr.models.registry import build, recognise
-from sr.training.engine import start_ranks
 from sr.training.failures import StepError
-from sr.training.launch import _free_port
 from sr.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_rank")
 JOB = TrainingJob(
     "realtime-x2",
     "../selection/selection.json",
@@ -33,27 +32,6 @@ JOB = TrainingJob(
     precision="fp32",
     ema_decay=0.9,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_rank():
-    """Stand in for the launcher."""
-    alone = {
-        "RANK": "0",
-        "LOCAL_RANK": "0",
-        "WORLD_SIZE": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "DS_ACCELERATOR": "cpu",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (alone | {"MASTER_PORT": str(_free_port())}).items():
-            patch.setenv(name, value)
-        # On tiny pictures threads wait for each other longer than they work.
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield start_ranks()
-        torch.set_num_threads(threads)
-        torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(autouse=True)
