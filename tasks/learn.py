@@ -13,6 +13,7 @@ from data.records import TrainingConduct, TrainingJob
 from pipeline import index, select
 from sr.models.presets import ModelDescription, describe
 from sr.training.readers import resolve_reader
+from sr.training.run_files import CURVE
 from sr.training.settings import MAY_CHANGE, check_settings, loss_terms
 from tasks.base import StoreTask
 from tasks.config import UNKNOWN_LICENCE, evaluation, export, listed, model, selection, training
@@ -173,7 +174,7 @@ class TrainModel(StoreTask):
         directory = self.directory()
         warnings = read_json(Path(self.output().path))["warnings"]
         told = [f"Warning (step {one['step']:,}): {one['text']}." for one in warnings]
-        look = f"Look at it: tensorboard --logdir {directory}"
+        look = f"Look at it: {directory / CURVE}, or tensorboard --logdir {directory}"
         return "\n".join([f"Training run: {directory}", f"{self.counts()}.", *told, look])
 
 

@@ -9,6 +9,8 @@ HISTORY = "history.jsonl"
 """A line for each epoch."""
 BEST_WEIGHTS = "best.safetensors"
 """The weights with the best validation PSNR, float32, under their published names."""
+CURVE = "curve.svg"
+"""Loss and validation PSNR by step, once the run is over."""
 RECORD = "training.json"
 """What came out; written last."""
 

@@ -218,7 +218,7 @@ class Trainer:
         if self.telling:
             self.telling.epoch(standing.history, rates)
             self._show_pictures(epoch)
-        self._warn(oddities(standing.history))
+        self._warn(oddities(standing.history, self.job.patience_epochs))
         self._save()
         self.pace = Pace(standing.step)
 
@@ -318,6 +318,6 @@ class Trainer:
         record = self.standing.record(self.job, self._stopped_by(), sha256_bytes(self._best_file()))
         if self.telling:
             self._tell_progress(at_once=True)
-            self.telling.close()
+            self.telling.close(self.standing.history)
             write_json(self.run_dir / CLOCK, {"trained_s": round(self._trained_s(), 3)})
             write_json(self.run_dir / RECORD, record)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -95,6 +96,24 @@ def test_a_run_leaves_what_it_promises(undisturbed):
     assert {"epoch/loss", "epoch/psnr_db", "epoch/learning_rate"} <= set(events.Tags()["scalars"])
     assert {"speed/pairs_per_s", "speed/data_wait_share"} <= set(events.Tags()["scalars"])
     assert {"picture 0/low", "picture 0/output", "picture 0/target"} <= set(events.Tags()["images"])
+    curve = ElementTree.parse(undisturbed / "curve.svg").getroot()
+    assert [chart.get("aria-label") for chart in curve.findall("{*}svg")] == [
+        "training loss",
+        "validation PSNR",
+    ]
+    assert len(curve.findall(".//{*}path[@class='curve-line']")) == 2
+
+
+def test_what_a_killed_run_told_before_its_first_state_is_forgotten(store):
+    trainer = trainer_of(store, "forgotten")
+    trainer.telling.step(3, {"step/loss": 99.0})
+    trainer.telling.close([])
+    trainer_of(store, "forgotten").telling.step(2, {"step/loss": 1.0})
+    again = trainer_of(store, "forgotten").telling
+    again.step(4, {"step/loss": 2.0})
+    again.close([])
+    events = EventAccumulator(str(store / "forgotten" / "tensorboard")).Reload()
+    assert [(one.step, one.value) for one in events.Scalars("step/loss")] == [(4, 2.0)]
 
 
 def test_branches_stay_in_the_states_and_plain_weights_leave(store, undisturbed):
@@ -211,7 +230,7 @@ def test_patience_ends_a_run_that_gains_nothing_and_that_is_told(store, capsys):
     assert trainer.run()
     record = record_of(store, "patience")
     assert (record["stopped_by"], record["epochs"], record["best_epoch"]) == ("patience", 3, 1)
-    assert [one["kind"] for one in record["warnings"]] == ["unchanged"]
+    assert [one["kind"] for one in record["warnings"]] == ["plateau", "unchanged"]
     assert f"warning at step 15: {record['warnings'][0]['text']}" in capsys.readouterr().out
 
 
