@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 _STYLE = (
     "text{font:11px sans-serif;fill:#666}line,path{stroke:#ccc;fill:none}"
-    ".curve-line{stroke:#1f6feb;stroke-width:2}"
+    ".curve-line{stroke:#1f6feb;stroke-width:2}.curve-reference{stroke:#888;stroke-dasharray:5 4}"
+    ".end{text-anchor:end}.middle{text-anchor:middle}"
 )
 Point = tuple[float, float]
 
