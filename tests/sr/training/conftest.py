@@ -7,6 +7,8 @@ import torch
 @pytest.fixture(scope="module")
 def one_rank():
     """Stand in for the launcher."""
+    import deepspeed
+
     from sr.training.engine import start_ranks
     from sr.training.launch import _free_port
 
@@ -25,4 +27,4 @@ def one_rank():
         torch.set_num_threads(1)
         yield start_ranks()
         torch.set_num_threads(threads)
-        torch.distributed.destroy_process_group()
+        deepspeed.comm.destroy_process_group()
