@@ -23,6 +23,8 @@ def usable_gpus() -> list[int]:
     Raises:
         UserError: it names them by UUID, which DeepSpeed's launcher does not take.
     """
+    if os.environ.get("DS_ACCELERATOR") == "cpu":  # so DeepSpeed is told to leave them alone
+        return []
     present = _present() if _torch_has_cuda() else 0
     named = os.environ.get(VISIBLE)
     if named is None:

@@ -11,7 +11,8 @@ def four(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     monkeypatch.setattr(gpus, "_DEVICES", tmp_path)
     monkeypatch.setattr(gpus, "_torch_has_cuda", lambda: True)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name in ("CUDA_VISIBLE_DEVICES", "DS_ACCELERATOR"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
@@ -40,13 +41,19 @@ def test_names_that_the_launcher_does_not_take_are_refused(four, monkeypatch, na
         gpus.usable_gpus()
 
 
+def test_whoever_tells_deepspeed_to_use_the_cpu_gets_it(four, monkeypatch):
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    assert gpus.usable_gpus() == []
+
+
 def test_a_torch_without_cuda_uses_none(four, tmp_path, monkeypatch):
     package = tmp_path / "site" / "torch"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     monkeypatch.undo()
     monkeypatch.setattr(gpus, "_DEVICES", tmp_path)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name in ("CUDA_VISIBLE_DEVICES", "DS_ACCELERATOR"):
+        monkeypatch.delenv(name, raising=False)
     found = gpus.importlib.util.spec_from_file_location("torch", package / "__init__.py")
     monkeypatch.setattr(gpus.importlib.util, "find_spec", lambda name: found)
     for cuda, expected in (("'12.8'", 4), ("None", 0)):
