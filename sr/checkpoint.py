@@ -5,6 +5,7 @@ for its type, to float32.
 """
 
 import dataclasses
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ WEIGHTS, RECORD = "model.safetensors", "model.json"
 _WRAPPERS = ("params_ema", "params", "state_dict")
 """Keys of state dicts in checkpoints, the best first: the average beats the raw weights by 0.1 dB."""
 _PREFIXES = ("module.", "_orig_mod.")
-"""What parallel and compiled wrappers leave before every name."""
+"""What parallel and compiled wrappers leave before every name, one or several of them."""
+_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""What weights may be stored as."""
 
 
 def export_checkpoint(source: Path, out_dir: Path, licence: str = "unknown") -> dict[str, Any]:
@@ -153,27 +156,30 @@ def _plain_weights(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:
         UserError: something is no named tensor of finite numbers, or claims more values than the file holds.
     """
     remedy = "choose a checkpoint of weights alone"
-    odd = [
-        str(name)
-        for name, value in weights.items()
-        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided
-    ]
+    odd = [str(name) for name, value in weights.items() if not isinstance(name, str) or not _is_plain(value)]
     if odd or not weights:
-        raise UserError("named tensors", f"{odd[:3]} that are none", str(path), remedy)
+        expected = f"named tensors of {', '.join(str(kind).removeprefix('torch.') for kind in _TYPES)}"
+        raise UserError(expected, f"{odd[:3]} that are none", str(path), remedy)
     for name, value in weights.items():
         # A view may repeat a few stored bytes without end, and would fill the memory once it is copied.
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise UserError(
                 "tensors as large as what is stored", f"{name} {list(value.shape)}", str(path), remedy
             )
-        if value.is_complex() or not value.isfinite().all():
-            raise UserError(
-                "finite real numbers", f"others in {name}", str(path), "choose another checkpoint"
-            )
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in weights):
-            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+        if not value.isfinite().all():
+            raise UserError("finite numbers", f"others in {name}", str(path), "choose another checkpoint")
+    while prefix := next((one for one in _PREFIXES if all(name.startswith(one) for name in weights)), ""):
+        weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
     return weights
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.dtype in _TYPES
+    )
 
 
 def read_pth(path: Path) -> dict[str, Any]:
@@ -183,7 +189,10 @@ def read_pth(path: Path) -> dict[str, Any]:
         UserError: it cannot be read so, or holds no dictionary.
     """
     try:
+        _refuse_inflating(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except Exception as error:  # a file that was made to harm, or damaged, makes the reader fail in any way
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         remedy = "save its state dict alone, as plain tensors, with the program that made it"
@@ -193,6 +202,25 @@ def read_pth(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError("a state dict", type(content).__name__, str(path), "save the model's state_dict()")
     return content
+
+
+def _refuse_inflating(path: Path) -> None:
+    """Refuse an archive that holds more than its file: torch stores tensors as they are, and reads whatever is there.
+
+    Raises:
+        UserError: a member is compressed, or the members share bytes.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    size_bytes = sum(member.file_size for member in members)
+    if (
+        any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        or size_bytes > path.stat().st_size
+    ):
+        got = f"{len(members)} members of {size_bytes:,} bytes in a file of {path.stat().st_size:,}"
+        raise UserError("an archive without compression", got, str(path), "save it again with torch.save")
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Line charts as inline SVG: points in, markup out, the same markup for the same points.
 
 Colours, fonts and line widths belong to the page's style sheet (classes `curve-…`), so that a chart follows
-light, dark and print. It knows nothing of training, and reads and writes no file.
+light, dark and print; a file of charts brings a plain one along. It knows nothing of training, and reads and
+writes no file.
 """
 
 import math
@@ -10,6 +11,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+_STYLE = (
+    "text{font:11px sans-serif;fill:#666}line,path{stroke:#ccc;fill:none}"
+    ".curve-line{stroke:#1f6feb;stroke-width:2}.curve-reference{stroke:#888;stroke-dasharray:5 4}"
+    ".end{text-anchor:end}.middle{text-anchor:middle}"
+)
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 640, 300
@@ -93,6 +99,17 @@ def chart(
     parts += [_mark(item, x_axis, y_axis) for item in marks]
     frame = Markup('<svg class="curve" viewBox="0 0 {} {}" role="img" aria-label="{}">\n{}\n</svg>')
     return frame.format(WIDTH, HEIGHT, title, Markup("\n").join(parts))
+
+
+def standalone(charts: Sequence[Markup]) -> str:
+    """Return an SVG file of charts, one below the other."""
+    placed = [
+        str(one).replace("<svg ", f'<svg y="{number * HEIGHT}" width="{WIDTH}" height="{HEIGHT}" ', 1)
+        for number, one in enumerate(charts)
+    ]
+    size = f'viewBox="0 0 {WIDTH} {len(placed) * HEIGHT}"'
+    frame = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n<style>{_STYLE}</style>'
+    return "\n".join([frame, *placed, "</svg>\n"])
 
 
 def path(points: Sequence[Point], x_axis: Axis, y_axis: Axis) -> str:

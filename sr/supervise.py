@@ -27,8 +27,8 @@ import threading
 import time
 from pathlib import Path
 
-GRACE_S = 60.0
-"""From a passed-on signal to the end of all patience."""
+GRACE_S = 30.0
+"""From a passed-on signal to the end of all patience: DeepSpeed's launcher gives its ranks no longer either."""
 LOCK_WAIT_S = 20.0
 """How long an earlier supervisor of the same place may take to die."""
 LOCK_VARIABLE = "SUPERVISOR_LOCK"
@@ -43,7 +43,7 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 def supervise(lock_path: Path, command: list[str]) -> int:
     """Run `command` in a session of its own until it, or the parent, ends; return its exit status."""
     parent = os.getppid()
-    lock = _take_lock(lock_path)
+    lock = take_lock(lock_path)
     if lock is None:
         return EXIT_LOCKED
     _become_subreaper()
@@ -127,8 +127,8 @@ def _kill_everything(program: int) -> None:
     _reap(program, None)
 
 
-def _take_lock(path: Path) -> int | None:
-    """Return a handle that holds the lock at `path`, or None when another keeps it for LOCK_WAIT_S."""
+def take_lock(path: Path) -> int | None:
+    """Return a handle that holds the lock at `path` until it is closed; None when another keeps it for LOCK_WAIT_S."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:

@@ -66,7 +66,8 @@ def run(argv: list[str]) -> LuigiRunResult:
 @luigi.Task.event_handler(Event.BROKEN_TASK)
 def on_error(task: luigi.Task, error: BaseException) -> None:
     """Tell what a task raised: while it ran, or while Luigi asked it for its inputs or whether it is done."""
-    if not process.is_interrupted():
+    # One that was told to end, and said so after it had saved, is no fault.
+    if not process.is_interrupted() and not isinstance(error, SystemExit):
         _tell(task.task_family, _lost_input(task, error) or error, str(task))
 
 

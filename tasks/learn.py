@@ -13,7 +13,8 @@ from data.records import TrainingConduct, TrainingJob
 from pipeline import index, select
 from sr.models.presets import ModelDescription, describe
 from sr.training.readers import resolve_reader
-from sr.training.settings import MAY_CHANGE, loss_terms
+from sr.training.run_files import CURVE
+from sr.training.settings import MAY_CHANGE, check_settings, loss_terms
 from tasks.base import StoreTask
 from tasks.config import UNKNOWN_LICENCE, evaluation, export, listed, model, selection, training
 from tasks.gather import Download, IndexSource
@@ -173,7 +174,7 @@ class TrainModel(StoreTask):
         directory = self.directory()
         warnings = read_json(Path(self.output().path))["warnings"]
         told = [f"Warning (step {one['step']:,}): {one['text']}." for one in warnings]
-        look = f"Look at it: tensorboard --logdir {directory}"
+        look = f"Look at it: {directory / CURVE}, or tensorboard --logdir {directory}"
         return "\n".join([f"Training run: {directory}", f"{self.counts()}.", *told, look])
 
 
@@ -244,9 +245,15 @@ def find_description() -> ModelDescription:
 
 
 def training_settings() -> dict[str, Any]:
-    """Return [training], with the loader that it means on this machine: it has a part in the result."""
+    """Return [training], with the loader that it means on this machine: it has a part in the result.
+
+    Raises:
+        UserError: something in it cannot be meant.
+    """
     settings = training().values(TrainingJob)
-    return settings | {"loader": resolve_reader(settings["loader"])}
+    settings |= {"loader": resolve_reader(settings["loader"])}
+    check_settings(TrainingJob(preset="", selection="", selection_hash="", **settings))
+    return settings
 
 
 def find_preset_name() -> str:

@@ -78,6 +78,8 @@ class DaliReader:
 
     def take_on_device(self) -> tuple[Tensor, tuple[str, ...]]:
         """Return the next pictures where they were decoded: uint8 [n,h,w,3], to be used before the next call."""
+        # DALI may use the memory again as soon as the tensor is dropped, not only when the stream is done with it:
+        # `cut_batch` waits for the stream after it has copied from there.
         pictures, keys = self._run()
         return torch.from_dlpack(pictures.as_tensor()), tuple(keys)
 

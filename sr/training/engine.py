@@ -74,7 +74,8 @@ class LossOfNetwork(nn.Module):
 
 def start_ranks() -> tuple[int, int, torch.device]:
     """Join the other ranks that the launcher started; return this rank, their number and its device."""
-    on_gpu = torch.cuda.is_available()
+    # The launcher counts CPU ranks by the variable that hides GPUs, and so shows the first ones again.
+    on_gpu = os.environ.get("DS_ACCELERATOR") != "cpu" and torch.cuda.is_available()
     # DeepSpeed would compile a shared-memory reduction here, for half a minute. Only inference calls it.
     vars(deepspeed.ops)["__compatible_ops__"] = {}
     device = torch.device("cpu")
@@ -185,6 +186,13 @@ class TrainingEngine:
         scaler = self._scaler()
         return norm / scaler.get_scale() if scaler else norm
 
+    def is_finite(self) -> bool:
+        """Whether all weights, averages and moments are finite numbers; the same on every rank, and waited for."""
+        values = (value for state in self.optimizer.state.values() for value in state.values())
+        moments = [value for value in values if value.dim()]
+        largest = torch._foreach_norm([*self._raw_weights, *self._averages, *moments], math.inf)
+        return bool(torch.stack(largest).isfinite().all())
+
     def applied_steps(self) -> int:
         """How many steps the optimizer has made; fp16's scaler leaves some out."""
         # The fused update counts down again where the scaler found infinities.
@@ -236,16 +244,13 @@ def deepspeed_config(job: TrainingJob, ranks: int) -> dict[str, Any]:
     """DeepSpeed's settings for a job; no ZeRO, since these networks are small.
 
     Raises:
-        UserError: the precision is unknown, or the ranks cannot share a step's micro batches.
+        UserError: the ranks cannot share a step's micro batches.
     """
-    where = "the training settings"
-    if job.precision not in _AUTOCAST:
-        raise UserError(
-            f"a precision ({', '.join(_AUTOCAST)})", repr(job.precision), where, "choose one of these"
-        )
     if job.accumulation % ranks:
         expected = f"a number of ranks that divides the {job.accumulation} micro batches of a step"
-        raise UserError(expected, str(ranks), where, "change accumulation or the number of devices")
+        raise UserError(
+            expected, str(ranks), "the training settings", "change accumulation or the number of devices"
+        )
     autocast = _AUTOCAST[job.precision]
     return {
         "train_micro_batch_size_per_gpu": job.micro_batch,

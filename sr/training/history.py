@@ -1,19 +1,23 @@
-"""What a run tells the world while it goes on: history.jsonl, TensorBoard events and progress.json.
+"""What a run tells the world: history.jsonl, TensorBoard events, progress.json, and at its end curve.svg.
 
 Written by rank 0 alone. history.jsonl holds what the same job always gives; whatever a clock has a part in
 goes to TensorBoard and `run/`. It decides nothing, and no part of training reads it back.
 """
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from markupsafe import Markup
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from data.files import write_json, write_jsonl
-from sr.training.run_files import EVENTS, HISTORY, PROGRESS
+from data.files import write_bytes, write_json, write_jsonl
+from sr.curve import Reference, chart, standalone
+from sr.training.run_files import CURVE, EVENTS, HISTORY, PROGRESS
 
 PROGRESS_EVERY_S = 1.0
 SHOWN_PICTURES = 3
@@ -34,8 +38,9 @@ class Telling:
         """
         self._history = run_dir / HISTORY
         self._progress = run_dir / PROGRESS
+        self._curve = run_dir / CURVE
         write_jsonl(self._history, lines)
-        self._events = SummaryWriter(run_dir / EVENTS, purge_step=step + 1 if step else None)
+        self._events = SummaryWriter(run_dir / EVENTS, purge_step=step + 1)
         self._told_at = 0.0
 
     def progress(self, done: int, total: int, note: str, at_once: bool = False) -> None:
@@ -78,9 +83,52 @@ class Telling:
             for index, picture in enumerate(pictures[:SHOWN_PICTURES]):
                 self._events.add_image(f"picture {index}/{name}", picture, step)
 
-    def close(self) -> None:
-        """Write what is still in memory."""
+    def close(self, lines: list[dict[str, Any]]) -> None:
+        """Write what is still in memory, and the picture of the whole history."""
         self._events.close()
+        if drawn := _charts(lines):
+            write_bytes(self._curve, standalone(drawn).encode())
+
+
+def _charts(lines: list[dict[str, Any]]) -> list[Markup]:
+    """Loss and PSNR by step; without what is never known."""
+    drawn = []
+    for field, title, unit in (("loss", "training loss", ""), ("psnr_db", "validation PSNR", ", dB")):
+        points = [(line["step"], line[field]) for line in lines if line[field] is not None]
+        if not points:
+            continue
+        bicubic = lines[-1]["bicubic_psnr_db"]
+        references = [Reference(f"bicubic, {bicubic:.2f} dB", bicubic)] if field == "psnr_db" else []
+        drawn.append(chart(points, title=title, x_label="step", y_label=title + unit, references=references))
+    return drawn
+
+
+class Pace:
+    """How fast this rank is, and how long it waits for data, since an epoch began: by its own clock."""
+
+    def __init__(self, step: int) -> None:
+        """Begin at `step` optimizer steps."""
+        self.waited_s = 0.0
+        self._began, self._step = time.perf_counter(), step
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the block's time as waiting."""
+        began = time.perf_counter()
+        yield
+        self.waited_s += time.perf_counter() - began
+
+    def rates(self, step: int, pairs_per_step: int) -> dict[str, float]:
+        """Return the figures at `step`, by TensorBoard's names; none where no step was taken."""
+        seconds = max(time.perf_counter() - self._began, 1e-9)
+        steps = step - self._step
+        if not steps:
+            return {}
+        return {
+            "speed/steps_per_s": steps / seconds,
+            "speed/pairs_per_s": steps * pairs_per_step / seconds,
+            "speed/data_wait_share": self.waited_s / seconds,
+        }
 
 
 def _centre(pictures: Tensor, side_px: int = SHOWN_SIDE_PX) -> Tensor:

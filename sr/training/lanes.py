@@ -15,7 +15,8 @@ from torch import Tensor
 
 from data.errors import UserError
 from data.records import TrainingJob
-from sr.training.degradation import Step, blur_reach_px, blur_sigma_px, degrade_low
+from sr.training.degradation import blur_reach_px, blur_sigma_px, degrade_low
+from sr.training.degradation_text import Step
 from sr.training.pairs import Draw, cut_batch, cut_pair, draw
 from sr.training.readers import Load, Reader
 from sr.training.schedule import patch_px_at

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import sr
 from data.errors import UserError
@@ -23,12 +23,18 @@ from data.plain import to_plain
 from data.progress import Progress, silent
 from data.records import TrainingConduct, TrainingJob
 from sr import supervise
-from sr.training.run_files import CONDUCT, ERROR, JOB, LOCK, LOG, PROGRESS, RECORD
+from sr.training.failures import first_told, forget
+from sr.training.gpus import VISIBLE, usable_gpus
+from sr.training.run_files import CONDUCT, JOB, LOCK, LOG, PROGRESS, RECORD, STARTER_LOCK
 from sr.training.settings import check_settings
 
 LOOK_EVERY_S = 0.5
 LOG_TAIL_LINES = 12
 _LOADER_THREADS_PER_GPU = 8
+_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+"""How idle compute threads wait on a CPU, where the environment does not say. The decoders need the same cores, so
+they must sleep; but gaps within a step are shorter than waking takes. libgomp spins as often as the count says before
+it sleeps, whatever the policy; other runtimes know the policy alone."""
 _AS_SUITS = TrainingConduct()
 
 
@@ -56,30 +62,53 @@ def train(
     check_settings(job)
     run_dir = Path(run_dir).resolve()
     (run_dir / "run").mkdir(parents=True, exist_ok=True)
-    for stale in (RECORD, ERROR, PROGRESS):
-        (run_dir / stale).unlink(missing_ok=True)
-    gpus = count_gpus()
+    with _alone(run_dir):
+        _train(job, run_dir, progress, conduct)
+
+
+def _train(job: TrainingJob, run_dir: Path, progress: Progress, conduct: TrainingConduct) -> None:
+    gpus = usable_gpus()
     cores = len(os.sched_getaffinity(0))
-    ranks = conduct.ranks or fitting_ranks(job.accumulation, gpus)
+    ranks = conduct.ranks or fitting_ranks(job.accumulation, len(gpus))
     threads = conduct.threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // ranks))
+    program = ["--module", "--no_local_rank", "sr.training.train", str(run_dir)]
+    command = [*_launcher(ranks, gpus, conduct.hostfile), *program]
+    for stale in (RECORD, PROGRESS):
+        (run_dir / stale).unlink(missing_ok=True)
+    forget(run_dir)
     write_json(run_dir / JOB, to_plain(job))
     write_json(run_dir / CONDUCT, to_plain(dataclasses.replace(conduct, ranks=ranks, threads=threads)))
-    program = ["--module", "--no_local_rank", "sr.training.train", str(run_dir)]
-    command = [*_launcher(ranks, conduct.hostfile), *program]
-    status, asked = _run(command, _environment(gpus, max(1, cores // ranks)), run_dir, progress)
+    environment = _environment(bool(gpus), max(1, cores // ranks))
+    status, asked = _run(command, environment, run_dir, progress)
     if asked is not None:
         raise asked
     if not (run_dir / RECORD).is_file():
         raise _failure(run_dir, status)
 
 
-def count_gpus() -> int:
-    """How many NVIDIA GPUs the ranks will see, by the driver's device files: CUDA takes seconds to ask."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    present = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    if visible is None:
-        return present
-    return min(present, len([name for name in visible.split(",") if name.strip()]))
+@contextlib.contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """Hold a run's directory while the block runs.
+
+    Raises:
+        UserError: another training holds it, or one whose starter was killed does not die.
+    """
+    with _held(run_dir, STARTER_LOCK):
+        # Our own supervisor is to take this one.
+        with _held(run_dir, LOCK):
+            pass
+        yield
+
+
+@contextlib.contextmanager
+def _held(run_dir: Path, lock: str) -> Iterator[None]:
+    handle = supervise.take_lock(run_dir / lock)
+    if handle is None:
+        raise UserError("no other training", "one at work", str(run_dir), "wait for it, or stop it")
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def fitting_ranks(accumulation: int, gpus: int) -> int:
@@ -87,9 +116,22 @@ def fitting_ranks(accumulation: int, gpus: int) -> int:
     return max(ranks for ranks in range(1, max(1, gpus) + 1) if accumulation % ranks == 0)
 
 
-def _launcher(ranks: int, hostfile: str) -> list[str]:
-    # Each host of a file says its own number of devices.
-    where = ["--hostfile", str(_hostfile(hostfile))] if hostfile else ["--num_accelerators", str(ranks)]
+def _launcher(ranks: int, gpus: list[int], hostfile: str) -> list[str]:
+    """The launcher's own part of the command.
+
+    Raises:
+        UserError: there are GPUs, but not one for each rank; or there is no such hostfile.
+    """
+    if hostfile:
+        # Each host of a file says its own number of devices.
+        where = ["--hostfile", str(_hostfile(hostfile))]
+    elif gpus:
+        if ranks > len(gpus):
+            remedy = "lower it, or set CUDA_VISIBLE_DEVICES to nothing to train on the CPU"
+            raise UserError(f"at most {len(gpus)} ranks, one a GPU", str(ranks), "[training] ranks", remedy)
+        where = ["--include", f"localhost:{','.join(map(str, gpus[:ranks]))}"]
+    else:
+        where = ["--num_accelerators", str(ranks)]
     return [sys.executable, "-m", "deepspeed.launcher.runner", *where, "--master_port", str(_free_port())]
 
 
@@ -112,14 +154,18 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _environment(gpus: int, compute_threads: int) -> dict[str, str]:
+def _environment(on_gpus: bool, compute_threads: int) -> dict[str, str]:
     root = str(Path(sr.__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-    if not gpus:
+    if on_gpus:
+        # The command names them; the launcher would count only those that the variable shows.
+        environment.pop(VISIBLE, None)
+    else:
         environment |= {"DS_ACCELERATOR": "cpu"}
-        # Idle compute threads must sleep, not spin: on a CPU the decoders need the same cores.
-        environment |= {"OMP_NUM_THREADS": str(compute_threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        environment |= {"OMP_NUM_THREADS": str(compute_threads)}
+        if not _WAITING.keys() & environment.keys():
+            environment |= _WAITING
     return environment
 
 
@@ -158,12 +204,17 @@ def _run(
 
 @contextlib.contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit while the block runs, so that the ranks can save, as after Ctrl+C."""
+    """Have SIGTERM raise an exception while the block runs, so that the ranks can save, as after Ctrl+C.
+
+    A handler that is there already decides which one; by default it is SystemExit.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def leave(number: int, _frame: Any) -> None:
+    def leave(number: int, frame: FrameType | None) -> None:
+        if callable(before):
+            before(number, frame)
         raise SystemExit(128 + number)
 
     before = signal.signal(signal.SIGTERM, leave)
@@ -182,11 +233,9 @@ def _tell(run_dir: Path, progress: Progress) -> None:
 
 def _failure(run_dir: Path, status: int) -> UserError:
     """What went wrong: in the training's own words where it knew, else with the end of its log."""
-    if (run_dir / ERROR).is_file():
-        return UserError(**read_json(run_dir / ERROR))
+    if told := first_told(run_dir):
+        return told
     log = run_dir / LOG
-    if status == supervise.EXIT_LOCKED:
-        return UserError("no other training", "one at work", str(run_dir), "wait for it, or stop it")
     tail = " | ".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
     return UserError(
         "training.json at the end", f"exit status {status}", str(log), f"see the log, which ends: {tail}"

@@ -21,7 +21,8 @@ from data.digests import number
 from data.errors import UserError
 from data.records import TrainingJob
 from sr.selection import Split
-from sr.training.degradation import blur_sigma_px, degrade_low, parse_degradation
+from sr.training.degradation import blur_sigma_px, degrade_low
+from sr.training.degradation_text import parse_degradation
 from sr.training.lanes import Batch, Lane, Pair, Recipe, make_batch, read_state
 from sr.training.pairs import Draw, cut_pair
 from sr.training.readers import open_reader
@@ -140,7 +141,13 @@ class ValidationSet:
             ranks: how many share the split.
             device: where the batches shall be.
             threads: CPU threads for decoding.
+
+        Raises:
+            UserError: there are fewer samples than ranks.
         """
+        if split.samples < ranks:
+            expected = f"at least {ranks} validation samples, one for each rank"
+            raise UserError(expected, str(split.samples), "the selection", "select more, or lower ranks")
         # Readers deal ranges of samples in the same way.
         self._first = split.samples * rank // ranks
         self.samples = split.samples * (rank + 1) // ranks - self._first
@@ -201,10 +208,6 @@ def _check_settings(job: TrainingJob, multiple_px: int, split: Split) -> None:
                 f"a patch of at most {split.crop_size_px} px, in multiples of {multiple_px} for this network"
             )
             raise UserError(expected, f"{patch_px} px", where, f"change {setting}")
-    patches = job.patches_per_picture
-    if min(patches, job.micro_batch) < 1 or job.micro_batch % patches:
-        expected = "a micro batch that is a multiple of the patches per picture"
-        raise UserError(expected, f"{job.micro_batch} and {patches}", where, "change one of them")
     if split.samples < job.accumulation:
         expected = f"at least {job.accumulation} training samples, one for each micro batch of a step"
         raise UserError(

@@ -146,6 +146,7 @@ def cut_batch(pictures: Tensor, chosen: list[Draw], patch_px: int, scale: int) -
         cut.append(pictures[number % len(pictures), top : top + side, left : left + side])
     patches = torch.stack(cut)  # [pairs,side,side,3]
 
+    # Each torch.tensor(…, device=…) waits for the stream. The reader counts on that: the pictures are its memory.
     def where(answers: list[bool], yes: Tensor, no: Tensor) -> Tensor:
         return torch.where(torch.tensor(answers, device=no.device)[:, None, None, None], yes, no)
 

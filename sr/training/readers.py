@@ -37,18 +37,15 @@ def resolve_reader(name: str) -> str:
 
 
 def open_reader(name: str, **options: Any) -> Reader:
-    """Open a reader; `options` are those of DaliReader and TarReader.
+    """Open a reader of READERS; `options` are those of DaliReader and TarReader.
 
     Raises:
-        UserError: there is none of this name, or its library is not installed.
+        UserError: its library is not installed.
     """
     if name == "torch":
         from sr.training.tar_reader import TarReader
 
         return TarReader(**options)
-    if name != "dali":
-        where = "the training settings"
-        raise UserError(f"a loader ({', '.join(READERS)})", repr(name), where, "choose one of these")
     if resolve_reader(AUTO) != "dali":
         raise UserError(
             "NVIDIA DALI", "none", "this Python environment", "install it, or set loader to torch"

@@ -1,17 +1,23 @@
-"""What a run's settings mean before anything heavy is loaded: the terms of a loss, and what may change on the way.
+"""What a run's settings mean before anything heavy is loaded: their ranges, a loss's terms, what may change on the way.
 
 Plain data and functions of it, so that a command line can be checked at once; the losses themselves are in
 `losses`.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from data.errors import UserError
 from data.records import TrainingJob
+from sr.training.degradation_text import parse_degradation
+from sr.training.readers import READERS
+from sr.training.schedule import SCHEDULES, parse_stages
 
 LOSS_NAMES = ("l1", "charbonnier", "mse", "frequency", "lpips")
 """The terms that a loss can have; `losses.LOSSES` computes them."""
+PRECISIONS = ("fp32", "bf16", "fp16")
+"""What convolutions may be computed in."""
 WATCHED = ("psnr", "loss")
 """What of the validation decides which weights are the best, and when patience is over."""
 MAY_CHANGE = (
@@ -27,6 +33,31 @@ MAY_CHANGE = (
     "weight_decay",
 )
 """Fields of a job that may differ when a run is taken up: they are no part of its directory's name."""
+
+CHOICES = {
+    "watch": WATCHED,
+    "precision": PRECISIONS,
+    "schedule": tuple(SCHEDULES),
+    "loader": READERS,
+}
+"""Fields of a job that name something, and what they can name."""
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "patch_px micro_batch patches_per_picture accumulation max_epochs patience_epochs": (
+        "a number of at least 1",
+        lambda value: value >= 1,
+    ),
+    "warmup_steps max_steps steps_per_epoch": ("a number of at least 0", lambda value: value >= 0),
+    "learning_rate weight_decay clip_norm max_hours brightness_min brightness_max": (
+        "a finite number of at least 0",
+        lambda value: 0 <= value < math.inf,
+    ),
+    "beta1 beta2 ema_decay": ("a number from 0 to below 1", lambda value: 0 <= value < 1),
+    "flip_probability rotate_probability brightness_probability": (
+        "a probability of 0 to 1",
+        lambda value: 0 <= value <= 1,
+    ),
+}
+"""Fields of a job → what they must be."""
 
 _WHERE = "[training] loss"
 
@@ -69,12 +100,27 @@ def changeable(job: TrainingJob) -> dict[str, Any]:
 
 
 def check_settings(job: TrainingJob) -> None:
-    """Make sure that what is chosen by name is there, before anything is begun.
+    """Make sure that a job can be meant: what is chosen by name is there, numbers are in their ranges, text reads.
 
     Raises:
-        UserError: it is not.
+        UserError: it cannot.
     """
+    for name, known in CHOICES.items():
+        if getattr(job, name) not in known:
+            expected = f"one of {', '.join(known)}"
+            raise UserError(expected, repr(getattr(job, name)), f"[training] {name}", "choose one of these")
     loss_terms(job.loss)
-    if job.watch not in WATCHED:
-        expected = f"what to watch ({', '.join(WATCHED)})"
-        raise UserError(expected, repr(job.watch), "[training] watch", "choose one of these")
+    parse_degradation(job.degradation)
+    parse_stages(job.patch_stages)
+    for names, (expected, is_right) in _RANGES.items():
+        for name in names.split():
+            # A number that is none is in no range.
+            if not is_right(getattr(job, name)):
+                raise UserError(expected, str(getattr(job, name)), f"[training] {name}", f"change {name}")
+    if job.micro_batch % job.patches_per_picture:
+        expected = "a micro batch that is a multiple of the patches per picture"
+        got = f"{job.micro_batch} and {job.patches_per_picture}"
+        raise UserError(expected, got, "[training]", "change micro_batch or patches_per_picture")
+    if job.brightness_min > job.brightness_max:
+        got = f"{job.brightness_min} and {job.brightness_max}"
+        raise UserError("a least brightness below the greatest", got, "[training]", "change brightness_min")

@@ -19,6 +19,8 @@ FRUITLESS_EPOCHS = 10
 """Epochs without one above bicubic after which that is told."""
 UNCHANGED_EPOCHS = 3
 """Epochs in a row that were judged exactly alike after which the network is told to be dead."""
+PLATEAU_EPOCHS = 20
+"""Epochs after the best one after which that is told, or after patience where it is shorter."""
 EXPLODED = 5.0
 """Times the smallest loss of an epoch so far."""
 
@@ -28,6 +30,8 @@ class Standing:
     """Where a run stands, apart from its tensors: plain data, saved with every state."""
 
     step: int = 0
+    unjudged: bool = False
+    """The steps of an epoch are done, and its validation is not: that comes next."""
     bicubic_psnr_db: float = 0.0
     best_epoch: int = 0
     """0: none yet."""
@@ -105,6 +109,7 @@ class Standing:
             "skipped_steps": self.skipped_steps,
         }
         self.history.append(line)
+        self.unjudged = False
 
     def record(self, job: TrainingJob, stopped_by: str, weights_sha256: str) -> dict[str, Any]:
         """Return training.json of the run, which is over.
@@ -147,12 +152,13 @@ class Standing:
         return True
 
 
-def oddities(history: list[dict[str, Any]]) -> dict[str, str]:
+def oddities(history: list[dict[str, Any]], patience_epochs: int) -> dict[str, str]:
     """What is odd about a run after its latest epoch: kind → text; empty while all is well.
 
     Args:
-        history: lines with "loss" (or None), "psnr_db" (or None), "validation_loss" (or None) and
-            "bicubic_psnr_db".
+        history: lines with "loss" (or None), "psnr_db" (or None), "validation_loss" (or None), "bicubic_psnr_db" and
+            "best".
+        patience_epochs: epochs without a better one after which the run ends.
     """
     found, last = {}, history[-1]
     losses = [line["loss"] for line in history if line["loss"] is not None]
@@ -163,6 +169,9 @@ def oddities(history: list[dict[str, Any]]) -> dict[str, str]:
     gained = any((line["psnr_db"] or 0.0) > line["bicubic_psnr_db"] for line in history)
     if len(history) >= FRUITLESS_EPOCHS and not gained:
         found["no_gain"] = f"no epoch of {len(history)} was better than bicubic"
+    best = max((epoch for epoch, line in enumerate(history, 1) if line["best"]), default=0)
+    if best and len(history) - best >= min(PLATEAU_EPOCHS, patience_epochs):
+        found["plateau"] = f"no epoch of the last {len(history) - best} was better than epoch {best}"
     judged = [(line["psnr_db"], line["validation_loss"]) for line in history[-UNCHANGED_EPOCHS:]]
     if len(judged) == UNCHANGED_EPOCHS and len(set(judged)) == 1:
         found["unchanged"] = (

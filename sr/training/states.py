@@ -7,6 +7,7 @@ a state is all that a run needs. It does not know what the tensors mean.
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,13 @@ class TrainingState:
 
 
 def save_state(directory: Path, state: TrainingState, kept: int, best_step: int = 0) -> None:
-    """Write a state, then remove the older ones.
+    """Write a state, then remove older ones, and all of later steps: those were passed over as damaged.
 
     Args:
         directory: the run's directory of states.
         state: tensors on the CPU and contiguous.
-        kept: how many of the newest stay, this one included; 1 or more.
+        kept: how many of the newest stay, this one included; 1 or more. Before a state of the same step is written
+            again there must be another, since for a moment neither is there.
         best_step: the state of this step stays, too.
     """
     with atomic_directory(directory / _name(state.step)) as part:
@@ -51,28 +53,43 @@ def save_state(directory: Path, state: TrainingState, kept: int, best_step: int 
             **state.plain,
         }
         write_json(part / _PLAIN, plain)
-    for old in _newest_first(directory)[max(1, kept) :]:
-        if old.name != _name(best_step):
-            shutil.rmtree(old)
+    found = _newest_first(directory)
+    at = [path.name for path in found].index(_name(state.step))
+    older = [path for path in found[at + max(1, kept) :] if path.name != _name(best_step)]
+    for path in [*found[:at], *older]:
+        shutil.rmtree(path)
 
 
-def load_newest(directory: Path) -> TrainingState | None:
+def load_newest(directory: Path, tell: Callable[[str], None]) -> TrainingState | None:
     """Return the newest state whose files are whole, or None where there is none.
+
+    Args:
+        directory: the run's directory of states.
+        tell: given a line for each state that is passed over.
 
     Raises:
         UserError: a state was written by another version.
     """
     for path in _newest_first(directory):
-        if not (path / _PLAIN).is_file() or not (path / _TENSORS).is_file():
-            continue
-        plain = read_json(path / _PLAIN)
-        if plain.pop("schema") != SCHEMA:
-            raise UserError(
-                f"a state of version {SCHEMA}", "another", str(path), "use the version that wrote it"
-            )
-        if plain.pop("tensors_sha256") == sha256_file(path / _TENSORS):
-            return TrainingState(plain.pop("step"), load_file(path / _TENSORS), plain)
+        if (state := _whole(path)) is not None:
+            return state
+        tell(f"passed over {path}, which is damaged")
     return None
+
+
+def _whole(path: Path) -> TrainingState | None:
+    """The state in a directory; None where it is damaged."""
+    try:
+        plain = read_json(path / _PLAIN)
+        version = plain.pop("schema")
+    except (UserError, KeyError, TypeError, AttributeError, OSError):
+        return None
+    if version != SCHEMA:
+        raise UserError(f"a state of version {SCHEMA}", "another", str(path), "use the version that wrote it")
+    step, digest = plain.pop("step", None), plain.pop("tensors_sha256", None)
+    if not (path / _TENSORS).is_file() or sha256_file(path / _TENSORS) != digest:
+        return None
+    return TrainingState(step, load_file(path / _TENSORS), plain)
 
 
 def changes_of(before: dict[str, Any], now: dict[str, Any], step: int, where: str) -> list[dict[str, Any]]:

@@ -5,15 +5,17 @@ People start it by `sr.training.launch.train`.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from data.errors import UserError
-from data.files import read_json, write_json
+from data.files import read_json
 from data.plain import from_plain
 from data.records import TrainingConduct, TrainingJob
 from sr.supervise import die_with_supervisor
-from sr.training.run_files import CONDUCT, ERROR, JOB
+from sr.training.failures import tell
+from sr.training.run_files import CONDUCT, JOB
 
 
 def main(arguments: list[str]) -> int:
@@ -25,8 +27,7 @@ def main(arguments: list[str]) -> int:
     try:
         _train(options.run_dir)
     except UserError as error:
-        fields = {"expected": error.expected, "got": error.got, "where": error.where, "remedy": error.remedy}
-        write_json(options.run_dir / ERROR, fields)
+        tell(options.run_dir, int(os.environ["RANK"]), error)
         return 1
     return 0
 

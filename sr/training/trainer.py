@@ -6,6 +6,7 @@ what it does: no clock has a part in the weights.
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -20,8 +21,10 @@ from sr.models.presets import describe
 from sr.models.registry import build_for_training
 from sr.selection import open_split
 from sr.training.engine import TrainingEngine, sum_over_ranks
-from sr.training.history import Telling
-from sr.training.loader import TrainingStream, ValidationSet
+from sr.training.failures import StepError
+from sr.training.history import Pace, Telling
+from sr.training.loader import Batch, TrainingStream, ValidationSet
+from sr.training.rank_state import gather, lanes_of, restore_random
 from sr.training.run_files import BEST_WEIGHTS, CLOCK, RECORD, STATES
 from sr.training.schedule import learning_rate_at, plan_run
 from sr.training.settings import check_settings
@@ -34,6 +37,10 @@ VALIDATION_BATCH = 4
 PLOT_EVERY_STEPS = 50
 PICTURE_TIMES = 10
 """How often in a whole run the fixed pictures are shown, about; after the first epoch always."""
+
+
+class _StopAskedError(Exception):
+    """A signal came while there was nothing to save."""
 
 
 class Trainer:
@@ -74,7 +81,7 @@ class Trainer:
         self.plan = plan_run(job, training.samples * job.patches_per_picture)
         self.standing, self.best, lanes = Standing(), dict[str, Tensor](), None
         self._trained_before_s, self._began = 0.0, time.monotonic()
-        if state := load_newest(run_dir / STATES):
+        if state := load_newest(run_dir / STATES, self._print):
             lanes = self._restore(state)
         # Micro batches are dealt to ranks like cards: that of number n to rank n modulo ranks.
         self.lanes = range(rank, job.accumulation, ranks)
@@ -103,7 +110,7 @@ class Trainer:
         )
         self.watch = LossWatch(1 + len(self.engine.loss.names), patient=job.precision == "fp16")
         self.telling = Telling(run_dir, self.standing.step, self.standing.history) if rank == 0 else None
-        self._waited_s, self._since = 0.0, (time.perf_counter(), self.standing.step)
+        self.pace = Pace(self.standing.step)
 
     def run(self) -> bool:
         """Train to the end, or until a signal asks to stop.
@@ -119,19 +126,30 @@ class Trainer:
         every_s, every_steps = self.conduct.save_every_s, self.conduct.save_every_steps
         self.vote = StopVote(self.ranks, self.rank, self.device, every_s, every_steps, left_s)
         self._late = left_s <= 0.0
-        self._tell_the_start()
+        try:
+            self._tell_the_start()
+            if self.standing.unjudged:
+                self._close_epoch()
+            return self._go_on()
+        except _StopAskedError:
+            return False
+
+    def _go_on(self) -> bool:
+        """Take steps to the end; return whether it was reached."""
+        standing = self.standing
         while not self._stopped_by():
             self._step()
-            step = self.standing.step
-            verdict = self.vote.ask(step)
+            verdict = self.vote.ask(standing.step)
             self._late = verdict.late
-            ended = verdict.late or step == self.plan.epoch_end((step - 1) // self.plan.steps_per_epoch)
-            if ended:
-                self._close_epoch()
-            if ended or verdict.stop or verdict.save:
+            last = self.plan.epoch_end((standing.step - 1) // self.plan.steps_per_epoch)
+            standing.unjudged = verdict.late or standing.step == last
+            # An epoch's steps are saved before they are judged, which may take longer than they did.
+            if standing.unjudged or verdict.stop or verdict.save:
                 self._save()
-            if verdict.stop and not self._stopped_by():
+            if verdict.stop:
                 return False
+            if standing.unjudged:
+                self._close_epoch()
         self._end()
         return True
 
@@ -140,7 +158,7 @@ class Trainer:
         standing, plan = self.standing, self.plan
         if not standing.bicubic_psnr_db:
             upscale = bicubic(self.engine.network.scale)
-            standing.bicubic_psnr_db = mean_psnr_db(upscale, self.validation, self.device)
+            standing.bicubic_psnr_db = mean_psnr_db(upscale, self._pictures(), self.device)
             self._print(f"bicubic psnr {standing.bicubic_psnr_db:.3f} dB, {plan.total_steps} steps to go")
         if self.engine.not_compiled:
             self._warn({"not_compiled": f"training goes on without compiling: {self.engine.not_compiled}"})
@@ -156,9 +174,8 @@ class Trainer:
         return "patience" if unrewarded >= self.job.patience_epochs else ""
 
     def _step(self) -> None:
-        waiting = time.perf_counter()
-        batches = [next(self.stream) for _ in self.lanes]
-        self._waited_s += time.perf_counter() - waiting
+        with self.pace.waiting():
+            batches = [next(self.stream) for _ in self.lanes]
         rate = learning_rate_at(self.job, self.standing.step, self.plan.total_steps)
         plotted = (self.standing.step + 1) % PLOT_EVERY_STEPS == 0
         losses = self.engine.step(batches, rate, measure=plotted)
@@ -185,10 +202,10 @@ class Trainer:
         self.telling.progress(standing.step, self.plan.total_steps, note, at_once)
 
     def _close_epoch(self) -> None:
-        """Judge the weights, keep them if they are the best, and write the epoch down."""
-        self._collect_losses()
-        standing, rates = self.standing, self._rates()
-        psnr, loss = judge(self.engine.judged, self.engine.whole_loss, self.validation, self.device)
+        """Judge the weights, keep them if they are the best, write the epoch down, and save."""
+        standing = self.standing
+        rates = self.pace.rates(standing.step, self.job.micro_batch * self.job.accumulation)
+        psnr, loss = judge(self.engine.judged, self.engine.whole_loss, self._pictures(), self.device)
         if standing.take_best(psnr, loss, self.job.watch):
             self.best = self.engine.kept_weights()
             self._write_best()
@@ -201,9 +218,16 @@ class Trainer:
         if self.telling:
             self.telling.epoch(standing.history, rates)
             self._show_pictures(epoch)
-        self._warn(oddities(standing.history))
-        self._since = (time.perf_counter(), standing.step)
-        self._waited_s = 0.0
+        self._warn(oddities(standing.history, self.job.patience_epochs))
+        self._save()
+        self.pace = Pace(standing.step)
+
+    def _pictures(self) -> Iterator[Batch]:
+        """The validation pictures, until a signal asks to stop: all that would be lost is saved."""
+        for batch in self.validation:
+            if self.vote.asked_to_stop:
+                raise _StopAskedError
+            yield batch
 
     def _warn(self, found: dict[str, str]) -> None:
         """Note what is odd, and say it the first time."""
@@ -223,18 +247,6 @@ class Trainer:
         if self.job.precision == "fp16":
             self.standing.skipped_steps = self.standing.step - self.engine.applied_steps()
 
-    def _rates(self) -> dict[str, float]:
-        """Speed and waiting since the last epoch ended: of this rank, and of its clock."""
-        began, step = self._since
-        seconds = max(time.perf_counter() - began, 1e-9)
-        steps = self.standing.step - step
-        pairs = steps * self.job.micro_batch * self.job.accumulation
-        return {
-            "speed/steps_per_s": steps / seconds,
-            "speed/pairs_per_s": pairs / seconds,
-            "speed/data_wait_share": self._waited_s / seconds,
-        }
-
     def _show_pictures(self, epoch: int) -> None:
         if epoch > 1 and epoch % max(1, self.plan.epochs // PICTURE_TIMES):
             return
@@ -243,19 +255,20 @@ class Trainer:
             self.telling.pictures(self.standing.step, shown.low, self.engine.judged(shown.low), shown.high)
 
     def _save(self) -> None:
-        """Write the state of all ranks. The loss must be finite up to here."""
+        """Write the state of all ranks.
+
+        Raises:
+            StepError: a loss up to here was not finite, or the weights are not: then the state before stays the newest.
+        """
         self._collect_losses()
-        own = {f"lane.{lane}": _bytes_tensor(state) for lane, state in self.stream.states().items()}
-        own[f"random.cpu.{self.rank}"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            own[f"random.cuda.{self.rank}"] = torch.cuda.get_rng_state(self.device)
-        gathered: list[dict[str, Tensor]] = [{} for _ in range(self.ranks)]
-        torch.distributed.all_gather_object(gathered, own)
+        if not self.engine.is_finite():
+            where = f"the weights after step {self.standing.step}"
+            remedy = "train with a lower learning rate, or with fp32; the run goes on from the state before"
+            raise StepError(self.standing.step, "finite numbers", "others", where, remedy)
+        gathered = gather(self.stream, self.rank, self.ranks, self.device)
         if self.rank == 0:
             tensors, scaler = self.engine.state()
-            tensors |= {f"best.{name}": weight for name, weight in self.best.items()}
-            for of_rank in gathered:
-                tensors |= of_rank
+            tensors |= {f"best.{name}": weight for name, weight in self.best.items()} | gathered
             plain = {
                 "job": to_plain(self.job),
                 "standing": vars(self.standing),
@@ -263,7 +276,9 @@ class Trainer:
                 "clock": {"trained_s": self._trained_s()},
             }
             state = TrainingState(self.standing.step, tensors, plain)
-            save_state(self.run_dir / STATES, state, self.conduct.kept_states, self.standing.best_step)
+            # A state that is not judged yet is to be written again.
+            kept = self.conduct.kept_states + self.standing.unjudged
+            save_state(self.run_dir / STATES, state, kept, self.standing.best_step)
         self.vote.saved()
 
     def _trained_s(self) -> float:
@@ -278,20 +293,14 @@ class Trainer:
         self.standing.changes += changes
         tensors = state.tensors
         self.engine.restore(tensors, state.plain["scaler"])
-        for kind, put in (("cpu", torch.set_rng_state), ("cuda", torch.cuda.set_rng_state)):
-            if (own := tensors.get(f"random.{kind}.{self.rank}")) is not None and kind in (
-                "cpu",
-                self.device.type,
-            ):
-                put(own)
+        restore_random(tensors, self.rank, self.device)
         self.best = {
             name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")
         }
         if self.best:
             self._write_best()
         self._print(" ".join(map(str, [f"taken up at step {state.step}", *changes])))
-        lanes = (name for name in tensors if name.startswith("lane."))
-        return {int(name.removeprefix("lane.")): bytes(tensors[name].numpy()) for name in lanes}
+        return lanes_of(tensors)
 
     def _write_best(self) -> None:
         if self.rank == 0:
@@ -309,10 +318,6 @@ class Trainer:
         record = self.standing.record(self.job, self._stopped_by(), sha256_bytes(self._best_file()))
         if self.telling:
             self._tell_progress(at_once=True)
-            self.telling.close()
+            self.telling.close(self.standing.history)
             write_json(self.run_dir / CLOCK, {"trained_s": round(self._trained_s(), 3)})
             write_json(self.run_dir / RECORD, record)
-
-
-def _bytes_tensor(content: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)

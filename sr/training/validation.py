@@ -73,7 +73,6 @@ def _means(
     figures: Callable[[Batch], list[Tensor]], number: int, pictures: Iterable[Batch], device: torch.device
 ) -> list[float]:
     """The means of so many figures, given for every picture of a batch, over the pictures of all ranks."""
-    # A rank may have no picture at all, and exchanges as many sums all the same.
     sums, count = [0.0] * number, 0
     with torch.inference_mode():
         for batch in pictures:

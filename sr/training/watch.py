@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.errors import UserError
+from sr.training.failures import StepError
 from sr.training.loader import Batch
 
 LOOK_EVERY_STEPS = 20
@@ -16,7 +16,9 @@ LOOK_EVERY_STEPS = 20
 PATIENCE_STEPS = 50
 """Steps in a row that fp16's loss scaler may skip before the run is given up."""
 ASK_EVERY_STEPS = 10
-"""Several ranks agree on what to do by an exchange, which is not free."""
+"""Several ranks agree on what to do by an exchange, which is not free …"""
+SLOW_STEP_S = 1.0
+"""… but costs nothing beside steps that take longer: then they ask each time."""
 
 
 class LossWatch:
@@ -40,7 +42,7 @@ class LossWatch:
         """Take a step's losses, [figures] on the device with the whole one first, and what they were made of.
 
         Raises:
-            UserError: a loss that was looked at is not finite.
+            StepError: a loss that was looked at is not finite.
         """
         self._waiting.append((step, losses, " ".join(key for batch in batches for key in batch.keys)))
         if losses.device.type == "cpu" or len(self._waiting) >= LOOK_EVERY_STEPS:
@@ -70,7 +72,7 @@ class LossWatch:
                 remedy = (
                     "look at them, or train with a lower learning rate, with fp32, or from the state before"
                 )
-                raise UserError("a finite loss", str(loss), where, remedy)
+                raise StepError(step, "a finite loss", str(loss), where, remedy)
         self._waiting.clear()
 
 
@@ -110,13 +112,15 @@ class StopVote:
         self._ranks, self._rank, self._device = ranks, rank, device
         self._save_every_s, self._save_every_steps = save_every_s, save_every_steps
         self._end = time.monotonic() + seconds_left
-        self._stop = False
+        self.asked_to_stop = False
+        """Whether a signal came: to this rank, and maybe not yet to others."""
+        self._ask_every_steps, self._asked = 1, (time.monotonic(), math.inf)
         self.saved()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hear)
 
     def _hear(self, *_: object) -> None:
-        self._stop = True
+        self.asked_to_stop = True
 
     def saved(self) -> None:
         """Begin a new interval."""
@@ -129,10 +133,14 @@ class StopVote:
         late = self._rank == 0 and now >= self._end
         counted = bool(self._save_every_steps) and step % self._save_every_steps == 0
         if self._ranks == 1:
-            return Verdict(self._stop, due or counted, late)
-        if step % ASK_EVERY_STEPS and self._save_every_s:
+            return Verdict(self.asked_to_stop, due or counted, late)
+        if step % self._ask_every_steps and self._save_every_s:
             return Verdict(save=counted)
-        votes = torch.tensor([self._stop, due, late], dtype=torch.int32, device=self._device)
+        asked_at, asked_step = self._asked
+        slow = self._rank == 0 and now - asked_at > SLOW_STEP_S * (step - asked_step)
+        self._asked = now, step
+        votes = torch.tensor([self.asked_to_stop, due, late, slow], dtype=torch.int32, device=self._device)
         torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
-        stop, due, late = map(bool, votes.tolist())
+        stop, due, late, slow = map(bool, votes.tolist())
+        self._ask_every_steps = 1 if slow else ASK_EVERY_STEPS
         return Verdict(stop, due or counted, late)

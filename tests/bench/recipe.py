@@ -19,12 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import read_json, read_jsonl
-from sr.curve import Reference, chart
-
-_STYLE = (
-    "text{font:11px sans-serif;fill:#666}line,path{stroke:#ccc;fill:none}"
-    ".curve-line{stroke:#1f6feb;stroke-width:2}"
-)
+from sr.curve import Reference, chart, standalone
 
 
 def luigi(config: str, task: str, *arguments: str) -> str:
@@ -105,8 +100,7 @@ def curve(lines: list[dict[str, Any]], bicubic_psnr_db: float) -> str:
         y_label="dB",
         references=[Reference(f"bicubic, {bicubic_psnr_db:.2f} dB", bicubic_psnr_db)],
     )
-    opening, rest = str(drawn).split(">", 1)
-    return f'{opening} xmlns="http://www.w3.org/2000/svg"><style>{_STYLE}</style>{rest}'
+    return standalone([drawn])
 
 
 def speeds(run: Path) -> str:

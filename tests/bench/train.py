@@ -1,17 +1,19 @@
 """Steps a second through the trainer, against a bare PyTorch loop of the same network.
 
-    PYTHONPATH=tests/support python tests/bench/train.py [--rounds 7] [--steps 20] [--preset realtime-x2]
+    PYTHONPATH=tests/support python tests/bench/train.py [--rounds 9] [--steps 20] [--preset realtime-x2]
 
-The bare loop is what anybody would write: the network, L1, autocast, AdamW, clipping, on batches that are in
-memory already, in a process with PyTorch's own settings; "alike" is the same loop with the launcher's: idle threads
-sleep at once, which costs a loop that has the cores to itself, and gains where decoders want them. The trainer is the
-whole of it: DALI, DeepSpeed, watching the losses, progress, TensorBoard. Before it stands the trainer on batches in
-memory: what that lacks to "alike" is the trainer's own doing, and the rest is decoding, which on a CPU takes the same
-cores. Each is a process of its own; they take turns in one run, and figures are medians over the rounds. Ratios
-are medians of the ratios within a round.
+The job is luigi.demo.cfg's, in each of CASES. The bare loop is what anybody would write: the network, L1, autocast,
+AdamW, clipping, on batches that are in memory already, in a process with PyTorch's own settings; "alike" is the same
+loop with the launcher's: idle threads soon sleep, which costs a loop that has the cores to itself, and gains where
+decoders want them. The trainer is the whole of it: DALI, DeepSpeed, watching the losses, progress, TensorBoard. Before
+it stands the trainer on batches in memory: what that lacks to "alike" is the trainer's own doing, and the rest is
+decoding, which on a CPU takes the same cores. Each is a process of its own; they take turns in one run, and figures are
+medians over the rounds. Ratios are medians of the ratios within a round. The exit code is 1 where LEAST_SHARE or
+MOST_WAITING is missed.
 """
 
 import argparse
+import configparser
 import dataclasses
 import itertools
 import json
@@ -34,19 +36,18 @@ IN_MEMORY = 8
 """Batches that the loops on memory take turns with."""
 WAYS = ("bare", "alike", "memory", "whole")
 WARM_UP_STEPS = 10
-JOB = TrainingJob(
-    "realtime-x2",
-    "../selection/selection.json",
-    SELECTION_HASH,
-    patch_px=64,
-    micro_batch=64,
-    patches_per_picture=8,
-    learning_rate=2e-3,
-    warmup_steps=50,
-    brightness_probability=0.0,
-)
-"""As luigi.demo.cfg has it."""
+LEAST_SHARE, MOST_WAITING = 0.95, 0.02
+"""Of the speed of "alike", for the trainer on batches in memory, by the median of the cases; of any case's time."""
 CASES = (("fp32", 0.0), ("fp32", 0.999), ("bf16", 0.0), ("bf16", 0.999))
+
+
+def demo_job() -> TrainingJob:
+    """The job of luigi.demo.cfg."""
+    demo = configparser.ConfigParser()
+    demo.read(Path(__file__).parents[2] / "luigi.demo.cfg")
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(TrainingJob)}
+    settings = {name: kinds[name](value) for name, value in demo["training"].items()}
+    return TrainingJob(demo["model"]["preset"], "../selection/selection.json", SELECTION_HASH, **settings)
 
 
 def photograph(key: str, side_px: int) -> np.ndarray:
@@ -71,7 +72,7 @@ class Worker:
         environment = dict(os.environ)
         if way != "bare":
             # As the launcher does it.
-            environment = _environment(0, len(os.sched_getaffinity(0)))
+            environment = _environment(False, len(os.sched_getaffinity(0)))
             environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
             environment |= {"MASTER_PORT": str(_free_port())}
         command = [sys.executable, __file__, "--worker", way, str(root), settings]
@@ -152,12 +153,12 @@ def work(way: str, root: Path, job: TrainingJob) -> None:
             trainer.stream = itertools.cycle(batches)
         step = trainer._step
     for line in sys.stdin:
-        waited = trainer._waited_s if trainer else 0.0
+        waited = trainer.pace.waited_s if trainer else 0.0
         began, cpu = time.perf_counter(), time.process_time()
         for _ in range(int(line)):
             step()
         figures = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
-        figures["wait_s"] = trainer._waited_s - waited if trainer else 0.0
+        figures["wait_s"] = trainer.pace.waited_s - waited if trainer else 0.0
         print(json.dumps(figures), flush=True)
 
 
@@ -178,8 +179,8 @@ def decoding_alone(root: Path, job: TrainingJob, steps: int) -> tuple[float, flo
     return steps / (time.perf_counter() - began), 1000.0 * (time.process_time() - cpu) / steps
 
 
-def measure(root: Path, job: TrainingJob, rounds: int, steps: int, decode_ms: float) -> None:
-    """Let the three take turns, and print a row."""
+def measure(root: Path, job: TrainingJob, rounds: int, steps: int, decode_ms: float) -> tuple[float, float]:
+    """Let the four take turns, and print a row; return memory / alike, and the share of time spent waiting."""
     workers = {way: Worker(way, root, job) for way in WAYS}
     taken = {way: [] for way in WAYS}
     for number in range(rounds):
@@ -201,18 +202,20 @@ def measure(root: Path, job: TrainingJob, rounds: int, steps: int, decode_ms: fl
     cells += [f"{waiting:.1%}", f"{decode_ms / cpu_ms:.1%}"]
     average = "on" if job.ema_decay else "off"
     print("| " + " | ".join([job.preset, job.precision, average, *cells]) + " |", flush=True)
+    return statistics.median(ratios("memory", "alike")), waiting
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=20, help="of each way in a round")
-    parser.add_argument("--preset", default=JOB.preset)
+    parser.add_argument("--preset", help="another network than the demo's")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         write_selection(root, (CROPS,), (4,), SIDE_PX, photograph)
-        job = dataclasses.replace(JOB, preset=options.preset)
+        job = demo_job()
+        job = dataclasses.replace(job, preset=options.preset or job.preset)
         a_second, decode_ms = decoding_alone(root, job, options.rounds * options.steps // 2)
         pictures = job.micro_batch // job.patches_per_picture
         print(
@@ -226,13 +229,24 @@ def main() -> None:
         )
         print(" memory / alike | memory / bare | trainer / bare | waiting | decoding's share of CPU time |")
         print("|" + "---|" * 12, flush=True)
-        for precision, ema_decay in CASES:
-            case = dataclasses.replace(job, precision=precision, ema_decay=ema_decay)
-            measure(root, case, options.rounds, options.steps, decode_ms)
+        found = [
+            measure(
+                root,
+                dataclasses.replace(job, precision=precision, ema_decay=ema_decay),
+                options.rounds,
+                options.steps,
+                decode_ms,
+            )
+            for precision, ema_decay in CASES
+        ]
+    share, waiting = statistics.median(one for one, _ in found), max(one for _, one in found)
+    print(f"\nmemory / alike {share:.3f} by the median (at least {LEAST_SHARE}), ", end="")
+    print(f"at most {waiting:.1%} waiting (at most {MOST_WAITING:.0%})")
+    return int(share < LEAST_SHARE or waiting > MOST_WAITING)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
         work(sys.argv[2], Path(sys.argv[3]), TrainingJob(**json.loads(sys.argv[4])))
     else:
-        main()
+        sys.exit(main())

@@ -34,7 +34,7 @@ LONGEST_WAIT_S = 0.2
 """From seeing a state to the kill, so that it falls anywhere within the next steps."""
 LAST_STEPS = 40
 """Of the run, in which no kill begins: there has to be something left to kill."""
-EQUAL_FILES = ("best.safetensors", "history.jsonl", "training.json")
+EQUAL_FILES = ("best.safetensors", "history.jsonl", "curve.svg", "training.json")
 
 
 class FaultError(Exception):

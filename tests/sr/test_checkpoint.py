@@ -1,6 +1,8 @@
+import copy
 import dataclasses
 import json
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -48,8 +50,9 @@ def test_the_average_is_taken_before_the_raw_weights(tmp_path, network):
     assert check_export(tmp_path / "both.pth", tmp_path, network)["source"]["weights"] == "params_ema"
 
 
-def test_prefixes_of_wrappers_are_dropped(tmp_path, network):
-    prefixed = {f"module.{name}": tensor for name, tensor in network.core.state_dict().items()}
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "module._orig_mod."])
+def test_prefixes_of_wrappers_are_dropped(tmp_path, network, prefix):
+    prefixed = {prefix + name: tensor for name, tensor in network.core.state_dict().items()}
     torch.save({"state_dict": prefixed}, tmp_path / "wrapped.pth")
     check_export(tmp_path / "wrapped.pth", tmp_path, network)
 
@@ -162,8 +165,12 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, content, expected):
     ("spoil", "expected"),
     [
         (lambda weight: torch.zeros(1).expand(10**6, 10**6), "as large as what is stored"),
-        (lambda weight: torch.full_like(weight, float("nan")), "finite real numbers"),
-        (lambda weight: weight.to(torch.complex64), "finite real numbers"),
+        (lambda weight: torch.full_like(weight, float("nan")), "finite numbers"),
+        (lambda weight: weight.to(torch.complex64), "named tensors of float16, bfloat16, float32, float64"),
+        (lambda weight: weight.to(torch.float8_e4m3fn), "named tensors"),
+        (lambda weight: weight.to(torch.int64), "named tensors"),
+        (lambda weight: weight.bool(), "named tensors"),
+        (lambda weight: weight.to("meta"), "named tensors"),
         (lambda weight: weight.to_sparse(), "named tensors"),
         (lambda weight: "weight", "named tensors"),
     ],
@@ -181,6 +188,26 @@ def test_names_that_are_none_are_refused(tmp_path):
     torch.save({0: torch.zeros(3), "module.x": torch.zeros(3)}, tmp_path / "odd.pth")
     with pytest.raises(UserError, match="named tensors"):
         export_checkpoint(tmp_path / "odd.pth", tmp_path / "model")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_an_archive_that_holds_more_than_its_file_is_refused_unread(tmp_path, monkeypatch, method):
+    torch.save({"weight": torch.zeros(200_000)}, tmp_path / "whole.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pth") as whole,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", method) as bomb,
+    ):
+        for member in whole.infolist():
+            bomb.writestr(member.filename, whole.read(member))
+        if method == zipfile.ZIP_STORED:  # members that share their bytes
+            largest = max(bomb.infolist(), key=lambda member: member.file_size)
+            for number in range(5):
+                again = copy.copy(largest)
+                again.filename = again.orig_filename = f"again/{number}"
+                bomb.filelist.append(again)
+    monkeypatch.setattr(torch, "load", lambda *how, **options: pytest.fail("it was read"))
+    with pytest.raises(UserError, match="without compression"):
+        export_checkpoint(tmp_path / "bomb.pth", tmp_path / "model")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

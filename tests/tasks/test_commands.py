@@ -42,6 +42,8 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
         (["EvaluateModel", "--model", "no.xml", "--benchmark", "Photos"], ["no.xml", "check the path"]),
         (["TrainModel", "--model-preset", "vapsr"], ["realtime-x2", "vapsr"]),
         (["TrainModel", "--training-loss", "l1+l7"], ["charbonnier", "'l7'", "l1:1+frequency:0.05"]),
+        (["TrainModel", "--training-degradation", "bicubic,blurr"], ["steps of blur", "change degradation"]),
+        (["ExportCheckpoint", "--training-ema-decay", "1.5"], ["0 to below 1", "1.5", "ema_decay"]),
         (
             ["TrainModel", "--model-preset", "realtime-x2", "--model-colour-space", "oklab"],
             ["rgb", "oklab", "VapSR"],

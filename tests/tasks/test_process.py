@@ -17,12 +17,12 @@ DEADLINE_S = 30
 
 
 @contextlib.contextmanager
-def blocked_run(program, workers: int):
-    """Give a run of ToyBlocks with `workers` tasks at work, and the read end of the FIFO that they hold."""
+def blocked_run(program, workers: int, task: str = "ToyBlocks"):
+    """Give a run of a task with `workers` below it at work, and the read end of the FIFO that they hold."""
     fifo = program.directory / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    arguments = ["luigi", "--module", "toy_dag", "ToyBlocks", "--fifo", str(fifo), "--workers", str(workers)]
+    arguments = ["luigi", "--module", "toy_dag", task, "--fifo", str(fifo), "--workers", str(workers)]
     with open(program.directory / "stderr", "wb") as errors:
         main = program.start(*arguments, stderr=errors, start_new_session=True)
     pids = []
@@ -64,6 +64,18 @@ def test_an_interrupt_ends_everything_with_one_line(program, workers, number):
     told = (program.directory / "stderr").read_text().splitlines()
     assert told == ["Interrupted. What was finished stays; the same command goes on from there."]
     assert list((program.directory / "tmp").glob("*/*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_training_saves_and_ends_the_run(program, workers, number):
+    with blocked_run(program, workers, "ToyTrainings") as (main, _, reader):
+        os.killpg(main.pid, number) if number == signal.SIGINT else main.send_signal(number)
+        said = b"".join(iter(lambda: read(reader), b""))
+        assert said == b"saved\n" * workers
+        assert main.wait(DEADLINE_S) == 128 + number
+    told = (program.directory / "stderr").read_text().splitlines()
+    assert told == ["Interrupted. What was finished stays; the same command goes on from there."]
 
 
 def test_a_child_whose_parent_is_already_dead_dies_at_once():

@@ -8,6 +8,8 @@ import luigi
 
 from data.errors import UserError
 from data.files import read_json, write_json
+from data.progress import silent
+from sr.training import launch
 from tasks import closing
 from tasks.base import StoreTask
 from tasks.progress import stage
@@ -154,6 +156,35 @@ class ToyBlocks(luigi.WrapperTask):
 
     def requires(self):
         return [ToyBlock(fifo=self.fifo, number=number) for number in range(3)]
+
+
+class ToyTraining(StoreTask):
+    """Starts a program as TrainModel does its own; the program says so in a FIFO, and saves when it is told to end."""
+
+    stage, record = "toytrainings", "never.json"
+    fifo = luigi.Parameter()
+    number = luigi.IntParameter(default=0)
+
+    def name(self):
+        return "training"
+
+    def parameters(self):
+        return {"number": self.number}
+
+    def make(self):
+        directory = self.directory().resolve()
+        (directory / "run").mkdir()
+        program = f'trap "echo saved; exit 0" TERM; exec > {self.fifo}; echo $$; while :; do sleep 0.05; done'
+        asked = launch._run(["sh", "-c", program], dict(os.environ), directory, silent)[1]
+        if asked is not None:
+            raise asked
+
+
+class ToyTrainings(ToyBlocks):
+    """Three of them."""
+
+    def requires(self):
+        return [ToyTraining(fifo=self.fifo, number=number) for number in range(3)]
 
 
 class ToyOutside(luigi.ExternalTask):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from pictures import textured
 
-from sr.training.degradation import STEPS, degrade_low, parse_degradation
+from sr.training.degradation import degrade_low
+from sr.training.degradation_text import STEPS, parse_degradation
 from sr.training.film_artefacts import CODECS
 
 

@@ -1,5 +1,6 @@
 """Whole runs through DeepSpeed's launcher: in pieces, and shared by two ranks; and how failures are told."""
 
+import fcntl
 import json
 import os
 import select
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from deepspeed.launcher import runner
 from safetensors.torch import load_file
 from selections import SELECTION_HASH, write_selection
 
@@ -20,7 +22,8 @@ from data.errors import UserError
 from data.files import read_json, write_json
 from data.plain import to_plain
 from data.records import TrainingConduct, TrainingJob
-from sr.training import launch
+from sr.training import engine, launch
+from sr.training.failures import tell
 from sr.training.launch import fitting_ranks, train
 
 PATIENCE_S = 180.0
@@ -37,21 +40,27 @@ JOB = TrainingJob(
     steps_per_epoch=10,
     precision="fp32",
 )
+LAST = "checkpoints/step-000000030/state.safetensors"
 START = """
 import sys
 from pathlib import Path
 from data.files import read_json
 from data.plain import from_plain
 from data.records import TrainingConduct, TrainingJob
+from sr.training.failures import tell
 from sr.training.launch import train
 run_dir = Path(sys.argv[1])
 job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test")
 train(job, run_dir, conduct=TrainingConduct(save_every_s=0.0))
 """
-FAILING_RANK = """
-import json, sys
-fields = {"expected": "TrainingJob version 7", "got": "6", "where": "job.json", "remedy": "make it again"}
-json.dump(fields, open(sys.argv[-1] + "/run/error.json", "w"))
+FAILING_RANKS = """
+import sys
+from pathlib import Path
+from data.errors import UserError
+from sr.training.failures import StepError, tell
+run_dir = Path(sys.argv[-1])
+tell(run_dir, 0, StepError(13, "a finite loss", "nan", "step 13", "look at it"))
+tell(run_dir, 1, StepError(12, "a finite loss", "inf", "step 12", "look at it"))
 sys.exit(1)
 """
 
@@ -115,6 +124,12 @@ def test_two_ranks_agree_with_one(store, undisturbed):
     train(JOB, run_dir, conduct=TrainingConduct(ranks=2))
     expected, found = (load_file(path / "best.safetensors") for path in (undisturbed[0], run_dir))
     assert all(torch.allclose(found[name], expected[name], atol=2e-4) for name in expected)
+    # AdamW's step is the same for gradients that are summed instead of averaged; its moments are not.
+    squares = [
+        sum(float(tensor.sum()) for name, tensor in state.items() if name.startswith("optimizer.exp_avg_sq."))
+        for state in (load_file(path / LAST) for path in (undisturbed[0], run_dir))
+    ]
+    assert squares[1] == pytest.approx(squares[0], rel=0.1)
     one, two = (
         [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
         for path in (undisturbed[0], run_dir)
@@ -123,17 +138,30 @@ def test_two_ranks_agree_with_one(store, undisturbed):
     assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], rel=1e-3)
 
 
-def test_what_a_person_can_mend_is_told_in_the_trainings_own_words(tmp_path, monkeypatch):
-    # The launcher's part is played by a program that fails as a rank does.
-    monkeypatch.setattr(launch, "_launcher", lambda ranks, hostfile: [sys.executable, "-c", FAILING_RANK])
-    with pytest.raises(UserError, match=r"Expected TrainingJob version 7, got 6"):
-        train(JOB, tmp_path / "run")
+def test_what_a_person_can_mend_is_told_in_the_words_of_the_first_rank_that_failed(tmp_path, monkeypatch):
+    # The launcher's part is played by a program that fails as ranks do, the one by the other.
+    monkeypatch.setattr(launch, "_launcher", lambda *asked: [sys.executable, "-c", FAILING_RANKS])
+    tell(tmp_path, 0, UserError("this", "that", "an earlier piece of the run", "forget it"))
+    with pytest.raises(UserError, match=r"Expected a finite loss, got inf in step 12"):
+        train(JOB, tmp_path)
+
+
+@pytest.mark.parametrize("lock", ["run/starter.lock", "run/lock"])
+def test_a_run_that_is_at_work_is_left_as_it_is(tmp_path, monkeypatch, lock):
+    write_json(tmp_path / "job.json", {"theirs": True})
+    write_json(tmp_path / "training.json", {})
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(launch.supervise, "LOCK_WAIT_S", 0.1)
+    with open(tmp_path / lock, "w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="no other training, got one at work"):
+            train(JOB, tmp_path)
+    assert read_json(tmp_path / "job.json") == {"theirs": True}
+    assert (tmp_path / "training.json").exists() and not (tmp_path / "run/conduct.json").exists()
 
 
 def test_any_other_failure_is_told_with_the_end_of_the_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        launch, "_launcher", lambda ranks, hostfile: ["sh", "-c", "echo out of memory; exit 9"]
-    )
+    monkeypatch.setattr(launch, "_launcher", lambda *asked: ["sh", "-c", "echo out of memory; exit 9"])
     with pytest.raises(UserError, match=r"exit status 9 .*out of memory"):
         train(JOB, tmp_path / "run")
 
@@ -148,7 +176,45 @@ def test_ranks_share_the_micro_batches_evenly(accumulation, gpus, ranks):
 def test_a_hostfile_is_handed_to_the_launcher_and_has_to_be_there(tmp_path):
     hosts = tmp_path / "hosts"
     with pytest.raises(UserError, match=r"slots=8.*nothing.*hosts"):
-        launch._launcher(1, str(hosts))
+        launch._launcher(1, [], str(hosts))
     hosts.write_text("node1 slots=8\nnode2 slots=8\n")
-    command = launch._launcher(1, str(hosts))
+    command = launch._launcher(1, [], str(hosts))
     assert command[command.index("--hostfile") + 1] == str(hosts) and "--num_accelerators" not in command
+
+
+def test_deepspeeds_launcher_takes_the_gpus_that_were_chosen(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3,2")
+    monkeypatch.delenv("DS_ACCELERATOR", raising=False)
+    command = launch._launcher(2, [5, 3, 2], "")
+    asked = runner.parse_args([*command[3:], "program"])
+    resources = runner.parse_inclusion_exclusion({"localhost": 8}, asked.include, asked.exclude)
+    taken = runner.apply_num_nodes_and_gpus(resources, asked.num_nodes, asked.num_gpus)
+    assert dict(taken) == {"localhost": [3, 5]}
+    # The launcher would print that it ignores the variable, and counts no GPU that it hides.
+    environment = launch._environment(on_gpus=True, compute_threads=1)
+    assert "CUDA_VISIBLE_DEVICES" not in environment and "DS_ACCELERATOR" not in environment
+    with pytest.raises(UserError, match="at most 3 ranks"):
+        launch._launcher(4, [5, 3, 2], "")
+
+
+def test_hidden_gpus_stay_hidden_from_the_ranks(monkeypatch):
+    assert launch._environment(on_gpus=False, compute_threads=1)["DS_ACCELERATOR"] == "cpu"
+    # As in a rank that DeepSpeed's launcher started: it has shown GPU 0 again.
+    joined = []
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(engine.deepspeed, "init_distributed", lambda **how: joined.append(how))
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
+    assert engine.start_ranks()[2] == torch.device("cpu")
+    assert joined[0]["dist_backend"] == "gloo"
+
+
+def test_idle_threads_wait_as_the_environment_says_or_briefly(monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    ours = launch._environment(on_gpus=False, compute_threads=1)
+    assert (ours["OMP_WAIT_POLICY"], ours["GOMP_SPINCOUNT"]) == ("PASSIVE", "1000")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    theirs = launch._environment(on_gpus=False, compute_threads=1)
+    assert theirs["OMP_WAIT_POLICY"] == "ACTIVE" and "GOMP_SPINCOUNT" not in theirs

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -17,27 +19,41 @@ def same(first: TrainingState, second: TrainingState) -> bool:
 
 
 def test_the_newest_state_comes_back_and_few_are_kept_beside_the_best(tmp_path):
-    assert load_newest(tmp_path) is None
+    assert load_newest(tmp_path, print) is None
     for step in (5, 10, 100, 1000):
         save_state(tmp_path, state(step), kept=2, best_step=5)
-    assert same(load_newest(tmp_path), state(1000))
+    assert same(load_newest(tmp_path, print), state(1000))
     assert sorted(int(path.name[5:]) for path in tmp_path.iterdir()) == [5, 100, 1000]
 
 
-def test_a_damaged_state_gives_way_to_the_one_before(tmp_path):
-    save_state(tmp_path, state(1), kept=2)
-    save_state(tmp_path, state(2), kept=2)
-    damaged = tmp_path / "step-000000002" / "state.safetensors"
-    content = bytearray(damaged.read_bytes())
+def change(file) -> None:
+    content = bytearray(file.read_bytes())
     content[-1] ^= 1
-    damaged.write_bytes(content)
-    assert same(load_newest(tmp_path), state(1))
+    file.write_bytes(content)
 
 
-def test_a_state_without_its_record_is_passed_over(tmp_path):
-    save_state(tmp_path, state(1), kept=2)
-    (tmp_path / "step-000000009").mkdir()
-    assert same(load_newest(tmp_path), state(1))
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("state.safetensors", change),
+        ("state.safetensors", Path.unlink),
+        ("state.json", Path.unlink),
+        ("state.json", lambda file: file.write_text('{"schema')),
+        ("state.json", lambda file: file.write_text("{}")),
+        ("state.json", lambda file: file.write_text("[1, 2, 3]")),
+        ("state.json", lambda file: file.write_bytes(b"\xff\x00")),
+    ],
+)
+def test_a_damaged_state_gives_way_to_the_one_before_and_goes_with_the_next(tmp_path, file, damage):
+    save_state(tmp_path, state(100), kept=2)
+    save_state(tmp_path, state(200), kept=2)
+    damage(tmp_path / "step-000000200" / file)
+    told = []
+    assert same(load_newest(tmp_path, told.append), state(100))
+    assert len(told) == 1 and "step-000000200" in told[0]
+    save_state(tmp_path, state(110), kept=1, best_step=100)
+    assert same(load_newest(tmp_path, told.append), state(110))
+    assert sorted(int(path.name[5:]) for path in tmp_path.iterdir()) == [100, 110]
 
 
 def test_another_version_is_refused(tmp_path):
@@ -45,7 +61,7 @@ def test_another_version_is_refused(tmp_path):
     record = tmp_path / "step-000000001" / "state.json"
     record.write_text(record.read_text().replace('"schema": 2', '"schema": 1'))
     with pytest.raises(UserError, match="version 2"):
-        load_newest(tmp_path)
+        load_newest(tmp_path, print)
 
 
 def test_limits_may_change_and_are_recorded():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -13,10 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from data.errors import UserError
 from data.records import TrainingConduct, TrainingJob
 from sr.models.registry import build, recognise
-from sr.training.engine import start_ranks
-from sr.training.launch import _free_port
+from sr.training.failures import StepError
 from sr.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_rank")
 JOB = TrainingJob(
     "realtime-x2",
     "../selection/selection.json",
@@ -32,27 +33,6 @@ JOB = TrainingJob(
     precision="fp32",
     ema_decay=0.9,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_rank():
-    """Stand in for the launcher."""
-    alone = {
-        "RANK": "0",
-        "LOCAL_RANK": "0",
-        "WORLD_SIZE": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "DS_ACCELERATOR": "cpu",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (alone | {"MASTER_PORT": str(_free_port())}).items():
-            patch.setenv(name, value)
-        # On tiny pictures threads wait for each other longer than they work.
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield start_ranks()
-        torch.set_num_threads(threads)
-        torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +96,24 @@ def test_a_run_leaves_what_it_promises(undisturbed):
     assert {"epoch/loss", "epoch/psnr_db", "epoch/learning_rate"} <= set(events.Tags()["scalars"])
     assert {"speed/pairs_per_s", "speed/data_wait_share"} <= set(events.Tags()["scalars"])
     assert {"picture 0/low", "picture 0/output", "picture 0/target"} <= set(events.Tags()["images"])
+    curve = ElementTree.parse(undisturbed / "curve.svg").getroot()
+    assert [chart.get("aria-label") for chart in curve.findall("{*}svg")] == [
+        "training loss",
+        "validation PSNR",
+    ]
+    assert len(curve.findall(".//{*}path[@class='curve-line']")) == 2
+
+
+def test_what_a_killed_run_told_before_its_first_state_is_forgotten(store):
+    trainer = trainer_of(store, "forgotten")
+    trainer.telling.step(3, {"step/loss": 99.0})
+    trainer.telling.close([])
+    trainer_of(store, "forgotten").telling.step(2, {"step/loss": 1.0})
+    again = trainer_of(store, "forgotten").telling
+    again.step(4, {"step/loss": 2.0})
+    again.close([])
+    events = EventAccumulator(str(store / "forgotten" / "tensorboard")).Reload()
+    assert [(one.step, one.value) for one in events.Scalars("step/loss")] == [(4, 2.0)]
 
 
 def test_branches_stay_in_the_states_and_plain_weights_leave(store, undisturbed):
@@ -185,12 +183,54 @@ def test_a_signal_saves_and_stops(store, undisturbed):
     assert (store / "stopped" / "history.jsonl").read_bytes() == (undisturbed / "history.jsonl").read_bytes()
 
 
+def when_judging(trainer, step, act):
+    """Have `act` called before the validation pictures are looked at after `step` steps."""
+    original = trainer._pictures
+
+    def pictures():
+        if trainer.standing.step == step:
+            act()
+        yield from original()
+
+    trainer._pictures = pictures
+
+
+def test_an_epoch_that_is_killed_while_it_is_judged_is_judged_again(store, undisturbed):
+    def die() -> None:
+        raise GivenUpError
+
+    for step in (5, 10, 15):
+        trainer = trainer_of(store, "judged", save_every_steps=1)
+        trainer.conduct = dataclasses.replace(trainer.conduct, kept_states=1)
+        when_judging(trainer, step, die)
+        with pytest.raises(GivenUpError):
+            trainer.run()
+        # It is written a second time once it is judged: another state must be there meanwhile.
+        names = {path.name for path in (store / "judged" / "checkpoints").iterdir()}
+        assert {f"step-{step - 1:09d}", f"step-{step:09d}"} <= names
+    again = trainer_of(store, "judged", save_every_steps=1)
+    assert again.standing.unjudged and len(again.standing.history) == 2
+    assert again.run()
+    for file in ("best.safetensors", "history.jsonl", "training.json"):
+        assert (store / "judged" / file).read_bytes() == (undisturbed / file).read_bytes()
+
+
+def test_a_signal_while_an_epoch_is_judged_is_heeded_at_once(store, undisturbed):
+    trainer = trainer_of(store, "left")
+    when_judging(trainer, 10, lambda: signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None))
+    assert not trainer.run()
+    again = trainer_of(store, "left")
+    assert again.standing.step == 10 and len(again.standing.history) == 1
+    assert again.run()
+    assert (store / "left" / "history.jsonl").read_bytes() == (undisturbed / "history.jsonl").read_bytes()
+
+
 def test_patience_ends_a_run_that_gains_nothing_and_that_is_told(store, capsys):
     trainer = trainer_of(store, "patience", learning_rate=0.0, max_epochs=50, patience_epochs=2)
     assert trainer.run()
     record = record_of(store, "patience")
     assert (record["stopped_by"], record["epochs"], record["best_epoch"]) == ("patience", 3, 1)
-    assert [one["kind"] for one in record["warnings"]] == ["unchanged"]
+    assert [one["kind"] for one in record["warnings"]] == ["plateau", "unchanged"]
     assert f"warning at step 15: {record['warnings'][0]['text']}" in capsys.readouterr().out
 
 
@@ -201,6 +241,24 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(store):
     with pytest.raises(UserError, match=r"finite loss, got nan in the loss of step 1, .*train-\d-\d\.png"):
         trainer.run()
     assert not (store / "nan" / "checkpoints").exists()
+
+
+def test_weights_that_broke_after_a_finite_loss_are_not_saved(store):
+    trainer = trainer_of(store, "broken")
+    learn = trainer.engine.step
+
+    def step(*arguments, **options):
+        losses = learn(*arguments, **options)
+        if trainer.standing.step == 9:  # a gradient that was not finite, in the epoch's last step
+            with torch.no_grad():
+                trainer.engine.network.core.layers[0].bias[0] = float("nan")
+        return losses
+
+    trainer.engine.step = step
+    with pytest.raises(StepError, match="finite numbers, got others in the weights after step 10"):
+        trainer.run()
+    again = trainer_of(store, "broken")
+    assert again.standing.step == 5 and again.engine.is_finite()
 
 
 def test_another_job_in_the_same_place_is_refused(store, undisturbed):

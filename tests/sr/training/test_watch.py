@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data.errors import UserError
+from sr.training import watch
 from sr.training.loader import Batch
 from sr.training.watch import PATIENCE_STEPS, LossWatch, StopVote, Verdict
 
@@ -64,3 +65,14 @@ def test_saving_is_due_after_each_step_without_an_interval(signals):
 def test_saving_is_due_by_steps_and_the_end_by_the_clock(signals):
     vote = StopVote(1, 0, torch.device("cpu"), 1e9, save_every_steps=3, seconds_left=0.0)
     assert [vote.ask(step) for step in (2, 3)] == [Verdict(late=True), Verdict(save=True, late=True)]
+
+
+def test_ranks_ask_each_other_after_each_step_while_steps_are_slow(signals, monkeypatch):
+    now, asked = [0.0], []
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda votes, op: asked.append(step))
+    vote = StopVote(2, 0, torch.device("cpu"), save_every_s=1e9)
+    for step in range(101, 131):
+        now[0] += 2.0 if step < 104 else 0.1
+        vote.ask(step)
+    assert asked == [101, 102, 103, 104, 110, 120, 130]

@@ -1,0 +1,30 @@
+"""What tests of training within this process need."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def one_rank():
+    """Stand in for the launcher."""
+    import deepspeed
+
+    from sr.training.engine import start_ranks
+    from sr.training.launch import _free_port
+
+    alone = {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "DS_ACCELERATOR": "cpu",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (alone | {"MASTER_PORT": str(_free_port())}).items():
+            patch.setenv(name, value)
+        # On tiny pictures threads wait for each other longer than they work.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield start_ranks()
+        torch.set_num_threads(threads)
+        deepspeed.comm.destroy_process_group()

@@ -1,0 +1,87 @@
+"""Steps of the engine, against plain torch."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from data.records import TrainingJob
+from sr.models.presets import describe
+from sr.models.registry import build_for_training
+from sr.training.engine import TrainingEngine, _copy
+from sr.training.lanes import Batch
+
+pytestmark = pytest.mark.usefixtures("one_rank")
+CPU = torch.device("cpu")
+JOB = TrainingJob(
+    "realtime-x2",
+    "",
+    "",
+    patch_px=16,
+    micro_batch=2,
+    accumulation=2,
+    weight_decay=1.0,
+    clip_norm=0.01,
+    precision="fp32",
+    ema_decay=0.9,
+)
+RATES = (0.01, 0.02, 0.01)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(5)
+    network = build_for_training(describe(JOB.preset, branches="off"))
+    torch.nn.init.normal_(network.core.layers[-1].weight, std=0.02)
+    return network
+
+
+@pytest.fixture
+def batches():
+    stream = torch.Generator().manual_seed(6)
+
+    def pictures(side_px):
+        return torch.randint(0, 256, (2, 3, side_px, side_px), dtype=torch.uint8, generator=stream)
+
+    return [Batch(pictures(8), pictures(16), ("a", "b")) for _ in range(2)]
+
+
+def test_steps_are_those_of_plain_torch_on_the_whole_batch(network, batches):
+    plain = _copy(network).requires_grad_(True)
+    engine = TrainingEngine(network, JOB, 1, CPU)
+    weights = list(plain.core.parameters())
+    averages = [weight.detach().clone() for weight in weights]
+    optimizer = torch.optim.AdamW(weights, betas=(JOB.beta1, JOB.beta2), weight_decay=JOB.weight_decay)
+    low, high = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("low", "high"))
+    for rate in RATES:
+        loss = engine.step(batches, rate, measure=True)[0]
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
+        expected = torch.nn.functional.l1_loss(plain.predict(low), plain.normalise(high))
+        expected.backward()
+        norm = torch.nn.utils.clip_grad_norm_(weights, JOB.clip_norm)
+        assert norm > 2 * JOB.clip_norm
+        optimizer.step()
+        averages = [0.9 * old + 0.1 * weight.detach() for old, weight in zip(averages, weights, strict=True)]
+        assert float(loss) == pytest.approx(float(expected.detach()), rel=1e-4)
+        assert engine.gradient_norm == pytest.approx(float(norm), rel=1e-3)
+    for weight, own in zip(weights, engine.network.core.parameters(), strict=True):
+        state, own_state = optimizer.state[weight], engine.optimizer.state[own]
+        for moment in ("exp_avg", "exp_avg_sq"):
+            torch.testing.assert_close(own_state[moment], state[moment], rtol=0.01, atol=1e-6)
+    # In the mean: where a gradient is all but zero, its sign, and so AdamW's step, is that of rounding.
+    for expected, found in ((weights, engine.network.core), (averages, engine.judged.core)):
+        apart = [(one - own).abs().mean() for one, own in zip(expected, found.parameters(), strict=True)]
+        assert float(max(apart)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_convolutions_are_computed_in_the_precision_that_is_asked_for(network, batches, precision, kind):
+    engine = TrainingEngine(network, dataclasses.replace(JOB, precision=precision), 1, CPU)
+    seen = []
+    engine.network.core.layers[1].register_forward_hook(lambda layer, given, gives: seen.append(gives.dtype))
+    engine.step(batches, 1e-3)
+    assert set(seen) == {kind}
+    assert all(weight.dtype == torch.float32 for weight in engine.network.core.parameters())

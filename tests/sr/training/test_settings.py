@@ -1,0 +1,62 @@
+import dataclasses
+import math
+import subprocess
+import sys
+
+import pytest
+
+from data.errors import UserError
+from data.records import TrainingJob
+from sr.training.engine import _AUTOCAST
+from sr.training.settings import PRECISIONS, check_settings
+
+JOB = TrainingJob("realtime-x2", "selection", "hash")
+
+
+def test_the_defaults_can_be_meant():
+    check_settings(JOB)
+    assert tuple(_AUTOCAST) == PRECISIONS
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("micro_batch", -3, "at least 1"),
+        ("patch_px", 0, "at least 1"),
+        ("accumulation", 0, "at least 1"),
+        ("max_epochs", 0, "at least 1"),
+        ("patience_epochs", 0, "at least 1"),
+        ("warmup_steps", -1, "at least 0"),
+        ("max_steps", -1, "at least 0"),
+        ("learning_rate", math.nan, "finite number"),
+        ("learning_rate", math.inf, "finite number"),
+        ("clip_norm", -1.0, "finite number"),
+        ("max_hours", -1.0, "finite number"),
+        ("ema_decay", 1.5, "below 1"),
+        ("beta1", 1.0, "below 1"),
+        ("flip_probability", 1.1, "probability"),
+        ("brightness_min", 2.0, "least brightness"),
+        ("patches_per_picture", 5, "multiple of the patches"),
+        ("precision", "fp8", "fp32, bf16, fp16"),
+        ("schedule", "linear", "constant, cosine"),
+        ("loader", "pickle", "dali, torch"),
+        ("watch", "ssim", "psnr, loss"),
+        ("loss", "l7", "charbonnier"),
+        ("patch_stages", "16:0.5,24:0.5", "change patch_stages"),
+        ("patch_stages", "x", "change patch_stages"),
+        ("degradation", "blur", "begins with bicubic"),
+        ("degradation", "bicubic,blurr", "steps of blur"),
+        ("degradation", "bicubic,jpeg:90-30", "range within 1-100"),
+        ("degradation", "bicubic,noise@1,noise", "each step once"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_its_name(name, value, words):
+    with pytest.raises(UserError, match=words) as refused:
+        check_settings(dataclasses.replace(JOB, **{name: value}))
+    assert name.split("_")[0] in str(refused.value)
+
+
+def test_checking_loads_nothing_heavy():
+    code = "import sys, sr.training.settings; print(sorted({'cv2', 'av', 'torch', 'deepspeed'} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
