@@ -42,7 +42,8 @@ from data.shards import (
     read_rejections,
 )
 from pipeline.dataset import RECORD, read_manifest
-from pipeline.index import REJECTIONS, count_reasons
+from pipeline.index import REJECTIONS
+from pipeline.tally import Tally
 
 LEVELS = ("headers", "hashes", "full")
 _PICTURE_HEADER_BYTES = 4096
@@ -259,7 +260,7 @@ def _verify_sides(directory: Path, manifest: DatasetManifest) -> list[Damage]:
         if found != manifest.spec_hash:
             raise ValueError(f"hash {found}; dataset.json has {manifest.spec_hash}")
     with findings.of(directory / REJECTIONS):
-        reasons = count_reasons(list(read_rejections(directory / REJECTIONS)))
+        reasons = Tally(read_rejections(directory / REJECTIONS)).reasons
         if reasons != manifest.rejections:
             raise ValueError(f"counts {reasons}; dataset.json has {manifest.rejections}")
     with findings.of(directory / "dataset.parquet"):

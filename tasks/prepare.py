@@ -52,7 +52,7 @@ class PlanCrops(DatasetTask):
 
     def make(self) -> None:
         """Plan."""
-        entries = index.read_entries(self.requires().directory())
+        entries = index.Entries(self.requires().directory())
         plan.write_plan(*plan.plan_dataset(entries, self.settings(), self.name()), self.directory())
 
     def counts(self) -> str:

@@ -89,7 +89,7 @@ def planned(folder: Path, scratch: Path) -> tuple[Source, list[PlannedSource]]:
     """Index a folder and plan its crops."""
     source = open_source(resolve(str(folder)))
     index_source(source, folder.name, scratch, least_side_px=CROP, max_bad_fraction=0)
-    return source, plan_dataset(read_entries(scratch), PLAN, folder.name)[0]
+    return source, list(plan_dataset(read_entries(scratch), PLAN, folder.name)[0])
 
 
 def codecs_alone(

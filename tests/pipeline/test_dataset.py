@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tracemalloc
 
 import numpy as np
 import pyarrow.parquet
@@ -10,9 +11,12 @@ from settings import pack_settings, plan_settings
 
 from data.catalogue import resolve
 from data.errors import UserError
+from data.files import write_jsonl
 from data.images import decode
+from data.plain import to_plain
+from data.records import Box, CropRecord, ShardHeader
 from data.shards import ShardPaths
-from pipeline.dataset import all_records, finish_dataset, read_manifest
+from pipeline.dataset import PARQUET, all_records, finish_dataset, read_manifest, write_parquet
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
 from pipeline.plan import plan_dataset, planned_shards, read_plan_shard, write_plan
@@ -72,9 +76,45 @@ def test_the_sides_are_there_and_repeat(photo_folder, crops, tmp_path):
         assert (crops / path).read_bytes() == (again / path).read_bytes(), path
     sheet = decode((crops / "contact-sheet.jpg").read_bytes())
     assert sheet.shape[1] == 1280 and sheet.shape[0] % 128 == 0
-    table = pyarrow.parquet.read_table(crops / "dataset.parquet")
-    assert table.num_rows == read_manifest(crops).totals["crops"]
-    assert {"key", "box_top", "score_detail", "phash"} <= set(table.column_names)
+
+
+def test_the_parquet_has_every_field_of_every_record(crops):
+    file = pyarrow.parquet.ParquetFile(crops / PARQUET)
+    manifest = read_manifest(crops)
+    assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [
+        one.samples for one in manifest.shards
+    ]
+    for row, record in zip(file.read().to_pylist(), all_records(crops, manifest.shards), strict=True):
+        plain = to_plain(record)
+        for prefix, inner in (("box", plain.pop("box")), ("score", plain.pop("scores"))):
+            plain |= {f"{prefix}_{name}": value for name, value in inner.items()}
+        assert row == plain
+
+
+def test_the_memory_of_the_parquet_does_not_grow_with_the_shards(tmp_path):
+    names = ("contrast", "detail", "noise", "dark", "bright", "blockiness", "border")
+    headers = []
+    for number in range(8):
+        paths = ShardPaths(tmp_path, f"train-{number:06}")
+        records = [
+            CropRecord(
+                f"k{number}-{crop}", paths.shard, 0, 1, "ab", "s", "ab", 1, Box(0, 0, 64, 64), "0", "0",
+                dict.fromkeys(names, 1), "train", "s",
+            )
+            for crop in range(200)
+        ]  # fmt: skip
+        write_jsonl(paths.manifest, map(to_plain, records))
+        headers.append(ShardHeader(1, paths.shard, "train", 200, 1, 1, 1, "", "", "", ""))
+
+    def peak(shards):
+        tracemalloc.start()
+        write_parquet(tmp_path, tuple(headers[:shards]))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(1)
+    assert peak(8) < 1.5 * peak(2)
 
 
 def test_a_shard_that_is_not_its_headers_is_refused(photo_folder, tmp_path):

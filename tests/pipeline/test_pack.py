@@ -23,7 +23,7 @@ def planned(photo_folder, tmp_path):
     cv2.imwrite(str(photo_folder / "sky.png"), np.full((300, 300, 3), 200, np.uint8))
     source = FolderSource(photo_folder)
     index_source(source, "photos", tmp_path / "index", least_side_px=128, max_bad_fraction=0)
-    plan, _ = plan_dataset(read_entries(tmp_path / "index"), plan_settings(), "photos")
+    plan = list(plan_dataset(read_entries(tmp_path / "index"), plan_settings(), "photos")[0])
     return source, plan
 
 
@@ -86,7 +86,7 @@ def test_the_best_crops_are_where_the_detail_is(photo_folder, tmp_path):
     source = FolderSource(photo_folder)
     index_source(source, "photos", tmp_path / "index", least_side_px=128, max_bad_fraction=0)
     settings = plan_settings(policy="best", max_per_source=3, shrinks=(1,))
-    plan, _ = plan_dataset(read_entries(tmp_path / "index"), settings, "photos")
+    plan = list(plan_dataset(read_entries(tmp_path / "index"), settings, "photos")[0])
     (one,) = [one for one in plan if one.entry.id == "p2.png"]
     made = [record for record, _ in crop_source(one, source, pack_settings(shrinks=(1,)))]
     assert len(made) == 3
