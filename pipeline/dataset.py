@@ -3,6 +3,7 @@
 Gathers rejections, draws the contact sheet, writes the parquet and the card, and dataset.json last.
 """
 
+import dataclasses
 import heapq
 import itertools
 from collections.abc import Iterator
@@ -14,21 +15,21 @@ import pyarrow
 import pyarrow.parquet
 
 from data.catalogue import DatasetSpec
-from data.digests import number
+from data.digests import number, sha256_file
 from data.encoders import encode_jpeg
 from data.errors import UserError
 from data.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
 from data.images import decode
 from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
-from data.records import SCHEMA, CropRecord, DatasetManifest, ShardHeader
+from data.records import CropRecord, DatasetManifest, ShardHeader
 from data.shards import ShardPaths, check_file, check_size, read_header, read_records, read_rejections
 from pipeline.index import REJECTIONS, read_record
 from pipeline.plan import planned_shards
-from pipeline.tally import Tally, check_budget, worded
+from pipeline.tally import Tally, check_budget, is_borne, worded
 
 RECORD = "dataset.json"
-PARQUET = "dataset.parquet"
+PARQUET, SHEET, CARD = "dataset.parquet", "contact-sheet.jpg", "README.md"
 _TEXTS = ("key", "shard", "sha256", "source", "source_sha256", "phash", "source_phash", "split", "group")
 _BOX = ("top", "left", "height", "width")
 _SCORES = ("contrast", "detail", "noise", "dark", "bright", "blockiness", "border")
@@ -81,7 +82,7 @@ def finish_dataset(
             "at least one crop", found, f"dataset {dataset.name}", "loosen the screens in [crops]"
         )
     manifest = DatasetManifest(
-        schema=SCHEMA,
+        schema=DatasetManifest.VERSION,
         name=dataset.name,
         spec_hash=spec_hash,
         title=dataset.title,
@@ -91,11 +92,14 @@ def finish_dataset(
         shards=tuple(headers),
         totals=totals,
         rejections=tally.reasons,
+        citation=dataset.citation,
+        sides={},
     )
-    write_bytes(directory / "contact-sheet.jpg", contact_sheet(directory, manifest))
+    write_bytes(directory / SHEET, contact_sheet(directory, manifest))
     write_parquet(directory, manifest.shards)
-    write_bytes(directory / "README.md", card(manifest, dataset).encode())
-    write_json(directory / RECORD, to_plain(manifest))
+    write_bytes(directory / CARD, card(manifest).encode())
+    sides = {name: sha256_file(directory / name) for name in sorted((CARD, SHEET, PARQUET, REJECTIONS))}
+    write_json(directory / RECORD, to_plain(dataclasses.replace(manifest, sides=sides)))
 
 
 def _checked_headers(directory: Path, plan_dir: Path, progress: Progress) -> list[ShardHeader]:
@@ -108,6 +112,18 @@ def _checked_headers(directory: Path, plan_dir: Path, progress: Progress) -> lis
             check_file(path, sha256)
         progress(checked, len(headers))
     return headers
+
+
+def is_current(manifest: DatasetManifest, dataset: DatasetSpec, max_bad_fraction: float) -> bool:
+    """Return whether a finished dataset would be finished in the same way today.
+
+    Neither what the catalogue calls it nor how much damage is borne changes a crop, so they have no part in its name:
+    where they have changed, `finish_dataset` says so anew, or refuses, and no shard is touched.
+    """
+    named = (manifest.title, manifest.licence, manifest.citation)
+    return named == (dataset.title, dataset.licence, dataset.citation) and is_borne(
+        manifest.totals, manifest.rejections, max_bad_fraction
+    )
 
 
 def read_manifest(directory: Path) -> DatasetManifest:
@@ -164,7 +180,7 @@ def _row(record: CropRecord) -> dict[str, int | str]:
     return row | {f"score_{name}": value for name, value in measured.items()}
 
 
-def card(manifest: DatasetManifest, dataset: DatasetSpec) -> str:
+def card(manifest: DatasetManifest) -> str:
     """Return the Hugging Face card; its YAML keeps `load_dataset` to the shards."""
     splits = [
         split for split in ("train", "validation") if any(one.split == split for one in manifest.shards)
@@ -178,7 +194,7 @@ def card(manifest: DatasetManifest, dataset: DatasetSpec) -> str:
         "---\nconfigs:\n  - config_name: default\n    data_files:\n"
         f"{files}---\n\n# {manifest.name}: {manifest.crop_size_px}x{manifest.crop_size_px} crops\n\n"
         f"{manifest.title}. Licence of the pictures: {manifest.licence}.\n\n"
-        f"{dataset.citation + chr(10) + chr(10) if dataset.citation else ''}"
+        f"{manifest.citation + chr(10) + chr(10) if manifest.citation else ''}"
         f"{totals['crops']} crops of {totals['sources']} pictures, {totals['bytes']} bytes, "
         f"{manifest.image_extension}. `manifest/` has a record for each, `dataset.parquet` the same as a table, "
         f"`index/` the indexes for DALI.\n\nThrown out:\n\n{rejected}"

@@ -161,7 +161,7 @@ def plan_dataset(
         counts.append(count_crops(entry, settings))
         if counts[place]:
             groups.setdefault(entry.group, []).append(place)
-    rejections = (_rejection(entry, settings) for place, entry in enumerate(entries) if not counts[place])
+    rejections = (_rejection(entries[place], settings) for place, count in enumerate(counts) if not count)
     if not groups:
         largest = max(((one.width, one.height) for one in entries), key=min, default=(0, 0))
         expected = f"at least one picture that a {settings.size_px}x{settings.size_px} crop fits into"

@@ -3,7 +3,8 @@
 Three levels, each with all of the one before:
 
 - `headers`: every file is there, with the size that the records say. The small files (headers, indexes, manifests,
-  rejections: about a five-hundredth of the bytes) are read and hashed; of a tar only the headers of its first and its
+  rejections, card and contact sheet: about a five-hundredth of the bytes) are read and hashed; of dataset.parquet only
+  the number of its rows, and of a tar only the headers of its first and its
   last sample and its end are. So it costs a few reads a shard whatever the shards weigh: seconds to a minute for a
   terabyte. It finds what is lost, cut off, mixed up or never reached the disk, but no changed bit within a tar.
 - `hashes`: every byte is read and held against its digest; in a tar that differs, the crops that differ are named.

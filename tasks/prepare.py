@@ -47,8 +47,10 @@ class PlanCrops(DatasetTask):
         )
 
     def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return vars(self.settings()) | {"shrinks": list(self.settings().shrinks)}
+        """Return the settings, those of a grid only where there is one."""
+        settings = self.settings()
+        named = vars(settings) | {"shrinks": list(settings.shrinks)}
+        return named if settings.policy == "grid" else named | {"grid_step_px": None, "grid_rest_px": None}
 
     def make(self) -> None:
         """Plan."""
@@ -132,8 +134,14 @@ class MakeCrops(DatasetTask):
             "png_effort": None if is_jpeg else settings.png_effort,
             "jpeg_quality": settings.jpeg_quality if is_jpeg else None,
             "screens": vars(settings.screens),
-            "max_bad_fraction": crops().max_bad_fraction,
         }
+
+    def is_done(self) -> bool:
+        """Return whether dataset.json is there, and what has no part in the directory's name is as it says, too."""
+        if not super().is_done():
+            return False
+        manifest = dataset.read_manifest(self.directory())
+        return dataset.is_current(manifest, self.dataset_spec, crops().max_bad_fraction)
 
     def make(self) -> Iterator[list[StoreTask]]:
         """Wait for the shards, then make them one dataset."""

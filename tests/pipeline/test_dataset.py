@@ -16,7 +16,7 @@ from data.images import decode
 from data.plain import to_plain
 from data.records import Box, CropRecord, ShardHeader
 from data.shards import ShardPaths
-from pipeline.dataset import PARQUET, all_records, finish_dataset, read_manifest, write_parquet
+from pipeline.dataset import PARQUET, all_records, finish_dataset, is_current, read_manifest, write_parquet
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
 from pipeline.plan import plan_dataset, planned_shards, read_plan_shard, write_plan
@@ -115,6 +115,18 @@ def test_the_memory_of_the_parquet_does_not_grow_with_the_shards(tmp_path):
 
     peak(1)
     assert peak(8) < 1.5 * peak(2)
+
+
+def test_what_changes_no_crop_makes_a_finished_dataset_out_of_date(photo_folder, crops):
+    manifest, spec = read_manifest(crops), resolve(str(photo_folder))
+    assert is_current(manifest, spec, 0.0)
+    for field in ("title", "licence", "citation"):
+        assert not is_current(manifest, dataclasses.replace(spec, **{field: "another"}), 0.0)
+    # 1 of 9 is as many as were damaged, 0.1 of them fewer.
+    damaged = dataclasses.replace(
+        manifest, totals=manifest.totals | {"pictures": 9}, rejections={"unreadable": 1}
+    )
+    assert is_current(damaged, spec, 1 / 9) and not is_current(damaged, spec, 0.1)
 
 
 def test_a_shard_that_is_not_its_headers_is_refused(photo_folder, tmp_path):
