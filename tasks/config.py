@@ -312,6 +312,11 @@ def listed(text: str, section: str) -> list[str]:
     return names
 
 
+def cores() -> int:
+    """Return how many cores this process may use, all its tasks together."""
+    return len(os.sched_getaffinity(0))
+
+
 def threads() -> int:
     """Return how many threads a task may use, so that all workers together fill the machine once."""
-    return max(1, len(os.sched_getaffinity(0)) // max(1, core().workers))
+    return max(1, cores() // max(1, core().workers))
