@@ -4,12 +4,12 @@ A section's parameter is set on the command line in Luigi's own way: `root` of `
 """
 
 import dataclasses
-import os
 from typing import Any
 
 import luigi
 from luigi.interface import core
 
+from data.cores import usable_cores
 from data.errors import UserError
 from data.films.settings import FilmSettings
 from data.images import ALPHAS
@@ -312,11 +312,14 @@ def listed(text: str, section: str) -> list[str]:
     return names
 
 
-def cores() -> int:
-    """Return how many cores this process may use, all its tasks together."""
-    return len(os.sched_getaffinity(0))
+def threads(tasks: int = 0, place: int = 0) -> int:
+    """Return how many threads or processes a task may use, so that all workers together fill the machine once.
 
-
-def threads() -> int:
-    """Return how many threads a task may use, so that all workers together fill the machine once."""
-    return max(1, cores() // max(1, core().workers))
+    Args:
+        tasks: of its kind; where there are fewer than workers, each gets more. 0: not known.
+        place: of the task among them; the first ones get what can't be divided evenly.
+    """
+    workers = max(1, core().workers)
+    at_once = min(workers, tasks or workers)
+    each, rest = divmod(usable_cores(), at_once)
+    return max(1, each + (tasks > 0 and place % at_once < rest))

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import luigi
 
+from data.cores import usable_cores
 from data.errors import UserError
 from data.files import read_json, write_json
 from data.plain import from_plain, to_plain
 from data.records import SCHEMA, Damage, FolderManifest, Verification
 from pipeline import folders, plan, rebuild, verify
 from tasks.base import StoreTask
-from tasks.config import cores, threads
+from tasks.config import threads
 from tasks.gather import DatasetTask
 from tasks.learn import WHOLE_MACHINE
 from tasks.prepare import MakeCrops, PlanCrops, pack_settings
@@ -80,14 +81,16 @@ class VerifyDataset(DatasetTask):
         level = verify.LEVELS[-1] if self.full else self.level
         _, headers, _ = verify.find_headers(self.directory())
         with stage(self, "shards") as progress:
-            found = verify.verify_dataset(self.directory(), level, processes=cores(), progress=progress)
+            found = verify.verify_dataset(
+                self.directory(), level, processes=usable_cores(), progress=progress
+            )
         rebuilt, left = [], found
         if self.rebuild:
             rebuild.sweep(self.directory())
         if found and self.rebuild:
             rebuilt = self._rebuild(found, {header.shard: header for header in headers})
             # The other shards were looked at a moment ago.
-            left = verify.verify_dataset(self.directory(), level, closely=rebuilt, processes=cores())
+            left = verify.verify_dataset(self.directory(), level, closely=rebuilt, processes=usable_cores())
         record = Verification(
             schema=SCHEMA,
             run=self.run_id,
@@ -116,7 +119,7 @@ class VerifyDataset(DatasetTask):
                 planned.directory(),
                 planned.requires().source(),
                 pack_settings(),
-                processes=cores(),
+                processes=usable_cores(),
                 progress=progress,
             )
         write_json(self.directory() / "spec.json", self.home().spec())

@@ -85,14 +85,14 @@ class PackShard(DatasetTask):
     def make(self) -> None:
         """Pack."""
         plan_dir = self.requires().directory()
-        whole = sum(shard["crops"] for shard in plan.planned_shards(plan_dir))
-        with stage(self, "crops", whole) as progress:
+        planned = {shard["name"]: shard["crops"] for shard in plan.planned_shards(plan_dir)}
+        with stage(self, "crops", sum(planned.values())) as progress:
             pack.pack_shard(
                 plan.read_plan_shard(plan_dir, self.shard),
                 self.requires().requires().source(),
                 ShardPaths(self.directory(), self.shard),
                 pack_settings(),
-                processes=threads(),
+                processes=threads(len(planned), list(planned).index(self.shard)),
                 progress=progress,
             )
 
