@@ -95,6 +95,23 @@ def test_the_best_crops_are_where_the_detail_is(photo_folder, tmp_path):
     assert len({record.key for record in made}) == 3
 
 
+@pytest.mark.parametrize(("height", "width", "size_px"), [(256, 256, 128), (340, 510, 128), (333, 407, 100)])
+def test_as_many_of_the_best_as_fit_are_found_wherever_the_detail_is(height, width, size_px):
+    picture = np.full((height, width, 3), 120, np.uint8)
+    middle = np.s_[
+        (height - size_px) // 2 : (height + size_px) // 2, (width - size_px) // 2 : (width + size_px) // 2
+    ]
+    picture[middle] = textured(3, size_px, size_px)
+    fitting = (height // size_px) * (width // size_px)
+    for count in (1, fitting - 1, fitting, fitting + 1):
+        crops = best_crops({1: picture}, size_px, count, "stem")
+        assert len(crops) == len({crop.key for crop in crops}) == min(count, fitting)
+        canvas = np.zeros((height, width), int)
+        for crop in crops:
+            canvas[crop.box.top : crop.box.top + size_px, crop.box.left : crop.box.left + size_px] += 1
+        assert canvas.max() == 1 and canvas.sum() == len(crops) * size_px**2
+
+
 def test_of_equal_detail_no_two_boxes_overlap():
     picture = textured(4, 400, 700)
     crops = best_crops({1: picture, 2: shrink(picture, 2)}, 128, 100, "stem")
