@@ -4,6 +4,7 @@ A section's parameter is set on the command line in Luigi's own way: `root` of `
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import luigi
@@ -84,6 +85,20 @@ class crops(luigi.Config):
     max_bad_fraction = luigi.FloatParameter(
         default=0.01, description="share of damaged pictures that is borne"
     )
+
+    def check(self) -> None:
+        """Refuse numbers that are none; `PlanSettings.check` and the packer look at the others.
+
+        Raises:
+            UserError: which one, and what it must be.
+        """
+        for name, holds, expected in (
+            ("largest_mpx", 0 < self.largest_mpx < math.inf, "a number of megapixels above 0"),
+            ("max_bad_fraction", 0 <= self.max_bad_fraction <= 1, "from 0 to 1"),
+        ):
+            if not holds:
+                remedy = "mend it in luigi.cfg or on the command line"
+                raise UserError(expected, repr(getattr(self, name)), f"[crops] {name}", remedy)
 
 
 _FILMS = FilmSettings()

@@ -100,6 +100,7 @@ class IndexSource(DatasetTask):
 
     def requires(self) -> list[StoreTask]:
         """Archives are downloaded and discs ripped; everything else is there already."""
+        crops().check()
         if self.dataset_spec.kind == "disc":
             return [RipDisc.of(self.dataset_spec)]
         if self.dataset_spec.kind != "archives":

@@ -33,6 +33,7 @@ class PlanCrops(DatasetTask):
     def settings(self) -> plan.PlanSettings:
         """Return [crops] as the planner wants it."""
         section = crops()
+        section.check()
         return plan.PlanSettings(
             policy=section.policy,
             size_px=section.size_px,
