@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import tracemalloc
+import weakref
 
 import numpy as np
 import pyarrow.parquet
@@ -11,11 +11,10 @@ from settings import pack_settings, plan_settings
 
 from data.catalogue import resolve
 from data.errors import UserError
-from data.files import write_jsonl
 from data.images import decode
 from data.plain import to_plain
-from data.records import Box, CropRecord, ShardHeader
 from data.shards import ShardPaths
+from pipeline import dataset
 from pipeline.dataset import PARQUET, all_records, finish_dataset, is_current, read_manifest, write_parquet
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
@@ -91,30 +90,24 @@ def test_the_parquet_has_every_field_of_every_record(crops):
         assert row == plain
 
 
-def test_the_memory_of_the_parquet_does_not_grow_with_the_shards(tmp_path):
-    names = ("contrast", "detail", "noise", "dark", "bright", "blockiness", "border")
-    headers = []
-    for number in range(8):
-        paths = ShardPaths(tmp_path, f"train-{number:06}")
-        records = [
-            CropRecord(
-                f"k{number}-{crop}", paths.shard, 0, 1, "ab", "s", "ab", 1, Box(0, 0, 64, 64), "0", "0",
-                dict.fromkeys(names, 1), "train", "s",
-            )
-            for crop in range(200)
-        ]  # fmt: skip
-        write_jsonl(paths.manifest, map(to_plain, records))
-        headers.append(ShardHeader(1, paths.shard, "train", 200, 1, 1, 1, "", "", "", ""))
+def test_no_more_than_one_shard_s_rows_are_in_memory(crops, monkeypatch):
+    class Row(dict):
+        """A dict that can be referred to weakly."""
 
-    def peak(shards):
-        tracemalloc.start()
-        write_parquet(tmp_path, tuple(headers[:shards]))
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return found
+    alive, most = weakref.WeakValueDictionary(), 0
+    plain_row = dataset._row
 
-    peak(1)
-    assert peak(8) < 1.5 * peak(2)
+    def counted(record):
+        nonlocal most
+        row = Row(plain_row(record))
+        alive[record.key] = row
+        most = max(most, len(alive))
+        return row
+
+    monkeypatch.setattr(dataset, "_row", counted)
+    shards = read_manifest(crops).shards
+    write_parquet(crops, shards)
+    assert len(shards) >= 3 and most <= max(one.samples for one in shards)
 
 
 def test_what_changes_no_crop_makes_a_finished_dataset_out_of_date(photo_folder, crops):
