@@ -70,6 +70,12 @@ def _build(kind: Any, value: Any, where: str) -> Any:
 
 def _build_record(kind: Any, value: Any, where: str) -> Any:
     value = _typed(dict, value, where)
+    version = getattr(kind, "VERSION", SCHEMA)
+    if value.get("schema", version) != version:
+        found = f"version {value['schema']}"
+        raise UserError(
+            f"{kind.__name__} version {version}", found, where, "use the program's version that wrote it"
+        )
     hints = typing.get_type_hints(kind)
     known = {field.name for field in dataclasses.fields(kind)}
     needed = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
@@ -77,11 +83,6 @@ def _build_record(kind: Any, value: Any, where: str) -> Any:
         odd = sorted(needed - set(value)) or sorted(set(value) - known)
         raise UserError(
             f"the fields of {kind.__name__}", f"missing or unknown {odd}", where, "make the file again"
-        )
-    if value.get("schema", SCHEMA) != SCHEMA:
-        found = f"version {value['schema']}"
-        raise UserError(
-            f"{kind.__name__} version {SCHEMA}", found, where, "use the program's version that wrote it"
         )
     return kind(**{name: _build(hints[name], item, where) for name, item in value.items()})
 

@@ -5,9 +5,10 @@ Frozen dataclasses of plain values: they go to JSON and come back equal. No beha
 
 import dataclasses
 import enum
+from typing import ClassVar
 
 SCHEMA = 1
-"""The version of every record on disk; another one is refused."""
+"""The version of every record on disk that has no VERSION of its own; another one is refused."""
 
 
 class Reason(enum.StrEnum):
@@ -173,6 +174,9 @@ class ShardHeader:
 class DatasetManifest:
     """dataset.json: a finished crop dataset."""
 
+    VERSION: ClassVar[int] = 2
+    """2: citation, sides, and pictures in totals."""
+
     schema: int
     name: str
     spec_hash: str
@@ -184,9 +188,14 @@ class DatasetManifest:
     shards: tuple[ShardHeader, ...]
     """In the order of their names."""
     totals: dict[str, int]
-    """sources (pictures that were indexed), crops, bytes, rejected (pictures and crops)."""
+    """pictures (that were found, damaged ones too), sources (those that were indexed), crops, bytes, rejected (pictures
+    and crops)."""
     rejections: dict[str, int]
     """Count by reason, over all stages up to here."""
+    citation: str
+    """Empty where there is none."""
+    sides: dict[str, str]
+    """sha256 of each file that stands beside the shards, by its name."""
 
 
 @dataclasses.dataclass(frozen=True)

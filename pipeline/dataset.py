@@ -3,7 +3,9 @@
 Gathers rejections, draws the contact sheet, writes the parquet and the card, and dataset.json last.
 """
 
+import dataclasses
 import heapq
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,19 +15,32 @@ import pyarrow
 import pyarrow.parquet
 
 from data.catalogue import DatasetSpec
-from data.digests import number
+from data.digests import number, sha256_file
 from data.encoders import encode_jpeg
 from data.errors import UserError
 from data.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
 from data.images import decode
 from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
-from data.records import BAD_SOURCE_REASONS, SCHEMA, CropRecord, DatasetManifest, Rejection, ShardHeader
+from data.records import CropRecord, DatasetManifest, ShardHeader
 from data.shards import ShardPaths, check_file, check_size, read_header, read_records, read_rejections
-from pipeline.index import REJECTIONS, check_budget, count_reasons, read_record
+from pipeline.index import REJECTIONS, read_record
 from pipeline.plan import planned_shards
+from pipeline.tally import Tally, check_budget, is_borne, worded
 
 RECORD = "dataset.json"
+PARQUET, SHEET, CARD = "dataset.parquet", "contact-sheet.jpg", "README.md"
+_TEXTS = ("key", "shard", "sha256", "source", "source_sha256", "phash", "source_phash", "split", "group")
+_BOX = ("top", "left", "height", "width")
+_SCORES = ("contrast", "detail", "noise", "dark", "bright", "blockiness", "border")
+PARQUET_COLUMNS = pyarrow.schema(
+    [pyarrow.field(name, pyarrow.string(), nullable=False) for name in _TEXTS]
+    + [pyarrow.field(name, pyarrow.int64(), nullable=False) for name in ("offset", "bytes")]
+    + [pyarrow.field("shrink", pyarrow.int32(), nullable=False)]
+    + [pyarrow.field(f"box_{name}", pyarrow.int32(), nullable=False) for name in _BOX]
+    + [pyarrow.field(f"score_{name}", pyarrow.int32(), nullable=False) for name in _SCORES]
+)
+"""docs/formats.md says what each is."""
 _SHEET_ROWS, _SHEET_COLUMNS, _SHEET_CELL_PX = 6, 10, 128
 
 
@@ -46,30 +61,28 @@ def finish_dataset(
     Raises:
         UserError: a shard's files are not what its header says, or too many sources were damaged, or no crop is left.
     """
-    headers = [read_header(ShardPaths(directory, shard["name"]).header) for shard in planned_shards(plan_dir)]
-    rejections = [*read_rejections(index_dir / REJECTIONS), *read_rejections(plan_dir / REJECTIONS)]
-    for checked, header in enumerate(headers, 1):
-        paths = ShardPaths(directory, header.shard)
-        check_size(paths.tar, header.tar_bytes)
-        for path, sha256 in ((paths.index, header.index_sha256), (paths.manifest, header.manifest_sha256)):
-            check_file(path, sha256)
-        rejections += read_rejections(paths.rejections)
-        progress(checked, len(headers))
+    headers = _checked_headers(directory, plan_dir, progress)
+    tally = Tally()
+    listed = [index_dir / REJECTIONS, plan_dir / REJECTIONS]
+    listed += [ShardPaths(directory, header.shard).rejections for header in headers]
+    rejections = itertools.chain.from_iterable(map(read_rejections, listed))
+    write_jsonl(directory / REJECTIONS, map(to_plain, tally.through(rejections)))
+    indexed = read_record(index_dir)["totals"]
     totals = {
-        "sources": read_record(index_dir)["totals"]["sources"],
+        "pictures": indexed["pictures"],
+        "sources": indexed["sources"],
         "crops": sum(header.samples for header in headers),
         "bytes": sum(header.picture_bytes for header in headers),
-        "rejected": len(rejections),
+        "rejected": tally.total,
     }
-    unread = sum(one.stage == "pack" and one.reason in BAD_SOURCE_REASONS for one in rejections)
-    check_budget(rejections, totals["sources"] - unread, max_bad_fraction, dataset.name)
+    check_budget(tally, totals, max_bad_fraction, dataset.name, directory / REJECTIONS)
     if not totals["crops"]:
-        found = ", ".join(f"{count} {reason}" for reason, count in count_reasons(rejections).items())
+        found = f"none ({worded(tally.reasons)})"
         raise UserError(
-            "at least one crop", f"none ({found})", f"dataset {dataset.name}", "loosen the screens in [crops]"
+            "at least one crop", found, f"dataset {dataset.name}", "loosen the screens in [crops]"
         )
     manifest = DatasetManifest(
-        schema=SCHEMA,
+        schema=DatasetManifest.VERSION,
         name=dataset.name,
         spec_hash=spec_hash,
         title=dataset.title,
@@ -78,19 +91,39 @@ def finish_dataset(
         image_extension=image_extension,
         shards=tuple(headers),
         totals=totals,
-        rejections=count_reasons(rejections),
+        rejections=tally.reasons,
+        citation=dataset.citation,
+        sides={},
     )
-    _write_sides(directory, manifest, rejections, dataset)
-    write_json(directory / RECORD, to_plain(manifest))
+    write_bytes(directory / SHEET, contact_sheet(directory, manifest))
+    write_parquet(directory, manifest.shards)
+    write_bytes(directory / CARD, card(manifest).encode())
+    sides = {name: sha256_file(directory / name) for name in sorted((CARD, SHEET, PARQUET, REJECTIONS))}
+    write_json(directory / RECORD, to_plain(dataclasses.replace(manifest, sides=sides)))
 
 
-def _write_sides(
-    directory: Path, manifest: DatasetManifest, rejections: list[Rejection], dataset: DatasetSpec
-) -> None:
-    write_jsonl(directory / REJECTIONS, map(to_plain, rejections))
-    write_bytes(directory / "contact-sheet.jpg", contact_sheet(directory, manifest))
-    write_parquet(directory, manifest)
-    write_bytes(directory / "README.md", card(manifest, dataset).encode())
+def _checked_headers(directory: Path, plan_dir: Path, progress: Progress) -> list[ShardHeader]:
+    """Return the headers of the planned shards, once their files were held against them."""
+    headers = [read_header(ShardPaths(directory, shard["name"]).header) for shard in planned_shards(plan_dir)]
+    for checked, header in enumerate(headers, 1):
+        paths = ShardPaths(directory, header.shard)
+        check_size(paths.tar, header.tar_bytes)
+        for path, sha256 in ((paths.index, header.index_sha256), (paths.manifest, header.manifest_sha256)):
+            check_file(path, sha256)
+        progress(checked, len(headers))
+    return headers
+
+
+def is_current(manifest: DatasetManifest, dataset: DatasetSpec, max_bad_fraction: float) -> bool:
+    """Return whether a finished dataset would be finished in the same way today.
+
+    Neither what the catalogue calls it nor how much damage is borne changes a crop, so they have no part in its name:
+    where they have changed, `finish_dataset` says so anew, or refuses, and no shard is touched.
+    """
+    named = (manifest.title, manifest.licence, manifest.citation)
+    return named == (dataset.title, dataset.licence, dataset.citation) and is_borne(
+        manifest.totals, manifest.rejections, max_bad_fraction
+    )
 
 
 def read_manifest(directory: Path) -> DatasetManifest:
@@ -126,20 +159,28 @@ def contact_sheet(directory: Path, manifest: DatasetManifest) -> bytes:
     return encode_jpeg(sheet, quality=85)
 
 
-def write_parquet(directory: Path, manifest: DatasetManifest) -> None:
-    """Write dataset.parquet: the crop records with their scores as columns of their own."""
-    rows = []
-    for record in all_records(directory, manifest.shards):
-        row = to_plain(record)
-        box, measured = row.pop("box"), row.pop("scores")
-        row |= {f"box_{name}": value for name, value in box.items()}
-        row |= {f"score_{name}": value for name, value in measured.items()}
-        rows.append(row)
-    with atomic_file(directory / "dataset.parquet") as file:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file, compression="zstd")
+def write_parquet(directory: Path, headers: tuple[ShardHeader, ...]) -> None:
+    """Write dataset.parquet: the crop records with box and scores as columns of their own, a row group a shard.
+
+    No more than one shard's records are in memory.
+    """
+    with (
+        atomic_file(directory / PARQUET) as file,
+        pyarrow.parquet.ParquetWriter(file, PARQUET_COLUMNS, compression="zstd") as writer,
+    ):
+        for header in headers:
+            rows = map(_row, read_records(ShardPaths(directory, header.shard)))
+            writer.write_table(pyarrow.Table.from_pylist(list(rows), schema=PARQUET_COLUMNS))
 
 
-def card(manifest: DatasetManifest, dataset: DatasetSpec) -> str:
+def _row(record: CropRecord) -> dict[str, int | str]:
+    row = to_plain(record)
+    box, measured = row.pop("box"), row.pop("scores")
+    row |= {f"box_{name}": value for name, value in box.items()}
+    return row | {f"score_{name}": value for name, value in measured.items()}
+
+
+def card(manifest: DatasetManifest) -> str:
     """Return the Hugging Face card; its YAML keeps `load_dataset` to the shards."""
     splits = [
         split for split in ("train", "validation") if any(one.split == split for one in manifest.shards)
@@ -153,7 +194,7 @@ def card(manifest: DatasetManifest, dataset: DatasetSpec) -> str:
         "---\nconfigs:\n  - config_name: default\n    data_files:\n"
         f"{files}---\n\n# {manifest.name}: {manifest.crop_size_px}x{manifest.crop_size_px} crops\n\n"
         f"{manifest.title}. Licence of the pictures: {manifest.licence}.\n\n"
-        f"{dataset.citation + chr(10) + chr(10) if dataset.citation else ''}"
+        f"{manifest.citation + chr(10) + chr(10) if manifest.citation else ''}"
         f"{totals['crops']} crops of {totals['sources']} pictures, {totals['bytes']} bytes, "
         f"{manifest.image_extension}. `manifest/` has a record for each, `dataset.parquet` the same as a table, "
         f"`index/` the indexes for DALI.\n\nThrown out:\n\n{rejected}"

@@ -1,12 +1,14 @@
 """Index a source: one row for each picture, from headers and bytes; no pixel is decoded.
 
-Rows are written as they are found, so that memory grows with a hash for each picture and no more.
+Rows are written as they are found, so that memory grows with a hash and a name for each picture and no more.
 """
 
-import collections
+import array
 import contextlib
 import dataclasses
+import json
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from data.errors import UserError
 from data.files import atomic_file, jsonl_line, read_json, read_jsonl, write_json
 from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
-from data.records import BAD_SOURCE_REASONS, SCHEMA, Reason, Rejection, SourceEntry
+from data.records import SCHEMA, Reason, Rejection, SourceEntry
 from data.sources import Source
+from pipeline.tally import Tally, check_budget, pictures, worded
 
 ENTRIES = "entries.jsonl"
 REJECTIONS = "rejections.jsonl"
@@ -48,35 +51,38 @@ def index_source(
         progress: called with pictures looked at.
 
     Raises:
-        UserError: there is no usable picture, or too many are damaged; nothing is written then.
+        UserError: there is no usable picture, or too many are damaged; nothing is written then but the list of what was
+            thrown out, where something was damaged.
     """
-    rejections: list[Rejection] = []
+    tally = Tally()
     first_with: dict[bytes, str] = {}
+    largest = (0, 0)
     try:
-        with atomic_file(out_dir / REJECTIONS) as rejected, atomic_file(out_dir / ENTRIES) as rows:
-            for found in source.scan(threads, progress):
-                if isinstance(found, SourceEntry):
-                    found = _sift(_described(found, lossy, group), first_with, least_side_px)
-                if isinstance(found, Rejection):
-                    rejections.append(found)
-                    rejected.write(jsonl_line(to_plain(found)))
-                else:
-                    rows.write(jsonl_line(vars(found)))
+        with atomic_file(out_dir / ENTRIES) as rows:
+            with atomic_file(out_dir / REJECTIONS) as rejected:
+                for found in source.scan(threads, progress):
+                    if isinstance(found, SourceEntry):
+                        largest = max(largest, (found.width, found.height), key=min)
+                        found = _sift(_described(found, lossy, group), first_with, least_side_px)
+                    if isinstance(found, Rejection):
+                        rejected.write(jsonl_line(to_plain(tally.add(found))))
+                    else:
+                        rows.write(jsonl_line(vars(found)))
+                if not first_with and not tally.damaged:
+                    raise _nothing_usable(name, tally, largest, least_side_px)
+            totals = {
+                "pictures": pictures(len(first_with), tally.reasons),
+                "sources": len(first_with),
+                "rejected": tally.total,
+            }
+            check_budget(tally, totals, max_bad_fraction, name, out_dir / REJECTIONS)
             if not first_with:
-                raise _nothing_usable(name, rejections, least_side_px)
-            check_budget(rejections, len(first_with), max_bad_fraction, name)
+                raise _nothing_usable(name, tally, largest, least_side_px)
     except BaseException:
         with contextlib.suppress(OSError):
             out_dir.rmdir()
         raise
-    write_json(
-        out_dir / RECORD,
-        {
-            "schema": SCHEMA,
-            "totals": {"sources": len(first_with), "rejected": len(rejections)},
-            "rejections": count_reasons(rejections),
-        },
-    )
+    write_json(out_dir / RECORD, {"schema": SCHEMA, "totals": totals, "rejections": tally.reasons})
 
 
 def _described(entry: SourceEntry, lossy: str, group: str) -> SourceEntry:
@@ -102,52 +108,49 @@ def _sift(entry: SourceEntry, first_with: dict[bytes, str], least_side_px: int) 
     return entry
 
 
-def _nothing_usable(name: str, rejections: list[Rejection], least_side_px: int) -> UserError:
-    counts = count_reasons(rejections)
-    small = [
-        rejection.detail.split(";")[0] for rejection in rejections if rejection.reason is Reason.TOO_SMALL
-    ]
-    if small:
-        largest = max(small, key=lambda size: min(map(int, size.split("x"))))
+def _nothing_usable(name: str, tally: Tally, largest: tuple[int, int], least_side_px: int) -> UserError:
+    if Reason.TOO_SMALL in tally.reasons:
         expected = f"at least one picture of {least_side_px}x{least_side_px} pixels or more"
-        found = f"none (the largest is {largest})"
+        found = f"none (the largest is {largest[0]}x{largest[1]})"
         return UserError(expected, found, f"dataset {name}", "lower [crops] size_px or use larger pictures")
-    found = ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "no files at all"
+    found = worded(tally.reasons) or "no files at all"
     return UserError("at least one picture", found, f"dataset {name}", "check the path and the files in it")
 
 
-def check_budget(rejections: list[Rejection], good: int, max_bad_fraction: float, name: str) -> None:
-    """Fail a dataset of which too much is damaged.
+class Entries(Sequence[SourceEntry]):
+    """The entries of an index, in the order of the scan, read from its file as they are asked for.
+
+    They cost 8 bytes of memory each; `read_entries` has all of them in memory, at a hundred times as much.
 
     Args:
-        rejections: all that was thrown out so far.
-        good: pictures that were not.
-        max_bad_fraction: 0 to 1.
-        name: of the dataset, for the error.
-
-    Raises:
-        UserError: more than that share of the pictures is unreadable or unsupported; it carries the reasons.
+        index_dir: of the index.
     """
-    bad = [rejection for rejection in rejections if rejection.reason in BAD_SOURCE_REASONS]
-    if len(bad) > max_bad_fraction * (good + len(bad)):
-        shown = "; ".join(f"{one.id}: {one.reason} ({one.detail})" for one in bad[:5])
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise UserError(
-            f"at most {max_bad_fraction:.2%} damaged pictures",
-            f"{len(bad)} of {good + len(bad)} ({shown}{more})",
-            f"dataset {name}",
-            "mend or remove them, or raise [crops] max_bad_fraction",
-        )
 
+    def __init__(self, index_dir: Path) -> None:
+        self._path = index_dir / ENTRIES
+        self._starts = array.array("Q")
+        end = 0
+        with open(self._path, "rb") as file:
+            for line in file:
+                self._starts.append(end)
+                end += len(line)
 
-def count_reasons(rejections: list[Rejection]) -> dict[str, int]:
-    """Return how many rejections there are for each reason, sorted by reason."""
-    return dict(sorted(collections.Counter(str(rejection.reason) for rejection in rejections).items()))
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, number: int) -> SourceEntry:
+        with open(self._path, "rb") as file:
+            file.seek(self._starts[number])
+            return from_plain(SourceEntry, json.loads(file.readline()), str(self._path))
+
+    def __iter__(self) -> Iterator[SourceEntry]:
+        for value in read_jsonl(self._path):
+            yield from_plain(SourceEntry, value, str(self._path))
 
 
 def read_entries(index_dir: Path) -> list[SourceEntry]:
     """Return the entries of an index, in the order of the scan."""
-    return [from_plain(SourceEntry, value, str(index_dir)) for value in read_jsonl(index_dir / ENTRIES)]
+    return list(Entries(index_dir))
 
 
 def read_record(index_dir: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from data.sources import Source
 from pipeline import crew
 from pipeline.best import best_crops
 from pipeline.phash import luma_hash, perceptual_hash
-from pipeline.plan import key_stem, reductions
+from pipeline.plan import crops_of, key_stem, reductions
 from pipeline.raster import halve, shrink
 from pipeline.scores import luma_of, scores
 from pipeline.screen import ScreenSettings, judge
@@ -68,10 +68,10 @@ def pack_shard(
         UserError: the source is not the one that was indexed.
     """
     work = functools.partial(crop_source, source=source, settings=settings)
-    most = max(_crops_of(one) for one in planned)
+    most = max(crops_of(one) for one in planned)
     pixels_bytes = _MOST_BYTES_A_PIXEL[settings.image_extension] * settings.size_px**2
     largest_bytes = most * (pixels_bytes + _HEADER_BYTES)
-    total, done = sum(map(_crops_of, planned)), 0
+    total, done = sum(map(crops_of, planned)), 0
     rejections: list[Rejection] = []
     with (
         _one_thread_each(),
@@ -83,12 +83,8 @@ def pack_shard(
                     rejections.append(made)
                 else:
                     writer.add(made, picture)
-            done += _crops_of(one)
+            done += crops_of(one)
             progress(done, total)
-
-
-def _crops_of(planned: PlannedSource) -> int:
-    return planned.best or len(planned.crops)
 
 
 @contextlib.contextmanager

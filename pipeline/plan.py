@@ -1,22 +1,26 @@
 """Plan the crops of a dataset from its index alone: which boxes of which picture, in which shard.
 
-Everything follows from the seed and each picture's own hash, so one more picture moves no box of another.
+Everything follows from the seed and each picture's own hash, so one more picture moves no box of another. The index
+is gone through twice, once to count crops and once to place them: memory grows with the name of each group and some
+numbers for each picture.
 """
 
+import array
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data.digests import generator, number
 from data.errors import UserError
-from data.files import read_json, read_jsonl, write_json, write_jsonl
+from data.files import atomic_file, jsonl_line, read_json, read_jsonl, write_json, write_jsonl
 from data.plain import from_plain, to_plain
 from data.records import SCHEMA, Box, PlannedCrop, PlannedSource, Reason, Rejection, SourceEntry
 from data.shards import shard_name
 from pipeline.boxes import grid_boxes, pack_boxes
-from pipeline.index import REJECTIONS, count_reasons
+from pipeline.index import REJECTIONS
+from pipeline.tally import Tally, worded
 
 RECORD = "plan.json"
 LARGEST_SHARDS = 2000
@@ -78,19 +82,6 @@ class PlanSettings:
                 raise UserError(expected, repr(getattr(self, name)), f"[crops] {name}", remedy)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Wanted:
-    """What is to be made of one picture: these crops, or so many as the packer finds."""
-
-    entry: SourceEntry
-    crops: tuple[PlannedCrop, ...]
-    best: int
-
-    @property
-    def count(self) -> int:
-        return self.best or len(self.crops)
-
-
 def key_stem(entry: SourceEntry) -> str:
     """Return what the keys of a picture's crops begin with."""
     return entry.sha256[:_KEY_DIGITS]
@@ -119,14 +110,17 @@ def _boxes(entry: SourceEntry, shrink: int, settings: PlanSettings) -> list[Box]
     return pack_boxes(height, width, settings.size_px, stream)
 
 
-def _best_count(entry: SourceEntry, settings: PlanSettings) -> int:
-    """Return how many crops the packer may find: as many as are asked for, but no more than fit."""
-    size_px = settings.size_px
-    fitting = sum(
-        (entry.height // factor // size_px) * (entry.width // factor // size_px)
-        for factor in reductions(entry, settings.shrinks)
-    )
-    return min(settings.max_per_source, fitting)
+def count_crops(entry: SourceEntry, settings: PlanSettings) -> int:
+    """Return how many crops one picture gives, without placing them: 0 where it is too small or too large."""
+    if entry.width * entry.height > settings.largest_px:
+        return 0
+    size_px, fitting = settings.size_px, 0
+    for shrink in reductions(entry, settings.shrinks):
+        if settings.policy == "grid":
+            fitting += len(_boxes(entry, shrink, settings))
+        else:
+            fitting += (entry.height // shrink // size_px) * (entry.width // shrink // size_px)
+    return min(settings.max_per_source or fitting, fitting)
 
 
 def reductions(entry: SourceEntry, shrinks: tuple[int, ...]) -> list[int]:
@@ -134,18 +128,12 @@ def reductions(entry: SourceEntry, shrinks: tuple[int, ...]) -> list[int]:
     return sorted(shrink * (2 if entry.lossy else 1) for shrink in set(shrinks))
 
 
-def _want(entry: SourceEntry, settings: PlanSettings) -> _Wanted | Rejection:
-    """Return what is to be made of a picture, or why it is nothing."""
+def _rejection(entry: SourceEntry, settings: PlanSettings) -> Rejection:
+    """Return why a picture gives no crop."""
     size = f"{entry.width}x{entry.height}"
     if entry.width * entry.height > settings.largest_px:
         detail = f"{size}; at most {settings.largest_px} pixels are read ([crops] largest_mpx)"
         return Rejection(entry.id, "plan", Reason.TOO_LARGE, detail)
-    if settings.policy == "best":
-        wanted = _Wanted(entry, (), _best_count(entry, settings))
-    else:
-        wanted = _Wanted(entry, plan_source(entry, settings), 0)
-    if wanted.count:
-        return wanted
     least = reductions(entry, settings.shrinks)[0] * settings.size_px
     kind = "lossy: " if entry.lossy else ""
     detail = f"{size}; {kind}at least {least} a side is needed"
@@ -153,76 +141,98 @@ def _want(entry: SourceEntry, settings: PlanSettings) -> _Wanted | Rejection:
 
 
 def plan_dataset(
-    entries: Iterable[SourceEntry], settings: PlanSettings, name: str
-) -> tuple[list[PlannedSource], list[Rejection]]:
+    entries: Sequence[SourceEntry], settings: PlanSettings, name: str
+) -> tuple[Iterator[PlannedSource], Iterator[Rejection]]:
     """Plan all crops, split them and spread them over shards.
 
     Groups are put in the order of a hash, the first of them validate, and each split is cut into shards of about
     `crops_per_shard` crops; a group is never divided.
 
     Returns:
-        The planned sources in shard order, and what gives no crop.
+        The planned sources in shard order, and what gives no crop: made as they are asked for.
 
     Raises:
         UserError: settings make no sense, or not one picture gives a crop.
     """
     settings.check()
-    groups: dict[str, list[_Wanted]] = {}
-    rejections = []
-    largest = (0, 0)
-    for entry in entries:
-        wanted = _want(entry, settings)
-        if isinstance(wanted, Rejection):
-            rejections.append(wanted)
-            largest = max(largest, (entry.width, entry.height), key=min)
-        else:
-            groups.setdefault(entry.group, []).append(wanted)
+    counts = array.array("L")
+    groups: dict[str, list[int]] = {}
+    for place, entry in enumerate(entries):
+        counts.append(count_crops(entry, settings))
+        if counts[place]:
+            groups.setdefault(entry.group, []).append(place)
+    rejections = (_rejection(entries[place], settings) for place, count in enumerate(counts) if not count)
     if not groups:
+        largest = max(((one.width, one.height) for one in entries), key=min, default=(0, 0))
         expected = f"at least one picture that a {settings.size_px}x{settings.size_px} crop fits into"
-        found = f"none (largest {largest[0]}x{largest[1]}; {count_reasons(rejections)})"
+        found = f"none (largest {largest[0]}x{largest[1]}; {worded(Tally(rejections).reasons)})"
         raise UserError(expected, found, f"dataset {name}", "lower [crops] size_px")
     ordered = sorted(groups, key=lambda group: (number("order", settings.seed, group), group))
     cut = min(math.ceil(len(ordered) * settings.validation_fraction), len(ordered) - 1)
-    planned = []
-    for split, names in (("train", ordered[cut:]), ("validation", ordered[:cut])):
-        planned += _into_shards([groups[group] for group in names], split, settings.crops_per_shard)
+    planned = (
+        _planned(entries[place], split, shard, settings)
+        for split, names in (("train", ordered[cut:]), ("validation", ordered[:cut]))
+        for place, shard in _into_shards([groups[group] for group in names], counts, settings.crops_per_shard)
+    )
     return planned, rejections
 
 
-def _into_shards(groups: list[list[_Wanted]], split: str, crops_per_shard: int) -> list[PlannedSource]:
-    """Cut a split into shards of nearly equal numbers of crops, groups whole."""
-    sizes = [sum(wanted.count for wanted in group) for group in groups]
-    total = sum(sizes)
+def _planned(entry: SourceEntry, split: str, shard: int, settings: PlanSettings) -> PlannedSource:
+    if settings.policy == "best":
+        return PlannedSource(entry, split, shard, (), count_crops(entry, settings))
+    return PlannedSource(entry, split, shard, plan_source(entry, settings))
+
+
+def _into_shards(
+    groups: list[list[int]], counts: Sequence[int], crops_per_shard: int
+) -> Iterator[tuple[int, int]]:
+    """Cut a split into shards of nearly equal numbers of crops, groups whole.
+
+    Args:
+        groups: the places of their entries in the index.
+        counts: the crops of each entry.
+        crops_per_shard: about so many.
+
+    Yields:
+        Place and shard.
+    """
+    total = sum(counts[place] for group in groups for place in group)
     shards = min(max(1, round(total / crops_per_shard)), LARGEST_SHARDS)
-    planned, before, shard, seen = [], 0, -1, -1
-    for group, size in zip(groups, sizes, strict=True):
-        place = before * shards // total
-        if place != seen:
-            shard, seen = shard + 1, place
-        planned += [PlannedSource(one.entry, split, shard, one.crops, one.best) for one in group]
-        before += size
-    return planned
+    before, shard, seen = 0, -1, -1
+    for group in groups:
+        part = before * shards // total
+        if part != seen:
+            shard, seen = shard + 1, part
+        yield from ((place, shard) for place in group)
+        before += sum(counts[place] for place in group)
 
 
-def write_plan(planned: list[PlannedSource], rejections: list[Rejection], out_dir: Path) -> None:
+def write_plan(planned: Iterable[PlannedSource], rejections: Iterable[Rejection], out_dir: Path) -> None:
     """Write a plan: a file a shard under shards/, rejections.jsonl and, last, plan.json."""
     shards = []
-    for (split, shard), sources in itertools.groupby(
+    for (split, shard), members in itertools.groupby(
         planned, key=lambda source: (source.split, source.shard)
     ):
-        members = list(sources)
-        title = shard_name(split, shard)
-        write_jsonl(out_dir / "shards" / f"{title}.jsonl", map(to_plain, members))
-        crops = sum(source.best or len(source.crops) for source in members)
-        shards.append({"name": title, "split": split, "sources": len(members), "crops": crops})
-    write_jsonl(out_dir / REJECTIONS, map(to_plain, rejections))
+        title, sources, crops = shard_name(split, shard), 0, 0
+        with atomic_file(out_dir / "shards" / f"{title}.jsonl") as file:
+            for one in members:
+                file.write(jsonl_line(to_plain(one)))
+                sources, crops = sources + 1, crops + crops_of(one)
+        shards.append({"name": title, "split": split, "sources": sources, "crops": crops})
+    tally = Tally()
+    write_jsonl(out_dir / REJECTIONS, map(to_plain, tally.through(rejections)))
     totals = {
-        "sources": len(planned),
+        "sources": sum(shard["sources"] for shard in shards),
         "crops": sum(shard["crops"] for shard in shards),
-        "rejected": len(rejections),
+        "rejected": tally.total,
     }
-    record = {"schema": SCHEMA, "shards": shards, "totals": totals, "rejections": count_reasons(rejections)}
+    record = {"schema": SCHEMA, "shards": shards, "totals": totals, "rejections": tally.reasons}
     write_json(out_dir / RECORD, record)
+
+
+def crops_of(planned: PlannedSource) -> int:
+    """Return how many crops are planned of a source, at the most."""
+    return planned.best or len(planned.crops)
 
 
 def read_plan_shard(plan_dir: Path, shard: str) -> list[PlannedSource]:

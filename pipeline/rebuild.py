@@ -43,6 +43,7 @@ def rebuild_shards(
     Raises:
         UserError: a shard comes out otherwise than before; it, and those after it, stay as they were.
     """
+    sweep(directory)
     try:
         for done, (shard, header) in enumerate(shards.items(), 1):
             spare = ShardPaths(directory / _SPARE, shard)
@@ -52,7 +53,12 @@ def rebuild_shards(
             _put_in_place(spare, ShardPaths(directory, shard))
             progress(done, len(shards))
     finally:
-        shutil.rmtree(directory / _SPARE, ignore_errors=True)
+        sweep(directory)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what a killed rebuilding left beside a dataset."""
+    shutil.rmtree(directory / _SPARE, ignore_errors=True)
 
 
 def _hold(made: ShardHeader, header: ShardHeader, directory: Path) -> None:

@@ -7,12 +7,14 @@ filtered DALI indexes, their samples in a random order that is fixed by the seed
 import dataclasses
 import itertools
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from data.digests import number, sha256_bytes
 from data.errors import UserError
-from data.files import read_json, write_bytes, write_json, write_jsonl
+from data.files import atomic_file, jsonl_line, read_json, write_bytes, write_json
 from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
 from data.records import (
@@ -28,8 +30,9 @@ from data.records import (
 from data.shards import ShardPaths, check_file, index_bytes, read_index, read_records
 from data.sources import Source
 from pipeline.dataset import read_manifest
-from pipeline.index import REJECTIONS, count_reasons
+from pipeline.index import REJECTIONS
 from pipeline.phash import perceptual_hash
+from pipeline.tally import Tally, worded
 
 RECORD = "selection.json"
 SPLITS = ("train", "validation")
@@ -78,8 +81,9 @@ class HashIndex:
     def add(self, phash: str, name: str) -> None:
         """Add a hash under a name."""
         value = int(phash, 16)
+        item = (value, name)
         for (shift, mask), table in zip(self._bands, self._tables, strict=True):
-            table.setdefault(value >> shift & mask, []).append((value, name))
+            table.setdefault(value >> shift & mask, []).append(item)
 
 
 def benchmark_hashes(
@@ -103,13 +107,31 @@ def benchmark_hashes(
     return near, exact
 
 
+class Kept(NamedTuple):
+    """What is remembered of a crop that is used: there may be millions, so not its record."""
+
+    dataset: int
+    """Number of its dataset."""
+    split: str
+    shard: str
+    key: str
+
+
 def sift(
-    records: Iterable[CropRecord], leaks: tuple[HashIndex, dict[str, str]], settings: SelectSettings
-) -> Iterator[CropRecord | Rejection]:
-    """Yield each record, or why it is not used, in order; of near duplicates the first is kept."""
+    records: Iterable[tuple[int, CropRecord]],
+    leaks: tuple[HashIndex, dict[str, str]],
+    settings: SelectSettings,
+) -> Iterator[Kept | Rejection]:
+    """Yield what is used, or why it is not, in order; of near duplicates the first is kept.
+
+    Args:
+        records: each with the number of its dataset.
+        leaks: from `benchmark_hashes`.
+        settings: thresholds.
+    """
     near, exact = leaks
     seen = HashIndex(max(settings.near_duplicate_bits, 0))
-    for record in records:
+    for dataset, record in records:
         leak = exact.get(record.source_sha256)
         if leak is None and settings.leakage_bits >= 0:
             leak = near.find(record.source_phash)
@@ -126,7 +148,8 @@ def sift(
                 yield Rejection(record.key, "select", Reason.NEAR_DUPLICATE, f"nearly the same as {twin}")
                 continue
             seen.add(record.phash, record.key)
-        yield record
+        # One string for all of a shard, where each record has read its own.
+        yield Kept(dataset, sys.intern(record.split), sys.intern(record.shard), record.key)
 
 
 def select_samples(
@@ -152,39 +175,38 @@ def select_samples(
     """
     manifests = [read_manifest(directory) for directory in datasets]
     _check_alike(manifests)
-    kept: dict[str, list[tuple[int, CropRecord]]] = {split: [] for split in SPLITS}
-    rejections: list[Rejection] = []
+    tally = Tally()
+    kept: dict[str, list[Kept]] = {split: [] for split in SPLITS}
+    whole = sum(one.totals["crops"] for one in manifests)
     # Validation first: of two crops that are nearly the same in both splits, training loses its own.
-    owned = [item for split in reversed(SPLITS) for item in _records(datasets, manifests, split)]
-    sifted = sift((record for _, record in owned), leaks, settings)
-    for looked_at, ((place, _), found) in enumerate(zip(owned, sifted, strict=True), 1):
-        progress(looked_at, len(owned))
-        if isinstance(found, Rejection):
-            rejections.append(found)
-        else:
-            kept[found.split].append((place, found))
-    for split, cap in zip(SPLITS, (settings.max_train, settings.max_validation), strict=True):
-        kept[split], dropped = _cap(kept[split], cap, settings.seed)
-        rejections += dropped
-        if not kept[split]:
-            found = f"none ({dict(count_reasons(rejections))})"
-            remedy = "loosen [selection], add pictures or raise [crops] validation_fraction"
-            raise UserError(
-                f"at least one {split} crop", found, ", ".join(one.name for one in manifests), remedy
-            )
+    owned = itertools.chain.from_iterable(_records(datasets, manifests, split) for split in reversed(SPLITS))
+    with atomic_file(out_dir / REJECTIONS) as rejected:
+        for looked_at, found in enumerate(sift(owned, leaks, settings), 1):
+            progress(looked_at, whole)
+            if isinstance(found, Rejection):
+                rejected.write(jsonl_line(to_plain(tally.add(found))))
+            else:
+                kept[found.split].append(found)
+        for split, cap in zip(SPLITS, (settings.max_train, settings.max_validation), strict=True):
+            kept[split], dropped = _cap(kept[split], cap, settings.seed)
+            rejected.writelines(jsonl_line(to_plain(one)) for one in tally.through(dropped))
+            if not kept[split]:
+                found = f"none ({worded(tally.reasons)})"
+                remedy = "loosen [selection], add pictures or raise [crops] validation_fraction"
+                where = ", ".join(one.name for one in manifests)
+                raise UserError(f"at least one {split} crop", found, where, remedy)
     splits = {
         split: tuple(_write_indexes(kept[split], datasets, manifests, out_dir, settings.seed))
         for split in SPLITS
     }
-    write_jsonl(out_dir / REJECTIONS, map(to_plain, rejections))
     manifest = SelectionManifest(
         schema=SCHEMA,
         spec_hash=spec_hash,
         crop_size_px=manifests[0].crop_size_px,
         image_extension=manifests[0].image_extension,
         splits=splits,
-        totals={split: len(kept[split]) for split in SPLITS} | {"rejected": len(rejections)},
-        rejections=count_reasons(rejections),
+        totals={split: len(kept[split]) for split in SPLITS} | {"rejected": tally.total},
+        rejections=tally.reasons,
     )
     write_json(out_dir / RECORD, to_plain(manifest))
 
@@ -218,22 +240,17 @@ def _records(
                     yield place, record
 
 
-def _cap(
-    kept: list[tuple[int, CropRecord]], cap: int, seed: int
-) -> tuple[list[tuple[int, CropRecord]], list[Rejection]]:
+def _cap(kept: list[Kept], cap: int, seed: int) -> tuple[list[Kept], Iterator[Rejection]]:
     """Keep a random choice of `cap` crops that is fixed by the seed."""
     if not cap or len(kept) <= cap:
-        return kept, []
-    ordered = sorted(kept, key=lambda item: (number("choose", seed, item[1].key), item[1].key))
-    dropped = [
-        Rejection(record.key, "select", Reason.OVER_CAP, f"{len(kept)} crops; at most {cap} are taken")
-        for _, record in ordered[cap:]
-    ]
-    return ordered[:cap], dropped
+        return kept, iter(())
+    ordered = sorted(kept, key=lambda one: (number("choose", seed, one.key), one.key))
+    detail = f"{len(kept)} crops; at most {cap} are taken"
+    return ordered[:cap], (Rejection(one.key, "select", Reason.OVER_CAP, detail) for one in ordered[cap:])
 
 
 def _write_indexes(
-    kept: list[tuple[int, CropRecord]],
+    kept: list[Kept],
     datasets: list[Path],
     manifests: list[DatasetManifest],
     out_dir: Path,
@@ -241,8 +258,8 @@ def _write_indexes(
 ) -> Iterator[SelectedShard]:
     """Write one index for each shard that has a kept crop, its samples shuffled, and yield its record."""
     chosen: dict[tuple[int, str], set[str]] = {}
-    for place, record in kept:
-        chosen.setdefault((place, record.shard), set()).add(record.key)
+    for one in kept:
+        chosen.setdefault((one.dataset, one.shard), set()).add(one.key)
     for (place, shard), keys in sorted(chosen.items()):
         header = next(one for one in manifests[place].shards if one.shard == shard)
         paths = ShardPaths(datasets[place], shard)

@@ -193,7 +193,7 @@ def _totals(manifests: list[DatasetManifest], selection: SelectionManifest) -> d
 
 def _dataset(directory: Path, manifest: DatasetManifest) -> Figures:
     plain = to_plain(manifest)
-    del plain["shards"], plain["schema"]
+    del plain["shards"], plain["schema"], plain["sides"]
     return {"directory": store_name(directory)} | plain
 
 

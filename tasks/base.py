@@ -43,6 +43,12 @@ class StoreTask(luigi.Task):
         """Return everything that changes the output, as JSON data; never paths in the store or threads."""
         return {}
 
+    def write_spec(self) -> None:
+        """Write what the directory is named by, unless it stands there."""
+        path = self.directory() / "spec.json"
+        if not path.exists():
+            write_json(path, self.home().spec())
+
     def make(self) -> Iterator[luigi.Task] | None:
         """Write the result into `directory()`, the record last. A generator waits for what it yields."""
         raise NotImplementedError
@@ -127,10 +133,8 @@ class StoreTask(luigi.Task):
         """
         if self.complete():
             return None
-        spec_path = self.directory() / "spec.json"
         with storage.told():
-            if not spec_path.exists():
-                write_json(spec_path, self.home().spec())
+            self.write_spec()
             made = self.make()
         return None if made is None else _told_throughout(made)
 
@@ -139,7 +143,7 @@ class StoreTask(luigi.Task):
 def leave_nothing(task: StoreTask, error: BaseException) -> None:
     """Remove the directory of a task that failed before it had made anything in it."""
     directory = task.directory()
-    if [path.name for path in directory.iterdir()] == ["spec.json"]:
+    if directory.is_dir() and [path.name for path in directory.iterdir()] == ["spec.json"]:
         (directory / "spec.json").unlink()
         # Another task of the same directory or stage may be writing there by now: then it stays.
         with contextlib.suppress(OSError):

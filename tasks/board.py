@@ -96,6 +96,8 @@ class Board:
     def __init__(self, directory: Path, screen: Screen) -> None:
         self.directory, self.screen = directory, screen
         self._holder: int | None = None
+        self._spare = Sheet()
+        """What is used where the one on disk can't be read or written: a full or vanished temporary directory."""
 
     @contextlib.contextmanager
     def held(self) -> Iterator[Sheet]:
@@ -103,18 +105,17 @@ class Board:
 
         The lock is let go explicitly: a process that was forked meanwhile shares it and would hold it on.
         """
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = self._lock()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             self._holder = threading.get_ident()
             sheet = self._load()
             yield sheet
             self._save(sheet)
         finally:
             self._holder = None
-            fcntl.flock(lock, fcntl.LOCK_UN)
-            os.close(lock)
+            if lock is not None:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                os.close(lock)
 
     def say(self, text: str, cause: str) -> None:
         """Write a message that stays, above the bars, unless this run has told of the same cause already.
@@ -140,45 +141,64 @@ class Board:
             stream.write(text)
             stream.flush()
 
+    def _lock(self) -> int | None:
+        """Return the descriptor of the lock, once it is held; None where there can be none."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return None
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
+
     def _load(self) -> Sheet:
         try:
             content = json.loads((self.directory / "sheet.json").read_bytes())
-        except FileNotFoundError:
-            return Sheet()
+        except OSError:
+            return self._spare
         content["states"] = {key: State(**state) for key, state in content["states"].items()}
         return Sheet(**content)
 
     def _save(self, sheet: Sheet) -> None:
-        part = self.directory / "sheet.part"
-        part.write_text(json.dumps(asdict(sheet)))
-        os.replace(part, self.directory / "sheet.json")
+        part, whole = self.directory / "sheet.part", self.directory / "sheet.json"
+        try:
+            part.write_text(json.dumps(asdict(sheet)))
+            os.replace(part, whole)
+            self._spare = Sheet()
+        except OSError:
+            self._spare = sheet
+            # An older sheet would have bars erased that are not there any more, and with them what was said since.
+            for stale in (part, whole):
+                with contextlib.suppress(OSError):
+                    stale.unlink()
 
 
 def run_directory() -> Path:
-    """Return the directory of the run that this process, the main one or a task's, belongs to.
-
-    Raises:
-        UserError: someone else owns the directory that it would stand in.
-    """
+    """Return the directory of the run that this process, the main one or a task's, belongs to."""
     parent = multiprocessing.parent_process()
     pid = os.getpid() if parent is None else parent.pid
     return _runs() / f"{pid}-{_birth(pid)}"
 
 
 def sweep() -> None:
-    """Remove what the runs left that were killed."""
-    for directory in _runs().iterdir():
+    """Make the directory of all runs, and remove what those left in it that were killed.
+
+    Raises:
+        UserError: someone else owns it.
+        OSError: it can't be made or read.
+    """
+    runs = _runs()
+    runs.mkdir(mode=0o700, exist_ok=True)
+    if runs.stat().st_uid != os.getuid():
+        raise UserError("a directory of your own", "another user's", str(runs), "remove it or set TMPDIR")
+    for directory in runs.iterdir():
         pid, _, birth = directory.name.partition("-")
         if _birth(int(pid)) != birth:
             shutil.rmtree(directory, ignore_errors=True)
 
 
 def _runs() -> Path:
-    runs = Path(tempfile.gettempdir()) / f"super-resolution-{os.getuid()}"
-    runs.mkdir(mode=0o700, exist_ok=True)
-    if runs.stat().st_uid != os.getuid():
-        raise UserError("a directory of your own", "another user's", str(runs), "remove it or set TMPDIR")
-    return runs
+    return Path(tempfile.gettempdir()) / f"super-resolution-{os.getuid()}"
 
 
 def _birth(pid: int) -> str:

@@ -4,12 +4,13 @@ A section's parameter is set on the command line in Luigi's own way: `root` of `
 """
 
 import dataclasses
-import os
+import math
 from typing import Any
 
 import luigi
 from luigi.interface import core
 
+from data.cores import usable_cores
 from data.errors import UserError
 from data.films.settings import FilmSettings
 from data.images import ALPHAS
@@ -84,6 +85,20 @@ class crops(luigi.Config):
     max_bad_fraction = luigi.FloatParameter(
         default=0.01, description="share of damaged pictures that is borne"
     )
+
+    def check(self) -> None:
+        """Refuse numbers that are none; `PlanSettings.check` and the packer look at the others.
+
+        Raises:
+            UserError: which one, and what it must be.
+        """
+        for name, holds, expected in (
+            ("largest_mpx", 0 < self.largest_mpx < math.inf, "a number of megapixels above 0"),
+            ("max_bad_fraction", 0 <= self.max_bad_fraction <= 1, "from 0 to 1"),
+        ):
+            if not holds:
+                remedy = "mend it in luigi.cfg or on the command line"
+                raise UserError(expected, repr(getattr(self, name)), f"[crops] {name}", remedy)
 
 
 _FILMS = FilmSettings()
@@ -312,6 +327,14 @@ def listed(text: str, section: str) -> list[str]:
     return names
 
 
-def threads() -> int:
-    """Return how many threads a task may use, so that all workers together fill the machine once."""
-    return max(1, len(os.sched_getaffinity(0)) // max(1, core().workers))
+def threads(tasks: int = 0, place: int = 0) -> int:
+    """Return how many threads or processes a task may use, so that all workers together fill the machine once.
+
+    Args:
+        tasks: of its kind; where there are fewer than workers, each gets more. 0: not known.
+        place: of the task among them; the first ones get what can't be divided evenly.
+    """
+    workers = max(1, core().workers)
+    at_once = min(workers, tasks or workers)
+    each, rest = divmod(usable_cores(), at_once)
+    return max(1, each + (tasks > 0 and place % at_once < rest))

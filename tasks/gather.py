@@ -13,6 +13,7 @@ from data.published import plain_benchmark, published
 from data.shards import read_rejections
 from data.sources import Source, open_source
 from pipeline import download, index
+from pipeline.tally import is_borne
 from pipeline.transfer import TransferSettings
 from tasks.base import StoreTask
 from tasks.config import crops, films, store, threads
@@ -99,6 +100,7 @@ class IndexSource(DatasetTask):
 
     def requires(self) -> list[StoreTask]:
         """Archives are downloaded and discs ripped; everything else is there already."""
+        crops().check()
         if self.dataset_spec.kind == "disc":
             return [RipDisc.of(self.dataset_spec)]
         if self.dataset_spec.kind != "archives":
@@ -124,11 +126,21 @@ class IndexSource(DatasetTask):
         return {
             "source": source,
             "least_side_px": self.least_side_px,
-            "max_bad_fraction": crops().max_bad_fraction,
             "lossy": self.dataset_spec.lossy,
             "group": self.dataset_spec.group,
             "alpha": crops().alpha,
         }
+
+    def is_done(self) -> bool:
+        """Return whether the index is there, and no more of it is damaged than is borne now.
+
+        That limit changes no byte and has no part in the directory's name. Where it was lowered below what is damaged,
+        the source is looked at again, and the error says what is damaged.
+        """
+        if not super().is_done():
+            return False
+        record = index.read_record(self.directory())
+        return is_borne(record["totals"], record["rejections"], crops().max_bad_fraction)
 
     def make(self) -> None:
         """Scan."""

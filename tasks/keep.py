@@ -1,13 +1,13 @@
 """What is done with a finished crop dataset besides training: VerifyDataset, ExportFolder."""
 
 import datetime
-import os
 import secrets
 from functools import cached_property
 from pathlib import Path
 
 import luigi
 
+from data.cores import usable_cores
 from data.errors import UserError
 from data.files import read_json, write_json
 from data.plain import from_plain, to_plain
@@ -73,17 +73,24 @@ class VerifyDataset(DatasetTask):
         """Return the record, which counts for this run only."""
         return ThisRunsTarget(str(self.directory() / self.record), self.run_id)
 
+    def write_spec(self) -> None:
+        """Leave spec.json as it is: it belongs to what is looked at."""
+
     def make(self) -> None:
         """Look, rebuild where that is asked for, and write down both."""
         level = verify.LEVELS[-1] if self.full else self.level
-        cores = len(os.sched_getaffinity(0))
         _, headers, _ = verify.find_headers(self.directory())
         with stage(self, "shards") as progress:
-            found = verify.verify_dataset(self.directory(), level, threads=cores, progress=progress)
+            found = verify.verify_dataset(
+                self.directory(), level, processes=usable_cores(), progress=progress
+            )
         rebuilt, left = [], found
+        if self.rebuild:
+            rebuild.sweep(self.directory())
         if found and self.rebuild:
-            rebuilt = self._rebuild(found, {header.shard: header for header in headers}, cores)
-            left = verify.verify_dataset(self.directory(), verify.LEVELS[0], threads=cores)
+            rebuilt = self._rebuild(found, {header.shard: header for header in headers})
+            # The other shards were looked at a moment ago.
+            left = verify.verify_dataset(self.directory(), level, closely=rebuilt, processes=usable_cores())
         record = Verification(
             schema=SCHEMA,
             run=self.run_id,
@@ -99,7 +106,7 @@ class VerifyDataset(DatasetTask):
         if left:
             raise self._complaint(left)
 
-    def _rebuild(self, found: list[Damage], headers: dict, cores: int) -> list[str]:
+    def _rebuild(self, found: list[Damage], headers: dict) -> list[str]:
         """Make again the shards that are damaged or missing, and what stands beside them; return their names."""
         planned = self.requires()["plan"]
         damaged = {one.shard for one in found}
@@ -112,7 +119,7 @@ class VerifyDataset(DatasetTask):
                 planned.directory(),
                 planned.requires().source(),
                 pack_settings(),
-                processes=cores,
+                processes=usable_cores(),
                 progress=progress,
             )
         write_json(self.directory() / "spec.json", self.home().spec())

@@ -33,6 +33,7 @@ class PlanCrops(DatasetTask):
     def settings(self) -> plan.PlanSettings:
         """Return [crops] as the planner wants it."""
         section = crops()
+        section.check()
         return plan.PlanSettings(
             policy=section.policy,
             size_px=section.size_px,
@@ -47,12 +48,14 @@ class PlanCrops(DatasetTask):
         )
 
     def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return vars(self.settings()) | {"shrinks": list(self.settings().shrinks)}
+        """Return the settings, those of a grid only where there is one."""
+        settings = self.settings()
+        named = vars(settings) | {"shrinks": list(settings.shrinks)}
+        return named if settings.policy == "grid" else named | {"grid_step_px": None, "grid_rest_px": None}
 
     def make(self) -> None:
         """Plan."""
-        entries = index.read_entries(self.requires().directory())
+        entries = index.Entries(self.requires().directory())
         plan.write_plan(*plan.plan_dataset(entries, self.settings(), self.name()), self.directory())
 
     def counts(self) -> str:
@@ -83,14 +86,14 @@ class PackShard(DatasetTask):
     def make(self) -> None:
         """Pack."""
         plan_dir = self.requires().directory()
-        whole = sum(shard["crops"] for shard in plan.planned_shards(plan_dir))
-        with stage(self, "crops", whole) as progress:
+        planned = {shard["name"]: shard["crops"] for shard in plan.planned_shards(plan_dir)}
+        with stage(self, "crops", sum(planned.values())) as progress:
             pack.pack_shard(
                 plan.read_plan_shard(plan_dir, self.shard),
                 self.requires().requires().source(),
                 ShardPaths(self.directory(), self.shard),
                 pack_settings(),
-                processes=threads(),
+                processes=threads(len(planned), list(planned).index(self.shard)),
                 progress=progress,
             )
 
@@ -103,7 +106,7 @@ class MakeCrops(DatasetTask):
     """Shards → a crop dataset with manifest, card, parquet and contact sheet."""
 
     stage = "crops"
-    format_version = 3  # 3: detail and noise are measured on every other pixel and line
+    format_version = 4  # 4: the policy best finds as many crops as fit
     record = dataset.RECORD
 
     def requires(self) -> dict[str, StoreTask]:
@@ -132,8 +135,14 @@ class MakeCrops(DatasetTask):
             "png_effort": None if is_jpeg else settings.png_effort,
             "jpeg_quality": settings.jpeg_quality if is_jpeg else None,
             "screens": vars(settings.screens),
-            "max_bad_fraction": crops().max_bad_fraction,
         }
+
+    def is_done(self) -> bool:
+        """Return whether dataset.json is there, and what has no part in the directory's name is as it says, too."""
+        if not super().is_done():
+            return False
+        manifest = dataset.read_manifest(self.directory())
+        return dataset.is_current(manifest, self.dataset_spec, crops().max_bad_fraction)
 
     def make(self) -> Iterator[list[StoreTask]]:
         """Wait for the shards, then make them one dataset."""

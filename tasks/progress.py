@@ -249,7 +249,7 @@ def _is_due(said: float | None, now: float) -> bool:
 
 def _tick_until(reporter: Reporter, stop: threading.Event) -> None:
     while not stop.wait(TICK_S):
-        # A full or vanished temporary directory costs a bar, never the work that it shows.
+        # A terminal that is gone costs a bar, never the work that it shows.
         with contextlib.suppress(OSError):
             reporter.tick(time.monotonic())
 

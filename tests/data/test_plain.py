@@ -23,7 +23,9 @@ EXAMPLES = [
     Rejection("x", "pack", Reason.FLAT, "contrast 3"),
     PlannedSource(ENTRY, "train", 0, (PlannedCrop("k", 2, Box(1, 2, 3, 4)),)),
     HEADER,
-    DatasetManifest(1, "d", "ff", "t", "MIT", 512, "png", (HEADER,), {"crops": 2}, {"flat": 1}),
+    DatasetManifest(
+        2, "d", "ff", "t", "MIT", 512, "png", (HEADER,), {"crops": 2}, {"flat": 1}, "", {"README.md": "ab"}
+    ),
     TrainingJob("realtime-x2", "../s.json", "ff"),
 ]
 

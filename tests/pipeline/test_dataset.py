@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import weakref
 
 import numpy as np
 import pyarrow.parquet
@@ -11,8 +12,10 @@ from settings import pack_settings, plan_settings
 from data.catalogue import resolve
 from data.errors import UserError
 from data.images import decode
+from data.plain import to_plain
 from data.shards import ShardPaths
-from pipeline.dataset import all_records, finish_dataset, read_manifest
+from pipeline import dataset
+from pipeline.dataset import PARQUET, all_records, finish_dataset, is_current, read_manifest, write_parquet
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
 from pipeline.plan import plan_dataset, planned_shards, read_plan_shard, write_plan
@@ -72,9 +75,51 @@ def test_the_sides_are_there_and_repeat(photo_folder, crops, tmp_path):
         assert (crops / path).read_bytes() == (again / path).read_bytes(), path
     sheet = decode((crops / "contact-sheet.jpg").read_bytes())
     assert sheet.shape[1] == 1280 and sheet.shape[0] % 128 == 0
-    table = pyarrow.parquet.read_table(crops / "dataset.parquet")
-    assert table.num_rows == read_manifest(crops).totals["crops"]
-    assert {"key", "box_top", "score_detail", "phash"} <= set(table.column_names)
+
+
+def test_the_parquet_has_every_field_of_every_record(crops):
+    file = pyarrow.parquet.ParquetFile(crops / PARQUET)
+    manifest = read_manifest(crops)
+    assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [
+        one.samples for one in manifest.shards
+    ]
+    for row, record in zip(file.read().to_pylist(), all_records(crops, manifest.shards), strict=True):
+        plain = to_plain(record)
+        for prefix, inner in (("box", plain.pop("box")), ("score", plain.pop("scores"))):
+            plain |= {f"{prefix}_{name}": value for name, value in inner.items()}
+        assert row == plain
+
+
+def test_no_more_than_one_shard_s_rows_are_in_memory(crops, monkeypatch):
+    class Row(dict):
+        """A dict that can be referred to weakly."""
+
+    alive, most = weakref.WeakValueDictionary(), 0
+    plain_row = dataset._row
+
+    def counted(record):
+        nonlocal most
+        row = Row(plain_row(record))
+        alive[record.key] = row
+        most = max(most, len(alive))
+        return row
+
+    monkeypatch.setattr(dataset, "_row", counted)
+    shards = read_manifest(crops).shards
+    write_parquet(crops, shards)
+    assert len(shards) >= 3 and most <= max(one.samples for one in shards)
+
+
+def test_what_changes_no_crop_makes_a_finished_dataset_out_of_date(photo_folder, crops):
+    manifest, spec = read_manifest(crops), resolve(str(photo_folder))
+    assert is_current(manifest, spec, 0.0)
+    for field in ("title", "licence", "citation"):
+        assert not is_current(manifest, dataclasses.replace(spec, **{field: "another"}), 0.0)
+    # 1 of 9 is as many as were damaged, 0.1 of them fewer.
+    damaged = dataclasses.replace(
+        manifest, totals=manifest.totals | {"pictures": 9}, rejections={"unreadable": 1}
+    )
+    assert is_current(damaged, spec, 1 / 9) and not is_current(damaged, spec, 0.1)
 
 
 def test_a_shard_that_is_not_its_headers_is_refused(photo_folder, tmp_path):

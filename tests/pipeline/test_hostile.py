@@ -62,7 +62,9 @@ def test_each_case_lands_as_its_pixels_or_its_reason(kind, tmp_path):
     assert sorted(ids) == sorted([case.name for case in CASES] + list(extras)), "not one file vanishes"
 
     entries = [dataclasses.replace(entry, lossy=False) for entry in entries]
-    plan, too_small = plan_dataset(entries, plan_settings(size_px=SIDE_PX, shrinks=(1,)), "hostile")
+    plan, too_small = map(
+        list, plan_dataset(entries, plan_settings(size_px=SIDE_PX, shrinks=(1,)), "hostile")
+    )
     paths = ShardPaths(store / "crops", "train-000000")
     pack_shard(plan, source, paths, pack_settings(), processes=2)
     packed = list(read_rejections(paths.rejections))

@@ -1,8 +1,10 @@
 import pytest
+from pictures import textured
 
+from data.encoders import encode_png
 from data.errors import UserError
 from data.sources.folder import FolderSource
-from pipeline.index import index_source, read_entries, read_record
+from pipeline.index import REJECTIONS, Entries, index_source, read_entries, read_record
 
 
 def run(folder, out, least_side_px=100, max_bad_fraction=0.0, **options):
@@ -15,7 +17,7 @@ def run(folder, out, least_side_px=100, max_bad_fraction=0.0, **options):
 def test_every_file_is_a_row_or_a_counted_rejection(photo_folder, tmp_path):
     run(photo_folder, tmp_path / "index")
     record = read_record(tmp_path / "index")
-    assert record["totals"] == {"sources": 7, "rejected": 4}
+    assert record["totals"] == {"pictures": 9, "sources": 7, "rejected": 4}
     assert record["rejections"] == {"duplicate": 1, "link": 1, "not_an_image": 1, "too_small": 1}
     assert len(read_entries(tmp_path / "index")) == 7
 
@@ -40,8 +42,31 @@ def test_too_many_damaged_pictures_fail_with_the_reasons(photo_folder, tmp_path)
     whole = (photo_folder / "p0.png").read_bytes()
     (photo_folder / "bad.png").write_bytes(whole[:30])
     run(photo_folder, tmp_path / "borne", max_bad_fraction=0.2)
-    with pytest.raises(UserError, match=r"1 of 8 \(bad.png: unreadable"):
+    reasons = "1 duplicate, 1 link, 1 not_an_image, 1 too_small, 1 unreadable; damaged: bad.png: unreadable"
+    with pytest.raises(UserError, match=rf"1 of 10 .*: {reasons}.*index/{REJECTIONS}"):
         run(photo_folder, tmp_path / "index")
+    # The list that the error names is there; an index is not.
+    assert [path.name for path in (tmp_path / "index").iterdir()] == [REJECTIONS]
+    assert "bad.png" in (tmp_path / "index" / REJECTIONS).read_text()
+
+
+def test_pictures_that_are_only_small_or_repeated_are_none_of_the_damaged(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    small = encode_png(textured(0, 40, 40))
+    for number in range(30):
+        (photos / f"small{number}.png").write_bytes(small)
+    (photos / "good.png").write_bytes(encode_png(textured(1, 120, 120)))
+    (photos / "bad.png").write_bytes(small[:30])
+    run(photos, tmp_path / "index", max_bad_fraction=0.04)
+    assert read_record(tmp_path / "index")["totals"] == {"pictures": 32, "sources": 1, "rejected": 31}
+
+
+def test_entries_are_read_as_they_are_asked_for(photo_folder, tmp_path):
+    run(photo_folder, tmp_path / "index")
+    entries = Entries(tmp_path / "index")
+    assert list(entries) == [entries[place] for place in range(len(entries))]
+    assert len({entry.id for entry in entries}) == 7
 
 
 def test_progress_counts_every_file(photo_folder, tmp_path):
@@ -66,7 +91,6 @@ def test_the_catalogue_says_what_is_lossy_and_what_belongs_together(photo_folder
 def test_rows_tell_the_stored_bit_depth(tmp_path):
     import cv2
     import numpy as np
-    from pictures import textured
 
     (tmp_path / "deep").mkdir()
     picture = textured(1, 128, 128)

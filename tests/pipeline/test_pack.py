@@ -23,7 +23,7 @@ def planned(photo_folder, tmp_path):
     cv2.imwrite(str(photo_folder / "sky.png"), np.full((300, 300, 3), 200, np.uint8))
     source = FolderSource(photo_folder)
     index_source(source, "photos", tmp_path / "index", least_side_px=128, max_bad_fraction=0)
-    plan, _ = plan_dataset(read_entries(tmp_path / "index"), plan_settings(), "photos")
+    plan = list(plan_dataset(read_entries(tmp_path / "index"), plan_settings(), "photos")[0])
     return source, plan
 
 
@@ -99,13 +99,30 @@ def test_the_best_crops_are_where_the_detail_is(photo_folder, tmp_path):
     source = FolderSource(photo_folder)
     index_source(source, "photos", tmp_path / "index", least_side_px=128, max_bad_fraction=0)
     settings = plan_settings(policy="best", max_per_source=3, shrinks=(1,))
-    plan, _ = plan_dataset(read_entries(tmp_path / "index"), settings, "photos")
+    plan = list(plan_dataset(read_entries(tmp_path / "index"), settings, "photos")[0])
     (one,) = [one for one in plan if one.entry.id == "p2.png"]
     made = [record for record, _ in crop_source(one, source, pack_settings(shrinks=(1,)))]
     assert len(made) == 3
     best = max(made, key=lambda record: record.scores["detail"])
     assert abs(best.box.top - 200) <= 8 and abs(best.box.left - 300) <= 8
     assert len({record.key for record in made}) == 3
+
+
+@pytest.mark.parametrize(("height", "width", "size_px"), [(256, 256, 128), (340, 510, 128), (333, 407, 100)])
+def test_as_many_of_the_best_as_fit_are_found_wherever_the_detail_is(height, width, size_px):
+    picture = np.full((height, width, 3), 120, np.uint8)
+    middle = np.s_[
+        (height - size_px) // 2 : (height + size_px) // 2, (width - size_px) // 2 : (width + size_px) // 2
+    ]
+    picture[middle] = textured(3, size_px, size_px)
+    fitting = (height // size_px) * (width // size_px)
+    for count in (1, fitting - 1, fitting, fitting + 1):
+        crops = best_crops({1: picture}, size_px, count, "stem")
+        assert len(crops) == len({crop.key for crop in crops}) == min(count, fitting)
+        canvas = np.zeros((height, width), int)
+        for crop in crops:
+            canvas[crop.box.top : crop.box.top + size_px, crop.box.left : crop.box.left + size_px] += 1
+        assert canvas.max() == 1 and canvas.sum() == len(crops) * size_px**2
 
 
 def test_of_equal_detail_no_two_boxes_overlap():

@@ -5,7 +5,8 @@ from settings import plan_settings
 
 from data.errors import UserError
 from data.records import Reason, SourceEntry
-from pipeline.plan import plan_dataset, plan_source, planned_shards, read_plan_shard, write_plan
+from pipeline.plan import count_crops, plan_source, planned_shards, read_plan_shard, write_plan
+from pipeline.plan import plan_dataset as plan_lazily
 
 SETTINGS = plan_settings(size_px=256, validation_fraction=0.1, crops_per_shard=20)
 
@@ -20,6 +21,11 @@ def entry(
 
 
 ENTRIES = [entry(number) for number in range(40)]
+
+
+def plan_dataset(entries, settings, name):
+    planned, rejections = plan_lazily(entries, settings, name)
+    return list(planned), list(rejections)
 
 
 def test_every_reduction_that_the_picture_allows_is_cropped():
@@ -70,6 +76,16 @@ def test_shards_hold_about_as_many_crops_as_asked():
         sizes[one.shard] = sizes.get(one.shard, 0) + len(one.crops)
     assert sum(sizes.values()) == 280
     assert all(14 <= size <= 28 for size in sizes.values())
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"max_per_source": 5}, {"policy": "grid", "grid_step_px": 100}, {"largest_px": 600_000}]
+)
+def test_crops_are_counted_as_they_are_planned(change):
+    settings = dataclasses.replace(SETTINGS, **change)
+    for one in (entry(1), entry(2, 1300, 900, lossy=True), entry(3, 255, 800), entry(4, 3000, 257)):
+        planned = plan_source(one, settings) if one.width * one.height <= settings.largest_px else ()
+        assert count_crops(one, settings) == len(planned)
 
 
 def test_what_is_too_small_is_rejected_by_name():

@@ -9,7 +9,7 @@ from data.errors import UserError
 from data.files import write_json
 from data.images import decode
 from data.plain import to_plain
-from data.records import SCHEMA, Box, CropRecord, DatasetManifest, Reason, SourceEntry
+from data.records import Box, CropRecord, DatasetManifest, Reason, SourceEntry
 from data.shards import ShardPaths, open_shard, read_header, read_index, read_picture
 from data.sources.folder import FolderSource
 from pipeline.phash import perceptual_hash
@@ -41,7 +41,18 @@ def make(
                     )  # fmt: skip
         headers.append(read_header(paths.header))
     manifest = DatasetManifest(
-        SCHEMA, name, "ff", "t", "MIT", 64, extension, tuple(headers), {"crops": len(seeds)}, {}
+        DatasetManifest.VERSION,
+        name,
+        "ff",
+        "t",
+        "MIT",
+        64,
+        extension,
+        tuple(headers),
+        {"crops": len(seeds)},
+        {},
+        "",
+        {},
     )
     write_json(directory / "dataset.json", to_plain(manifest))
     return directory

@@ -12,7 +12,7 @@ from crop_datasets import make_crops
 from pictures import textured
 
 from data.digests import sha256_file, xxh3_file
-from data.encoders import encode_png
+from data.encoders import encode_jpeg, encode_png
 from data.errors import UserError
 from data.files import write_json
 from data.plain import to_plain
@@ -77,7 +77,27 @@ def exchange_headers(paths):
 
 def lose_a_rejection(paths):
     (paths.directory / "rejections.jsonl").write_text("")
-    return "counts"
+    return "digest"
+
+
+def write_another_card(paths):
+    (paths.directory / "README.md").write_text("path: shards/ junk")
+    return "digest"
+
+
+def exchange_the_contact_sheet(paths):
+    (paths.directory / "contact-sheet.jpg").write_bytes(encode_jpeg(textured(1, 8, 8)))
+    return "digest"
+
+
+def lose_the_spec(paths):
+    (paths.directory / "spec.json").unlink()
+    return "got nothing"
+
+
+def change_the_parquet(paths):
+    overwrite(paths.directory / "dataset.parquet", 40, b"\xff\x00\xff")
+    return "digest"
 
 
 def edit_the_spec(paths):
@@ -139,16 +159,16 @@ def point_the_index_elsewhere(paths):
 DAMAGE = {
     "headers": [
         cut_off, lose, never_reach_the_disk, mix_up_indexes, exchange_headers, lose_a_rejection, edit_the_spec,
-        add_a_shard,
+        add_a_shard, write_another_card, exchange_the_contact_sheet, lose_the_spec,
     ],
-    "hashes": [flip_a_bit, change_a_description],
+    "hashes": [flip_a_bit, change_a_description, change_the_parquet],
     "full": [write_what_cannot_be_decoded, point_the_index_elsewhere],
 }  # fmt: skip
 
 
 def test_a_sound_dataset_is_sound_at_every_level(crops):
     before = {path: path.stat().st_mtime_ns for path in crops.rglob("*")}
-    assert [verify_dataset(crops, level, threads=2) for level in LEVELS] == [[], [], []]
+    assert [verify_dataset(crops, level, processes=2) for level in LEVELS] == [[], [], []]
     assert {path: path.stat().st_mtime_ns for path in crops.rglob("*")} == before
 
 
@@ -158,7 +178,7 @@ def test_a_sound_dataset_is_sound_at_every_level(crops):
 def test_damage_is_found_and_named_from_its_level_on(level, harm, paths):
     detail = harm(paths)
     for tried in LEVELS:
-        found = verify_dataset(paths.directory, tried, threads=2)
+        found = verify_dataset(paths.directory, tried, processes=2)
         if LEVELS.index(tried) < LEVELS.index(level):
             assert found == []
             continue

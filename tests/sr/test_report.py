@@ -55,7 +55,7 @@ def make_store(root: Path, forms=tuple(MEANS), rejections=True) -> ReportInputs:
     dropped, deselected = (DATASET_REJECTIONS, SELECTION_REJECTIONS) if rejections else ([], [])
     dataset, selection = root / "crops" / "Sample-0123456789ab", root / "selections" / "Sample-0123456789ab"
     manifest = DatasetManifest(
-        schema=SCHEMA,
+        schema=DatasetManifest.VERSION,
         name="Sample",
         spec_hash="0123456789ab",
         title="Drawings & <leaves>",
@@ -65,6 +65,8 @@ def make_store(root: Path, forms=tuple(MEANS), rejections=True) -> ReportInputs:
         shards=(),
         totals={"sources": 96, "crops": 1200, "bytes": 345_678_901, "rejected": len(dropped)},
         rejections=_counts(dropped),
+        citation="",
+        sides={},
     )
     write_jsonl(dataset / "rejections.jsonl", map(to_plain, dropped))
     write_bytes(dataset / "contact-sheet.jpg", encode_jpeg(skimage.data.chelsea()[:128, :256]))

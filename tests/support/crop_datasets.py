@@ -12,10 +12,11 @@ SETTINGS = {"size_px": "128", "crops_per_shard": "12", "validation_fraction": "0
 
 
 @contextlib.contextmanager
-def store(root: Path) -> Iterator[None]:
+def store(root: Path, catalog: Path | str = "", **crops: str) -> Iterator[None]:
     """Have tasks work in another store, with small crops and small shards, while the block runs."""
     config = luigi.configuration.get_config()
-    values = {("crops", name): value for name, value in SETTINGS.items()} | {("store", "root"): str(root)}
+    values = {("crops", name): value for name, value in (SETTINGS | crops).items()}
+    values |= {("store", "root"): str(root), ("store", "catalog"): str(catalog)}
     for (section, name), value in values.items():
         config.set(section, name, value)
     luigi.task_register.Register.clear_instance_cache()
@@ -31,5 +32,10 @@ def make_crops(photos: Path, root: Path) -> Path:
     """Make a dataset of a folder of pictures in a store; return its directory."""
     with store(root):
         task = MakeCrops(dataset=str(photos))
-        assert luigi.build([task], local_scheduler=True, no_lock=True, log_level="CRITICAL")
+        assert build(task)
         return task.directory()
+
+
+def build(task: luigi.Task) -> bool:
+    """Run a task in this process, and return whether it succeeded."""
+    return luigi.build([task], local_scheduler=True, no_lock=True, log_level="CRITICAL")

@@ -34,6 +34,7 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
             ["5000x5000", "800x600", "size_px"],
         ),
         (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "0"], ["16 to 8192", "size_px"]),
+        (["MakeCrops", "--dataset", "PHOTOS", "--crops-largest-mpx", "inf"], ["above 0", "largest_mpx"]),
         (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "abc"], ["whole number", "abc"]),
         (
             ["EvaluateModel", "--model", "bicubic", "--benchmark", "Photos", "--scale", "0"],

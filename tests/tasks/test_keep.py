@@ -32,6 +32,8 @@ def test_damage_is_found_named_and_rebuilt_byte_for_byte(run, crops):
     (crops / "shards" / "train-000001.tar").write_bytes(before["shards/train-000001.tar"][:-5000])
     (crops / "manifest" / "train-000002.jsonl").unlink()
     (crops / "README.md").write_text("")
+    (crops / "spec.json").unlink()
+    (crops / "run" / "rebuilt").mkdir(exist_ok=True)  # as a kill leaves it
     times = {path: path.stat().st_mtime_ns for path in (crops / "shards").iterdir()}
 
     # The record of the sound dataset must not be taken for this answer.
@@ -40,17 +42,18 @@ def test_damage_is_found_named_and_rebuilt_byte_for_byte(run, crops):
     assert found.returncode == 30
     assert "2 damaged shards (train-000001, train-000002)" in line and "--rebuild" in line
     assert "Verified" not in found.stdout
+    assert not (crops / "spec.json").exists(), "looking writes nothing that it looks at"
 
     mended = run("VerifyDataset", "--full", "--rebuild")
     assert mended.returncode == 0, mended.stderr
-    assert files(crops) == before
+    assert files(crops) == before and not (crops / "run" / "rebuilt").exists()
     rewritten = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert rewritten == {"train-000001.tar", "train-000002.tar"}
     record = json.loads((crops / "run" / "verification.json").read_text())
     assert (record["level"], record["left"]) == ("full", [])
     assert record["rebuilt"] == ["train-000001", "train-000002"]
     assert {one["file"] for one in record["damage"]} == {
-        "README.md", "shards/train-000001.tar", "manifest/train-000002.jsonl",
+        "README.md", "spec.json", "shards/train-000001.tar", "manifest/train-000002.jsonl",
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@ import io
 import multiprocessing
 import os
 import re
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -289,7 +290,7 @@ def test_a_print_while_the_sheet_is_held_does_not_wait_for_it(terminal):
 def test_a_run_has_one_directory_and_killed_ones_are_swept(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     mine = run_directory()
-    mine.mkdir()
+    mine.mkdir(parents=True)
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     child = context.Process(target=lambda: queue.put(run_directory()))
@@ -300,3 +301,30 @@ def test_a_run_has_one_directory_and_killed_ones_are_swept(monkeypatch, tmp_path
     stale.mkdir()
     sweep()
     assert list(mine.parent.iterdir()) == [mine]
+
+
+def lose(board):
+    shutil.rmtree(board.directory)
+    board.directory.write_text("no directory")
+
+
+def fill(board):
+    (board.directory / "sheet.part").mkdir()
+
+
+@pytest.mark.parametrize("harm", [lose, fill])
+def test_a_sheet_that_cannot_be_kept_costs_nothing_but_bars(harm, terminal):
+    one = reporter(terminal, "1")
+    one.report(5, 10)
+    one.tick(200.0)
+    terminal.say("before", cause="before")
+    harm(terminal)
+    one.report(10, 10)
+    one.tick(200.3)
+    for _ in range(2):
+        terminal.say("after", cause="after")
+    one.end(201.0, succeeded=True)
+    finish(terminal)
+    lines = shown(terminal)
+    assert [line for line in lines if line in ("before", "after")] == ["before", "after"]
+    assert lines[-1].startswith("PackShard Sample: 10 crops in")
