@@ -6,12 +6,12 @@ picture is finished; what a kill interrupts is made again, to the same bytes.
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from data.digests import sha256_bytes, sha256_file
@@ -23,8 +23,9 @@ from data.progress import Progress, silent
 from data.records import Reason, Rejection
 from data.stored import StoredPicture, decode_stored
 from sr.tiles import HALO_PX, bands
+from sr.upscale.hidden import fill_hidden
 from sr.upscale.naming import Job, find_jobs, list_pictures
-from sr.upscale.writers import open_writer
+from sr.upscale.writers import gathers, open_writer
 from sr.upscalers import PillowUpscaler, Upscaler
 
 SCHEMA = 1
@@ -37,7 +38,9 @@ _LOW_PIXEL_BYTES = 4096
 """What a network holds for a low pixel of a tile: some sixteen float32 maps of 64 channels, rounded down."""
 _FILTER_REACH_PX = 4
 """Of Lanczos 3, and one to spare."""
-_SMALLEST_TILE, _LARGEST_TILE = 4 * HALO_PX, 1024
+_LARGEST_TILE = 1024
+_BANDS = 3
+"""Enlarged rows of tiles that are held at once: what is made, what it is put together from, what is written."""
 
 
 def upscale_pictures(
@@ -171,27 +174,37 @@ def upscale_picture(
         raise ImageFault(Reason.UNSUPPORTED, f"transparent, and {suffix} cannot be; rename it to what it is")
     if suffix in (".jpg", ".jpeg", ".webp") and kind != np.uint8:
         kind = np.dtype(np.uint8)  # a 16-bit picture under a name of an 8-bit format
-    gathered = 0 if suffix == ".png" else shape[0] * shape[1] * shape[2] * kind.itemsize
-    tile_px = tile_side(picture.colours.nbytes + gathered, memory_mb)
+    if picture.alpha is not None:
+        fill_hidden(picture.colours, picture.alpha)
+    held = picture.colours.nbytes + (picture.alpha.nbytes if picture.alpha is not None else 0)
+    held += math.prod(shape) * kind.itemsize if gathers(suffix) else 0
+    row_bytes = shape[1] * shape[2] * picture.colours.itemsize
+    tile_px = tile_side(held, _BANDS * row_bytes * upscaler.scale, memory_mb, _halo_px(upscaler))
     with atomic_file(output) as file:
-        writer = open_writer(suffix, file, shape, kind, picture.icc, picture.exif, quality)
+        writer = open_writer(suffix, file, shape, kind, picture, quality)
         for rows in enlarged_bands(picture, upscaler, tile_px):
             writer.add(rows if rows.dtype == kind else ((rows.astype(np.uint32) + 128) // 257).astype(kind))
         writer.finish()
 
 
-def tile_side(held_bytes: int, memory_mb: int) -> int:
-    """Return the side of a tile in low pixels, its halo included: what is left of the budget, within bounds."""
-    left = memory_mb * 1_000_000 - _BASE_MB * 1_000_000 - held_bytes
-    side = int(max(0, left / _LOW_PIXEL_BYTES) ** 0.5)
-    return min(max(side, _SMALLEST_TILE), _LARGEST_TILE) // 8 * 8
+def tile_side(held_bytes: int, row_bytes: int, memory_mb: int, halo_px: int = HALO_PX) -> int:
+    """Return the side of a tile in low pixels, its halo included: what is left of the budget, within bounds.
+
+    Args:
+        held_bytes: what is held throughout.
+        row_bytes: what is held beside that for each row of low pixels in a tile.
+        memory_mb: the budget.
+        halo_px: of the tile.
+    """
+    left = (memory_mb - _BASE_MB) * 1_000_000 - held_bytes
+    smallest = 4 * max(halo_px, HALO_PX)
+    sides = range(max(smallest, _LARGEST_TILE), smallest, -8)
+    return next((side for side in sides if side * (side * _LOW_PIXEL_BYTES + row_bytes) <= left), smallest)
 
 
 def enlarged_bands(picture: StoredPicture, upscaler: Upscaler, tile_px: int) -> Iterator[np.ndarray]:
     """Yield the enlarged rows from the top, some at a time, with alpha as the last channel where there is one."""
     colours, alpha = picture.colours, picture.alpha
-    if alpha is not None:
-        colours = _extended(colours, alpha)
     made = _colour_bands(colours, upscaler, tile_px)
     if alpha is None:
         yield from made
@@ -207,7 +220,7 @@ def _colour_bands(
 ) -> Iterator[np.ndarray]:
     """Yield enlarged rows of the picture's type; tiles lie as those of `grid_of` would."""
     multiple = getattr(grid_of or upscaler, "size_multiple", 1)
-    halo_px = max(getattr(grid_of or upscaler, "halo_px", 0), _FILTER_REACH_PX)
+    halo_px = _halo_px(grid_of or upscaler)
     takes_planes = isinstance(upscaler, PillowUpscaler) or upscaler.colour == "luma"
     is_grey = low.shape[2] == 1
 
@@ -223,21 +236,8 @@ def _colour_bands(
     return bands(enlarge, low, upscaler.scale, tile_px, halo_px, multiple)
 
 
-def _extended(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Give pixels that cannot be seen the colour of the nearest that can, so that none of theirs shows at an edge."""
-    hidden = alpha == 0
-    if not hidden.any() or hidden.all():
-        return colours
-    mask = hidden.astype(np.uint8)
-    _, labels = cv2.distanceTransformWithLabels(
-        mask, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    seen = np.flatnonzero(~hidden)
-    nearest = np.empty(labels.max() + 1, np.int64)
-    nearest[labels.ravel()[seen]] = seen
-    filled = colours.copy()
-    filled[hidden] = colours.reshape(-1, colours.shape[2])[nearest[labels[hidden]]]
-    return filled
+def _halo_px(upscaler: Upscaler) -> int:
+    return max(getattr(upscaler, "halo_px", 0), _FILTER_REACH_PX)
 
 
 def pictures_fingerprint(source: Path, output: Path) -> str:

@@ -14,14 +14,28 @@ from pictures import textured
 from PIL import Image, ImageCms
 
 from data.errors import UserError
-from data.stored import decode_stored
+from data.stored import StoredPicture, decode_stored
+from sr.tiles import HALO_PX
 from sr.upscale.__main__ import main
-from sr.upscale.pictures import StoredPicture, enlarged_bands, upscale_pictures
+from sr.upscale.hidden import fill_hidden
+from sr.upscale.pictures import enlarged_bands, upscale_picture, upscale_pictures
 from sr.upscale.writers import open_writer
 from sr.upscalers import load_upscaler
 
 REPOSITORY = Path(__file__).parents[3]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def made_exif() -> bytes:
+    """Return a TIFF structure as `data.stored` gives it, with EXIF's own directory and that of GPS."""
+    exif = Image.Exif()
+    exif[0x010E], exif[0x010F], exif[0x011A] = "Grün".encode("latin-1"), "Maker", 300.5
+    exif.get_ifd(0x8769).update({0x829A: 0.01, 0x9003: "2020:01:01 00:00:00", 0x927C: b"note"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.5)})
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+EXIF = made_exif()
 
 
 @pytest.fixture
@@ -77,30 +91,78 @@ def test_each_kind_is_kept_and_what_is_broken_is_listed(folder, tmp_path):
     assert len(np.unique(stored(output / "deep.png").colours % 257)) > 50, "more than 8 bits' levels"
 
 
-def test_hidden_colours_do_not_show_at_edges():
-    colours = np.full((20, 40, 3), 200, np.uint8)
-    alpha = np.full((20, 40), 255, np.uint8)
-    colours[:, :20], alpha[:, :20] = 0, 0
-    made = np.concatenate(
-        list(enlarged_bands(StoredPicture(colours, alpha, b"", b""), load_upscaler("bicubic"), 128))
-    )
+def test_hidden_colours_do_not_show_at_edges(tmp_path):
+    low = np.full((20, 40, 4), 200, np.uint8)
+    low[:, :20] = 0
+    low[:, 20:, 3] = 255
+    Image.fromarray(low).save(tmp_path / "low.png")
+    upscale_picture(tmp_path / "low.png", tmp_path / "high.png", load_upscaler("bicubic"))
+    made = np.asarray(Image.open(tmp_path / "high.png"))
     assert made.shape == (40, 80, 4) and (made[:, :, :3] == 200).all()
     assert made[0, 0, 3] == 0 and made[0, -1, 3] == 255 and 0 < made[0, 40, 3] < 255
 
 
+def test_hidden_colours_are_those_of_the_whole_picture_window_by_window(monkeypatch):
+    stream = np.random.default_rng(4)
+    colours = stream.integers(0, 65535, (700, 500, 3), np.uint16)
+    alpha = np.where(cv2.blur(stream.random((700, 500)), (141, 141)) > 0.5, 1, 0).astype(np.uint16)
+    whole, parts = colours.copy(), colours.copy()
+    fill_hidden(whole, alpha)
+    monkeypatch.setattr("sr.upscale.hidden._WINDOW_PX", 200)
+    fill_hidden(parts, alpha)
+    far = cv2.distanceTransform(np.uint8(alpha == 0), cv2.DIST_L2, cv2.DIST_MASK_5)
+    near = far < 1.5 * HALO_PX
+    assert 0.2 < (far > 0).mean() < 0.8 and far.max() > 2 * HALO_PX
+    np.testing.assert_array_equal(parts[near], whole[near])
+    np.testing.assert_array_equal(parts[alpha > 0], colours[alpha > 0])
+    assert (parts[near & (alpha == 0)] != colours[near & (alpha == 0)]).any(axis=1).mean() > 0.99
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_a_png_by_bands_is_the_picture(channels, kind):
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_file_by_bands_is_the_picture(suffix, kind, channels):
     whole = np.random.default_rng(channels).integers(0, np.iinfo(kind).max, (150, 33, channels), kind, True)
     file = io.BytesIO()
-    writer = open_writer(".png", file, whole.shape, whole.dtype, PROFILE, b"", 95)
+    writer = open_writer(suffix, file, whole.shape, whole.dtype, StoredPicture(whole, None, PROFILE, b""), 95)
     for rows in np.split(whole, [1, 70, 77]):
         writer.add(rows)
     writer.finish()
+    if suffix == ".tif":
+        np.testing.assert_array_equal(
+            tifffile.imread(io.BytesIO(file.getvalue())).reshape(whole.shape), whole
+        )
+    if suffix == ".tif" and channels == 2 and kind == np.uint16:
+        return  # Pillow cannot read that
     back = decode_stored(file.getvalue())
     planes = [back.colours] if back.alpha is None else [back.colours, back.alpha[:, :, None]]
     np.testing.assert_array_equal(np.concatenate(planes, axis=2), whole)
     assert back.icc == PROFILE
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_a_file_without_all_its_rows_is_not_finished(suffix):
+    whole = np.zeros((9, 5, 3), np.uint8)
+    writer = open_writer(
+        suffix, io.BytesIO(), whole.shape, whole.dtype, StoredPicture(whole, None, b"", b""), 95
+    )
+    writer.add(whole[:8])
+    with pytest.raises(ValueError, match="1 too few"):
+        writer.finish()
+
+
+def test_large_tiffs_are_bigtiffs(monkeypatch):
+    monkeypatch.setattr("sr.upscale.writers._CLASSIC_TIFF_BYTES", 1000)
+    whole = textured(1, 130, 20)
+    file = io.BytesIO()
+    writer = open_writer(
+        ".tif", file, whole.shape, whole.dtype, StoredPicture(whole, None, PROFILE, EXIF), 95
+    )
+    writer.add(whole)
+    writer.finish()
+    back = decode_stored(file.getvalue())
+    assert file.getvalue()[:4] == b"II+\0" and (back.icc, back.exif) == (PROFILE, EXIF)
+    np.testing.assert_array_equal(back.colours, whole)
 
 
 @pytest.mark.parametrize("form", ["realtime_dir", "vapsr_dir"])
