@@ -5,13 +5,14 @@ import signal
 import sys
 from pathlib import Path
 
-from sr.upscale import pictures
+from sr.upscale.journal import Journal
+from sr.upscale.pictures import upscale_pictures
 from sr.upscalers import load_upscaler
 
-add = pictures.Journal.add
+add = Journal.add
 
 
-def add_or_die(journal: pictures.Journal, line: dict) -> None:
+def add_or_die(journal: Journal, line: dict) -> None:
     if "output_sha256" in line and len(journal._finished) == 1:
         with open(journal.path, "ab") as file:
             file.write(b'{"id": "torn')
@@ -19,6 +20,6 @@ def add_or_die(journal: pictures.Journal, line: dict) -> None:
     add(journal, line)
 
 
-pictures.Journal.add = add_or_die
+Journal.add = add_or_die
 source, output, store = map(Path, sys.argv[1:])
-pictures.upscale_pictures(source, output, store, load_upscaler("bicubic"))
+upscale_pictures(source, output, store, load_upscaler("bicubic"))

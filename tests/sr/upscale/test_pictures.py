@@ -1,6 +1,8 @@
 """Pictures in, pictures out: all that they hold is kept, a kill costs no byte, nothing is overwritten."""
 
+import contextlib
 import io
+import resource
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pictures import textured
 from PIL import Image, ImageCms
 
 from data.errors import UserError
+from data.images import SUFFIXES
 from data.stored import StoredPicture, decode_stored
 from sr.tiles import HALO_PX
 from sr.upscale.__main__ import main
@@ -216,12 +219,70 @@ def test_nothing_of_others_is_overwritten(folder, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_what_is_new_or_repaired_is_made_and_the_rest_stays(folder, tmp_path):
+    output, store = tmp_path / "out", tmp_path / "store"
+
+    def upscale():
+        record = upscale_pictures(folder, output, store, load_upscaler("bicubic"))
+        return {one["id"] for one in record["rejections"]}, record["fingerprint"]
+
+    assert upscale()[0] == {"bad.png", "named.jpg"}
+    before = {path: path.stat() for path in output.rglob("*.*")}
+    shutil.copy(folder / "grey.png", folder / "bad.png")
+    shutil.copy(folder / "deep.png", folder / "new.png")
+    Image.fromarray(textured(7, 30, 20)).save(folder / "clear.png")
+    rejected, fingerprint = upscale()
+    assert rejected == {"named.jpg"}
+    after = {path: path.stat() for path in output.rglob("*.*")}
+    assert {path.name for path in after if before.get(path) != after[path]} == {
+        "bad.png",
+        "new.png",
+        "clear.png",
+    }
+    assert stored(output / "clear.png").colours.shape == (60, 40, 3)
+    assert upscale() == (rejected, fingerprint)
+    assert {path: path.stat() for path in output.rglob("*.*")} == after
+
+
+def test_a_picture_that_the_system_does_not_give_is_listed(folder, tmp_path):
+    (folder / "io.png").symlink_to("/proc/self/mem")  # a file by all appearances; reading it is an I/O error
+    record = upscale_pictures(folder, tmp_path / "out", tmp_path / "store", load_upscaler("bicubic"))
+    (one,) = [one for one in record["rejections"] if one["id"] == "io.png"]
+    assert (one["reason"], one["detail"]) == ("unreadable", "the file: Input/output error")
+    assert len(record["pictures"]) == 8
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_a_full_disk_names_the_output(suffix, tmp_path, capsys, small_files):
+    Image.fromarray(textured(1, 90, 90)).save(tmp_path / f"in{suffix}")
+    output = tmp_path / "out" / f"high{suffix}"
+    with small_files(4096):
+        assert main([str(tmp_path / f"in{suffix}"), str(output), "--model", "bicubic"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "File too large" in line and str(output) in line and "make room" in line
+    assert not list(output.parent.iterdir())
+
+
+@pytest.fixture
+def small_files():
+    """Give a context in which files cannot grow beyond a number of bytes."""
+
+    @contextlib.contextmanager
+    def limited(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
+
+
 def test_the_program_without_a_dag(folder, tmp_path, capsys):
     output = tmp_path / "out.png"
     assert main([str(folder / "grey.png"), str(output), "--model", "lanczos", "--scale", "3"]) == 0
     assert stored(output).colours.shape == (120, 180, 1)
-    assert main([str(folder), str(tmp_path / "out"), "--model", "bicubic"]) == 3
-    assert "bad.png: unreadable" in capsys.readouterr().err
     for arguments in (
         [str(folder / "no.png"), "o.png"],
         [str(folder / "bad.png"), str(output)],
@@ -229,6 +290,52 @@ def test_the_program_without_a_dag(folder, tmp_path, capsys):
     ):
         assert main([*arguments, "--model", "bicubic"]) == 1
         assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_program_goes_on_where_it_was(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (folder / ".thumbs").mkdir()
+    shutil.copy(folder / "grey.png", folder / ".thumbs")
+    assert main([str(folder), "out", "--model", "bicubic"]) == 3
+    assert "bad.png: unreadable" in capsys.readouterr().err
+    made = {path: path.stat() for path in Path("out").rglob("*.*") if path.suffix in SUFFIXES}
+    assert len(made) == 8
+    (folder / "bad.png").unlink()
+    (folder / "named.jpg").unlink()
+    assert main([str(folder), "out", "--model", "bicubic"]) == 0
+    assert {path: path.stat() for path in made} == made
+    assert main([str(folder), "out", "--model", "bicubic", "--quality", "80"]) == 1
+    assert "not made with these settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--scale", "0"], "2 to 8, got 0 in --scale"),
+        (["--scale", "-2"], "2 to 8, got -2 in --scale"),
+        (["--quality", "500"], "1 to 100, got 500 in --quality"),
+        (["--quality", "-5"], "1 to 100, got -5 in --quality"),
+        (["--memory-mb", "0"], "1 or more, got 0"),
+    ],
+)
+def test_a_value_out_of_its_range_is_told_in_one_line(option, words, folder, tmp_path, capsys):
+    output = tmp_path / "o.webp"
+    assert main([str(folder / "w.webp"), str(output), "--model", "bicubic", *option]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line and not output.exists()
+
+
+@pytest.mark.parametrize(("suffix", "width"), [(".jpg", 32751), (".webp", 8192)])
+def test_what_the_format_cannot_hold_becomes_a_png(suffix, width, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name, pixels in (("over", width), ("under", width - 1)):
+        Image.fromarray(np.full((1, pixels, 3), 99, np.uint8)).save(tmp_path / "in" / f"{name}{suffix}")
+    upscale_pictures(tmp_path / "in", tmp_path / "out", tmp_path / "store", load_upscaler("bicubic"))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"over.png", f"under{suffix}"}
+    assert stored(tmp_path / "out" / "over.png").colours.shape == (2, 2 * width, 3)
+    arguments = [str(tmp_path / "in" / f"over{suffix}"), str(tmp_path / f"o{suffix}"), "--model", "bicubic"]
+    assert main(arguments) == 1
+    assert f"would be {2 * width}x2; {suffix} has" in capsys.readouterr().err
 
 
 def test_importing_the_package_loads_nothing_heavy():
