@@ -208,7 +208,7 @@ class TiffWriter(Writer):
 
 
 class ArrayWriter(Writer):
-    """Gathers the picture in one array, which the encoder takes as it is: JPEG makes no copy of it."""
+    """Gathers the picture in one array, which the encoder takes as it is."""
 
     def __init__(
         self,
@@ -221,12 +221,17 @@ class ArrayWriter(Writer):
     ) -> None:
         super().__init__(file, shape[0])
         self._suffix, self._icc, self._exif, self._quality = suffix, source.icc, source.exif, quality
-        self._whole, self._filled = np.empty(shape, kind), 0
-        self._is_jpeg = suffix in (".jpg", ".jpeg")
+        self._is_jpeg, self._has_alpha = suffix in (".jpg", ".jpeg"), shape[2] in (2, 4)
+        channels = shape[2] if self._is_jpeg else 3 + self._has_alpha  # WebP has no grey
+        self._whole, self._filled = np.empty((*shape[:2], channels), kind), 0
 
     def _add(self, rows: np.ndarray) -> None:
         place = self._whole[self._filled : self._filled + len(rows)]
-        place[:] = rows[:, :, ::-1] if self._is_jpeg else rows  # OpenCV's order is blue, green, red
+        place[:, :, :3] = (
+            rows[:, :, 2::-1] if rows.shape[2] > 2 else rows[:, :, :1]
+        )  # OpenCV's order is B, G, R
+        if self._has_alpha:
+            place[:, :, 3] = rows[:, :, -1]
         self._filled += len(rows)
 
     def _finish(self) -> None:
@@ -259,8 +264,8 @@ class ArrayWriter(Writer):
             yield b"\xff\xe2" + struct.pack(">H", len(content) + 2) + content
 
     def _write_webp(self) -> None:
-        picture = self._whole[:, :, 0] if self._whole.shape[2] == 1 else self._whole
-        image = Image.fromarray(picture)
-        image.save(
-            self._file, "WEBP", quality=self._quality, icc_profile=self._icc or None, exif=self._exif or b""
-        )
+        kept = {cv2.IMAGE_METADATA_EXIF: self._exif, cv2.IMAGE_METADATA_ICCP: self._icc}
+        kept = {kind: np.frombuffer(content, np.uint8) for kind, content in kept.items() if content}
+        options = [cv2.IMWRITE_WEBP_QUALITY, self._quality]
+        _, encoded = cv2.imencodeWithMetadata(".webp", self._whole, list(kept), list(kept.values()), options)
+        self._file.write(memoryview(encoded))

@@ -1,4 +1,7 @@
-"""Enlarge a folder by bicubic and be killed when the second picture has been placed, before its line is written."""
+"""The tasks, and the function below them, killed when the second picture has been placed, before its line is written.
+
+For `luigi --module killed_pictures`; run as a program it enlarges a folder by bicubic.
+"""
 
 import os
 import signal
@@ -8,6 +11,7 @@ from pathlib import Path
 from sr.upscale.journal import Journal
 from sr.upscale.pictures import upscale_pictures
 from sr.upscalers import load_upscaler
+from tasks import *  # noqa: F403  (luigi finds the tasks in the module that it is told)
 
 add = Journal.add
 
@@ -21,5 +25,6 @@ def add_or_die(journal: Journal, line: dict) -> None:
 
 
 Journal.add = add_or_die
-source, output, store = map(Path, sys.argv[1:])
-upscale_pictures(source, output, store, load_upscaler("bicubic"))
+if __name__ == "__main__":
+    source, output, store = map(Path, sys.argv[1:])
+    upscale_pictures(source, output, store, load_upscaler("bicubic"))

@@ -1,8 +1,6 @@
 """Pictures in, pictures out: all that they hold is kept, a kill costs no byte, nothing is overwritten."""
 
-import contextlib
 import io
-import resource
 import shutil
 import subprocess
 import sys
@@ -51,11 +49,11 @@ def folder(tmp_path) -> Path:
     Image.fromarray(low).save(root / "turned.jpg", exif=exif, icc_profile=PROFILE, quality=95)
     Image.fromarray(low).save(root / "sub" / "a.bmp")
     Image.fromarray(low).save(root / "sub" / "a.png", icc_profile=PROFILE, exif=exif)
-    Image.fromarray(low[:, :, 0]).save(root / "grey.png")
+    Image.fromarray(low[:, :, 0]).save(root / "grey.png", dpi=(300, 300))
     Image.fromarray(low).save(root / "w.webp", exif=exif, icc_profile=PROFILE)
     deep = low.astype(np.uint16) * 257 + 13
     cv2.imwrite(str(root / "deep.png"), deep)
-    tifffile.imwrite(root / "deep.tif", deep, photometric="rgb", iccprofile=PROFILE)
+    tifffile.imwrite(root / "deep.tif", deep, photometric="rgb", iccprofile=PROFILE, software="S")
     alpha = np.where(np.arange(60) < 30, 0, 255).astype(np.uint8)
     clear = np.dstack([low, np.broadcast_to(alpha, (40, 60))])
     Image.fromarray(clear).save(root / "clear.png")
@@ -82,6 +80,8 @@ def test_each_kind_is_kept_and_what_is_broken_is_listed(folder, tmp_path):
         before, after = stored(folder / id), stored(output / id)
         assert after.colours.shape == tuple(np.multiply(before.colours.shape, (2, 2, 1))), id
         assert (after.colours.dtype, after.icc, after.exif) == (before.colours.dtype, before.icc, before.exif)
+        assert after.png_chunks == before.png_chunks and bool(after.png_chunks) == (id == "grey.png")
+        assert bool(after.exif) == (id in ("turned.jpg", "sub/a.png", "w.webp", "deep.tif")), id
         small = cv2.resize(after.colours, before.colours.shape[1::-1], interpolation=cv2.INTER_AREA)
         apart = np.abs(small.reshape(before.colours.shape).astype(float) - before.colours)
         visible = before.alpha == 255 if before.alpha is not None else ...
@@ -154,6 +154,22 @@ def test_a_file_without_all_its_rows_is_not_finished(suffix):
         writer.finish()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_webp_is_the_one_that_pillow_writes(channels):
+    whole = np.random.default_rng(1).integers(0, 256, (60, 70, channels), np.uint8)
+    file, theirs = io.BytesIO(), io.BytesIO()
+    writer = open_writer(
+        ".webp", file, whole.shape, whole.dtype, StoredPicture(whole, None, PROFILE, EXIF), 90
+    )
+    for rows in np.split(whole, [7]):
+        writer.add(rows)
+    writer.finish()
+    Image.fromarray(whole[:, :, 0] if channels == 1 else whole).save(theirs, "WEBP", quality=90)
+    ours = Image.open(file)
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(Image.open(theirs)))
+    assert (ours.info["icc_profile"], ours.info["exif"]) == (PROFILE, EXIF)
+
+
 def test_large_tiffs_are_bigtiffs(monkeypatch):
     monkeypatch.setattr("sr.upscale.writers._CLASSIC_TIFF_BYTES", 1000)
     whole = textured(1, 130, 20)
@@ -166,6 +182,33 @@ def test_large_tiffs_are_bigtiffs(monkeypatch):
     back = decode_stored(file.getvalue())
     assert file.getvalue()[:4] == b"II+\0" and (back.icc, back.exif) == (PROFILE, EXIF)
     np.testing.assert_array_equal(back.colours, whole)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_with_alpha_by_bands_are_those_of_the_whole(suffix, tmp_path, realtime_dir, monkeypatch):
+    upscaler = load_upscaler(realtime_dir)
+    stream = np.random.default_rng(3)
+    alpha = np.where(cv2.blur(stream.random((170, 150)), (41, 41)) > 0.5, stream.random((170, 150)), 0)
+    low = np.dstack([textured(3, 170, 150), 255 * alpha]) * 257
+    cv2.imwrite(str(tmp_path / f"low{suffix}"), low.astype(np.uint16)[:, :, [2, 1, 0, 3]])
+    made = []
+    for number, memory_mb in enumerate((1, 1500)):
+        seen = []
+        run = upscaler.run_levels
+        monkeypatch.setattr(
+            upscaler, "run_levels", lambda batch, run=run, seen=seen: (seen.append(batch), run(batch))[1]
+        )
+        upscale_picture(
+            tmp_path / f"low{suffix}", tmp_path / f"{number}{suffix}", upscaler, memory_mb=memory_mb
+        )
+        monkeypatch.undo()
+        made.append(stored(tmp_path / f"{number}{suffix}"))
+        assert len(seen) == (1 if memory_mb == 1500 else 4), "the budget decides the tiles"
+    tiles, whole = made
+    np.testing.assert_array_equal(tiles.alpha, whole.alpha)
+    shows = whole.alpha > 0
+    assert 0.2 < shows.mean() < 0.8 and whole.colours.dtype == np.uint16
+    assert np.abs(tiles.colours[shows].astype(int) - whole.colours[shows]).max() <= 257
 
 
 @pytest.mark.parametrize("form", ["realtime_dir", "vapsr_dir"])
@@ -261,22 +304,6 @@ def test_a_full_disk_names_the_output(suffix, tmp_path, capsys, small_files):
     (line,) = capsys.readouterr().err.splitlines()
     assert "File too large" in line and str(output) in line and "make room" in line
     assert not list(output.parent.iterdir())
-
-
-@pytest.fixture
-def small_files():
-    """Give a context in which files cannot grow beyond a number of bytes."""
-
-    @contextlib.contextmanager
-    def limited(size):
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    return limited
 
 
 def test_the_program_without_a_dag(folder, tmp_path, capsys):
