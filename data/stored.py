@@ -27,6 +27,7 @@ _DESCRIPTION, _LAYOUTS = 270, ('{"shape"', "ImageJ=", "<?xml")
 """What programs write into a description to tell how pixels lie; untrue of the enlarged picture."""
 _EXTRA_SAMPLES, _PREMULTIPLIED = 338, 1
 _INTEROPERABILITY = 0xA005
+_EMPTY_EXIF_BYTES = len(Image.Exif().tobytes())
 _STRIP_ROWS = 256
 _PNG_KEPT = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs")
 """Source: PNG specification, third edition, 11.3.2 and 11.3.4."""
@@ -148,7 +149,8 @@ def _kept_exif(image: Image.Image) -> bytes:
     try:
         kept = _tiff_tags(image) if image.format == "TIFF" else _exif(image)
         kept.update({tag: text_bytes(value) for tag, value in kept.items()})
-        return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) or kept.get_ifd(_EXIF) else b""
+        content = kept.tobytes()
+        return content.removeprefix(b"Exif\0\0") if len(content) > _EMPTY_EXIF_BYTES else b""
     except Exception:  # a picture is not refused for what its camera wrote beside it
         return b""
 

@@ -76,6 +76,18 @@ def test_a_tiff_keeps_what_it_says_of_the_picture_and_nothing_of_its_layout():
     assert 0x010E not in kept and kept[0x011A] == 72
 
 
+def test_the_exif_of_a_jpeg_is_kept_to_the_letter_but_for_what_is_no_longer_true():
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "Grün".encode("latin-1"), 6
+    exif.get_ifd(0x8769).update({0x829A: 0.01, 0xA002: 60, 0xA003: 40})
+    exif.get_ifd(0x8825).update({1: "N"})
+    file, kept = io.BytesIO(), Image.Exif()
+    Image.fromarray(textured(1, 40, 60)).save(file, "JPEG", exif=exif.tobytes())
+    kept.load(decode_stored(file.getvalue()).exif)
+    assert kept[0x010E] == "Grün" and 0x0112 not in kept
+    assert kept.get_ifd(0x8769) == {0x829A: 0.01} and kept.get_ifd(0x8825) == {1: "N"}
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_what_a_png_says_of_its_colours_is_kept_and_changes_no_pixel(bits, channels):
