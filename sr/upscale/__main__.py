@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
 
 
 def _upscale(options: argparse.Namespace) -> int:
-    from sr.upscale.journal import directory_beside
+    from sr.upscale.journal import directory_beside, placing
     from sr.upscale.pictures import check_settings, model_id, upscale_picture, upscale_pictures
     from sr.upscalers import load_upscaler
 
@@ -48,7 +48,8 @@ def _upscale(options: argparse.Namespace) -> int:
         return 0
     source, output = (Path(os.path.abspath(one)) for one in (options.source, options.output))
     directory = directory_beside(source, output, model_id(upscaler), options.quality)
-    record = upscale_pictures(source, output, directory, upscaler, options.quality, options.memory_mb)
+    with placing(directory):
+        record = upscale_pictures(source, output, directory, upscaler, options.quality, options.memory_mb)
     for one in record["rejections"]:
         print(f"sr.upscale: {one['id']}: {one['reason']}: {one['detail']}", file=sys.stderr)
     return REJECTED_EXIT_CODE if record["rejections"] else 0
