@@ -13,6 +13,7 @@ from typing import Any
 from data.digests import sha256_file, spec_hash
 from data.errors import UserError
 from data.files import jsonl_line
+from data.images import ImageFault
 from sr.upscale.naming import Job, root_of
 
 JOURNAL = "journal.jsonl"
@@ -45,7 +46,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._begun: set[str] = set()
+        self._open: set[str] = set()
         self._finished: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_bytes() if path.exists() else b""
@@ -62,18 +63,36 @@ class Journal:
             UserError: there is one.
         """
         for job in jobs:
-            if os.path.lexists(job.output) and str(job.output) not in self._begun:
+            is_ours = str(job.output) in self._open or str(job.output) in self._finished
+            if os.path.lexists(job.output) and not is_ours:
                 got = f"a file that was not made with these settings, {job.output}"
                 raise UserError("a free place", got, "the output", "move it away, or name another folder")
 
     def finished(self, job: Job, source_sha256: str, model: str) -> dict[str, Any] | None:
-        """Return the line of a picture whose result stands where and as it was put; None: it is to be made."""
+        """Return the line of a picture whose result stands where and as it was put; None: it is to be made.
+
+        Raises:
+            UserError: the result was changed since: nobody's work is overwritten.
+        """
         line = self._finished.get(str(job.output))
-        if line is None or (line["sha256"], line["model"]) != (source_sha256, model):
+        if line is None or not os.path.lexists(job.output):
             return None
         with placing(job.output):
-            there = job.output.is_file() and sha256_file(job.output) == line["output_sha256"]
-        return line if there else None
+            is_ours = sha256_file(job.output) == line["output_sha256"]
+        if not is_ours and str(job.output) not in self._open:
+            got = f"one that was changed since, {job.output}"
+            raise UserError("the result as it was made", got, "the output", "move it away, or delete it")
+        return line if is_ours and (line["sha256"], line["model"]) == (source_sha256, model) else None
+
+    @contextlib.contextmanager
+    def making(self, job: Job) -> Iterator[None]:
+        """Claim the result's place while the block runs; give it up where the picture turns out to be a bad one."""
+        self.add({"id": job.id, "output": str(job.output)})
+        try:
+            yield
+        except ImageFault:
+            self.add({"id": job.id, "output": str(job.output), "rejected": True})
+            raise
 
     def finish(self, job: Job, source_sha256: str, model: str) -> dict[str, Any]:
         """Write that a picture is finished."""
@@ -92,6 +111,8 @@ class Journal:
         self._take(line)
 
     def _take(self, line: dict[str, Any]) -> None:
-        self._begun.add(line["output"])
+        self._open.add(line["output"])
         if "output_sha256" in line:
             self._finished[line["output"]] = line
+        if "output_sha256" in line or "rejected" in line:
+            self._open.remove(line["output"])

@@ -131,8 +131,8 @@ def _finish(job: Job, journal: Journal, upscaler: Upscaler, quality: int, memory
     line = journal.finished(job, digest, model_id(upscaler))
     if line is not None:
         return line
-    journal.add({"id": job.id, "output": str(job.output)})
-    upscale_picture(job.source, job.output, upscaler, quality, memory_mb)
+    with journal.making(job):
+        upscale_picture(job.source, job.output, upscaler, quality, memory_mb)
     return journal.finish(job, digest, model_id(upscaler))
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -13,12 +14,14 @@ import tifffile
 from pictures import textured
 from PIL import Image, ImageCms
 
+from data.digests import sha256_file
 from data.errors import UserError
 from data.images import SUFFIXES
 from data.stored import StoredPicture, decode_stored
 from sr.tiles import HALO_PX
 from sr.upscale.__main__ import main
 from sr.upscale.hidden import fill_hidden
+from sr.upscale.journal import Journal
 from sr.upscale.pictures import enlarged_bands, upscale_picture, upscale_pictures
 from sr.upscale.writers import open_writer
 from sr.upscalers import load_upscaler
@@ -256,6 +259,10 @@ def test_nothing_of_others_is_overwritten(folder, tmp_path):
     shutil.copy(folder / "grey.png", tmp_path / "out")
     with pytest.raises(UserError, match="not made with these settings"):
         upscale(tmp_path / "out")
+    upscale(tmp_path / "mine")
+    shutil.copy(folder / "grey.png", tmp_path / "mine" / "bad.png")  # made by hand, as it was rejected
+    with pytest.raises(UserError, match="not made with these settings.*bad.png"):
+        upscale(tmp_path / "mine")
     (folder / "sub" / "a.bmp.png").write_bytes(b"")
     with pytest.raises(UserError, match="two a.bmp.png"):
         upscale(tmp_path / "new")
@@ -285,6 +292,24 @@ def test_what_is_new_or_repaired_is_made_and_the_rest_stays(folder, tmp_path):
     assert stored(output / "clear.png").colours.shape == (60, 40, 3)
     assert upscale() == (rejected, fingerprint)
     assert {path: path.stat() for path in output.rglob("*.*")} == after
+    (output / "grey.png").write_bytes(b"retouched")
+    for _ in range(2):
+        with pytest.raises(UserError, match="changed since.*grey.png"):
+            upscale()
+        shutil.copy(folder / "deep.png", folder / "grey.png")
+    assert (output / "grey.png").read_bytes() == b"retouched"
+    (output / "grey.png").unlink()
+    assert upscale()[0] == rejected and stored(output / "grey.png").colours.dtype == np.uint16
+
+
+def test_a_kill_while_a_changed_picture_is_placed_costs_nothing(folder, tmp_path, monkeypatch):
+    arguments = folder / "grey.png", tmp_path / "out", tmp_path / "store", load_upscaler("bicubic")
+    upscale_pictures(*arguments)
+    shutil.copy(folder / "deep.png", folder / "grey.png")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Journal, "finish", Mock(side_effect=KeyboardInterrupt))
+        upscale_pictures(*arguments)
+    assert upscale_pictures(*arguments)["pictures"][0]["sha256"] == sha256_file(folder / "deep.png")
 
 
 def test_a_picture_that_the_system_does_not_give_is_listed(folder, tmp_path):
