@@ -75,11 +75,8 @@ def by_tiles(
         HWC of the same type, height and width times `scale`.
 
     Raises:
-        ValueError: the tile has nothing but halo.
+        ValueError: as `bands`.
     """
-    tile_px, halo_px = tile_px // multiple * multiple, -(-halo_px // multiple) * multiple
-    if tile_px <= 2 * halo_px:
-        raise ValueError(f"Expected a tile of more than {2 * halo_px} px, got {tile_px}.")
     height, width, channels = low.shape
     high, top = np.empty((height * scale, width * scale, channels), low.dtype), 0
     for band in bands(enlarge, low, scale, tile_px, halo_px, multiple):
@@ -108,15 +105,26 @@ def bands(
 
     Yields:
         HWC from the top, together as high as the whole result.
+
+    Raises:
+        ValueError: the tile has nothing but halo, or the halo is negative.
     """
     height, width = low.shape[:2]
     tile_px, halo_px = tile_px // multiple * multiple, -(-halo_px // multiple) * multiple
+    if halo_px < 0 or tile_px <= 2 * halo_px:
+        raise ValueError(
+            f"Expected a tile of more than twice its halo, got {tile_px} px with a halo of {halo_px}."
+        )
     for rows in _clipped_spans(height, tile_px, halo_px, multiple):
-        made = []
+        made = None
         for columns in _clipped_spans(width, tile_px, halo_px, multiple):
             tile = np.ascontiguousarray(low[rows.start : rows.stop, columns.start : columns.stop])
-            made.append(enlarge(tile)[_scaled(rows, scale), _scaled(columns, scale)])
-        yield made[0] if len(made) == 1 else np.concatenate(made, axis=1)
+            high = enlarge(tile)[_scaled(rows, scale), _scaled(columns, scale)]
+            if made is None:
+                made = np.empty((high.shape[0], width * scale, high.shape[2]), high.dtype)
+            made[:, columns.keep_start * scale : columns.keep_stop * scale] = high
+        yield made
+        del made  # so that it is gone before the next one is made
 
 
 def _clipped_spans(size: int, largest: int, halo: int, multiple: int) -> Iterator[Span]:

@@ -1,6 +1,7 @@
 """From pictures to enlarged pictures: UpscaleImages."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,25 @@ _LISTED = 10
 
 
 class PicturesTarget(luigi.LocalTarget):
-    """The record of enlarged pictures, which counts while each of them stands where it was put."""
+    """The record of enlarged pictures, which counts while the inputs are the same and each result stands there."""
+
+    def __init__(self, record: str, fingerprint: Callable[[], str]) -> None:
+        super().__init__(record)
+        self._fingerprint = fingerprint
 
     def exists(self) -> bool:
-        """Return whether all are there, by size; make() compares their hashes."""
+        """Return whether all are there, by size; make() compares their hashes.
+
+        Raises:
+            UserError: there are no pictures.
+        """
+        fingerprint = self._fingerprint()
         if not super().exists():
             return False
-        results = [(Path(one["output"]), one["bytes"]) for one in read_json(self.path)["pictures"]]
+        record = read_json(self.path)
+        if record["fingerprint"] != fingerprint:
+            return False
+        results = [(Path(one["output"]), one["bytes"]) for one in record["pictures"]]
         return all(path.is_file() and path.stat().st_size == size for path, size in results)
 
 
@@ -45,8 +58,10 @@ class UpscaleImages(StoreTask):
     resources = WHOLE_MACHINE
 
     def name(self) -> str:
-        """Return the folder's or the picture's name."""
-        return self.source().stem
+        """Return the name of the folder of the pictures."""
+        from sr.upscale.naming import root_of
+
+        return root_of(self.source()).name
 
     def source(self) -> Path:
         """Return the picture or the folder."""
@@ -68,26 +83,35 @@ class UpscaleImages(StoreTask):
         return requires_of(self.model, self.precision)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the pictures by names, sizes and times, where they go, the model by its bytes, and the quality.
+        """Return where pictures come from and go to, the model by its bytes, and the quality; not which pictures.
 
         Raises:
-            UserError: the quality is none, there are no pictures, or no such model.
+            UserError: a value is out of its range, or there is no such model.
         """
-        from sr.upscale.pictures import pictures_fingerprint
+        from sr.upscale.naming import root_of
+        from sr.upscale.pictures import check_settings
 
-        if not 1 <= self.quality <= 100:
-            raise UserError("1 to 100", str(self.quality), "--quality", "choose one")
+        check_settings(self.scale, self.quality, upscaling().memory_mb)
         return {
-            "pictures": pictures_fingerprint(self.source(), self.results()),
+            "root": str(root_of(self.source())),
             "results": str(self.results()),
             "model": identity_of(self.model, self.scale, FORMULAS),
             "quality": self.quality,
-            "memory_mb": upscaling().memory_mb,
         }
+
+    def fingerprint(self) -> str:
+        """Return which pictures there are, by names, sizes and times.
+
+        Raises:
+            UserError: there are none.
+        """
+        from sr.upscale.pictures import pictures_fingerprint
+
+        return pictures_fingerprint(self.source(), self.results())
 
     def output(self) -> luigi.LocalTarget:
         """Return the record."""
-        return PicturesTarget(str(self.directory() / self.record))
+        return PicturesTarget(str(self.directory() / self.record), self.fingerprint)
 
     def make(self) -> None:
         """Enlarge, or go on enlarging."""

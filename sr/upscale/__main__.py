@@ -7,7 +7,6 @@ and 3 when some pictures of a folder could not be read; they are listed.
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from data.errors import UserError
@@ -22,7 +21,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("source", type=Path, help="a picture, or a folder that is searched to the bottom")
     parser.add_argument("output", type=Path, help="the picture, or the folder of the results")
     parser.add_argument("--model", required=True, help="bicubic, lanczos, .pth .safetensors .onnx .xml")
-    parser.add_argument("--scale", type=int, default=2, help="of bicubic and lanczos")
+    parser.add_argument("--scale", type=int, default=2, help="of bicubic and lanczos, 2 to 8")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100")
     parser.add_argument("--memory-mb", type=int, default=1500, help="what the size of tiles is chosen by")
     options = parser.parse_args(argv)
@@ -37,18 +36,20 @@ def main(argv: list[str]) -> int:
 
 
 def _upscale(options: argparse.Namespace) -> int:
-    from sr.upscale.pictures import upscale_picture, upscale_pictures
+    from sr.upscale.journal import directory_beside, placing
+    from sr.upscale.pictures import check_settings, model_id, upscale_picture, upscale_pictures
     from sr.upscalers import load_upscaler
 
+    check_settings(options.scale, options.quality, options.memory_mb)
     upscaler = load_upscaler(options.model, options.scale)
     if not options.source.is_dir():
         _check_files(options.source, options.output)
         upscale_picture(options.source, options.output, upscaler, options.quality, options.memory_mb)
         return 0
-    with tempfile.TemporaryDirectory(prefix="upscale-") as scratch:
-        record = upscale_pictures(
-            options.source, options.output, Path(scratch), upscaler, options.quality, options.memory_mb
-        )
+    source, output = (Path(os.path.abspath(one)) for one in (options.source, options.output))
+    directory = directory_beside(source, output, model_id(upscaler), options.quality)
+    with placing(directory):
+        record = upscale_pictures(source, output, directory, upscaler, options.quality, options.memory_mb)
     for one in record["rejections"]:
         print(f"sr.upscale: {one['id']}: {one['reason']}: {one['detail']}", file=sys.stderr)
     return REJECTED_EXIT_CODE if record["rejections"] else 0

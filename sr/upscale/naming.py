@@ -11,9 +11,9 @@ from PIL import Image
 from data.errors import UserError
 from data.images import SUFFIXES
 
-_LARGEST_SIDE = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
-"""Pixels, by the formats' own sizes of their fields; a larger result becomes a PNG."""
-_KEPT = (".png", ".tif", ".tiff", *_LARGEST_SIDE)
+LARGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+"""Pixels that libjpeg and libwebp write; a larger result becomes a PNG."""
+_KEPT = (".png", ".tif", ".tiff", *LARGEST_SIDE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ def find_jobs(source: Path, output: Path, scale: int) -> list[Job]:
         UserError: there is no picture, a result would be an input, or two would have one name.
     """
     pictures = list_pictures(source, output)
-    root = source if source.is_dir() else source.parent
+    root = root_of(source)
     plain = {one: one.relative_to(root).with_suffix(_suffix(one, scale)) for one in pictures}
     taken = Counter(str(name) for name in plain.values())
     jobs = []
@@ -61,23 +61,27 @@ def find_jobs(source: Path, output: Path, scale: int) -> list[Job]:
     return jobs
 
 
+def root_of(source: Path) -> Path:
+    """Return the folder that ids and results are relative to."""
+    return source if source.is_dir() else source.parent
+
+
 def list_pictures(source: Path, output: Path) -> list[Path]:
-    """List them, sorted.
+    """List them, sorted. Hidden files and folders are left out.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or a folder cannot be read.
     """
     if source.is_file():
         return [source]
-    inside = Path(os.path.abspath(output))
-    found = sorted(
-        path
-        for path in source.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not path.name.startswith(".")
-        and (inside == Path(os.path.abspath(source)) or inside not in Path(os.path.abspath(path)).parents)
-    )
+    inside, found = os.path.abspath(output), []
+    for folder, folders, files in os.walk(source, onerror=_refuse):
+        here = Path(folder)
+        folders[:] = [
+            one for one in folders if not one.startswith(".") and os.path.abspath(here / one) != inside
+        ]
+        found += [here / one for one in files if not one.startswith(".") and _is_picture(here / one)]
+    found.sort()
     if not found:
         raise UserError(
             f"a picture, or a folder with some ({' '.join(SUFFIXES)})",
@@ -88,9 +92,19 @@ def list_pictures(source: Path, output: Path) -> list[Path]:
     return found
 
 
+def _refuse(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError):
+        return  # the caller says so, or it went since it was listed
+    raise UserError("a folder that can be read", error.strerror, error.filename, "make it readable") from None
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
 def _suffix(picture: Path, scale: int) -> str:
     suffix = picture.suffix.lower()
-    if suffix in _LARGEST_SIDE:
+    if suffix in LARGEST_SIDE:
         with contextlib.suppress(Exception), Image.open(picture) as image:  # what is damaged is told later
-            return picture.suffix if scale * max(image.size) <= _LARGEST_SIDE[suffix] else ".png"
+            return picture.suffix if scale * max(image.size) <= LARGEST_SIDE[suffix] else ".png"
     return picture.suffix if suffix in _KEPT else ".png"

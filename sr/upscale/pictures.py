@@ -6,29 +6,32 @@ picture is finished; what a kill interrupts is made again, to the same bytes.
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from data.digests import sha256_bytes, sha256_file
 from data.errors import UserError
-from data.files import atomic_file, jsonl_line, write_json
+from data.files import atomic_file, write_json
 from data.images import ImageFault
 from data.plain import to_plain
 from data.progress import Progress, silent
 from data.records import Reason, Rejection
 from data.stored import StoredPicture, decode_stored
 from sr.tiles import HALO_PX, bands
-from sr.upscale.naming import Job, find_jobs, list_pictures
-from sr.upscale.writers import open_writer
+from sr.upscale.hidden import fill_hidden
+from sr.upscale.journal import JOURNAL, Journal, placing
+from sr.upscale.naming import LARGEST_SIDE, Job, find_jobs, list_pictures
+from sr.upscale.writers import gathers, open_writer
 from sr.upscalers import PillowUpscaler, Upscaler
 
 SCHEMA = 1
-RECORD, JOURNAL = "pictures.json", "journal.jsonl"
+RECORD = "pictures.json"
+LEAST_SCALE, LARGEST_SCALE = 2, 8
 STAGE = "upscale"
 MEMORY_MB = 1500
 _BASE_MB = 450
@@ -37,7 +40,26 @@ _LOW_PIXEL_BYTES = 4096
 """What a network holds for a low pixel of a tile: some sixteen float32 maps of 64 channels, rounded down."""
 _FILTER_REACH_PX = 4
 """Of Lanczos 3, and one to spare."""
-_SMALLEST_TILE, _LARGEST_TILE = 4 * HALO_PX, 1024
+_LARGEST_TILE = 1024
+_BANDS = 3
+"""Enlarged rows of tiles that are held at once: what is made, what it is put together from, what is written."""
+
+
+def check_settings(scale: int, quality: int, memory_mb: int) -> None:
+    """Refuse what is out of its range.
+
+    Raises:
+        UserError: one is.
+    """
+    ranges = {
+        "--scale": (scale, LEAST_SCALE, LARGEST_SCALE),
+        "--quality": (quality, 1, 100),
+        "the memory in MB": (memory_mb, 1, math.inf),
+    }
+    for where, (value, least, largest) in ranges.items():
+        if not least <= value <= largest:
+            expected = f"{least} to {largest}" if largest < math.inf else f"{least} or more"
+            raise UserError(expected, str(value), where, "choose one")
 
 
 def upscale_pictures(
@@ -67,25 +89,19 @@ def upscale_pictures(
         UserError: no pictures, names that clash, a file of others in a result's place, or not one picture that
             can be read.
     """
+    seen = pictures_fingerprint(source, output)
     jobs = find_jobs(source, output, upscaler.scale)
-    model = upscaler.sha256 or f"{upscaler.name} x{upscaler.scale}"
     journal = Journal(directory / JOURNAL)
     journal.check(jobs)
     done, rejections = [], []
     progress(0, len(jobs))
     for count, job in enumerate(jobs, 1):
-        digest = sha256_file(job.source)
-        line = journal.finished(job, digest, model)
-        if line is None:
-            journal.add({"id": job.id, "output": str(job.output)})
-            try:
-                upscale_picture(job.source, job.output, upscaler, quality, memory_mb)
-            except ImageFault as fault:
-                rejections.append(Rejection(job.id, STAGE, fault.reason, fault.detail))
-            else:
-                line = journal.finish(job, digest, model)
-        if line is not None:
-            done.append(line | {"bytes": job.output.stat().st_size})
+        try:
+            line = _finish(job, journal, upscaler, quality, memory_mb)
+            with placing(job.output):
+                done.append(line | {"bytes": job.output.stat().st_size})
+        except ImageFault as fault:
+            rejections.append(Rejection(job.id, STAGE, fault.reason, fault.detail))
         progress(count, len(jobs), f"{len(rejections)} rejected" if rejections else "")
     if not done:
         first = f"{len(rejections)} that cannot; {rejections[0].id}: {rejections[0].detail}"
@@ -93,8 +109,9 @@ def upscale_pictures(
     record = {
         "schema": SCHEMA,
         "model": upscaler.name,
-        "model_sha256": model,
+        "model_sha256": model_id(upscaler),
         "scale": upscaler.scale,
+        "fingerprint": seen,
         "pictures": done,
         "rejections": [to_plain(one) for one in rejections],
     }
@@ -102,57 +119,21 @@ def upscale_pictures(
     return record
 
 
-class Journal:
-    """A line for each picture that is begun, and one for each that is finished; a torn last line counts for none."""
+def model_id(upscaler: Upscaler) -> str:
+    """Return what tells a model from others: the hash of its bytes, or a formula's name and scale."""
+    return upscaler.sha256 or f"{upscaler.name} x{upscaler.scale}"
 
-    def __init__(self, path: Path) -> None:
-        self.path, self._begun, self._finished = path, set(), {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            os.truncate(path, len(whole))
-        for text in whole.splitlines():
-            self._take(json.loads(text))
 
-    def check(self, jobs: list[Job]) -> None:
-        """Look for files of others in the results' places.
-
-        Raises:
-            UserError: there is one.
-        """
-        for job in jobs:
-            if os.path.lexists(job.output) and str(job.output) not in self._begun:
-                got = f"a file that was not made with these settings, {job.output}"
-                raise UserError("a free place", got, "the output", "move it away, or name another folder")
-
-    def finished(self, job: Job, source_sha256: str, model: str) -> dict[str, Any] | None:
-        """Return the line of a picture whose result stands where and as it was put; None: it is to be made."""
-        line = self._finished.get(str(job.output))
-        if line is None or (line["sha256"], line["model"]) != (source_sha256, model):
-            return None
-        there = job.output.is_file() and sha256_file(job.output) == line["output_sha256"]
-        return line if there else None
-
-    def finish(self, job: Job, source_sha256: str, model: str) -> dict[str, Any]:
-        """Write that a picture is finished."""
-        line = {"id": job.id, "output": str(job.output), "sha256": source_sha256, "model": model}
-        line["output_sha256"] = sha256_file(job.output)
-        self.add(line)
+def _finish(job: Job, journal: Journal, upscaler: Upscaler, quality: int, memory_mb: int) -> dict[str, Any]:
+    """Return the journal's line of a picture, which is made unless it is finished."""
+    with _reading():
+        digest = sha256_file(job.source)
+    line = journal.finished(job, digest, model_id(upscaler))
+    if line is not None:
         return line
-
-    def add(self, line: dict[str, Any]) -> None:
-        """Append a line, and have it on the disk."""
-        with open(self.path, "ab") as file:
-            file.write(jsonl_line(line))
-            file.flush()
-            os.fsync(file.fileno())
-        self._take(line)
-
-    def _take(self, line: dict[str, Any]) -> None:
-        self._begun.add(line["output"])
-        if "output_sha256" in line:
-            self._finished[line["output"]] = line
+    with journal.making(job):
+        upscale_picture(job.source, job.output, upscaler, quality, memory_mb)
+    return journal.finish(job, digest, model_id(upscaler))
 
 
 def upscale_picture(
@@ -161,37 +142,70 @@ def upscale_picture(
     """Enlarge one picture into a file, which appears when it is whole.
 
     Raises:
-        ImageFault: it cannot be read, or has alpha where the result is a JPEG.
+        ImageFault: it cannot be read, or the result's format cannot hold it.
+        UserError: the result cannot be written.
     """
-    picture = decode_stored(source.read_bytes())
+    picture = _read(source)
     height, width, channels = picture.colours.shape
     shape = (height * upscaler.scale, width * upscaler.scale, channels + (picture.alpha is not None))
     kind, suffix = picture.colours.dtype, output.suffix.lower()
-    if suffix in (".jpg", ".jpeg") and picture.alpha is not None:
-        raise ImageFault(Reason.UNSUPPORTED, f"transparent, and {suffix} cannot be; rename it to what it is")
-    if suffix in (".jpg", ".jpeg", ".webp") and kind != np.uint8:
+    _check_form(suffix, shape, picture.alpha is not None)
+    if gathers(suffix) and kind != np.uint8:
         kind = np.dtype(np.uint8)  # a 16-bit picture under a name of an 8-bit format
-    gathered = 0 if suffix == ".png" else shape[0] * shape[1] * shape[2] * kind.itemsize
-    tile_px = tile_side(picture.colours.nbytes + gathered, memory_mb)
-    with atomic_file(output) as file:
-        writer = open_writer(suffix, file, shape, kind, picture.icc, picture.exif, quality)
+    if picture.alpha is not None:
+        fill_hidden(picture.colours, picture.alpha)
+    held = picture.colours.nbytes + (picture.alpha.nbytes if picture.alpha is not None else 0)
+    held += math.prod(shape) * kind.itemsize if gathers(suffix) else 0
+    row_bytes = shape[1] * shape[2] * picture.colours.itemsize
+    tile_px = tile_side(held, _BANDS * row_bytes * upscaler.scale, memory_mb, _halo_px(upscaler))
+    with placing(output), atomic_file(output) as file:
+        writer = open_writer(suffix, file, shape, kind, picture, quality)
         for rows in enlarged_bands(picture, upscaler, tile_px):
             writer.add(rows if rows.dtype == kind else ((rows.astype(np.uint32) + 128) // 257).astype(kind))
         writer.finish()
 
 
-def tile_side(held_bytes: int, memory_mb: int) -> int:
-    """Return the side of a tile in low pixels, its halo included: what is left of the budget, within bounds."""
-    left = memory_mb * 1_000_000 - _BASE_MB * 1_000_000 - held_bytes
-    side = int(max(0, left / _LOW_PIXEL_BYTES) ** 0.5)
-    return min(max(side, _SMALLEST_TILE), _LARGEST_TILE) // 8 * 8
+def _check_form(suffix: str, shape: tuple[int, int, int], has_alpha: bool) -> None:
+    if suffix in (".jpg", ".jpeg") and has_alpha:
+        raise ImageFault(Reason.UNSUPPORTED, f"transparent, and {suffix} cannot be; rename it to what it is")
+    if max(shape[:2]) > LARGEST_SIDE.get(suffix, math.inf):
+        found = f"the result would be {shape[1]}x{shape[0]}; {suffix} has {LARGEST_SIDE[suffix]} at most"
+        raise ImageFault(Reason.TOO_LARGE, found)
+
+
+def _read(source: Path) -> StoredPicture:
+    with _reading():
+        content = source.read_bytes()
+    return decode_stored(content)
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Count what the operating system says of an input as a fault of that picture."""
+    try:
+        yield
+    except OSError as error:
+        raise ImageFault(Reason.UNREADABLE, f"the file: {error.strerror or error}") from None
+
+
+def tile_side(held_bytes: int, row_bytes: int, memory_mb: int, halo_px: int = HALO_PX) -> int:
+    """Return the side of a tile in low pixels, its halo included: what is left of the budget, within bounds.
+
+    Args:
+        held_bytes: what is held throughout.
+        row_bytes: what is held beside that for each row of low pixels in a tile.
+        memory_mb: the budget.
+        halo_px: of the tile.
+    """
+    left = (memory_mb - _BASE_MB) * 1_000_000 - held_bytes
+    smallest = 4 * max(halo_px, HALO_PX)
+    sides = range(max(smallest, _LARGEST_TILE), smallest, -8)
+    return next((side for side in sides if side * (side * _LOW_PIXEL_BYTES + row_bytes) <= left), smallest)
 
 
 def enlarged_bands(picture: StoredPicture, upscaler: Upscaler, tile_px: int) -> Iterator[np.ndarray]:
     """Yield the enlarged rows from the top, some at a time, with alpha as the last channel where there is one."""
     colours, alpha = picture.colours, picture.alpha
-    if alpha is not None:
-        colours = _extended(colours, alpha)
     made = _colour_bands(colours, upscaler, tile_px)
     if alpha is None:
         yield from made
@@ -207,7 +221,7 @@ def _colour_bands(
 ) -> Iterator[np.ndarray]:
     """Yield enlarged rows of the picture's type; tiles lie as those of `grid_of` would."""
     multiple = getattr(grid_of or upscaler, "size_multiple", 1)
-    halo_px = max(getattr(grid_of or upscaler, "halo_px", 0), _FILTER_REACH_PX)
+    halo_px = _halo_px(grid_of or upscaler)
     takes_planes = isinstance(upscaler, PillowUpscaler) or upscaler.colour == "luma"
     is_grey = low.shape[2] == 1
 
@@ -223,31 +237,19 @@ def _colour_bands(
     return bands(enlarge, low, upscaler.scale, tile_px, halo_px, multiple)
 
 
-def _extended(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Give pixels that cannot be seen the colour of the nearest that can, so that none of theirs shows at an edge."""
-    hidden = alpha == 0
-    if not hidden.any() or hidden.all():
-        return colours
-    mask = hidden.astype(np.uint8)
-    _, labels = cv2.distanceTransformWithLabels(
-        mask, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    seen = np.flatnonzero(~hidden)
-    nearest = np.empty(labels.max() + 1, np.int64)
-    nearest[labels.ravel()[seen]] = seen
-    filled = colours.copy()
-    filled[hidden] = colours.reshape(-1, colours.shape[2])[nearest[labels[hidden]]]
-    return filled
+def _halo_px(upscaler: Upscaler) -> int:
+    return max(getattr(upscaler, "halo_px", 0), _FILTER_REACH_PX)
 
 
 def pictures_fingerprint(source: Path, output: Path) -> str:
-    """Return a hash of the pictures' names, sizes and times: what names a run over them.
+    """Return a hash of the pictures' names, sizes and times, and whether they may be read: equal where nothing is new.
 
     Raises:
         UserError: there is none.
     """
     seen = []
     for path in list_pictures(source, output):
-        status = path.stat()
-        seen.append([str(path), status.st_size, status.st_mtime_ns])
+        with contextlib.suppress(FileNotFoundError):  # it went since it was listed
+            status = path.stat()
+            seen.append([str(path), status.st_size, status.st_mtime_ns, os.access(path, os.R_OK)])
     return sha256_bytes(json.dumps(seen).encode())

@@ -8,7 +8,7 @@ from pictures import textured
 from data.errors import UserError
 from sr.models.reach import halo_px, reach_px
 from sr.resize import imresize
-from sr.tiles import HALO_PX, by_tiles, spans
+from sr.tiles import HALO_PX, bands, by_tiles, spans
 from sr.upscalers import load_upscaler
 
 
@@ -42,8 +42,9 @@ def test_a_filter_that_sees_less_than_the_halo_is_not_changed():
 
 
 def test_a_tile_that_is_all_halo_is_refused(vapsr_dir):
-    with pytest.raises(ValueError, match="more than 8"):
-        by_tiles(lambda tile: tile, textured(1, 20, 20), 1, 8, 4)
+    for halo in (4, 5, -1):
+        with pytest.raises(ValueError, match=f"got 8 px with a halo of {halo}"):
+            list(bands(lambda tile: tile, textured(1, 20, 20), 1, 8, halo))
     with pytest.raises(UserError, match="at least 128 px, got 100"):
         load_upscaler(vapsr_dir, tile_px=100)
 
