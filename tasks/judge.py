@@ -1,5 +1,6 @@
 """From models and benchmarks to figures: EvaluateModel, CompareModels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,18 @@ class EvaluateModel(ProtocolTask):
         )
 
 
+def benchmark_labels(evaluations: Sequence[EvaluateModel]) -> dict[str, str]:
+    """Return what a report calls each benchmark, by what was given: its name, or all that was given where two share
+    one.
+    """
+    return _told_apart({one.benchmark: one.requires()["benchmark"].name() for one in evaluations})
+
+
+def _told_apart(short: dict[str, str]) -> dict[str, str]:
+    names = list(short.values())
+    return {given: given if names.count(name) > 1 else name for given, name in short.items()}
+
+
 class CompareModels(ProtocolTask):
     """Several upscalers and benchmarks → one table, with published rows beside the measured ones."""
 
@@ -202,22 +215,21 @@ class CompareModels(ProtocolTask):
         known = published()
         return {
             "labels": self._labels(),
+            "benchmarks": list(benchmark_labels(self.requires()).values()),
             "published": [vars(row) for row in known.rows],
         }
 
     def _labels(self) -> dict[str, str]:
         """Return what the table calls each model: its short name, or all that was given where two share one."""
-        short = {one.model: one.model_name() for one in self.requires()}
-        shared = {name for name in short.values() if list(short.values()).count(name) > 1}
-        return {given: given if name in shared else name for given, name in short.items()}
+        return _told_apart({one.model: one.model_name() for one in self.requires()})
 
     def make(self) -> None:
         """Compare."""
         from sr.evaluation.compare import Evaluation, write_comparison
 
-        labels = self._labels()
+        models, benchmarks = self._labels(), benchmark_labels(self.requires())
         evaluations = [
-            Evaluation(labels[one.model], one.requires()["benchmark"].name(), one.directory())
+            Evaluation(models[one.model], benchmarks[one.benchmark], one.directory())
             for one in self.requires()
         ]
         write_comparison(evaluations, published(), self.directory())
