@@ -21,11 +21,12 @@ from sr.graph_levels import onnx_levels, openvino_levels
 from sr.metadata import GROUP, ModelMetadata, from_strings
 from sr.resize import imresize, pillow_resize
 from sr.tiles import HALO_PX, by_tiles
+from sr.video_range import from_video, to_video
 
 FORMULAS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 """Upscalers without weights, by name."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""How much R, G and B weigh in luma. Source: ITU-R BT.601-7, 2.5.1."""
+"""How much R, G and B weigh in luma of full range. Source: ITU-R BT.601-7, 2.5.1."""
 _MATLAB_KERNELS = {"bicubic": "cubic", "lanczos": "lanczos3"}
 
 
@@ -45,7 +46,8 @@ class Upscaler(Protocol):
         """Enlarge.
 
         Args:
-            low: uint8 HWC RGB, at least 1x1; for a luma model and for formulas also HW1.
+            low: uint8 HWC RGB, at least 1x1; for formulas also HW1, and for a luma model HW1 of video luma (16 black,
+                235 white; `sr.video_range` converts a grey picture).
 
         Returns:
             uint8 of as many channels, height and width times `scale`; rounded and clamped.
@@ -149,7 +151,8 @@ class NetworkUpscaler(abc.ABC):
         if low.shape[2] == self._channels:
             return self._enlarge(self.run_levels, low)
         luma = low @ _LUMA[:, None]  # (h, w, 1)
-        gain = self._enlarge(self.run_levels, luma) - _filtered(luma, self.scale, FORMULAS["bicubic"])
+        high = from_video(self._enlarge(self.run_levels, to_video(luma)))
+        gain = high - _filtered(luma, self.scale, FORMULAS["bicubic"])
         # As much on R, G and B: luma is the network's then, and the colour differences are the bicubic's.
         return (_filtered(low, self.scale, FORMULAS["bicubic"]) + gain).clip(0.0, 255.0)
 
