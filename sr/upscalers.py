@@ -233,7 +233,9 @@ class TorchUpscaler(NetworkUpscaler):
         import torch
 
         tensor = torch.from_numpy(low).permute(0, 3, 1, 2).to(self._device)  # (n, c, h, w)
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        known = torch.backends.cudnn  # what is not named here would be switched off
+        kept = {name: getattr(known, name) for name in ("enabled", "benchmark", "deterministic")}
+        with torch.inference_mode(), known.flags(**kept, allow_tf32=False):
             return network(tensor).permute(0, 2, 3, 1).cpu().numpy()
 
 

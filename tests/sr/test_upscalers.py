@@ -79,6 +79,21 @@ def test_a_checkpoint_file_is_a_model_too(forms, realtime_dir):
     assert upscaler.name == "weights torch"
 
 
+def test_torch_runs_with_cudnn_as_it_was_set_but_without_tf32(realtime_dir, monkeypatch):
+    upscaler, seen = load_upscaler(realtime_dir), []
+    names = ("enabled", "benchmark", "deterministic", "allow_tf32")
+
+    def watched(low, network=upscaler.network):
+        seen.append([getattr(torch.backends.cudnn, name) for name in names])
+        return network(low)
+
+    monkeypatch.setattr(upscaler, "network", watched)
+    for benchmark in (False, True):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, deterministic=not benchmark):
+            upscaler(textured(1, 8, 8))
+    assert seen == [[True, False, True, False], [True, True, False, False]]
+
+
 @pytest.mark.parametrize("spec", ["bicubik", "nowhere/model.xml", "."])
 def test_what_is_no_model_is_refused_in_words(spec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
