@@ -41,6 +41,8 @@ class Upscaler(Protocol):
     """Of the model's bytes; None for a formula."""
     colour: str
     """What the model works on: "rgb", or "luma" (one plane). A luma model takes RGB too."""
+    fixed_size: tuple[int, int] | None
+    """Height and width of the one picture that the model takes; None: any."""
 
     def __call__(self, low: np.ndarray) -> np.ndarray:
         """Enlarge.
@@ -69,7 +71,7 @@ class Upscaler(Protocol):
 class PillowUpscaler:
     """A classic filter, as Pillow computes it: what a network has to beat."""
 
-    sha256 = None
+    sha256, fixed_size = None, None
     colour = "rgb"
 
     def __init__(self, name: str, scale: int) -> None:
@@ -90,7 +92,7 @@ class PillowUpscaler:
 class MatlabUpscaler:
     """A classic filter, as MATLAB's imresize computes it: what the published tables call bicubic."""
 
-    sha256 = None
+    sha256, fixed_size = None, None
     colour = "rgb"
 
     def __init__(self, name: str, scale: int) -> None:
@@ -124,9 +126,9 @@ class NetworkUpscaler(abc.ABC):
     size_multiple: int
     colour: str = "rgb"
     fixed_size: tuple[int, int] | None = None
-    """Height and width of the one picture that the model takes; None: any."""
     tile_px: int = 0
-    """Larger pictures are run by tiles of this side (low pixels, the halo included); 0: always in one piece."""
+    """Larger pictures are run by tiles of this side (low pixels, the halo included); 0, or with a fixed size: always
+    in one piece."""
     halo_px: int = HALO_PX
     """Low pixels around what is kept of a tile."""
 
@@ -156,6 +158,17 @@ class NetworkUpscaler(abc.ABC):
         # As much on R, G and B: luma is the network's then, and the colour differences are the bicubic's.
         return (_filtered(low, self.scale, FORMULAS["bicubic"]) + gain).clip(0.0, 255.0)
 
+    def check_size(self, height: int, width: int) -> None:
+        """Make sure that the model takes low pictures of this size.
+
+        Raises:
+            UserError: it takes another one alone.
+        """
+        if self.fixed_size and (height, width) != self.fixed_size:
+            fits, got = ("{}x{}".format(*size) for size in (self.fixed_size, (height, width)))
+            remedy = "export the model without a size, which takes any"
+            raise UserError(f"a picture of {fits} (height x width)", got, self.name, remedy)
+
     @property
     def _channels(self) -> int:
         return 1 if self.colour == "luma" else 3
@@ -169,17 +182,14 @@ class NetworkUpscaler(abc.ABC):
 
     def _enlarge(self, run: Callable[[np.ndarray], np.ndarray], low: np.ndarray) -> np.ndarray:
         height, width = low.shape[:2]
-        if self.fixed_size and (height, width) != self.fixed_size:
-            fits, got = ("{}x{}".format(*size) for size in (self.fixed_size, (height, width)))
-            remedy = "export the model without a size, which takes any"
-            raise UserError(f"a picture of {fits} (height x width)", got, self.name, remedy)
+        self.check_size(height, width)
         rest = ((0, -height % self.size_multiple), (0, -width % self.size_multiple), (0, 0))
         padded = np.ascontiguousarray(np.pad(low, rest, mode="edge"))
 
         def run_one(low: np.ndarray) -> np.ndarray:
             return run(low[None])[0]  # (1, h, w, c) in and out
 
-        if self.tile_px and max(padded.shape[:2]) > self.tile_px:
+        if self.tile_px and not self.fixed_size and max(padded.shape[:2]) > self.tile_px:
             high = by_tiles(run_one, padded, self.scale, self.tile_px, self.halo_px, self.size_multiple)
         else:
             high = run_one(padded)

@@ -74,7 +74,7 @@ def benchmark_model(
 
     Args:
         subject: with at least one form.
-        settings: what is measured.
+        settings: what is measured; of a file that takes one size alone, that size.
         out_dir: made if missing.
         run: whoever started this; stored as it is.
         progress: counts pairs of device and size.
@@ -92,7 +92,8 @@ def benchmark_model(
     # Of one low pixel: the published figure is for an enlarged picture of FRAME.
     gmac_px = gmacs(upscaler) * upscaler.scale**2 / (FRAME[0] * FRAME[1])
     known, rows, starts = {}, [], []
-    pairs = [(device, size) for device in devices for size in settings.sizes]
+    sizes = [upscaler.fixed_size] if upscaler.fixed_size else settings.sizes
+    pairs = [(device, size) for device in devices for size in sizes]
     for done, (device, size) in enumerate(pairs):
         progress(done, len(pairs), f"{device}, {size[1]}x{size[0]}")
         bench = _Bench(core, device, subject, settings.limits, clock)

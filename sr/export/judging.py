@@ -13,7 +13,7 @@ import numpy as np
 from data.errors import UserError
 from sr.evaluation import metrics
 from sr.export.calibration import Crop, photographs
-from sr.export.parity import Parity, Run, measure, picture_batches
+from sr.export.parity import Parity, Run, measure, picture_batches, picture_of
 from sr.metadata import ModelMetadata
 
 LARGEST_DIFFERENCE = 1
@@ -45,18 +45,23 @@ class PhotographParity:
     """None where decibels are bounded instead."""
 
 
-def check_parity(run: Run, reference: Run, metadata: ModelMetadata) -> Parity:
+def check_parity(
+    run: Run, reference: Run, metadata: ModelMetadata, size: tuple[int, int] | None = None
+) -> Parity:
     """Run both on the drawn pictures.
 
     Args:
         run: the IR.
         reference: the ONNX file.
         metadata: the IR's.
+        size: the one height and width that the IR takes; None for any.
 
     Raises:
         UserError: fp32 or fp16 lies too far off. (Drawn pictures say nothing of int8.)
     """
-    parity = measure(reference, run, picture_batches(metadata.size_multiple, metadata.channels))
+    channels = metadata.channels
+    batches = [picture_of(*size, channels)] if size else picture_batches(metadata.size_multiple, channels)
+    parity = measure(reference, run, batches)
     too_far = metadata.precision == "fp32" and parity.max_level_difference > LARGEST_DIFFERENCE
     too_noisy = metadata.precision == "fp16" and (parity.psnr_db or PSNR_CAP_DB) < LEAST_HALF_PSNR_DB
     if too_far or too_noisy:

@@ -31,6 +31,7 @@ from sr.upscalers import OpenVinoUpscaler
 
 SCHEMA = 1
 IR = "model.xml"
+_FIXED = "fixed.xml"
 PRECISIONS = ("fp32", "fp16", "int8")
 INT8_LOSS_DB = {"vapsr": 0.1, "realtime": 0.2}
 """By so much int8 may lie below fp32, by architecture."""
@@ -105,13 +106,15 @@ def export_openvino(
                 reference,
             )
             model, facts = quantisation.run(model, sensitive, progress)
-        xml, weights = _write(model, Path(scratch), metadata)
+        xml, weights = _write(model, Path(scratch) / IR, metadata)
         run = OpenVinoUpscaler(Path(scratch) / IR).run
         parity = check_parity(run, reference, metadata)
         if precision != "int8":
             facts = {"photographs": dataclasses.asdict(check_photographs(run, reference, metadata))}
         if size:
             xml, weights = _at_size(Path(scratch), metadata, size)
+            fixed = check_parity(OpenVinoUpscaler(Path(scratch) / _FIXED).run, reference, metadata, size)
+            facts["parity_at_size"] = dataclasses.asdict(fixed)
     write_bytes(out_dir / "model.bin", weights)
     write_bytes(out_dir / "model.xml", xml)
     record = {
@@ -168,8 +171,7 @@ def _convert(path: Path, scratch: Path) -> tuple[ov.Model, SensitivePlaces]:
     return ov.Core().read_model(marked), sensitive
 
 
-def _write(model: ov.Model, scratch: Path, metadata: ModelMetadata) -> tuple[bytes, bytes]:
-    path = scratch / IR
+def _write(model: ov.Model, path: Path, metadata: ModelMetadata) -> tuple[bytes, bytes]:
     ov.save_model(model, path, compress_to_fp16=metadata.precision == "fp16")
     xml = ir_file.tidy(path, metadata.to_strings())
     path.write_bytes(xml)
@@ -191,12 +193,11 @@ def _at_size(scratch: Path, metadata: ModelMetadata, size: tuple[int, int]) -> t
     model = ov.Core().read_model(scratch / IR)
     model.reshape({"low": [1, *size, metadata.channels]})
     # Weights that were stored as fp16 are so in the model already.
-    ov.save_model(model, scratch / "fixed.xml", compress_to_fp16=metadata.precision == "fp16")
-    return ir_file.tidy(scratch / "fixed.xml", metadata.to_strings()), (scratch / "fixed.bin").read_bytes()
+    return _write(model, scratch / _FIXED, metadata)
 
 
 def _runnable(model: ov.Model, scratch: Path, metadata: ModelMetadata) -> Run:
-    _write(model, scratch, metadata)
+    _write(model, scratch / IR, metadata)
     return OpenVinoUpscaler(scratch / IR).run
 
 

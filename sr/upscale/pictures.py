@@ -209,6 +209,10 @@ def _colour_bands(
     """Yield enlarged rows of the picture's type; tiles lie as those of `grid_of` would."""
     multiple = getattr(grid_of or upscaler, "size_multiple", 1)
     halo_px = max(getattr(grid_of or upscaler, "halo_px", 0), _FILTER_REACH_PX)
+    if (grid_of or upscaler).fixed_size:
+        tile_px = (
+            max(low.shape) + multiple
+        )  # the whole picture, or the model says that it takes none of this size
     is_formula, is_grey = isinstance(upscaler, PillowUpscaler), low.shape[2] == 1
 
     def enlarge(tile: np.ndarray) -> np.ndarray:

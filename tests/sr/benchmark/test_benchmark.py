@@ -10,6 +10,7 @@ from data.errors import UserError
 from sr.benchmark import benchmark, peak, show, subjects
 from sr.benchmark.benchmark import BenchmarkSettings, benchmark_model
 from sr.benchmark.measure import Limits
+from sr.export.to_openvino import export_openvino
 from sr.openvino_runtime import openvino
 
 QUICK = Limits(budget_s=0.0, least_rounds=2, most_rounds=2, warm_up_rounds=1)
@@ -91,6 +92,17 @@ def test_a_form_that_does_not_run_is_a_row_that_says_so(forms, tmp_path, monkeyp
     assert {row["failed"] for row in failed} == {"no dynamic shapes"}
     assert "does not run" in (tmp_path / "benchmark.md").read_text()
     assert "does not run (no dynamic shapes)" in "\n".join(show.lines(record))
+
+
+def test_a_file_of_one_size_is_measured_at_it(realtime_onnx, tmp_path):
+    export_openvino(realtime_onnx, tmp_path, "fp32", size=(16, 22))
+    settings = BenchmarkSettings(sizes=((32, 32), (64, 64)), devices=("CPU",), streams=(), limits=QUICK)
+    with subjects.graph(tmp_path / "model.xml") as subject:
+        rows = benchmark_model(subject, settings, tmp_path, clock=tick())["rows"]
+    assert [(row["height"], row["width"], row["form"], "failed" in row) for row in rows] == [
+        (16, 22, "reference", False),
+        (16, 22, "fp32", False),
+    ]
 
 
 def test_auto_is_measured_without_a_limit(forms, tmp_path):

@@ -10,8 +10,12 @@ from pictures import textured
 
 from data.digests import sha256_file
 from data.errors import UserError
+from data.stored import StoredPicture
+from sr.evaluation.cost import gmacs
+from sr.evaluation.timing import time_frame
 from sr.export import ir_file
 from sr.export.to_openvino import PRECISIONS, Int8Settings, export_openvino
+from sr.upscale.pictures import enlarged_bands
 from sr.upscalers import load_upscaler
 
 SETTINGS = Int8Settings(calibration_crops=4, held_out_crops=2)
@@ -115,6 +119,15 @@ def test_a_file_of_one_size_takes_that_size_and_says_so_of_others(realtime_onnx,
     fixed, free = load_upscaler(tmp_path), load_upscaler(realtime_irs["fp32"])
     low = textured(4, 32, 46)
     assert np.abs(fixed(low).astype(int) - free(low)).max() <= 1
+    assert record["parity_at_size"]["max_level_difference"] <= 1
+    for tile_px in (16, 128):  # no tiles: the model takes this size and no other
+        picture = StoredPicture(low, np.full((32, 46), 90, np.uint8), b"", b"")
+        made = np.concatenate(list(enlarged_bands(picture, fixed, tile_px)))
+        np.testing.assert_array_equal(made[..., :3], fixed(low))
+        assert (made[..., 3] == 90).all()
+    fixed.tile_px = 16
+    assert fixed(low).shape == (64, 92, 3)
+    assert time_frame(fixed)["low_px"] == [46, 32] and gmacs(fixed) == gmacs(free)
     with pytest.raises(UserError, match="a picture of 32x46 .* got 30x46"):
         fixed(textured(4, 30, 46))
     with pytest.raises(UserError, match="multiples of 2, got 33x46"):
