@@ -137,10 +137,12 @@ class ExportOpenVINO(ExportTask):
 
         calibration = Path(self.requires()["selection"].output().path) if self.form() == "int8" else None
         with stage(self, "steps") as progress:
+            graph = self.requires()["onnx"]
             export_openvino(
-                self.requires()["onnx"].directory(),
+                graph.directory(),
                 self.directory(),
                 self.form(),
+                model_dir=graph.requires()["model"].directory(),
                 calibration=calibration,
                 settings=Int8Settings(**self.settings()),
                 size=self.fixed_size(),

@@ -1,7 +1,7 @@
 """From model.onnx to an OpenVINO IR (model.xml, model.bin) in fp32, fp16 or int8, with its accuracy proved
 and recorded.
 
-Every IR is run on test pictures beside the ONNX file; an fp32 and an fp16 one also on photographs, an int8 one
+Every IR is run on test pictures beside the network; an fp32 and an fp16 one also on photographs, an int8 one
 on crops of the validation split, against the originals. One that misses its bound is not written. Never trains.
 """
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
 
 from data.digests import sha256_bytes
 from data.errors import UserError
@@ -24,6 +23,7 @@ from sr.export.ir_graph import WEIGHTED, IrGraph, SensitivePlaces, find_sensitiv
 from sr.export.judging import check_parity, check_photographs, mean_psnr_db
 from sr.export.parity import Run
 from sr.export.quantize import QuantisedPlaces, quantise
+from sr.export.reference import network_run, onnx_run
 from sr.export.search import Freed, free_places, groups_of
 from sr.metadata import ModelMetadata, from_strings
 from sr.openvino_runtime import openvino as ov
@@ -63,6 +63,7 @@ def export_openvino(
     calibration: Path | None = None,
     settings: Int8Settings | None = None,
     size: tuple[int, int] | None = None,
+    model_dir: Path | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write model.xml, model.bin and, last, export.json.
@@ -78,14 +79,15 @@ def export_openvino(
         settings: for int8 only; Int8Settings() where None.
         size: height and width of the one low picture that the file shall take, one at a time; None for any. Such a
             file needs no size from its caller, and devices without dynamic shapes (NPU) take no other.
+        model_dir: of the network, in torch, that the IR is held to; None: it is held to the ONNX file.
         progress: told the steps.
 
     Returns:
         What export.json holds.
 
     Raises:
-        UserError: unknown precision, no selection for int8, or the IR misses its bound; the message has the
-        figures.
+        UserError: unknown precision, no selection for int8, another model's directory, or the IR misses its bound; the
+            message has the figures.
     """
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
@@ -93,7 +95,9 @@ def export_openvino(
     content = (onnx_dir / "model.onnx").read_bytes()
     strings = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
     metadata = dataclasses.replace(from_strings(strings, str(onnx_dir)), precision=precision)
-    reference = _onnx_run(content)
+    reference, against = onnx_run(content), "onnx fp32"
+    if model_dir:
+        reference, against = network_run(model_dir, metadata), "torch fp32"
     with tempfile.TemporaryDirectory() as scratch:
         model, sensitive = _convert(onnx_dir / "model.onnx", Path(scratch))
         facts: dict[str, Any] = {}
@@ -120,7 +124,7 @@ def export_openvino(
     record = {
         **_description(metadata, size),
         "made_from": {"model.onnx": sha256_bytes(content)},
-        "parity": {"against": "onnx fp32", **dataclasses.asdict(parity)},
+        "parity": {"against": against, **dataclasses.asdict(parity)},
         "files": {
             name: {"bytes": len(part), "sha256": sha256_bytes(part)}
             for name, part in (("model.xml", xml), ("model.bin", weights))
@@ -152,11 +156,6 @@ def _required(calibration: Path | None) -> Path:
             "a selection to calibrate int8 with", "none", "the export", "name one, or export fp16"
         )
     return calibration
-
-
-def _onnx_run(content: bytes) -> Run:
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return lambda low: session.run(["high"], {"low": low})[0]
 
 
 def _convert(path: Path, scratch: Path) -> tuple[ov.Model, SensitivePlaces]:

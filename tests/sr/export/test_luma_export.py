@@ -25,7 +25,7 @@ def _expected(luma_dir, low: np.ndarray) -> np.ndarray:
 
 
 def test_onnx_and_ir_are_the_luma_form(luma_dir, luma_onnx, tmp_path):
-    record = export_openvino(luma_onnx, tmp_path, "fp32")
+    record = export_openvino(luma_onnx, tmp_path, "fp32", model_dir=luma_dir)
     low = textured(3, 30, 46)[..., :1]
     expected = _expected(luma_dir, low).astype(int)
     for upscaler in (OnnxUpscaler(luma_onnx / "model.onnx"), OpenVinoUpscaler(tmp_path / "model.xml")):

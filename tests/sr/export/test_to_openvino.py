@@ -13,7 +13,8 @@ from data.errors import UserError
 from data.stored import StoredPicture
 from sr.evaluation.cost import gmacs
 from sr.evaluation.timing import time_frame
-from sr.export import ir_file
+from sr.export import ir_file, to_openvino
+from sr.export.reference import network_run
 from sr.export.to_openvino import PRECISIONS, Int8Settings, export_openvino
 from sr.upscale.pictures import enlarged_bands
 from sr.upscalers import load_upscaler
@@ -46,6 +47,22 @@ def test_records_describe_the_files(realtime_irs, realtime_onnx):
     assert _record(realtime_irs["fp32"])["parity"]["max_level_difference"] <= 1
     assert _record(realtime_irs["fp32"])["photographs"]["bound_levels"] == 1
     assert _record(realtime_irs["fp16"])["photographs"]["bound_db"] == 0.02
+
+
+def test_an_ir_is_held_to_the_network_in_torch(realtime_onnx, realtime_dir, vapsr_dir, tmp_path, monkeypatch):
+    record = export_openvino(realtime_onnx, tmp_path / "ir", "fp32", model_dir=realtime_dir)
+    assert record["parity"]["against"] == "torch fp32" and record["photographs"]["bound_levels"] == 1
+    with pytest.raises(UserError, match="the model that the graph was made of"):
+        export_openvino(realtime_onnx, tmp_path / "other", "fp32", model_dir=vapsr_dir)
+
+    def off(model_dir, metadata):
+        run = network_run(model_dir, metadata)
+        return lambda low: run(low) // 4 * 4
+
+    monkeypatch.setattr(to_openvino, "network_run", off)
+    with pytest.raises(UserError, match="at most 1 level from the network"):
+        export_openvino(realtime_onnx, tmp_path / "other", "fp32", model_dir=realtime_dir)
+    assert not (tmp_path / "other").exists()
 
 
 def test_weights_are_stored_as_asked_and_the_enlargement_in_full(realtime_irs):
