@@ -187,7 +187,12 @@ class NetworkUpscaler(abc.ABC):
         padded = np.ascontiguousarray(np.pad(low, rest, mode="edge"))
 
         def run_one(low: np.ndarray) -> np.ndarray:
-            return run(low[None])[0]  # (1, h, w, c) in and out
+            high = run(low[None])[0]  # (1, h, w, c) in and out
+            wanted = (low.shape[0] * self.scale, low.shape[1] * self.scale, low.shape[2])
+            if high.shape != wanted:
+                expected = f"a model that makes {wanted} of {low.shape}, as its metadata says"
+                raise UserError(expected, str(high.shape), self.name, "export the model again")
+            return high
 
         if self.tile_px and not self.fixed_size and max(padded.shape[:2]) > self.tile_px:
             high = by_tiles(run_one, padded, self.scale, self.tile_px, self.halo_px, self.size_multiple)
@@ -260,6 +265,8 @@ class OnnxUpscaler(NetworkUpscaler):
         except Exception as error:  # onnxruntime's errors have no other base
             raise _damaged(path, error) from None
         metadata = from_strings(self._session.get_modelmeta().custom_metadata_map, str(path))
+        shapes = {one.name: one.shape for one in self._session.get_inputs()}
+        _check_channels(shapes.get("low", [None])[-1], metadata, path)
         self.path, self.sha256 = path, sha256_file(path)
         _adopt(self, metadata, "onnx")
 
@@ -301,8 +308,10 @@ class OpenVinoUpscaler(NetworkUpscaler):
             raise _damaged(path, error) from None
         metadata = read_ir_metadata(model, path)
         self._precision = metadata.precision
+        shapes = {name: port.partial_shape for port in model.inputs for name in port.names}
+        shape = shapes.get("low", [None])
+        _check_channels(str(shape[len(shape) - 1]), metadata, path)
         self._request = self._compiled(model).create_infer_request()
-        shape = model.input("low").partial_shape
         self.fixed_size = tuple(shape.to_shape()[1:3]) if shape.is_static else None
         self.path, self.sha256 = path, ir_sha256(path)
         _adopt(self, metadata, f"openvino {metadata.precision}")
@@ -357,6 +366,13 @@ def _filtered(levels: np.ndarray, scale: int, filter_: Image.Resampling) -> np.n
 def _damaged(path: Path, error: Exception) -> UserError:
     reason = " ".join(str(error).split())[:200]
     return UserError("a model file that can be read", reason, str(path), "export the model again")
+
+
+def _check_channels(found: object, metadata: ModelMetadata, path: Path) -> None:
+    """Make sure that a graph's "low" has the channels that its metadata says; `found` is the size of its last axis."""
+    if str(found) != str(metadata.channels):
+        expected = f"a picture of {metadata.channels} channels as its input low ({metadata.colour})"
+        raise UserError(expected, f"{found}", str(path), "export the model again")
 
 
 def _adopt(upscaler: NetworkUpscaler, metadata: ModelMetadata, form: str) -> None:

@@ -1,6 +1,9 @@
 """Every upscaler keeps the protocol, the forms of one network agree, and what is no model is refused in
 words."""
 
+import re
+import shutil
+
 import numpy as np
 import onnx
 import pytest
@@ -113,6 +116,28 @@ def test_an_onnx_file_of_others_is_refused_in_words(tmp_path):
     onnx.save(model, tmp_path / "theirs.onnx")
     with pytest.raises(UserError, match="metadata of an exported"):
         load_upscaler(tmp_path / "theirs.onnx")
+
+
+@pytest.mark.parametrize("form", ["onnx", "fp32"])
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [("colour", "luma", "1 channels as its input"), ("scale", "3", r"makes \(24, 24")],
+)
+def test_metadata_that_does_not_fit_the_graph_is_refused(
+    realtime_onnx, realtime_irs, tmp_path, form, field, value, words
+):
+    if form == "onnx":
+        model = onnx.load(realtime_onnx / "model.onnx")
+        next(one for one in model.metadata_props if one.key == field).value = value
+        path = tmp_path / "model.onnx"
+        onnx.save(model, path)
+    else:
+        path = tmp_path / "model.xml"
+        text = (realtime_irs["fp32"] / "model.xml").read_text()
+        path.write_text(re.sub(rf'<{field} value="[^"]*"', f'<{field} value="{value}"', text))
+        shutil.copy(realtime_irs["fp32"] / "model.bin", tmp_path)
+    with pytest.raises(UserError, match=words):
+        load_upscaler(path)(textured(1, 8, 8))
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".xml"])
