@@ -15,16 +15,19 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from data.digests import sha256_bytes, sha256_file
+from data.digests import sha256_file
 from data.errors import UserError
 from sr.graph_levels import onnx_levels, openvino_levels
-from sr.metadata import GROUP, ModelMetadata, from_strings
+from sr.metadata import ModelMetadata
+from sr.model_files import compile_ir, fixed_size, ir_sha256, open_onnx, read_ir, wrong_size
 from sr.resize import imresize, pillow_resize
 from sr.tiles import HALO_PX, by_tiles
 from sr.video_range import from_video, to_video
 
 FORMULAS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 """Upscalers without weights, by name."""
+CPU = "CPU"
+"""The device that is always there."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """How much R, G and B weigh in luma of full range. Source: ITU-R BT.601-7, 2.5.1."""
 _MATLAB_KERNELS = {"bicubic": "cubic", "lanczos": "lanczos3"}
@@ -158,17 +161,6 @@ class NetworkUpscaler(abc.ABC):
         # As much on R, G and B: luma is the network's then, and the colour differences are the bicubic's.
         return (_filtered(low, self.scale, FORMULAS["bicubic"]) + gain).clip(0.0, 255.0)
 
-    def check_size(self, height: int, width: int) -> None:
-        """Make sure that the model takes low pictures of this size.
-
-        Raises:
-            UserError: it takes another one alone.
-        """
-        if self.fixed_size and (height, width) != self.fixed_size:
-            fits, got = ("{}x{}".format(*size) for size in (self.fixed_size, (height, width)))
-            remedy = "export the model without a size, which takes any"
-            raise UserError(f"a picture of {fits} (height x width)", got, self.name, remedy)
-
     @property
     def _channels(self) -> int:
         return 1 if self.colour == "luma" else 3
@@ -182,7 +174,8 @@ class NetworkUpscaler(abc.ABC):
 
     def _enlarge(self, run: Callable[[np.ndarray], np.ndarray], low: np.ndarray) -> np.ndarray:
         height, width = low.shape[:2]
-        self.check_size(height, width)
+        if self.fixed_size and (height, width) != self.fixed_size:
+            raise wrong_size(self.fixed_size, height, width, self.name)
         rest = ((0, -height % self.size_multiple), (0, -width % self.size_multiple), (0, 0))
         padded = np.ascontiguousarray(np.pad(low, rest, mode="edge"))
 
@@ -258,15 +251,7 @@ class OnnxUpscaler(NetworkUpscaler):
     """An ONNX file of ours, by onnxruntime on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no other base
-            raise _damaged(path, error) from None
-        metadata = from_strings(self._session.get_modelmeta().custom_metadata_map, str(path))
-        shapes = {one.name: one.shape for one in self._session.get_inputs()}
-        _check_channels(shapes.get("low", [None])[-1], metadata, path)
+        self._session, metadata = open_onnx(path)
         self.path, self.sha256 = path, sha256_file(path)
         _adopt(self, metadata, "onnx")
 
@@ -295,25 +280,17 @@ class OpenVinoUpscaler(NetworkUpscaler):
 
     Args:
         path: the .xml file.
-        device: CPU, GPU, NPU or AUTO.
+        device: CPU, GPU, NPU or AUTO; GPU.1 where there are several.
     """
 
-    def __init__(self, path: Path, device: str = "CPU") -> None:
+    def __init__(self, path: Path, device: str = CPU) -> None:
         from sr.openvino_runtime import openvino
 
-        self._core, self._device = openvino.Core(), device
-        try:
-            model = self._core.read_model(path)
-        except RuntimeError as error:
-            raise _damaged(path, error) from None
-        metadata = read_ir_metadata(model, path)
-        self._precision = metadata.precision
-        shapes = {name: port.partial_shape for port in model.inputs for name in port.names}
-        shape = shapes.get("low", [None])
-        _check_channels(str(shape[len(shape) - 1]), metadata, path)
+        self.path, self._core, self._device = path, openvino.Core(), device
+        model, metadata = read_ir(self._core, path)
+        self._precision, self.fixed_size = metadata.precision, fixed_size(model)
         self._request = self._compiled(model).create_infer_request()
-        self.fixed_size = tuple(shape.to_shape()[1:3]) if shape.is_static else None
-        self.path, self.sha256 = path, ir_sha256(path)
+        self.sha256 = ir_sha256(path)
         _adopt(self, metadata, f"openvino {metadata.precision}")
 
     def run(self, low: np.ndarray) -> np.ndarray:
@@ -330,28 +307,7 @@ class OpenVinoUpscaler(NetworkUpscaler):
         return self._compiled(model).create_infer_request()
 
     def _compiled(self, model: Any) -> Any:
-        from sr.compiled_models import cache_directory
-        from sr.openvino_runtime import compile_for
-
-        return compile_for(self._core, model, self._device, self._precision, cache=cache_directory())
-
-
-def read_ir_metadata(model: Any, path: Path) -> ModelMetadata:
-    """The metadata of an openvino.Model that was read from `path`.
-
-    Raises:
-        UserError: the IR carries none.
-    """
-    section = model.get_rt_info()[GROUP] if model.has_rt_info([GROUP]) else {}
-    strings = {key: model.get_rt_info([GROUP, key]).astype(str) for key in dict(section)}
-    return from_strings(strings, str(path))
-
-
-def ir_sha256(path: Path) -> str:
-    """One sha256 for the two files of an IR: of the hashes of .xml and .bin, in this order."""
-    return sha256_bytes(
-        "".join(sha256_file(Path(path).with_suffix(end)) for end in (".xml", ".bin")).encode()
-    )
+        return compile_ir(self._core, model, self.path, self._device, self._precision)
 
 
 def _filtered(levels: np.ndarray, scale: int, filter_: Image.Resampling) -> np.ndarray:
@@ -361,18 +317,6 @@ def _filtered(levels: np.ndarray, scale: int, filter_: Image.Resampling) -> np.n
         Image.fromarray(levels[:, :, channel]).resize(size, filter_) for channel in range(levels.shape[2])
     ]
     return np.stack([np.asarray(plane) for plane in planes], axis=2)
-
-
-def _damaged(path: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:200]
-    return UserError("a model file that can be read", reason, str(path), "export the model again")
-
-
-def _check_channels(found: object, metadata: ModelMetadata, path: Path) -> None:
-    """Make sure that a graph's "low" has the channels that its metadata says; `found` is the size of its last axis."""
-    if str(found) != str(metadata.channels):
-        expected = f"a picture of {metadata.channels} channels as its input low ({metadata.colour})"
-        raise UserError(expected, f"{found}", str(path), "export the model again")
 
 
 def _adopt(upscaler: NetworkUpscaler, metadata: ModelMetadata, form: str) -> None:
@@ -390,7 +334,7 @@ _FILES = {
 _DIRECTORIES = {"model.json": TorchUpscaler, "model.onnx": OnnxUpscaler, "model.xml": OpenVinoUpscaler}
 
 
-def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0) -> Upscaler:
+def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: str = CPU) -> Upscaler:
     """The upscaler that `spec` names.
 
     Args:
@@ -398,30 +342,38 @@ def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0) -> Upscale
             models/ or exports/.
         scale: for the formulas; a network has its own.
         tile_px: a network runs larger pictures by tiles of this side, in low pixels; 0: never.
+        device: that an IR runs on: CPU, GPU, NPU or AUTO; formulas know none.
 
     Raises:
-        UserError: nothing by that name, a file of another kind, one that is not a model of ours, or a tile
-            that is all halo.
+        UserError: nothing by that name, a file of another kind, one that is not a model of ours, a tile that is all
+            halo, or a device that is not there or that the file's runtime does not know.
     """
     if str(spec) in FORMULAS:
         return PillowUpscaler(str(spec), scale)
     if tile_px and tile_px < 4 * HALO_PX:
         raise UserError(f"0 or at least {4 * HALO_PX} px", str(tile_px), "the side of a tile", "raise it")
-    network = _load_network(Path(spec))
+    network = _load_network(Path(spec), device)
     network.tile_px = tile_px
     return network
 
 
-def _load_network(path: Path) -> NetworkUpscaler:
+def _load_network(path: Path, device: str) -> NetworkUpscaler:
+    kind, file = _FILES.get(path.suffix), path
     if path.is_dir():
-        for file, kind in _DIRECTORIES.items():
-            if (path / file).is_file():
-                return kind(path if kind is TorchUpscaler else path / file)
-    if not path.exists() or path.suffix not in _FILES or path.is_dir():
+        there = [name for name in _DIRECTORIES if (path / name).is_file()]
+        kind = _DIRECTORIES[there[0]] if there else None
+        file = path / there[0] if there and kind is not TorchUpscaler else path
+    if kind is None or not path.exists():
         raise UserError(
             expected="bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model's directory",
             got=repr(str(path)) + ("" if path.exists() else ", which does not exist"),
             where="the model to upscale with",
             remedy="name one of these",
         )
-    return _FILES[path.suffix](path)
+    if kind is OpenVinoUpscaler:
+        return OpenVinoUpscaler(file, device)
+    if device != CPU:
+        raise UserError(
+            f"an IR (.xml) for the device {device}", str(path), "the model", "export it with ExportOpenVINO"
+        )
+    return kind(file)

@@ -83,7 +83,7 @@ class UpscaleImages(StoreTask):
             "model": identity_of(self.model, self.scale, FORMULAS),
             "quality": self.quality,
             "memory_mb": upscaling().memory_mb,
-        }
+        } | ({"device": upscaling().device} if upscaling().device != "CPU" else {})
 
     def output(self) -> luigi.LocalTarget:
         """Return the record."""
@@ -96,7 +96,9 @@ class UpscaleImages(StoreTask):
 
         model = self.requires()["model"].directory() if self.requires() else self.model
         upscaler = load_upscaler(
-            Path(model).expanduser() if self.model not in FORMULAS else model, self.scale
+            Path(model).expanduser() if self.model not in FORMULAS else model,
+            self.scale,
+            device=upscaling().device,
         )
         with stage(self, "pictures") as progress:
             upscale_pictures(

@@ -117,6 +117,15 @@ def test_auto_is_measured_without_a_limit(forms, tmp_path):
     assert {row["share_of_peak"] for row in record["rows"]} == {None}
 
 
+def test_a_damaged_graph_is_refused_in_words(tmp_path):
+    (tmp_path / "net.xml").write_text("<net")
+    with (
+        pytest.raises(UserError, match="a model file that can be read"),
+        subjects.graph(tmp_path / "net.xml"),
+    ):
+        pass
+
+
 def test_a_device_that_is_not_there_is_named(forms, tmp_path):
     with subjects.graph(forms["fp16"]) as subject, pytest.raises(UserError, match="CPU, AUTO, got 'NPU.7'"):
         benchmark_model(subject, BenchmarkSettings(devices=("NPU.7",)), tmp_path)
