@@ -61,12 +61,15 @@ def wrong_size(fixed: tuple[int, int], height: int, width: int, where: str) -> U
     return UserError(f"a picture of {fits} (height x width)", got, where, remedy)
 
 
-def compile_ir(core: Any, model: Any, path: Path, device: str, stored: str, **options: int) -> Any:
+def compile_ir(
+    core: Any, model: Any, path: Path, device: str, stored: str, keep: bool = True, **options: int
+) -> Any:
     """Compile an IR that was read from `path`, or take it from the compiled models that are kept.
 
     Args:
         core, model, device, stored, options: as `sr.openvino_runtime.compile_for` takes them.
         path: for the error.
+        keep: what is compiled for the next start, where compiled models are kept at all.
 
     Raises:
         UserError: the device is not there, or does not take the model.
@@ -75,7 +78,8 @@ def compile_ir(core: Any, model: Any, path: Path, device: str, stored: str, **op
     from sr.openvino_runtime import compile_for
 
     try:
-        return compile_for(core, model, device, stored, cache=cache_directory(), **options)
+        cache = cache_directory() if keep else None
+        return compile_for(core, model, device, stored, cache=cache, **options)
     except RuntimeError as error:
         remedy = "export it with --size, for devices that take one size alone, or name another device"
         raise UserError(f"a model that {device} takes", _reason(error), str(path), remedy) from None

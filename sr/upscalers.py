@@ -281,12 +281,14 @@ class OpenVinoUpscaler(NetworkUpscaler):
     Args:
         path: the .xml file.
         device: CPU, GPU, NPU or AUTO; GPU.1 where there are several.
+        keep_compiled: False where the file will not be used again.
     """
 
-    def __init__(self, path: Path, device: str = CPU) -> None:
+    def __init__(self, path: Path, device: str = CPU, keep_compiled: bool = True) -> None:
         from sr.openvino_runtime import openvino
 
         self.path, self._core, self._device = path, openvino.Core(), device
+        self._keep_compiled = keep_compiled
         model, metadata = read_ir(self._core, path)
         self._precision, self.fixed_size = metadata.precision, fixed_size(model)
         self._request = self._compiled(model).create_infer_request()
@@ -307,7 +309,9 @@ class OpenVinoUpscaler(NetworkUpscaler):
         return self._compiled(model).create_infer_request()
 
     def _compiled(self, model: Any) -> Any:
-        return compile_ir(self._core, model, self.path, self._device, self._precision)
+        return compile_ir(
+            self._core, model, self.path, self._device, self._precision, keep=self._keep_compiled
+        )
 
 
 def _filtered(levels: np.ndarray, scale: int, filter_: Image.Resampling) -> np.ndarray:

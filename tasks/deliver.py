@@ -133,7 +133,8 @@ class ExportOpenVINO(ExportTask):
 
     def make(self) -> None:
         """Convert, and quantise where that is asked for."""
-        from sr.export.to_openvino import Int8Settings, export_openvino
+        from sr.export.int8 import Int8Settings
+        from sr.export.to_openvino import export_openvino
 
         calibration = Path(self.requires()["selection"].output().path) if self.form() == "int8" else None
         with stage(self, "steps") as progress:

@@ -23,7 +23,7 @@ def run_of(network: nn.Module) -> Run:
 
     def run(low: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return network(torch.from_numpy(low).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+            return network(torch.tensor(low).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
 
     return run
 
