@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -105,6 +106,26 @@ def test_a_file_of_one_size_is_measured_at_it(realtime_onnx, tmp_path):
     ]
 
 
+def test_what_a_device_refuses_while_it_is_timed_leaves_the_rest(forms, realtime_dir, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise RuntimeError("out of\nmemory")
+
+    again, rates = benchmark._infer_again, peak._rates
+
+    def broken(form, request, low):
+        return again(form, SimpleNamespace(infer=refuse) if form == "fp16" else request, low)
+
+    monkeypatch.setattr(benchmark, "_infer_again", broken)
+    monkeypatch.setattr(peak, "_rates", lambda *given: refuse() if given[2] == "int8" else rates(*given))
+    settings = BenchmarkSettings(sizes=((16, 16),), devices=("CPU",), streams=(), limits=QUICK)
+    with subjects.network("net", realtime_dir, forms) as subject:
+        record = benchmark_model(subject, settings, tmp_path, clock=tick())
+    failed = {row["form"]: row.get("failed") for row in record["rows"]}
+    assert failed == {"reference": None, "fp32": None, "fp16": "out of memory", "int8": None}
+    assert record["devices"]["CPU"]["peak_failed"] == {"int8": "out of memory"}
+    assert "Convolutions in int8 do not run: out of memory." in (tmp_path / "benchmark.md").read_text()
+
+
 def test_auto_is_measured_without_a_limit(forms, tmp_path):
     settings = BenchmarkSettings(sizes=((16, 16),), devices=("AUTO",), streams=(1, -1), limits=QUICK)
     with subjects.graph(forms["fp16"]) as subject:
@@ -133,7 +154,8 @@ def test_a_device_that_is_not_there_is_named(forms, tmp_path):
 
 def test_the_peak_is_of_whole_chains():
     core = openvino.Core()
-    found = peak.measure_peak(core, "CPU", QUICK, tick())
+    found, refused = peak.measure_peak(core, "CPU", QUICK, tick())
+    assert not refused
     assert {"f32", "int8"} <= set(found)
     # Eight convolutions of 8 channels on 16x16, two operations each, in a quarter of a second.
     wanted = pytest.approx(2 * 8 * 8 * 8 * 9 * 16 * 16 / 0.25 / 1e12, rel=1e-3)
