@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from data.digests import sha256_file
@@ -47,12 +48,13 @@ class Upscaler(Protocol):
     fixed_size: tuple[int, int] | None
     """Height and width of the one picture that the model takes; None: any."""
 
-    def __call__(self, low: np.ndarray) -> np.ndarray:
+    def __call__(self, low: ArrayLike) -> np.ndarray:
         """Enlarge.
 
         Args:
-            low: uint8 HWC RGB, at least 1x1; for formulas also HW1, and for a luma model HW1 of video luma (16 black,
-                235 white; `sr.video_range` converts a grey picture).
+            low: what numpy makes an array of (a Pillow picture in RGB, too): uint8 HWC RGB, at least 1x1; for formulas
+                also HW1, and for a luma model HW1 of video luma (16 black, 235 white; `sr.video_range` converts a
+                grey picture).
 
         Returns:
             uint8 of as many channels, height and width times `scale`; rounded and clamped.
@@ -80,8 +82,9 @@ class PillowUpscaler:
     def __init__(self, name: str, scale: int) -> None:
         self.name, self.scale = name, scale
 
-    def __call__(self, low: np.ndarray) -> np.ndarray:
+    def __call__(self, low: ArrayLike) -> np.ndarray:
         """Enlarge, as every Upscaler does."""
+        low = _picture(low)
         height, width, channels = low.shape
         picture = low[:, :, 0] if channels == 1 else low
         high = pillow_resize(picture, height * self.scale, width * self.scale, FORMULAS[self.name])
@@ -101,8 +104,9 @@ class MatlabUpscaler:
     def __init__(self, name: str, scale: int) -> None:
         self.name, self.scale = name, scale
 
-    def __call__(self, low: np.ndarray) -> np.ndarray:
+    def __call__(self, low: ArrayLike) -> np.ndarray:
         """Enlarge, as every Upscaler does; rounded to uint8 after each axis, as MATLAB does with bytes."""
+        low = _picture(low)
         height, width = low.shape[:2]
         size = (height * self.scale, width * self.scale)
         return imresize(low, *size, _MATLAB_KERNELS[self.name], edges="clamp", rounding="passes")
@@ -135,12 +139,13 @@ class NetworkUpscaler(abc.ABC):
     halo_px: int = HALO_PX
     """Low pixels around what is kept of a tile."""
 
-    def __call__(self, low: np.ndarray) -> np.ndarray:
+    def __call__(self, low: ArrayLike) -> np.ndarray:
         """Enlarge, as every Upscaler does.
 
         Raises:
             ValueError: the picture is not uint8 HWC with three channels, or with the one of a luma model.
         """
+        low = np.asarray(low)
         self._check(low, np.uint8)
         if low.shape[2] == self._channels:
             return self._enlarge(self.run, low)
@@ -312,6 +317,14 @@ class OpenVinoUpscaler(NetworkUpscaler):
         return compile_ir(
             self._core, model, self.path, self._device, self._precision, keep=self._keep_compiled
         )
+
+
+def _picture(low: ArrayLike) -> np.ndarray:
+    """What a formula is given, as an array with its channels."""
+    picture = np.asarray(low)
+    if picture.ndim != 3:
+        raise ValueError(f"Expected a shape of (height, width, channels), got {picture.shape}.")
+    return picture
 
 
 def _filtered(levels: np.ndarray, scale: int, filter_: Image.Resampling) -> np.ndarray:

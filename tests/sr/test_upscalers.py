@@ -11,6 +11,7 @@ import torch
 from pictures import textured
 from PIL import Image
 
+import sr
 from data.errors import UserError
 from sr.checkpoint import load_model
 from sr.upscalers import load_upscaler
@@ -73,6 +74,15 @@ def test_pictures_of_another_kind_are_refused(forms):
         forms["onnx"](np.zeros((8, 8, 3), np.float32))
     with pytest.raises(ValueError, match=r"\(8, 8\)"):
         forms["torch"](np.zeros((8, 8), np.uint8))
+
+
+def test_a_program_may_hand_over_pillows_pictures(realtime_irs):
+    low = textured(7, 12, 13)
+    for spec in (realtime_irs["fp32"] / "model.xml", "bicubic"):
+        upscale = sr.load_upscaler(spec)
+        np.testing.assert_array_equal(upscale(Image.fromarray(low)), upscale(low))
+        with pytest.raises(ValueError, match=r"\(12, 13\)"):
+            upscale(Image.fromarray(low).convert("L"))
 
 
 def test_a_checkpoint_file_is_a_model_too(forms, realtime_dir):
