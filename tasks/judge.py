@@ -7,23 +7,21 @@ from typing import Any
 import luigi
 
 from data.benchmarks import lows_fingerprint
-from data.digests import sha256_file
-from data.errors import UserError
 from data.files import read_json
 from data.published import published
 from data.records import EvalProtocol
 from sr.evaluation.protocols import PROTOCOLS, build
+from sr.upscalers import FORMULAS
 from tasks.base import StoreTask
+from tasks.chosen import graph_identity
 from tasks.config import evaluation, listed, model
 from tasks.deliver import PRECISIONS, ExportOnnx, ExportOpenVINO
 from tasks.gather import Download, IndexSource
 from tasks.learn import LPIPS_WEIGHTS, TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE, ExportCheckpoint
 from tasks.progress import stage
 
-FORMULAS = ("bicubic", "lanczos")
 TRAINED_FORMS = {TRAINED: "torch", "trained-onnx": "onnx"} | {f"trained-{one}": one for one in PRECISIONS}
 """What `--model` of EvaluateModel calls the forms of the trained model, and what the report calls them."""
-GRAPH_SUFFIXES = (".onnx", ".xml")
 
 
 class ProtocolTask(StoreTask):
@@ -113,13 +111,7 @@ class EvaluateModel(ProtocolTask):
             return "made"
         if self.model in FORMULAS:
             return self.model
-        path = Path(self.model).expanduser()
-        if path.suffix not in GRAPH_SUFFIXES or not path.is_file():
-            known = ", ".join([*TRAINED_FORMS, *FORMULAS])
-            expected = f"{known}, or a file ending in {', '.join([*WEIGHTS_SUFFIXES, *GRAPH_SUFFIXES])}"
-            raise UserError(expected, repr(self.model), "--model", "check the path")
-        files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-        return {one.suffix: sha256_file(one) for one in files if one.is_file()}
+        return graph_identity(self.model, [*TRAINED_FORMS, *FORMULAS])
 
     def make(self) -> None:
         """Judge."""

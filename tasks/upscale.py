@@ -8,13 +8,13 @@ import luigi
 
 from data.errors import UserError
 from data.files import read_json
+from sr.upscalers import FORMULAS
 from tasks.base import StoreTask
 from tasks.chosen import identity_of, requires_of
 from tasks.config import upscaling
 from tasks.learn import TRAINED, WHOLE_MACHINE
 from tasks.progress import stage
 
-FORMULAS = ("bicubic", "lanczos")
 _LISTED = 10
 
 
