@@ -17,11 +17,12 @@ from data.errors import UserError
 from data.files import write_bytes, write_json
 from data.progress import Progress, silent
 from sr.export import ir_file
-from sr.export.int8 import Int8Settings, Quantisation
+from sr.export.int8 import Quantisation
 from sr.export.ir_graph import SensitivePlaces, find_sensitive_places
 from sr.export.judging import check_parity, check_photographs
 from sr.export.parity import Run
 from sr.export.reference import network_run, onnx_run
+from sr.export.settings import Int8Settings
 from sr.metadata import ModelMetadata, from_strings
 from sr.openvino_runtime import openvino as ov
 from sr.upscalers import OpenVinoUpscaler

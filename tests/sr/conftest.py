@@ -87,7 +87,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def realtime_irs(realtime_onnx: Path, crops: Path) -> dict[str, Path]:
     """Give the directories of the small realtime network's IRs, by precision."""
-    from sr.export.int8 import Int8Settings
+    from sr.export.settings import Int8Settings
     from sr.export.to_openvino import PRECISIONS, export_openvino
 
     made = {}

@@ -12,7 +12,7 @@ from data.stored import StoredPicture
 from sr.checkpoint import export_checkpoint, load_model
 from sr.export import ir_file
 from sr.export.calibration import choose_crops
-from sr.export.int8 import Int8Settings
+from sr.export.settings import Int8Settings
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
 from sr.models.luma import LumaForm

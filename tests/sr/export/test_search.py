@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from data.errors import UserError
 from sr.checkpoint import export_checkpoint
-from sr.export.int8 import Int8Settings
 from sr.export.search import free_places, groups_of
+from sr.export.settings import Int8Settings
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
 from sr.models.presets import ModelDescription

@@ -14,8 +14,8 @@ from data.stored import StoredPicture
 from sr.evaluation.cost import gmacs
 from sr.evaluation.timing import time_frame
 from sr.export import ir_file, to_openvino
-from sr.export.int8 import Int8Settings
 from sr.export.reference import network_run
+from sr.export.settings import Int8Settings
 from sr.export.to_openvino import PRECISIONS, export_openvino
 from sr.upscale.pictures import enlarged_bands
 from sr.upscalers import load_upscaler
