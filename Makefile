@@ -37,6 +37,7 @@ test-all: test
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory_upscale.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/clean_environment.py
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python tests/bench/crops.py $(SOURCES)

@@ -86,27 +86,35 @@ def load_model(model_dir: Path) -> UpsamplingNetwork:
         UserError: a file is missing, of another version, or the weights are not those that model.json names.
     """
     record = read_json(model_dir / RECORD)
-    if record.get("schema") not in (_WITHOUT_COLOUR_SPACE, SCHEMA):
-        raise UserError(
-            f"model.json version {_WITHOUT_COLOUR_SPACE} or {SCHEMA}",
-            str(record.get("schema")),
-            str(model_dir),
-            "export it again",
-        )
+    version = record.get("schema") if isinstance(record, dict) else None
+    if version not in (_WITHOUT_COLOUR_SPACE, SCHEMA):
+        expected = f"model.json version {_WITHOUT_COLOUR_SPACE} or {SCHEMA}"
+        raise UserError(expected, str(version), str(model_dir), "export it again")
     path = model_dir / WEIGHTS
-    if not path.is_file() or sha256_file(path) != record["weights_sha256"]:
+    if not path.is_file() or sha256_file(path) != record.get("weights_sha256"):
         raise UserError(
             "the weights that model.json names", "none or others", str(path), "export the model again"
         )
-    description = ModelDescription(
-        record["architecture"],
-        record["configuration"],
-        tuple(record["value_range"]),
-        record["preset"],
-        record["colour_space"] if record["schema"] == SCHEMA else "rgb",
-    )
-    network = build_from(description)
-    network.core.load_state_dict(load_file(path))
+    try:
+        description = ModelDescription(
+            record["architecture"],
+            record["configuration"],
+            tuple(record["value_range"]),
+            record["preset"],
+            record["colour_space"] if version == SCHEMA else "rgb",
+        )
+        network = build_from(description)
+        network.core.load_state_dict(load_file(path))
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # a field that is missing, or was changed
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(
+            "a model.json that fits its weights", reason, str(model_dir), "export it again"
+        ) from None
     return network.eval()
 
 

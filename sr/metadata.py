@@ -6,14 +6,27 @@ runtime.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import UserError
+from sr.tiles import HALO_PX
 
 SCHEMA = "1"
 GROUP = "upsampling"
 """The rt_info section of an IR that holds the strings."""
+
+
+_KNOWN: dict[str, Sequence[Any]] = {
+    "scale": range(2, 9),
+    "size_multiple": range(1, HALO_PX + 1),
+    "halo_px": range(HALO_PX + 1),
+    "colour": ("rgb", "luma"),
+    "precision": ("fp32", "fp16", "int8"),
+    "layout": ("NHWC",),
+}
+"""What a field may be. A file from elsewhere that says otherwise is not asked what it means: it would be padded, cut
+into tiles and coloured by it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +87,7 @@ def from_strings(strings: Mapping[str, str], where: str) -> ModelMetadata:
         where: the file, for the error.
 
     Raises:
-        UserError: the schema is unknown, or a field is missing or no number.
+        UserError: the schema is unknown, or a field is missing, no number or beyond its bounds.
     """
     if strings.get("schema") != SCHEMA:
         raise UserError(
@@ -87,6 +100,12 @@ def from_strings(strings: Mapping[str, str], where: str) -> ModelMetadata:
         kinds = {field.name: field.type for field in dataclasses.fields(ModelMetadata)}
         if "halo_px" not in strings:
             del kinds["halo_px"]
-        return ModelMetadata(**{name: kind(strings[name]) for name, kind in kinds.items()})
+        metadata = ModelMetadata(**{name: kind(strings[name]) for name, kind in kinds.items()})
     except (KeyError, ValueError) as error:
         raise UserError("complete metadata", str(error), where, "export the model again") from None
+    for name, known in _KNOWN.items():
+        if getattr(metadata, name) not in known:
+            among = f"{known[0]} to {known[-1]}" if isinstance(known, range) else " or ".join(known)
+            got = repr(strings[name])
+            raise UserError(f"metadata with a {name} of {among}", got, where, "export the model again")
+    return metadata

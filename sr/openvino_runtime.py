@@ -22,7 +22,7 @@ from data.digests import canonical_json, sha256_bytes  # noqa: E402
 from data.errors import UserError  # noqa: E402
 from sr import compiled_models  # noqa: E402
 
-__all__ = ["DEVICES", "compile_for", "devices_present", "float_type", "openvino"]
+__all__ = ["DEVICES", "check_device", "compile_for", "devices_present", "float_type", "openvino"]
 
 DEVICES = ("CPU", "GPU", "NPU", "AUTO")
 """What can be named; a machine with two GPUs also has GPU.0 and GPU.1."""
@@ -41,6 +41,17 @@ def devices_present(core: openvino.Core) -> list[str]:
     present = core.available_devices
     kinds = {device.partition(".")[0] for device in present}
     return [device for device in DEVICES if device in kinds or (device == "AUTO" and present)]
+
+
+def check_device(core: openvino.Core, device: str) -> None:
+    """Make sure that a device is there.
+
+    Raises:
+        UserError: it is not; the message lists those that are.
+    """
+    if device not in core.available_devices and device not in devices_present(core):
+        known = ", ".join(devices_present(core)) or "none"
+        raise UserError(f"a device out of {known}", repr(device), "this machine", "name one of these")
 
 
 def float_type(device: str, capabilities: Collection[str], stored: str) -> str:
@@ -67,6 +78,7 @@ def compile_for(
     stored: str,
     *,
     streams: int = ONE_AFTER_ANOTHER,
+    threads: int = 0,
     cache: Path | None = None,
 ) -> openvino.CompiledModel:
     """Compile a model for a device, in what the device is fastest with, or take up what was compiled before.
@@ -77,16 +89,17 @@ def compile_for(
         device: one that is present.
         stored: the IR's precision: fp32, fp16 or int8; see `float_type`.
         streams: ONE_AFTER_ANOTHER, DEVICES_CHOICE, or how many requests share the device.
+        threads: of a CPU; 0: as OpenVINO likes.
         cache: where compiled models are kept (see sr.compiled_models); None: they are not. AUTO compiles for
             several devices and keeps none.
 
     Raises:
         UserError: the device is not there.
     """
-    if device not in core.available_devices and device not in devices_present(core):
-        known = ", ".join(devices_present(core)) or "none"
-        raise UserError(f"a device out of {known}", repr(device), "this machine", "name one of these")
+    check_device(core, device)
     hints = hints_for(core, device, stored, streams)
+    if threads:
+        hints["INFERENCE_NUM_THREADS"] = threads
     capabilities = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
     if cache is None or device == "AUTO" or "EXPORT_IMPORT" not in capabilities:
         return core.compile_model(model, device, hints)

@@ -13,19 +13,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
-from data.digests import sha256_bytes, sha256_file
+from data.digests import sha256_file
 from data.errors import UserError
 from sr.graph_levels import onnx_levels, openvino_levels
-from sr.metadata import GROUP, ModelMetadata, from_strings
+from sr.metadata import ModelMetadata
+from sr.model_files import compile_ir, fixed_size, ir_sha256, open_onnx, read_ir, wrong_size
 from sr.resize import imresize, pillow_resize
 from sr.tiles import HALO_PX, by_tiles
+from sr.video_range import from_video, to_video
 
 FORMULAS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 """Upscalers without weights, by name."""
+CPU = "CPU"
+"""The device that is always there."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""How much R, G and B weigh in luma. Source: ITU-R BT.601-7, 2.5.1."""
+"""How much R, G and B weigh in luma of full range. Source: ITU-R BT.601-7, 2.5.1."""
 _MATLAB_KERNELS = {"bicubic": "cubic", "lanczos": "lanczos3"}
 
 
@@ -40,12 +45,16 @@ class Upscaler(Protocol):
     """Of the model's bytes; None for a formula."""
     colour: str
     """What the model works on: "rgb", or "luma" (one plane). A luma model takes RGB too."""
+    fixed_size: tuple[int, int] | None
+    """Height and width of the one picture that the model takes; None: any."""
 
-    def __call__(self, low: np.ndarray) -> np.ndarray:
+    def __call__(self, low: ArrayLike) -> np.ndarray:
         """Enlarge.
 
         Args:
-            low: uint8 HWC RGB, at least 1x1; for a luma model and for formulas also HW1.
+            low: what numpy makes an array of (a Pillow picture in RGB, too): uint8 HWC RGB, at least 1x1; for formulas
+                also HW1, and for a luma model HW1 of video luma (16 black, 235 white; `sr.video_range` converts a
+                grey picture).
 
         Returns:
             uint8 of as many channels, height and width times `scale`; rounded and clamped.
@@ -67,14 +76,15 @@ class Upscaler(Protocol):
 class PillowUpscaler:
     """A classic filter, as Pillow computes it: what a network has to beat."""
 
-    sha256 = None
+    sha256, fixed_size = None, None
     colour = "rgb"
 
     def __init__(self, name: str, scale: int) -> None:
         self.name, self.scale = name, scale
 
-    def __call__(self, low: np.ndarray) -> np.ndarray:
+    def __call__(self, low: ArrayLike) -> np.ndarray:
         """Enlarge, as every Upscaler does."""
+        low = _picture(low)
         height, width, channels = low.shape
         picture = low[:, :, 0] if channels == 1 else low
         high = pillow_resize(picture, height * self.scale, width * self.scale, FORMULAS[self.name])
@@ -88,14 +98,15 @@ class PillowUpscaler:
 class MatlabUpscaler:
     """A classic filter, as MATLAB's imresize computes it: what the published tables call bicubic."""
 
-    sha256 = None
+    sha256, fixed_size = None, None
     colour = "rgb"
 
     def __init__(self, name: str, scale: int) -> None:
         self.name, self.scale = name, scale
 
-    def __call__(self, low: np.ndarray) -> np.ndarray:
+    def __call__(self, low: ArrayLike) -> np.ndarray:
         """Enlarge, as every Upscaler does; rounded to uint8 after each axis, as MATLAB does with bytes."""
+        low = _picture(low)
         height, width = low.shape[:2]
         size = (height * self.scale, width * self.scale)
         return imresize(low, *size, _MATLAB_KERNELS[self.name], edges="clamp", rounding="passes")
@@ -122,18 +133,19 @@ class NetworkUpscaler(abc.ABC):
     size_multiple: int
     colour: str = "rgb"
     fixed_size: tuple[int, int] | None = None
-    """Height and width of the one picture that the model takes; None: any."""
     tile_px: int = 0
-    """Larger pictures are run by tiles of this side (low pixels, the halo included); 0: always in one piece."""
+    """Larger pictures are run by tiles of this side (low pixels, the halo included); 0, or with a fixed size: always
+    in one piece."""
     halo_px: int = HALO_PX
     """Low pixels around what is kept of a tile."""
 
-    def __call__(self, low: np.ndarray) -> np.ndarray:
+    def __call__(self, low: ArrayLike) -> np.ndarray:
         """Enlarge, as every Upscaler does.
 
         Raises:
             ValueError: the picture is not uint8 HWC with three channels, or with the one of a luma model.
         """
+        low = np.asarray(low)
         self._check(low, np.uint8)
         if low.shape[2] == self._channels:
             return self._enlarge(self.run, low)
@@ -149,7 +161,8 @@ class NetworkUpscaler(abc.ABC):
         if low.shape[2] == self._channels:
             return self._enlarge(self.run_levels, low)
         luma = low @ _LUMA[:, None]  # (h, w, 1)
-        gain = self._enlarge(self.run_levels, luma) - _filtered(luma, self.scale, FORMULAS["bicubic"])
+        high = from_video(self._enlarge(self.run_levels, to_video(luma)))
+        gain = high - _filtered(luma, self.scale, FORMULAS["bicubic"])
         # As much on R, G and B: luma is the network's then, and the colour differences are the bicubic's.
         return (_filtered(low, self.scale, FORMULAS["bicubic"]) + gain).clip(0.0, 255.0)
 
@@ -167,16 +180,19 @@ class NetworkUpscaler(abc.ABC):
     def _enlarge(self, run: Callable[[np.ndarray], np.ndarray], low: np.ndarray) -> np.ndarray:
         height, width = low.shape[:2]
         if self.fixed_size and (height, width) != self.fixed_size:
-            fits, got = ("{}x{}".format(*size) for size in (self.fixed_size, (height, width)))
-            remedy = "export the model without a size, which takes any"
-            raise UserError(f"a picture of {fits} (height x width)", got, self.name, remedy)
+            raise wrong_size(self.fixed_size, height, width, self.name)
         rest = ((0, -height % self.size_multiple), (0, -width % self.size_multiple), (0, 0))
         padded = np.ascontiguousarray(np.pad(low, rest, mode="edge"))
 
         def run_one(low: np.ndarray) -> np.ndarray:
-            return run(low[None])[0]  # (1, h, w, c) in and out
+            high = run(low[None])[0]  # (1, h, w, c) in and out
+            wanted = (low.shape[0] * self.scale, low.shape[1] * self.scale, low.shape[2])
+            if high.shape != wanted:
+                expected = f"a model that makes {wanted} of {low.shape}, as its metadata says"
+                raise UserError(expected, str(high.shape), self.name, "export the model again")
+            return high
 
-        if self.tile_px and max(padded.shape[:2]) > self.tile_px:
+        if self.tile_px and not self.fixed_size and max(padded.shape[:2]) > self.tile_px:
             high = by_tiles(run_one, padded, self.scale, self.tile_px, self.halo_px, self.size_multiple)
         else:
             high = run_one(padded)
@@ -230,7 +246,9 @@ class TorchUpscaler(NetworkUpscaler):
         import torch
 
         tensor = torch.from_numpy(low).permute(0, 3, 1, 2).to(self._device)  # (n, c, h, w)
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        known = torch.backends.cudnn  # what is not named here would be switched off
+        kept = {name: getattr(known, name) for name in ("enabled", "benchmark", "deterministic")}
+        with torch.inference_mode(), known.flags(**kept, allow_tf32=False):
             return network(tensor).permute(0, 2, 3, 1).cpu().numpy()
 
 
@@ -238,13 +256,7 @@ class OnnxUpscaler(NetworkUpscaler):
     """An ONNX file of ours, by onnxruntime on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no other base
-            raise _damaged(path, error) from None
-        metadata = from_strings(self._session.get_modelmeta().custom_metadata_map, str(path))
+        self._session, metadata = open_onnx(path)
         self.path, self.sha256 = path, sha256_file(path)
         _adopt(self, metadata, "onnx")
 
@@ -273,23 +285,19 @@ class OpenVinoUpscaler(NetworkUpscaler):
 
     Args:
         path: the .xml file.
-        device: CPU, GPU, NPU or AUTO.
+        device: CPU, GPU, NPU or AUTO; GPU.1 where there are several.
+        keep_compiled: False where the file will not be used again.
     """
 
-    def __init__(self, path: Path, device: str = "CPU") -> None:
+    def __init__(self, path: Path, device: str = CPU, keep_compiled: bool = True) -> None:
         from sr.openvino_runtime import openvino
 
-        self._core, self._device = openvino.Core(), device
-        try:
-            model = self._core.read_model(path)
-        except RuntimeError as error:
-            raise _damaged(path, error) from None
-        metadata = read_ir_metadata(model, path)
-        self._precision = metadata.precision
+        self.path, self._core, self._device = path, openvino.Core(), device
+        self._keep_compiled = keep_compiled
+        model, metadata = read_ir(self._core, path)
+        self._precision, self.fixed_size = metadata.precision, fixed_size(model)
         self._request = self._compiled(model).create_infer_request()
-        shape = model.input("low").partial_shape
-        self.fixed_size = tuple(shape.to_shape()[1:3]) if shape.is_static else None
-        self.path, self.sha256 = path, ir_sha256(path)
+        self.sha256 = ir_sha256(path)
         _adopt(self, metadata, f"openvino {metadata.precision}")
 
     def run(self, low: np.ndarray) -> np.ndarray:
@@ -306,28 +314,17 @@ class OpenVinoUpscaler(NetworkUpscaler):
         return self._compiled(model).create_infer_request()
 
     def _compiled(self, model: Any) -> Any:
-        from sr.compiled_models import cache_directory
-        from sr.openvino_runtime import compile_for
-
-        return compile_for(self._core, model, self._device, self._precision, cache=cache_directory())
-
-
-def read_ir_metadata(model: Any, path: Path) -> ModelMetadata:
-    """The metadata of an openvino.Model that was read from `path`.
-
-    Raises:
-        UserError: the IR carries none.
-    """
-    section = model.get_rt_info()[GROUP] if model.has_rt_info([GROUP]) else {}
-    strings = {key: model.get_rt_info([GROUP, key]).astype(str) for key in dict(section)}
-    return from_strings(strings, str(path))
+        return compile_ir(
+            self._core, model, self.path, self._device, self._precision, keep=self._keep_compiled
+        )
 
 
-def ir_sha256(path: Path) -> str:
-    """One sha256 for the two files of an IR: of the hashes of .xml and .bin, in this order."""
-    return sha256_bytes(
-        "".join(sha256_file(Path(path).with_suffix(end)) for end in (".xml", ".bin")).encode()
-    )
+def _picture(low: ArrayLike) -> np.ndarray:
+    """What a formula is given, as an array with its channels."""
+    picture = np.asarray(low)
+    if picture.ndim != 3:
+        raise ValueError(f"Expected a shape of (height, width, channels), got {picture.shape}.")
+    return picture
 
 
 def _filtered(levels: np.ndarray, scale: int, filter_: Image.Resampling) -> np.ndarray:
@@ -337,11 +334,6 @@ def _filtered(levels: np.ndarray, scale: int, filter_: Image.Resampling) -> np.n
         Image.fromarray(levels[:, :, channel]).resize(size, filter_) for channel in range(levels.shape[2])
     ]
     return np.stack([np.asarray(plane) for plane in planes], axis=2)
-
-
-def _damaged(path: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:200]
-    return UserError("a model file that can be read", reason, str(path), "export the model again")
 
 
 def _adopt(upscaler: NetworkUpscaler, metadata: ModelMetadata, form: str) -> None:
@@ -359,7 +351,7 @@ _FILES = {
 _DIRECTORIES = {"model.json": TorchUpscaler, "model.onnx": OnnxUpscaler, "model.xml": OpenVinoUpscaler}
 
 
-def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0) -> Upscaler:
+def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: str = CPU) -> Upscaler:
     """The upscaler that `spec` names.
 
     Args:
@@ -367,30 +359,38 @@ def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0) -> Upscale
             models/ or exports/.
         scale: for the formulas; a network has its own.
         tile_px: a network runs larger pictures by tiles of this side, in low pixels; 0: never.
+        device: that an IR runs on: CPU, GPU, NPU or AUTO; formulas know none.
 
     Raises:
-        UserError: nothing by that name, a file of another kind, one that is not a model of ours, or a tile
-            that is all halo.
+        UserError: nothing by that name, a file of another kind, one that is not a model of ours, a tile that is all
+            halo, or a device that is not there or that the file's runtime does not know.
     """
     if str(spec) in FORMULAS:
         return PillowUpscaler(str(spec), scale)
     if tile_px and tile_px < 4 * HALO_PX:
         raise UserError(f"0 or at least {4 * HALO_PX} px", str(tile_px), "the side of a tile", "raise it")
-    network = _load_network(Path(spec))
+    network = _load_network(Path(spec), device)
     network.tile_px = tile_px
     return network
 
 
-def _load_network(path: Path) -> NetworkUpscaler:
+def _load_network(path: Path, device: str) -> NetworkUpscaler:
+    kind, file = _FILES.get(path.suffix), path
     if path.is_dir():
-        for file, kind in _DIRECTORIES.items():
-            if (path / file).is_file():
-                return kind(path if kind is TorchUpscaler else path / file)
-    if not path.exists() or path.suffix not in _FILES or path.is_dir():
+        there = [name for name in _DIRECTORIES if (path / name).is_file()]
+        kind = _DIRECTORIES[there[0]] if there else None
+        file = path / there[0] if there and kind is not TorchUpscaler else path
+    if kind is None or not path.exists():
         raise UserError(
             expected="bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model's directory",
             got=repr(str(path)) + ("" if path.exists() else ", which does not exist"),
             where="the model to upscale with",
             remedy="name one of these",
         )
-    return _FILES[path.suffix](path)
+    if kind is OpenVinoUpscaler:
+        return OpenVinoUpscaler(file, device)
+    if device != CPU:
+        raise UserError(
+            f"an IR (.xml) for the device {device}", str(path), "the model", "export it with ExportOpenVINO"
+        )
+    return kind(file)

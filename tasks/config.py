@@ -287,8 +287,11 @@ class evaluation(luigi.Config):
 
 
 class upscaling(luigi.Config):
-    """How pictures are enlarged."""
+    """How pictures and films are enlarged."""
 
+    device = luigi.Parameter(
+        default="CPU", description="that an IR runs on: CPU, GPU, NPU, AUTO; GPU.1 where there are several"
+    )
     memory_mb = luigi.IntParameter(
         default=1500, description="what the side of tiles follows from; the process stays near it"
     )

@@ -7,6 +7,7 @@ from typing import Any
 import luigi
 
 from data.errors import UserError
+from sr.export.settings import Int8Settings
 from sr.models.presets import find_preset
 from tasks.base import StoreTask
 from tasks.config import export
@@ -116,14 +117,17 @@ class ExportOpenVINO(ExportTask):
         return onnx | {"selection": SelectSamples()} if self.form() == "int8" else onnx
 
     def settings(self) -> dict[str, Any]:
-        """Return [export] as far as it bears on this precision."""
+        """Return [export] as far as it bears on this precision.
+
+        Raises:
+            UserError: a value is none that there is.
+        """
         if self.form() != "int8":
             return {}
-        return {
-            name: value
-            for name, value in export().param_kwargs.items()
-            if name not in ("precision", "licence")
-        }
+        given = export().param_kwargs
+        settings = {name: value for name, value in given.items() if name not in ("precision", "licence")}
+        Int8Settings(**settings).check()
+        return settings
 
     def parameters(self) -> dict[str, Any]:
         """Return precision and settings."""
@@ -133,14 +137,16 @@ class ExportOpenVINO(ExportTask):
 
     def make(self) -> None:
         """Convert, and quantise where that is asked for."""
-        from sr.export.to_openvino import Int8Settings, export_openvino
+        from sr.export.to_openvino import export_openvino
 
         calibration = Path(self.requires()["selection"].output().path) if self.form() == "int8" else None
         with stage(self, "steps") as progress:
+            graph = self.requires()["onnx"]
             export_openvino(
-                self.requires()["onnx"].directory(),
+                graph.directory(),
                 self.directory(),
                 self.form(),
+                model_dir=graph.requires()["model"].directory(),
                 calibration=calibration,
                 settings=Int8Settings(**self.settings()),
                 size=self.fixed_size(),

@@ -14,6 +14,7 @@ from sr.upscale.film.placing import Place
 from sr.upscale.film.settings import CODECS, CONTAINERS, MODES, FilmSettings
 from tasks.base import StoreTask
 from tasks.chosen import identity_of, requires_of
+from tasks.config import upscaling
 from tasks.deliver import ExportOpenVINO, luma_only
 from tasks.learn import TRAINED, WHOLE_MACHINE, find_preset_name
 from tasks.progress import stage
@@ -135,6 +136,7 @@ class UpscaleVideo(StoreTask):
             encoder_threads=self.encoder_threads,
             deinterlace=self.deinterlace,
             leave_out=leave_out,
+            device=upscaling().device,
         )
         settings.check()
         return settings

@@ -6,7 +6,7 @@ from data.files import read_json
 from tasks.base import StoreTask
 from tasks.config import evaluation, listed, selection
 from tasks.deliver import PRECISIONS, ExportOnnx, ExportOpenVINO
-from tasks.judge import TRAINED_FORMS, EvaluateModel
+from tasks.judge import TRAINED_FORMS, EvaluateModel, benchmark_labels
 from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel, find_preset_name
 from tasks.prepare import MakeCrops
 
@@ -43,9 +43,9 @@ class FullPipeline(StoreTask):
 
         needed = self.requires()
         evaluations: dict[str, dict[str, Path]] = {}
+        labels = benchmark_labels(needed["evaluations"])
         for one in needed["evaluations"]:
-            benchmark = one.requires()["benchmark"].name()
-            evaluations.setdefault(benchmark, {})[TRAINED_FORMS[one.model]] = one.directory()
+            evaluations.setdefault(labels[one.benchmark], {})[TRAINED_FORMS[one.model]] = one.directory()
         inputs = ReportInputs(
             datasets=tuple(one.directory() for one in needed["datasets"]),
             selection=needed["selection"][0].directory(),

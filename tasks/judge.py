@@ -1,28 +1,27 @@
 """From models and benchmarks to figures: EvaluateModel, CompareModels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import luigi
 
 from data.benchmarks import lows_fingerprint
-from data.digests import sha256_file
-from data.errors import UserError
 from data.files import read_json
 from data.published import published
 from data.records import EvalProtocol
 from sr.evaluation.protocols import PROTOCOLS, build
+from sr.upscalers import FORMULAS
 from tasks.base import StoreTask
+from tasks.chosen import graph_identity
 from tasks.config import evaluation, listed, model
 from tasks.deliver import PRECISIONS, ExportOnnx, ExportOpenVINO
 from tasks.gather import Download, IndexSource
 from tasks.learn import LPIPS_WEIGHTS, TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE, ExportCheckpoint
 from tasks.progress import stage
 
-FORMULAS = ("bicubic", "lanczos")
 TRAINED_FORMS = {TRAINED: "torch", "trained-onnx": "onnx"} | {f"trained-{one}": one for one in PRECISIONS}
 """What `--model` of EvaluateModel calls the forms of the trained model, and what the report calls them."""
-GRAPH_SUFFIXES = (".onnx", ".xml")
 
 
 class ProtocolTask(StoreTask):
@@ -112,13 +111,7 @@ class EvaluateModel(ProtocolTask):
             return "made"
         if self.model in FORMULAS:
             return self.model
-        path = Path(self.model).expanduser()
-        if path.suffix not in GRAPH_SUFFIXES or not path.is_file():
-            known = ", ".join([*TRAINED_FORMS, *FORMULAS])
-            expected = f"{known}, or a file ending in {', '.join([*WEIGHTS_SUFFIXES, *GRAPH_SUFFIXES])}"
-            raise UserError(expected, repr(self.model), "--model", "check the path")
-        files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-        return {one.suffix: sha256_file(one) for one in files if one.is_file()}
+        return graph_identity(self.model, [*TRAINED_FORMS, *FORMULAS])
 
     def make(self) -> None:
         """Judge."""
@@ -173,6 +166,18 @@ class EvaluateModel(ProtocolTask):
         )
 
 
+def benchmark_labels(evaluations: Sequence[EvaluateModel]) -> dict[str, str]:
+    """Return what a report calls each benchmark, by what was given: its name, or all that was given where two share
+    one.
+    """
+    return _told_apart({one.benchmark: one.requires()["benchmark"].name() for one in evaluations})
+
+
+def _told_apart(short: dict[str, str]) -> dict[str, str]:
+    names = list(short.values())
+    return {given: given if names.count(name) > 1 else name for given, name in short.items()}
+
+
 class CompareModels(ProtocolTask):
     """Several upscalers and benchmarks → one table, with published rows beside the measured ones."""
 
@@ -202,22 +207,21 @@ class CompareModels(ProtocolTask):
         known = published()
         return {
             "labels": self._labels(),
+            "benchmarks": list(benchmark_labels(self.requires()).values()),
             "published": [vars(row) for row in known.rows],
         }
 
     def _labels(self) -> dict[str, str]:
         """Return what the table calls each model: its short name, or all that was given where two share one."""
-        short = {one.model: one.model_name() for one in self.requires()}
-        shared = {name for name in short.values() if list(short.values()).count(name) > 1}
-        return {given: given if name in shared else name for given, name in short.items()}
+        return _told_apart({one.model: one.model_name() for one in self.requires()})
 
     def make(self) -> None:
         """Compare."""
         from sr.evaluation.compare import Evaluation, write_comparison
 
-        labels = self._labels()
+        models, benchmarks = self._labels(), benchmark_labels(self.requires())
         evaluations = [
-            Evaluation(labels[one.model], one.requires()["benchmark"].name(), one.directory())
+            Evaluation(models[one.model], benchmarks[one.benchmark], one.directory())
             for one in self.requires()
         ]
         write_comparison(evaluations, published(), self.directory())

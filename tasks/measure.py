@@ -12,9 +12,9 @@ from data.digests import sha256_file
 from data.errors import UserError
 from data.files import read_json
 from tasks.base import StoreTask
+from tasks.chosen import GRAPH_SUFFIXES
 from tasks.config import benchmark, listed
 from tasks.deliver import PRECISIONS, ExportOpenVINO
-from tasks.judge import GRAPH_SUFFIXES
 from tasks.keep import ThisRunsTarget
 from tasks.learn import TRAINED, ExportCheckpoint, ModelTask
 from tasks.progress import stage

@@ -9,13 +9,13 @@ import luigi
 
 from data.errors import UserError
 from data.files import read_json
+from sr.upscalers import FORMULAS
 from tasks.base import StoreTask
 from tasks.chosen import identity_of, requires_of
 from tasks.config import upscaling
 from tasks.learn import TRAINED, WHOLE_MACHINE
 from tasks.progress import stage
 
-FORMULAS = ("bicubic", "lanczos")
 _LISTED = 10
 
 
@@ -97,7 +97,7 @@ class UpscaleImages(StoreTask):
             "results": str(self.results()),
             "model": identity_of(self.model, self.scale, FORMULAS),
             "quality": self.quality,
-        }
+        } | ({"device": upscaling().device} if upscaling().device != "CPU" else {})
 
     def fingerprint(self) -> str:
         """Return which pictures there are, by names, sizes and times.
@@ -120,7 +120,9 @@ class UpscaleImages(StoreTask):
 
         model = self.requires()["model"].directory() if self.requires() else self.model
         upscaler = load_upscaler(
-            Path(model).expanduser() if self.model not in FORMULAS else model, self.scale
+            Path(model).expanduser() if self.model not in FORMULAS else model,
+            self.scale,
+            device=upscaling().device,
         )
         with stage(self, "pictures") as progress:
             upscale_pictures(

@@ -18,7 +18,7 @@ from data.errors import UserError
 from data.files import write_bytes, write_json
 from data.progress import Progress, silent
 from sr.benchmark import show
-from sr.benchmark.measure import Clock, Limits, in_turn, side_by_side, significant, spread
+from sr.benchmark.measure import Clock, Limits, first_line, in_turn, side_by_side, significant, spread
 from sr.benchmark.peak import INT8, measure_peak
 from sr.compiled_models import cache_directory
 from sr.evaluation.cost import FRAME, gmacs
@@ -74,7 +74,7 @@ def benchmark_model(
 
     Args:
         subject: with at least one form.
-        settings: what is measured.
+        settings: what is measured; of a file that takes one size alone, that size.
         out_dir: made if missing.
         run: whoever started this; stored as it is.
         progress: counts pairs of device and size.
@@ -92,7 +92,8 @@ def benchmark_model(
     # Of one low pixel: the published figure is for an enlarged picture of FRAME.
     gmac_px = gmacs(upscaler) * upscaler.scale**2 / (FRAME[0] * FRAME[1])
     known, rows, starts = {}, [], []
-    pairs = [(device, size) for device in devices for size in settings.sizes]
+    sizes = [upscaler.fixed_size] if upscaler.fixed_size else settings.sizes
+    pairs = [(device, size) for device in devices for size in sizes]
     for done, (device, size) in enumerate(pairs):
         progress(done, len(pairs), f"{device}, {size[1]}x{size[0]}")
         bench = _Bench(core, device, subject, settings.limits, clock)
@@ -132,13 +133,14 @@ class _Bench:
 
     def facts(self) -> dict[str, Any]:
         """The device's name, capabilities and limits; AUTO has no limits of its own."""
-        peak = {}
+        peak, refused = {}, {}
         if self._device != "AUTO":
-            peak = measure_peak(self._core, self._device, self._limits, self._clock)
+            peak, refused = measure_peak(self._core, self._device, self._limits, self._clock)
         return {
             "name": self._core.get_property(self._device, "FULL_DEVICE_NAME"),
             "capabilities": sorted(self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")),
             "peak_tops": peak,
+            "peak_failed": refused,
         }
 
     def latencies(self, size: tuple[int, int]) -> list[dict[str, Any]]:
@@ -151,14 +153,24 @@ class _Bench:
                 request = compiled.create_infer_request()
                 request.infer({"low": low})
             except RuntimeError as error:
-                rows[form]["failed"] = _first_line(error)
+                rows[form]["failed"] = first_line(error)
                 continue
             rows[form]["computes_in"] = self._computes_in(compiled)
-            calls[form] = _infer_again(request, low)
-        for form, seconds in in_turn(calls, self._limits, self._clock).items() if calls else ():
+            calls[form] = _infer_again(form, request, low)
+        for form, seconds in self._in_turn(calls, rows).items():
             rows[form] |= spread(seconds)
             rows[form]["frames_per_s"] = round(1000 / rows[form]["median_ms"], 3)
         return list(rows.values())
+
+    def _in_turn(self, calls: dict[str, Any], rows: dict[str, Any]) -> dict[str, list[float]]:
+        """Time the calls; one that fails is told in its row, and the others are timed without it."""
+        while calls:
+            try:
+                return in_turn(calls, self._limits, self._clock)
+            except _Refused as refused:
+                rows[refused.form]["failed"] = first_line(refused)
+                del calls[refused.form]
+        return {}
 
     def throughputs(self, size: tuple[int, int], streams: int) -> list[dict[str, Any]]:
         """A row for each form: as many requests at once as the streams take; none where the device has no streams."""
@@ -179,7 +191,7 @@ class _Bench:
                 )
                 row["computes_in"] = self._computes_in(compiled)
             except RuntimeError as error:
-                row["failed"] = _first_line(error)
+                row["failed"] = first_line(error)
             rows.append(row)
         return rows
 
@@ -232,8 +244,22 @@ class _Bench:
         return _TYPES.get(name, name)
 
 
-def _infer_again(request: ov.InferRequest, low: np.ndarray) -> Any:
-    return lambda: request.infer({"low": low})
+class _Refused(Exception):
+    """A form that ran once, and then did not."""
+
+    def __init__(self, form: str, reason: str) -> None:
+        super().__init__(reason)
+        self.form = form
+
+
+def _infer_again(form: str, request: ov.InferRequest, low: np.ndarray) -> Any:
+    def call() -> None:
+        try:
+            request.infer({"low": low})
+        except RuntimeError as error:
+            raise _Refused(form, str(error)) from None
+
+    return call
 
 
 def _related(
@@ -275,7 +301,3 @@ def _reshaped(model: ov.Model, size: tuple[int, int]) -> ov.Model:
 
 def _channels(model: ov.Model) -> int:
     return model.input("low").partial_shape[3].get_length()
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -52,6 +52,11 @@ def in_turn(
     return seconds
 
 
+def first_line(error: Exception) -> str:
+    """What went wrong, for a row that has no figures."""
+    return " ".join(str(error).split())[:200]
+
+
 def significant(value: float) -> float:
     """A value to four significant digits."""
     return float(f"{value:.4g}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sr.benchmark.measure import Clock, Limits, in_turn, significant
+from sr.benchmark.measure import Clock, Limits, first_line, in_turn, significant
 from sr.openvino_runtime import openvino as ov
 
 CHANNELS = {64: 128, 256: 64}
@@ -22,7 +22,7 @@ _TYPES = {"FP32": "f32", "BF16": "bf16", "FP16": "f16", "INT8": INT8}
 
 def measure_peak(
     core: ov.Core, device: str, limits: Limits, clock: Clock = time.perf_counter
-) -> dict[str, dict[str, float]]:
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """How many operations a second a device reaches, in each type that it reports.
 
     A multiplication and an addition are two operations. The fastest round counts: this is a limit.
@@ -34,11 +34,17 @@ def measure_peak(
         clock: replaced in tests.
 
     Returns:
-        Type (f32, bf16, f16, int8) to channels ("64", "256") to TOPS.
+        Type (f32, bf16, f16, int8) to channels ("64", "256") to TOPS; and type to why it does not run, where the device
+        refuses what it reports.
     """
     capabilities = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
-    types = [name for capability, name in _TYPES.items() if capability in capabilities]
-    return {name: _rates(core, device, name, limits, clock) for name in types}
+    rates, failed = {}, {}
+    for name in [name for capability, name in _TYPES.items() if capability in capabilities]:
+        try:
+            rates[name] = _rates(core, device, name, limits, clock)
+        except RuntimeError as error:
+            failed[name] = first_line(error)
+    return rates, failed
 
 
 def _rates(core: ov.Core, device: str, name: str, limits: Limits, clock: Clock) -> dict[str, float]:

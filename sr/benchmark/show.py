@@ -36,6 +36,9 @@ def markdown(record: dict[str, Any]) -> str:
         parts.append(_speed_table([row for row in record["rows"] if row["device"] == device]))
         if facts["peak_tops"]:
             parts.append(_peak_table(facts["peak_tops"]))
+        parts += [
+            f"Convolutions in {name} do not run: {why}.\n" for name, why in facts["peak_failed"].items()
+        ]
         starts = [row for row in record["starts"] if row["device"] == device]
         if starts:
             parts.append(_start_table(starts))

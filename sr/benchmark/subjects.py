@@ -8,8 +8,8 @@ from pathlib import Path
 from data.files import read_json
 from sr.benchmark.benchmark import Subject
 from sr.metadata import from_model_json
+from sr.model_files import read_ir
 from sr.openvino_runtime import openvino as ov
-from sr.upscalers import read_ir_metadata
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def graph(path: Path) -> Iterator[Subject]:
     """
     stored = "fp32"
     if path.suffix == ".xml":
-        stored = read_ir_metadata(ov.Core().read_model(path), path).precision
+        stored = read_ir(ov.Core(), path)[1].precision
     yield Subject(
         path.stem, {stored: path}, path, "this file, any size, compiled with the latency hint alone"
     )

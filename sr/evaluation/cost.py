@@ -1,7 +1,7 @@
 """What a network costs to run: its multiplications, counted in the graph that is run, whatever its form.
 
-Counting needs no timing and depends on no machine. It knows convolutions and matrix products; what else a
-network does is not counted, as in the papers' tables.
+Counting needs no timing and depends on no machine. It knows convolutions, which is all that our networks have of
+weights; what else a network does is not counted, as in the papers' tables.
 """
 
 import math
@@ -24,7 +24,7 @@ def gmacs(upscaler: Upscaler) -> float | None:
         upscaler: a network in any form, or a formula.
 
     Returns:
-        Those of convolutions and matrix products, rounded to four digits after the point. An exported file
+        Those of convolutions, rounded to four digits after the point. An exported file
         is counted as it is, with what export made of other operations.
     """
     if isinstance(upscaler, TorchUpscaler):

@@ -20,13 +20,13 @@ from data.progress import Progress, silent
 from data.records import EvalProtocol
 from sr.evaluation import cost, metrics
 from sr.evaluation.lpips import LEAST_PX, Lpips
-from sr.evaluation.measure import FORMULAS, Pair, Scores, enlarge, formula, make_pair, score
+from sr.evaluation.measure import Pair, Scores, enlarge, formula, make_pair, score
 from sr.evaluation.page import write_page
 from sr.evaluation.pictures import sheet_name, side_by_side
 from sr.evaluation.protocols import SUPPLIED, check, title
 from sr.evaluation.tables import SCHEMA, csv_of
 from sr.evaluation.timing import host_facts, spread_ms, time_frame
-from sr.upscalers import Upscaler
+from sr.upscalers import FORMULAS, Upscaler
 
 PSNR_CAP_DB = 100.0
 """Equal pictures have an infinite PSNR, which neither JSON nor a mean can hold: a report says 100 dB at

@@ -15,8 +15,6 @@ from sr.evaluation.protocols import SUPPLIED, cut_px
 from sr.resize import imresize
 from sr.upscalers import MatlabUpscaler, PillowUpscaler, Upscaler
 
-FORMULAS = ("bicubic", "lanczos")
-"""What stands beside every model."""
 Scores = dict[str, float]
 """psnr_db, ssim; lpips where that was asked for."""
 

@@ -1,5 +1,5 @@
-"""Whether an IR is as good as the ONNX file that it was made from: on drawn pictures, and on photographs by
-what matters to those who look at them, the distance from the originals.
+"""Whether an exported form is as good as the network that it was made from: on drawn pictures, and on photographs
+by what matters to those who look at them, the distance from the originals.
 
 Raises where a bound is missed, and else gives the figures. Never runs a device of its own: it is handed what runs.
 """
@@ -13,55 +13,60 @@ import numpy as np
 from data.errors import UserError
 from sr.evaluation import metrics
 from sr.export.calibration import Crop, photographs
-from sr.export.parity import Parity, Run, measure, picture_batches
+from sr.export.parity import Parity, Run, measure, picture_batches, picture_of
 from sr.metadata import ModelMetadata
 
 LARGEST_DIFFERENCE = 1
-"""Levels by which an fp32 IR, run in fp32, may differ from the ONNX file in any pixel."""
+"""Levels by which a form in fp32, run in fp32, may differ from the network in any pixel."""
 LEAST_HALF_PSNR_DB = 50.0
-"""Of an fp16 IR, run as the device likes, against the ONNX file: half a level off on average moves no
+"""Of an fp16 IR, run as the device likes, against the network: half a level off on average moves no
 figure."""
 HALF_LOSS_DB = 0.02
-"""By so much an fp16 IR, run as the device likes, may lie below the ONNX file on photographs."""
+"""By so much an fp16 IR, run as the device likes, may lie below the network on photographs."""
 PSNR_CAP_DB = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
 class PhotographParity:
-    """How an IR and its ONNX file do on the photographs."""
+    """How a form and its network do on the photographs."""
 
     pictures: int
-    onnx_psnr_db: float
+    reference_psnr_db: float
     """Against the originals, of all pixels of all pictures and of the planes that the model works on."""
     psnr_db: float
-    """The same of the IR."""
+    """The same of the form."""
     bound_db: float | None
-    """By so much the IR may lie below; None where levels are bounded instead."""
+    """By so much the form may lie below; None where levels are bounded instead."""
     largest_loss_db: float
-    """By so much the IR lies below on the picture where it does so most."""
+    """By so much the form lies below on the picture where it does so most."""
     max_level_difference: int
-    """Of the IR from the ONNX file, in any pixel."""
+    """Of the form from the network, in any pixel."""
     bound_levels: int | None
     """None where decibels are bounded instead."""
 
 
-def check_parity(run: Run, reference: Run, metadata: ModelMetadata) -> Parity:
+def check_parity(
+    run: Run, reference: Run, metadata: ModelMetadata, size: tuple[int, int] | None = None
+) -> Parity:
     """Run both on the drawn pictures.
 
     Args:
-        run: the IR.
-        reference: the ONNX file.
-        metadata: the IR's.
+        run: the form.
+        reference: the network, in float32.
+        metadata: the form's.
+        size: the one height and width that the form takes; None for any.
 
     Raises:
         UserError: fp32 or fp16 lies too far off. (Drawn pictures say nothing of int8.)
     """
-    parity = measure(reference, run, picture_batches(metadata.size_multiple, metadata.channels))
+    channels = metadata.channels
+    batches = [picture_of(*size, channels)] if size else picture_batches(metadata.size_multiple, channels)
+    parity = measure(reference, run, batches)
     too_far = metadata.precision == "fp32" and parity.max_level_difference > LARGEST_DIFFERENCE
     too_noisy = metadata.precision == "fp16" and (parity.psnr_db or PSNR_CAP_DB) < LEAST_HALF_PSNR_DB
     if too_far or too_noisy:
         raise _missed(
-            f"{LARGEST_DIFFERENCE} level from the ONNX file, or {LEAST_HALF_PSNR_DB} dB for fp16",
+            f"at most {LARGEST_DIFFERENCE} level from the network, or {LEAST_HALF_PSNR_DB} dB for fp16",
             f"{parity.max_level_difference} levels, {parity.psnr_db} dB",
             metadata,
             "drawn pictures",
@@ -70,7 +75,7 @@ def check_parity(run: Run, reference: Run, metadata: ModelMetadata) -> Parity:
 
 
 def check_photographs(run: Run, reference: Run, metadata: ModelMetadata) -> PhotographParity:
-    """Run both on the photographs, an fp32 or an fp16 IR.
+    """Run both on the photographs; a form in fp32 or fp16.
 
     Args: as `check_parity`.
 
@@ -89,14 +94,14 @@ def check_photographs(run: Run, reference: Run, metadata: ModelMetadata) -> Phot
     exact = metadata.precision == "fp32"
     if furthest > LARGEST_DIFFERENCE if exact else whole - ours > HALF_LOSS_DB:
         raise _missed(
-            f"at most {LARGEST_DIFFERENCE} level from the ONNX file, or {HALF_LOSS_DB} dB below it for fp16",
+            f"at most {LARGEST_DIFFERENCE} level from the network, or {HALF_LOSS_DB} dB below it for fp16",
             f"{furthest} levels, {ours:.3f} dB against {whole:.3f} dB",
             metadata,
             f"{len(crops)} photographs",
         )
     return PhotographParity(
         pictures=len(crops),
-        onnx_psnr_db=round(whole, 4),
+        reference_psnr_db=round(whole, 4),
         psnr_db=round(ours, 4),
         bound_db=None if exact else HALF_LOSS_DB,
         largest_loss_db=round(max(losses), 4),
@@ -131,5 +136,5 @@ def _psnr_db(squared_error: float) -> float:
 
 
 def _missed(expected: str, got: str, metadata: ModelMetadata, pictures: str) -> UserError:
-    remedy = "use the ONNX file meanwhile, and report this with the model's preset"
-    return UserError(expected, got, f"the {metadata.precision} IR, on {pictures}", remedy)
+    remedy = "use another form meanwhile, and report this with the model's preset"
+    return UserError(expected, got, f"the {metadata.precision} form, on {pictures}", remedy)

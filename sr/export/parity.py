@@ -50,6 +50,11 @@ def picture_batches(size_multiple: int, channels: int = 3, seed: int = 0) -> lis
     return batches
 
 
+def picture_of(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """One drawn picture of a size, as a batch: uint8 NHWC."""
+    return _draw(generator("parity of a size", seed), height, width)[None, ..., :channels]
+
+
 def _draw(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     y, x = np.mgrid[:height, :width].astype(np.float64)
     slope = rng.uniform(-1, 1, (2, 3)) * 96 / max(height, width)

@@ -1,9 +1,11 @@
-"""Where 8 bits cost too much, and which layers must stay in float for it: one group after the other is tried.
+"""Where 8 bits cost too much, and which layers must stay in float for it: groups are tried alone, then together.
 
 Knows no runtime: it is handed names, and what quantises with some of them in float and tells the PSNR.
 """
 
+import contextlib
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -43,43 +45,53 @@ def groups_of(names: Iterable[str]) -> dict[str, frozenset[str]]:
 def free_places(
     score: Score, groups: Mapping[str, frozenset[str]], begun_db: float, wanted_db: float, tries: int
 ) -> Freed:
-    """Free the groups that give back most, until `wanted_db` is reached, nothing helps or the tries are spent.
+    """Free the groups that give back most, and no more of them than `wanted_db` needs.
 
-    Each group is first tried alone; those that gave something are then freed together, the best first. A
-    group that proves to help no more beside the others is left in 8 bits.
+    Each group is first tried alone. Of those that gave something, the best first, as many are then freed together as
+    are needed; how many is found by halving, so that a network of many blocks takes few tries more than it has blocks.
 
     Args:
         score: see Score.
         groups: operations by group.
         begun_db: with none of them in float.
-        wanted_db: at least this.
+        wanted_db: at least this; where it is not reached, the best that was found is given.
         tries: calls of `score`, at most.
     """
+    for_halving = len(groups).bit_length()
+    alone = max(tries - for_halving, (tries + 1) // 2)
     gains: dict[str, float] = {}
-    best = Freed(begun_db, frozenset(), (), gains, 0)
-    spent = 0
-    for group, names in groups.items():
-        if spent == tries:
-            break
-        spent += 1
-        try:
+    for group, names in list(groups.items())[:alone]:
+        with contextlib.suppress(UserError):  # a quantiser that it shares with another layer stays before it
             gains[group] = score(names) - begun_db
-        except UserError:  # a quantiser that it shares with another layer stays before it
-            continue
-    for group in sorted(gains, key=lambda one: (-gains[one], one)):
-        if best.psnr_db >= wanted_db or gains[group] <= 0:
-            break
-        names = best.names | groups[group]
-        if best.groups:
-            if spent == tries:
-                break
-            spent += 1
-            try:
-                reached = score(names)
-            except UserError:
-                continue
+    spent = min(alone, len(groups))
+    order = sorted((one for one in gains if gains[one] > 0), key=lambda one: (-gains[one], one))
+    best = Freed(begun_db, frozenset(), (), gains, spent)
+    if order:
+        best = dataclasses.replace(
+            best, psnr_db=begun_db + gains[order[0]], names=groups[order[0]], groups=(order[0],)
+        )
+    too_few, enough = 1, 1 if best.psnr_db >= wanted_db else None
+    while spent < tries and (count := _next_count(too_few, enough, len(order), spent == tries - 1)):
+        spent += 1
+        freed = tuple(order[:count])
+        names = frozenset().union(*(groups[one] for one in freed))
+        try:
+            reached = score(names)
+        except UserError:
+            reached = -math.inf
+        if reached >= wanted_db:
+            enough = count
         else:
-            reached = begun_db + gains[group]
-        if reached > best.psnr_db:
-            best = dataclasses.replace(best, psnr_db=reached, names=names, groups=(*best.groups, group))
+            too_few = count
+        if reached >= wanted_db or (enough is None and reached > best.psnr_db):
+            best = dataclasses.replace(best, psnr_db=reached, names=names, groups=freed)
     return dataclasses.replace(best, tries=spent)
+
+
+def _next_count(too_few: int, enough: int | None, most: int, is_last: bool) -> int:
+    """How many groups to free next, between what did not suffice and what did; 0: it is known, or nothing is left."""
+    if enough is not None:
+        return (too_few + enough) // 2 if enough - too_few > 1 else 0
+    if too_few >= most:
+        return 0
+    return most if is_last else (too_few + most + 1) // 2

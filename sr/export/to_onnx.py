@@ -11,9 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +20,9 @@ from data.errors import UserError
 from data.files import read_json, write_bytes, write_json
 from sr.checkpoint import load_model
 from sr.export.forms import to_export
+from sr.export.judging import LARGEST_DIFFERENCE, check_parity, check_photographs
 from sr.export.onnx_graph import tidy
-from sr.export.parity import Parity, measure, picture_batches
+from sr.export.reference import onnx_run, run_of
 from sr.metadata import ModelMetadata, from_model_json
 from sr.models.luma import LumaForm
 from sr.models.network import UpsamplingNetwork
@@ -34,8 +33,6 @@ PLANES = ("rgb", "luma")
 _VIDEO_RANGE = "0,0.99609375"
 """What levels 0 and 255 are inside the luma form: 256ths."""
 OPSET = 20
-LARGEST_DIFFERENCE = 1
-"""Levels by which onnxruntime may differ from torch in any pixel."""
 
 
 class PictureInterface(nn.Module):
@@ -73,15 +70,17 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
     if planes not in PLANES:
         raise UserError(f"planes out of {', '.join(PLANES)}", repr(planes), "the export", "name one of these")
     loaded = load_model(model_dir).eval().float()
-    network: nn.Module = LumaForm(loaded) if planes == "luma" else to_export(loaded)
-    reference = network if planes == "luma" else loaded
+    published: nn.Module = LumaForm(loaded) if planes == "luma" else loaded
+    network = published if planes == "luma" else to_export(loaded)
     metadata = from_model_json(read_json(model_dir / "model.json"))
     metadata = dataclasses.replace(metadata, halo_px=halo_px(loaded.core))
     if planes == "luma":
         metadata = dataclasses.replace(metadata, colour=planes, value_range=_VIDEO_RANGE)
     content = _trace(PictureInterface(network), metadata).SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
-    parity = _check(reference, content, metadata.size_multiple, metadata.channels)
+    run, reference = onnx_run(content), run_of(published)
+    parity = check_parity(run, reference, metadata)
+    photographs = check_photographs(run, reference, metadata)
     write_bytes(out_dir / "model.onnx", content)
     record = {
         "schema": SCHEMA,
@@ -95,6 +94,7 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
             "shape": ["n", f"{metadata.scale}*h", f"{metadata.scale}*w", metadata.channels],
         },
         "parity": {"against": "torch fp32", "bound_levels": LARGEST_DIFFERENCE, **dataclasses.asdict(parity)},
+        "photographs": dataclasses.asdict(photographs),
         "files": {"model.onnx": {"bytes": len(content), "sha256": sha256_bytes(content)}},
     }
     write_json(out_dir / "export.json", record)
@@ -132,25 +132,3 @@ def _trace(interface: PictureInterface, metadata: ModelMetadata) -> onnx.ModelPr
         "high": ["n", f"{scale}*h", f"{scale}*w", metadata.channels],
     }
     return tidy(program.model_proto, metadata.to_strings(), sizes)
-
-
-def _check(network: nn.Module, content: bytes, size_multiple: int, channels: int = 3) -> Parity:
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-
-    def run_torch(low: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return network(torch.from_numpy(low).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-
-    parity = measure(
-        run_torch,
-        lambda low: session.run(["high"], {"low": low})[0],
-        picture_batches(size_multiple, channels),
-    )
-    if parity.max_level_difference > LARGEST_DIFFERENCE:
-        raise UserError(
-            expected=f"an ONNX graph within {LARGEST_DIFFERENCE} level of the network",
-            got=f"{parity.max_level_difference} levels, {parity.differing_share:.3%} of the values different",
-            where="the exported model",
-            remedy="report this with the model's preset, and use the torch model meanwhile",
-        )
-    return parity

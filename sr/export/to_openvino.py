@@ -1,58 +1,36 @@
 """From model.onnx to an OpenVINO IR (model.xml, model.bin) in fp32, fp16 or int8, with its accuracy proved
 and recorded.
 
-Every IR is run on test pictures beside the ONNX file; an fp32 and an fp16 one also on photographs, an int8 one
+Every IR is run on test pictures beside the network; an fp32 and an fp16 one also on photographs, an int8 one
 on crops of the validation split, against the originals. One that misses its bound is not written. Never trains.
 """
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
 
 from data.digests import sha256_bytes
 from data.errors import UserError
 from data.files import write_bytes, write_json
 from data.progress import Progress, silent
 from sr.export import ir_file
-from sr.export.calibration import Crop, choose_crops
-from sr.export.ir_graph import WEIGHTED, IrGraph, SensitivePlaces, find_sensitive_places
-from sr.export.judging import check_parity, check_photographs, mean_psnr_db
+from sr.export.int8 import Quantisation
+from sr.export.ir_graph import SensitivePlaces, find_sensitive_places
+from sr.export.judging import check_parity, check_photographs
 from sr.export.parity import Run
-from sr.export.quantize import QuantisedPlaces, quantise
-from sr.export.search import Freed, free_places, groups_of
+from sr.export.reference import network_run, onnx_run
+from sr.export.settings import Int8Settings
 from sr.metadata import ModelMetadata, from_strings
 from sr.openvino_runtime import openvino as ov
 from sr.upscalers import OpenVinoUpscaler
 
 SCHEMA = 1
 IR = "model.xml"
+_FIXED = "fixed.xml"
 PRECISIONS = ("fp32", "fp16", "int8")
-INT8_LOSS_DB = {"vapsr": 0.1, "realtime": 0.2}
-"""By so much int8 may lie below fp32, by architecture."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Int8Settings:
-    """How int8 is calibrated and judged."""
-
-    calibration_crops: int = 128
-    """Crops of the training split; all where it has fewer."""
-    held_out_crops: int = 32
-    """Crops of the validation split; all where it has fewer."""
-    patch_px: int = 256
-    """Side of the high patch taken from each crop."""
-    seed: int = 0
-    """Of the choice of crops."""
-    int8_loss_db: float = 0.0
-    """By so much int8 may lie below fp32 (PSNR over the planes that the model works on, mean over the held-out
-    crops); 0: as INT8_LOSS_DB has it for the network's family."""
-    search_tries: int = 24
-    """Where that is missed: quantisations with more in float, at most."""
 
 
 def export_openvino(
@@ -62,6 +40,7 @@ def export_openvino(
     calibration: Path | None = None,
     settings: Int8Settings | None = None,
     size: tuple[int, int] | None = None,
+    model_dir: Path | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write model.xml, model.bin and, last, export.json.
@@ -77,47 +56,54 @@ def export_openvino(
         settings: for int8 only; Int8Settings() where None.
         size: height and width of the one low picture that the file shall take, one at a time; None for any. Such a
             file needs no size from its caller, and devices without dynamic shapes (NPU) take no other.
+        model_dir: of the network, in torch, that the IR is held to; None: it is held to the ONNX file.
         progress: told the steps.
 
     Returns:
         What export.json holds.
 
     Raises:
-        UserError: unknown precision, no selection for int8, or the IR misses its bound; the message has the
-        figures.
+        UserError: unknown precision, settings that are none, no selection for int8, another model's directory, or
+            the IR misses its bound; the message has the figures.
     """
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise UserError(f"a precision out of {known}", repr(precision), "the export", "name one of these")
+    settings = settings or Int8Settings()
+    settings.check()
     content = (onnx_dir / "model.onnx").read_bytes()
     strings = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
     metadata = dataclasses.replace(from_strings(strings, str(onnx_dir)), precision=precision)
-    reference = _onnx_run(content)
+    reference, against = onnx_run(content), "onnx fp32"
+    if model_dir:
+        reference, against = network_run(model_dir, metadata), "torch fp32"
     with tempfile.TemporaryDirectory() as scratch:
         model, sensitive = _convert(onnx_dir / "model.onnx", Path(scratch))
         facts: dict[str, Any] = {}
         if precision == "int8":
-            quantisation = _Quantisation(
+            quantisation = Quantisation(
                 metadata,
-                settings or Int8Settings(),
+                settings,
                 _required(calibration),
                 lambda quantised: _runnable(quantised, Path(scratch), metadata),
                 reference,
             )
             model, facts = quantisation.run(model, sensitive, progress)
-        xml, weights = _write(model, Path(scratch), metadata)
-        run = OpenVinoUpscaler(Path(scratch) / IR).run
+        xml, weights = _write(model, Path(scratch) / IR, metadata)
+        run = _run_of(Path(scratch) / IR)
         parity = check_parity(run, reference, metadata)
         if precision != "int8":
             facts = {"photographs": dataclasses.asdict(check_photographs(run, reference, metadata))}
         if size:
             xml, weights = _at_size(Path(scratch), metadata, size)
+            fixed = check_parity(_run_of(Path(scratch) / _FIXED), reference, metadata, size)
+            facts["parity_at_size"] = dataclasses.asdict(fixed)
     write_bytes(out_dir / "model.bin", weights)
     write_bytes(out_dir / "model.xml", xml)
     record = {
         **_description(metadata, size),
         "made_from": {"model.onnx": sha256_bytes(content)},
-        "parity": {"against": "onnx fp32", **dataclasses.asdict(parity)},
+        "parity": {"against": against, **dataclasses.asdict(parity)},
         "files": {
             name: {"bytes": len(part), "sha256": sha256_bytes(part)}
             for name, part in (("model.xml", xml), ("model.bin", weights))
@@ -151,11 +137,6 @@ def _required(calibration: Path | None) -> Path:
     return calibration
 
 
-def _onnx_run(content: bytes) -> Run:
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return lambda low: session.run(["high"], {"low": low})[0]
-
-
 def _convert(path: Path, scratch: Path) -> tuple[ov.Model, SensitivePlaces]:
     """The ONNX file as an openvino.Model, its exact places marked (which only a file's text can do from
     Python).
@@ -168,8 +149,7 @@ def _convert(path: Path, scratch: Path) -> tuple[ov.Model, SensitivePlaces]:
     return ov.Core().read_model(marked), sensitive
 
 
-def _write(model: ov.Model, scratch: Path, metadata: ModelMetadata) -> tuple[bytes, bytes]:
-    path = scratch / IR
+def _write(model: ov.Model, path: Path, metadata: ModelMetadata) -> tuple[bytes, bytes]:
     ov.save_model(model, path, compress_to_fp16=metadata.precision == "fp16")
     xml = ir_file.tidy(path, metadata.to_strings())
     path.write_bytes(xml)
@@ -191,115 +171,14 @@ def _at_size(scratch: Path, metadata: ModelMetadata, size: tuple[int, int]) -> t
     model = ov.Core().read_model(scratch / IR)
     model.reshape({"low": [1, *size, metadata.channels]})
     # Weights that were stored as fp16 are so in the model already.
-    ov.save_model(model, scratch / "fixed.xml", compress_to_fp16=metadata.precision == "fp16")
-    return ir_file.tidy(scratch / "fixed.xml", metadata.to_strings()), (scratch / "fixed.bin").read_bytes()
+    return _write(model, scratch / _FIXED, metadata)
 
 
 def _runnable(model: ov.Model, scratch: Path, metadata: ModelMetadata) -> Run:
-    _write(model, scratch, metadata)
-    return OpenVinoUpscaler(scratch / IR).run
+    _write(model, scratch / IR, metadata)
+    return _run_of(scratch / IR)
 
 
-class _Quantisation:
-    """Quantising one network and judging the result, by one selection and one set of settings.
-
-    Args:
-        runnable: from a quantised model to what runs it, as it will be written.
-        reference: the network in full precision.
-    """
-
-    def __init__(
-        self,
-        metadata: ModelMetadata,
-        settings: Int8Settings,
-        selection: Path,
-        runnable: Callable[[ov.Model], Run],
-        reference: Run,
-    ) -> None:
-        bound_db = settings.int8_loss_db or INT8_LOSS_DB[metadata.architecture]
-        self._settings = dataclasses.replace(settings, int8_loss_db=bound_db)
-        self._metadata, self._selection = metadata, selection
-        self._runnable, self._reference = runnable, reference
-
-    def run(
-        self, model: ov.Model, sensitive: SensitivePlaces, progress: Progress
-    ) -> tuple[ov.Model, dict[str, Any]]:
-        """Quantise, with more in float where the bound is missed else.
-
-        Calibrates with crops of the training split; crops of the validation split judge, and rank what is freed.
-
-        Returns:
-            The quantised model, and the facts for export.json.
-
-        Raises:
-            UserError: int8 lies further below fp32 than the bound allows, whatever is freed.
-        """
-        calibration = self._crops("train", self._settings.calibration_crops)
-        crops = self._crops("validation", self._settings.held_out_crops)
-        lows = [crop.low for crop in calibration]
-        scale, most = self._metadata.scale, self._settings.search_tries + 2
-        made: dict[frozenset[str], tuple[ov.Model, QuantisedPlaces]] = {}
-
-        def score(freed: frozenset[str]) -> float:
-            progress(len(made), most, f"quantising with {len(lows)} crops")
-            made[freed] = quantise(model, lows, sensitive.with_float(freed))
-            return mean_psnr_db(self._runnable(made[freed][0]), crops, scale)
-
-        whole, begun = mean_psnr_db(self._reference, crops, scale), score(frozenset())
-        wanted = whole - self._settings.int8_loss_db
-        found = Freed(begun, frozenset(), (), {}, 0)
-        if begun < wanted:
-            graph = IrGraph(model)
-            groups = groups_of(graph.of_types(WEIGHTED) - sensitive.unquantised)
-            found = free_places(score, groups, begun, wanted, self._settings.search_tries)
-        if found.psnr_db < wanted:
-            raise self._missed(found, whole, len(crops))
-        kept = sensitive.with_float(found.names)
-        quantised, places = made[found.names]
-        progress(most, most, f"int8 {found.psnr_db:.2f} dB, fp32 {whole:.2f} dB")
-        facts = {
-            "calibration": {
-                **dataclasses.asdict(self._settings),
-                "selection": self._selection.parent.name,
-                "keys": [crop.key for crop in calibration],
-            },
-            "quantised": {
-                **dataclasses.asdict(places),
-                "kept_in_float": sorted(name for name in kept.unquantised if not ir_file.is_numbered(name)),
-            },
-            "search": {
-                "tries": found.tries,
-                "freed": list(found.groups),
-                "gains_db": {group: round(gain, 4) for group, gain in found.gains_db.items()},
-            },
-            "accuracy": {
-                "crops": len(crops),
-                "keys": [crop.key for crop in crops],
-                "fp32_psnr_db": round(whole, 4),
-                "int8_psnr_db": round(found.psnr_db, 4),
-                "bound_db": self._settings.int8_loss_db,
-            },
-        }
-        return quantised, facts
-
-    def _missed(self, found: Freed, whole: float, crops: int) -> UserError:
-        freed = f", with {', '.join(found.groups)} in float" if found.groups else ""
-        return UserError(
-            expected=f"an int8 model at most {self._settings.int8_loss_db} dB below fp32",
-            got=f"{found.psnr_db:.3f} dB against {whole:.3f} dB ({whole - found.psnr_db:.3f} below){freed}",
-            where=f"{crops} crops of the validation split, after {found.tries} tries with more in float",
-            remedy="calibrate with more crops, allow a larger bound or more tries, or export fp16",
-        )
-
-    def _crops(self, split: str, count: int) -> list[Crop]:
-        settings, metadata = self._settings, self._metadata
-        crops = choose_crops(
-            self._selection,
-            split,
-            count,
-            settings.seed,
-            settings.patch_px,
-            metadata.scale,
-            metadata.size_multiple,
-        )
-        return [crop.in_luma() if metadata.colour == "luma" else crop for crop in crops]
+def _run_of(path: Path) -> Run:
+    """What runs an IR; what is compiled of those that are only tried would push others out of the user's cache."""
+    return OpenVinoUpscaler(path, keep_compiled=False).run

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from data.errors import UserError
 from sr.models.network import UpsamplingNetwork
 from sr.models.realtime import Realtime
-
-BLACK, SPAN = 16, 219
-"""Video luma: the level of black, and levels from there to white. Source: ITU-R BT.601-7, 2.5.3; BT.709-6, 4.6."""
+from sr.video_range import BLACK, SPAN
 
 _LEVELS = 256
 """Inside, a level is 1/256: the picture that is enlarged then stays exact where convolutions are computed in bf16."""

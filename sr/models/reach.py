@@ -13,7 +13,8 @@ from torch import nn
 from sr.tiles import HALO_PX
 
 DECAY_PX = HALO_PX
-"""Beyond it no known network's result moves by more than a level."""
+"""Beyond it the result of the one deep network that was measured, vapsr3x3-x2, moves by a level at most. Networks of
+the realtime family see less far than this."""
 
 
 def reach_px(core: nn.Module) -> int:

@@ -22,6 +22,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("output", type=Path, help="the picture, or the folder of the results")
     parser.add_argument("--model", required=True, help="bicubic, lanczos, .pth .safetensors .onnx .xml")
     parser.add_argument("--scale", type=int, default=2, help="of bicubic and lanczos, 2 to 8")
+    parser.add_argument("--device", default="CPU", help="of .xml: CPU, GPU, NPU or AUTO")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100")
     parser.add_argument("--memory-mb", type=int, default=1500, help="what the size of tiles is chosen by")
     options = parser.parse_args(argv)
@@ -41,7 +42,7 @@ def _upscale(options: argparse.Namespace) -> int:
     from sr.upscalers import load_upscaler
 
     check_settings(options.scale, options.quality, options.memory_mb)
-    upscaler = load_upscaler(options.model, options.scale)
+    upscaler = load_upscaler(options.model, options.scale, device=options.device)
     if not options.source.is_dir():
         _check_files(options.source, options.output)
         upscale_picture(options.source, options.output, upscaler, options.quality, options.memory_mb)

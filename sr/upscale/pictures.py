@@ -28,6 +28,7 @@ from sr.upscale.journal import JOURNAL, Journal, placing
 from sr.upscale.naming import LARGEST_SIDE, Job, find_jobs, list_pictures
 from sr.upscale.writers import gathers, open_writer
 from sr.upscalers import PillowUpscaler, Upscaler
+from sr.video_range import from_video, to_video
 
 SCHEMA = 1
 RECORD = "pictures.json"
@@ -222,16 +223,22 @@ def _colour_bands(
     """Yield enlarged rows of the picture's type; tiles lie as those of `grid_of` would."""
     multiple = getattr(grid_of or upscaler, "size_multiple", 1)
     halo_px = _halo_px(grid_of or upscaler)
-    takes_planes = isinstance(upscaler, PillowUpscaler) or upscaler.colour == "luma"
-    is_grey = low.shape[2] == 1
+    if (grid_of or upscaler).fixed_size:
+        # The whole picture, or the model says that it takes none of this size.
+        tile_px = max(low.shape) + multiple
+    is_formula, is_grey = isinstance(upscaler, PillowUpscaler), low.shape[2] == 1
 
     def enlarge(tile: np.ndarray) -> np.ndarray:
-        tile = np.repeat(tile, 3, axis=2) if is_grey and not takes_planes else tile
-        if tile.dtype == np.uint8 and (takes_planes or not is_grey):
+        if tile.dtype == np.uint8 and (is_formula or not is_grey):
             return upscaler(tile)
         step = 257 if tile.dtype == np.uint16 else 1
-        high = upscaler.enlarge_levels(tile.astype(np.float32) / step)
-        high = high.mean(axis=2, keepdims=True) if is_grey else high
+        levels = tile.astype(np.float32) / step
+        if is_formula or not is_grey:
+            high = upscaler.enlarge_levels(levels)
+        elif upscaler.colour == "luma":
+            high = from_video(upscaler.enlarge_levels(to_video(levels))).clip(0.0, 255.0)
+        else:
+            high = upscaler.enlarge_levels(np.repeat(levels, 3, axis=2)).mean(axis=2, keepdims=True)
         return np.rint(high * step).astype(tile.dtype)
 
     return bands(enlarge, low, upscaler.scale, tile_px, halo_px, multiple)

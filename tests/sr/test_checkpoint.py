@@ -70,6 +70,24 @@ def test_a_runs_best_weights(tmp_path, network):
     assert check_export(run, tmp_path, network)["source"]["selection"] == "ab"
 
 
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda record: [], "model.json version"),
+        (lambda record: {"schema": 2}, "weights that model.json names"),
+        (lambda record: record | {"configuration": {"scale": 2}}, "configuration of realtime"),
+        (lambda record: {name: one for name, one in record.items() if name != "value_range"}, "value_range"),
+        (lambda record: record | {"architecture": "other"}, "architecture"),
+    ],
+)
+def test_a_model_json_that_was_changed_is_refused_in_words(tmp_path, network, spoil, words):
+    save_file(network.core.state_dict(), tmp_path / "net.safetensors")
+    record = export_checkpoint(tmp_path / "net.safetensors", tmp_path / "model")
+    (tmp_path / "model" / "model.json").write_text(json.dumps(spoil(record)))
+    with pytest.raises(UserError, match=words):
+        load_model(tmp_path / "model")
+
+
 def vapsr_in(colour_space):
     sizes = {"scale": 2, "features": 8, "blocks": 1, "attention": 6, "projection": 1, "groups": 1}
     torch.manual_seed(4)

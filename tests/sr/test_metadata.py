@@ -22,6 +22,26 @@ def test_what_is_not_understood_is_refused(change):
         from_strings(METADATA.to_strings() | change, "here")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("scale", "0"),
+        ("scale", "-2"),
+        ("scale", "1000000"),
+        ("size_multiple", "0"),
+        ("size_multiple", "1000000"),
+        ("halo_px", "-40"),
+        ("halo_px", "5000"),
+        ("colour", "bgr"),
+        ("precision", "int4"),
+        ("layout", "NCHW"),
+    ],
+)
+def test_what_would_harm_is_refused(field, value):
+    with pytest.raises(UserError, match=f"a {field} of .* got '{value}'"):
+        from_strings(METADATA.to_strings() | {field: value}, "here")
+
+
 def test_missing_fields_are_refused():
     strings = {key: value for key, value in METADATA.to_strings().items() if key != "preset"}
     with pytest.raises(UserError, match="preset"):

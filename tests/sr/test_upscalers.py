@@ -1,6 +1,9 @@
 """Every upscaler keeps the protocol, the forms of one network agree, and what is no model is refused in
 words."""
 
+import re
+import shutil
+
 import numpy as np
 import onnx
 import pytest
@@ -8,6 +11,7 @@ import torch
 from pictures import textured
 from PIL import Image
 
+import sr
 from data.errors import UserError
 from sr.checkpoint import load_model
 from sr.upscalers import load_upscaler
@@ -72,11 +76,35 @@ def test_pictures_of_another_kind_are_refused(forms):
         forms["torch"](np.zeros((8, 8), np.uint8))
 
 
+def test_a_program_may_hand_over_pillows_pictures(realtime_irs):
+    low = textured(7, 12, 13)
+    for spec in (realtime_irs["fp32"] / "model.xml", "bicubic"):
+        upscale = sr.load_upscaler(spec)
+        np.testing.assert_array_equal(upscale(Image.fromarray(low)), upscale(low))
+        with pytest.raises(ValueError, match=r"\(12, 13\)"):
+            upscale(Image.fromarray(low).convert("L"))
+
+
 def test_a_checkpoint_file_is_a_model_too(forms, realtime_dir):
     upscaler = load_upscaler(realtime_dir.parent / "weights.safetensors")
     low = textured(7, 12, 12)
     np.testing.assert_array_equal(upscaler(low), forms["torch"](low))
     assert upscaler.name == "weights torch"
+
+
+def test_torch_runs_with_cudnn_as_it_was_set_but_without_tf32(realtime_dir, monkeypatch):
+    upscaler, seen = load_upscaler(realtime_dir), []
+    names = ("enabled", "benchmark", "deterministic", "allow_tf32")
+
+    def watched(low, network=upscaler.network):
+        seen.append([getattr(torch.backends.cudnn, name) for name in names])
+        return network(low)
+
+    monkeypatch.setattr(upscaler, "network", watched)
+    for benchmark in (False, True):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, deterministic=not benchmark):
+            upscaler(textured(1, 8, 8))
+    assert seen == [[True, False, True, False], [True, True, False, False]]
 
 
 @pytest.mark.parametrize("spec", ["bicubik", "nowhere/model.xml", "."])
@@ -98,6 +126,28 @@ def test_an_onnx_file_of_others_is_refused_in_words(tmp_path):
     onnx.save(model, tmp_path / "theirs.onnx")
     with pytest.raises(UserError, match="metadata of an exported"):
         load_upscaler(tmp_path / "theirs.onnx")
+
+
+@pytest.mark.parametrize("form", ["onnx", "fp32"])
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [("colour", "luma", "1 channels as its input"), ("scale", "3", r"makes \(24, 24")],
+)
+def test_metadata_that_does_not_fit_the_graph_is_refused(
+    realtime_onnx, realtime_irs, tmp_path, form, field, value, words
+):
+    if form == "onnx":
+        model = onnx.load(realtime_onnx / "model.onnx")
+        next(one for one in model.metadata_props if one.key == field).value = value
+        path = tmp_path / "model.onnx"
+        onnx.save(model, path)
+    else:
+        path = tmp_path / "model.xml"
+        text = (realtime_irs["fp32"] / "model.xml").read_text()
+        path.write_text(re.sub(rf'<{field} value="[^"]*"', f'<{field} value="{value}"', text))
+        shutil.copy(realtime_irs["fp32"] / "model.bin", tmp_path)
+    with pytest.raises(UserError, match=words):
+        load_upscaler(path)(textured(1, 8, 8))
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".xml"])

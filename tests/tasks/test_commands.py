@@ -33,6 +33,7 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
             ["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "5000"],
             ["5000x5000", "800x600", "size_px"],
         ),
+        (["ExportOpenVINO", "--precision", "int8", "--export-int8-loss-db", "nan"], ["0 dB or more", "nan"]),
         (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "0"], ["16 to 8192", "size_px"]),
         (["MakeCrops", "--dataset", "PHOTOS", "--crops-largest-mpx", "inf"], ["above 0", "largest_mpx"]),
         (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "abc"], ["whole number", "abc"]),

@@ -116,6 +116,21 @@ def test_a_comparison_tells_models_of_one_name_apart(pairs, tmp_path):
     assert [one.model for one in task.requires()] == [*paths, "bicubic"]
 
 
+def test_folders_of_one_name_stay_two_benchmarks(tmp_path):
+    folders = [str(tmp_path / parent / "photos") for parent in ("first", "second")]
+    for number, folder in enumerate(folders):
+        Path(folder).mkdir(parents=True)
+        cv2.imwrite(f"{folder}/one.png", textured(number, 48, 48))
+    result = _luigi(
+        tmp_path / "store", "CompareModels", "--models", "bicubic", "--benchmarks", ",".join(folders)
+    )
+    assert result.returncode == 0, result.stderr
+    (record,) = (tmp_path / "store").glob("comparisons/*/comparison.json")
+    compared = json.loads(record.read_text())
+    assert compared["benchmarks"] == folders
+    assert len({one["psnr_db"] for one in compared["rows"][0]["figures"].values()}) == 2
+
+
 def _luigi(store, *arguments):
     command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--store-root", str(store)]
     environment = {name: value for name, value in os.environ.items() if name != "LUIGI_CONFIG_PATH"}

@@ -20,6 +20,7 @@ from data.errors import UserError
 from sr.upscale.film.description import Film
 from sr.upscale.film.frames import plane_of
 from sr.upscale.film.planes import as_samples, enlarge_plane
+from sr.video_range import FULL_SPAN, from_video, to_video
 
 _SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
 
@@ -95,12 +96,14 @@ class Enlarger:
         return high
 
     def _luma(self, luma: np.ndarray, top: int) -> np.ndarray:
+        if self.film.is_full_range:  # reaches the top of 8 bits and of 10; a luma model takes 16 to 235
+            step = np.float32(top / FULL_SPAN)
+            high = from_video(self.network.levels(to_video(luma[..., None] / step)))
+            return as_samples(high[..., 0] * step, luma.dtype, top)
         if self.bits == 8:
             return self.network.bytes(luma[..., None])[..., 0]
-        # Limited range is the same in 10 bits, times four; full range reaches the top of either.
-        step = np.float32(top / 255 if self.film.is_full_range else 4)
-        levels = luma[..., None] / step
-        return as_samples(self.network.levels(levels)[..., 0] * step, luma.dtype, top)
+        step = np.float32(4)  # limited range is the same in 10 bits, times four
+        return as_samples(self.network.levels(luma[..., None] / step)[..., 0] * step, luma.dtype, top)
 
     def _rgb(self, frame: VideoFrame) -> VideoFrame:
         if self.bits > 8 or self.film.chroma == "gray":

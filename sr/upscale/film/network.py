@@ -1,8 +1,8 @@
 """A model as films need it: called by several threads at once, at one size.
 
-An IR is compiled for the film's size, with one stream a core: two frames side by side on a core each never wait for
-each other, as two cores on one frame do at every layer. Every other kind of model runs as it does for pictures, by
-one thread.
+An IR is compiled for the film's size, on the CPU with one stream a core: two frames side by side on a core each never
+wait for each other, as two cores on one frame do at every layer. Other devices choose for themselves. Every other kind
+of model runs as it does for pictures, by one thread.
 """
 
 import os
@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from sr.model_files import compile_ir, fixed_size, read_ir, wrong_size
 from sr.upscale.film.enlarge import Network
-from sr.upscalers import Upscaler, load_upscaler, read_ir_metadata
+from sr.upscalers import CPU, Upscaler, load_upscaler
 
 
-def load_network(spec: str | Path, height: int, width: int) -> Network:
+def load_network(spec: str | Path, height: int, width: int, device: str = CPU) -> Network:
     """Load the model for a film.
 
     Args:
         spec: a model file or directory, as `load_upscaler` takes it.
         height: of the film's frames.
         width: of the film's frames.
+        device: that an IR runs on.
 
     Raises:
         UserError: as `load_upscaler`.
@@ -30,8 +32,8 @@ def load_network(spec: str | Path, height: int, width: int) -> Network:
     path = Path(spec)
     path = path / "model.xml" if path.is_dir() and (path / "model.xml").is_file() else path
     if path.suffix == ".xml" and path.is_file():
-        return StreamsNetwork(path, height, width)
-    return PictureNetwork(load_upscaler(spec))
+        return StreamsNetwork(path, height, width, device)
+    return PictureNetwork(load_upscaler(spec, device=device))
 
 
 class PictureNetwork:
@@ -46,31 +48,22 @@ class PictureNetwork:
 
 
 class StreamsNetwork:
-    """An IR of ours on the CPU, with a stream for each core."""
+    """An IR of ours; on the CPU with a stream for each core."""
 
-    def __init__(self, path: Path, height: int, width: int) -> None:
-        from sr.openvino_runtime import openvino
+    def __init__(self, path: Path, height: int, width: int, device: str) -> None:
+        from sr.openvino_runtime import check_device, openvino
 
-        load_upscaler(path)  # words what is wrong with the file
-        self._core, self._path = openvino.Core(), path
-        metadata = read_ir_metadata(self._core.read_model(path), path)
+        self._core, self._path, self._device = openvino.Core(), path, device
+        check_device(self._core, device)
+        model, metadata = read_ir(self._core, path)
         self.name, self.scale = f"{metadata.preset} openvino {metadata.precision}", metadata.scale
-        self.colour, self._multiple = metadata.colour, metadata.size_multiple
-        channels = 1 if self.colour == "luma" else 3
-        self._shape = (
-            1,
-            height + -height % self._multiple,
-            width + -width % self._multiple,
-            channels,
-        )
+        self.colour, self._precision = metadata.colour, metadata.precision
+        multiple, fixed = metadata.size_multiple, fixed_size(model)
+        padded = (height + -height % multiple, width + -width % multiple)
+        if fixed and padded != fixed:
+            raise wrong_size(fixed, height, width, self.name)
+        self._shape = (1, *padded, metadata.channels)
         self.workers = len(os.sched_getaffinity(0))
-        self._hints: dict[str, Any] = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "NUM_STREAMS": str(self.workers),
-            "INFERENCE_NUM_THREADS": self.workers,
-        }
-        if metadata.precision == "fp32":
-            self._hints["INFERENCE_PRECISION_HINT"] = "f32"
         self._compiled: dict[str, Any] = {}
         self._lock, self._local = threading.Lock(), threading.local()
 
@@ -103,6 +96,16 @@ class StreamsNetwork:
 
                         model = openvino_levels(model, str(self._path))
                     model.reshape({"low": list(self._shape)})
-                    self._compiled[face] = self._core.compile_model(model, "CPU", self._hints)
+                    self._compiled[face] = self._compile(model)
             requests[face] = self._compiled[face].create_infer_request()
         return requests[face]
+
+    def _compile(self, model: Any) -> Any:
+        from sr.openvino_runtime import DEVICES_CHOICE
+
+        own = (
+            {"streams": self.workers, "threads": self.workers}
+            if self._device == CPU
+            else {"streams": DEVICES_CHOICE}
+        )
+        return compile_ir(self._core, model, self._path, self._device, self._precision, **own)

@@ -67,6 +67,8 @@ class FilmSettings:
     """Make whole pictures of fields (FFmpeg's bwdif, one for each frame); otherwise interlaced films are refused."""
     leave_out: tuple[int, ...] = ()
     """Numbers of streams of the source that are not copied."""
+    device: str = "CPU"
+    """What an IR runs on; another may round otherwise."""
 
     def check(self) -> None:
         """Refuse what no encoder takes.

@@ -60,7 +60,7 @@ def load_enlarger(model: str | Path, scale: int, film: Film, settings: FilmSetti
         raise UserError(
             "bicubic or a network", str(model), "--model", "pictures can be enlarged by it, films not"
         )
-    network = None if str(model) == BICUBIC else load_network(model, film.height, film.width)
+    network = None if str(model) == BICUBIC else load_network(model, film.height, film.width, settings.device)
     scale = scale if network is None else network.scale
     enlarger = Enlarger(network, film, scale, output_format(film, settings, scale))
     return enlarger, network.workers if network is not None else 2

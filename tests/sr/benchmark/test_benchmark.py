@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -10,6 +11,7 @@ from data.errors import UserError
 from sr.benchmark import benchmark, peak, show, subjects
 from sr.benchmark.benchmark import BenchmarkSettings, benchmark_model
 from sr.benchmark.measure import Limits
+from sr.export.to_openvino import export_openvino
 from sr.openvino_runtime import openvino
 
 QUICK = Limits(budget_s=0.0, least_rounds=2, most_rounds=2, warm_up_rounds=1)
@@ -93,6 +95,37 @@ def test_a_form_that_does_not_run_is_a_row_that_says_so(forms, tmp_path, monkeyp
     assert "does not run (no dynamic shapes)" in "\n".join(show.lines(record))
 
 
+def test_a_file_of_one_size_is_measured_at_it(realtime_onnx, tmp_path):
+    export_openvino(realtime_onnx, tmp_path, "fp32", size=(16, 22))
+    settings = BenchmarkSettings(sizes=((32, 32), (64, 64)), devices=("CPU",), streams=(), limits=QUICK)
+    with subjects.graph(tmp_path / "model.xml") as subject:
+        rows = benchmark_model(subject, settings, tmp_path, clock=tick())["rows"]
+    assert [(row["height"], row["width"], row["form"], "failed" in row) for row in rows] == [
+        (16, 22, "reference", False),
+        (16, 22, "fp32", False),
+    ]
+
+
+def test_what_a_device_refuses_while_it_is_timed_leaves_the_rest(forms, realtime_dir, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise RuntimeError("out of\nmemory")
+
+    again, rates = benchmark._infer_again, peak._rates
+
+    def broken(form, request, low):
+        return again(form, SimpleNamespace(infer=refuse) if form == "fp16" else request, low)
+
+    monkeypatch.setattr(benchmark, "_infer_again", broken)
+    monkeypatch.setattr(peak, "_rates", lambda *given: refuse() if given[2] == "int8" else rates(*given))
+    settings = BenchmarkSettings(sizes=((16, 16),), devices=("CPU",), streams=(), limits=QUICK)
+    with subjects.network("net", realtime_dir, forms) as subject:
+        record = benchmark_model(subject, settings, tmp_path, clock=tick())
+    failed = {row["form"]: row.get("failed") for row in record["rows"]}
+    assert failed == {"reference": None, "fp32": None, "fp16": "out of memory", "int8": None}
+    assert record["devices"]["CPU"]["peak_failed"] == {"int8": "out of memory"}
+    assert "Convolutions in int8 do not run: out of memory." in (tmp_path / "benchmark.md").read_text()
+
+
 def test_auto_is_measured_without_a_limit(forms, tmp_path):
     settings = BenchmarkSettings(sizes=((16, 16),), devices=("AUTO",), streams=(1, -1), limits=QUICK)
     with subjects.graph(forms["fp16"]) as subject:
@@ -105,6 +138,15 @@ def test_auto_is_measured_without_a_limit(forms, tmp_path):
     assert {row["share_of_peak"] for row in record["rows"]} == {None}
 
 
+def test_a_damaged_graph_is_refused_in_words(tmp_path):
+    (tmp_path / "net.xml").write_text("<net")
+    with (
+        pytest.raises(UserError, match="a model file that can be read"),
+        subjects.graph(tmp_path / "net.xml"),
+    ):
+        pass
+
+
 def test_a_device_that_is_not_there_is_named(forms, tmp_path):
     with subjects.graph(forms["fp16"]) as subject, pytest.raises(UserError, match="CPU, AUTO, got 'NPU.7'"):
         benchmark_model(subject, BenchmarkSettings(devices=("NPU.7",)), tmp_path)
@@ -112,7 +154,8 @@ def test_a_device_that_is_not_there_is_named(forms, tmp_path):
 
 def test_the_peak_is_of_whole_chains():
     core = openvino.Core()
-    found = peak.measure_peak(core, "CPU", QUICK, tick())
+    found, refused = peak.measure_peak(core, "CPU", QUICK, tick())
+    assert not refused
     assert {"f32", "int8"} <= set(found)
     # Eight convolutions of 8 channels on 16x16, two operations each, in a quarter of a second.
     wanted = pytest.approx(2 * 8 * 8 * 8 * 9 * 16 * 16 / 0.25 / 1e12, rel=1e-3)

@@ -8,7 +8,7 @@ from sr.evaluation.timing import MAX_ROUNDS, WARM_UP_ROUNDS, spread_ms, time_fra
 class Counting:
     """An upscaler that takes no time and counts."""
 
-    name, scale, sha256 = "counting", 2, None
+    name, scale, sha256, fixed_size = "counting", 2, None, None
 
     def __init__(self) -> None:
         self.shapes = []
@@ -24,6 +24,14 @@ def test_a_frame_is_timed_after_warming_up():
     assert timing["low_px"] == [256, 256] and timing["high_px"] == [512, 512]
     assert timing["rounds"] == MAX_ROUNDS
     assert upscaler.shapes == [(256, 256, 3)] * (WARM_UP_ROUNDS + MAX_ROUNDS)
+
+
+def test_a_model_of_one_size_is_timed_at_it():
+    upscaler = Counting()
+    upscaler.fixed_size = (32, 46)
+    timing = time_frame(upscaler)
+    assert timing["low_px"] == [46, 32] and timing["high_px"] == [92, 64]
+    assert set(upscaler.shapes) == {(32, 46, 3)}
 
 
 def test_spread_is_in_milliseconds():

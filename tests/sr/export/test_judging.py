@@ -39,15 +39,15 @@ def test_fp32_is_held_to_one_level():
     found = check_photographs(_shifted(1), _doubled, FP32)
     assert (found.pictures, found.max_level_difference, found.bound_levels) == (7, 1, 1)
     for check, pictures in ((check_parity, "drawn pictures"), (check_photographs, "7 photographs")):
-        with pytest.raises(UserError, match=f"got 2 levels, .* fp32 IR, on {pictures}"):
+        with pytest.raises(UserError, match=f"got 2 levels, .* fp32 form, on {pictures}"):
             check(_off_in_one_pixel, _doubled, FP32)
 
 
 def test_fp16_is_held_to_decibels_against_the_originals():
     found = check_photographs(_off_in_one_pixel, _doubled, FP16)
-    assert abs(found.onnx_psnr_db - found.psnr_db) < found.bound_db == HALF_LOSS_DB
+    assert abs(found.reference_psnr_db - found.psnr_db) < found.bound_db == HALF_LOSS_DB
     assert (found.max_level_difference, found.bound_levels) == (2, None)
-    with pytest.raises(UserError, match=r"0.02 dB below .* dB against .* fp16 IR, on 7 photographs"):
+    with pytest.raises(UserError, match=r"0.02 dB below .* dB against .* fp16 form, on 7 photographs"):
         check_photographs(_shifted(20), _doubled, FP16)
 
 

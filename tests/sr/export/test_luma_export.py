@@ -5,15 +5,19 @@ import onnx
 import pytest
 import torch
 from pictures import textured
+from safetensors.torch import load_file, save_file
 
 from data.errors import UserError
-from sr.checkpoint import load_model
+from data.stored import StoredPicture
+from sr.checkpoint import export_checkpoint, load_model
 from sr.export import ir_file
 from sr.export.calibration import choose_crops
+from sr.export.settings import Int8Settings
 from sr.export.to_onnx import export_onnx
-from sr.export.to_openvino import Int8Settings, export_openvino
+from sr.export.to_openvino import export_openvino
 from sr.models.luma import LumaForm
-from sr.upscalers import OnnxUpscaler, OpenVinoUpscaler
+from sr.upscale.pictures import enlarged_bands
+from sr.upscalers import OnnxUpscaler, OpenVinoUpscaler, load_upscaler
 
 
 def _expected(luma_dir, low: np.ndarray) -> np.ndarray:
@@ -22,7 +26,7 @@ def _expected(luma_dir, low: np.ndarray) -> np.ndarray:
 
 
 def test_onnx_and_ir_are_the_luma_form(luma_dir, luma_onnx, tmp_path):
-    record = export_openvino(luma_onnx, tmp_path, "fp32")
+    record = export_openvino(luma_onnx, tmp_path, "fp32", model_dir=luma_dir)
     low = textured(3, 30, 46)[..., :1]
     expected = _expected(luma_dir, low).astype(int)
     for upscaler in (OnnxUpscaler(luma_onnx / "model.onnx"), OpenVinoUpscaler(tmp_path / "model.xml")):
@@ -36,6 +40,23 @@ def test_onnx_and_ir_are_the_luma_form(luma_dir, luma_onnx, tmp_path):
     assert record["metadata"]["colour"] == "luma"
     inputs = onnx.load(luma_onnx / "model.onnx").graph.input
     assert inputs[0].type.tensor_type.shape.dim[3].dim_value == 1
+
+
+def test_pictures_through_the_luma_form_are_those_of_the_network(luma_dir, tmp_path):
+    weights = load_file(luma_dir / "model.safetensors")
+    for kind in ("weight", "bias"):  # so that no pixel is moved beyond black and white, where both cut it off
+        weights[f"layers.2.{kind}"] *= 0.25
+    save_file(weights, tmp_path / "net.safetensors")
+    export_checkpoint(tmp_path / "net.safetensors", tmp_path / "model")
+    export_onnx(tmp_path / "model", tmp_path / "onnx", planes="luma")
+    network, form = load_upscaler(tmp_path / "model"), load_upscaler(tmp_path / "onnx")
+    low = textured(5, 40, 52) // 2 + 64
+    assert np.abs(form(low) - network(low).astype(int)).max() <= 2
+    grey = StoredPicture(np.ascontiguousarray(low[..., 1:2]), None, b"", b"")
+    made, expected = (
+        np.concatenate(list(enlarged_bands(grey, upscaler, 512))) for upscaler in (form, network)
+    )
+    assert made.shape == (80, 104, 1) and np.abs(made - expected.astype(int)).max() <= 2
 
 
 def test_int8_is_calibrated_and_judged_on_luma(luma_onnx, crops, tmp_path):

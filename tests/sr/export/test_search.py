@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 from data.errors import UserError
 from sr.checkpoint import export_checkpoint
 from sr.export.search import free_places, groups_of
+from sr.export.settings import Int8Settings
 from sr.export.to_onnx import export_onnx
-from sr.export.to_openvino import Int8Settings, export_openvino
+from sr.export.to_openvino import export_openvino
 from sr.models.presets import ModelDescription
 from sr.models.registry import build_from
 
@@ -42,8 +43,23 @@ def test_what_does_not_help_or_cannot_be_freed_stays():
 
 def test_tries_are_bounded():
     calls: list = []
-    found = free_places(_score({"a": 0.1, "b": 0.5, "c": 0.3}, calls), GROUPS, 30.0, 31.0, tries=2)
-    assert len(calls) == found.tries == 2 and found.groups == ("b",)
+    found = free_places(_score({"a": 0.1, "b": 0.5, "c": 0.3}, calls), GROUPS, 30.0, 31.0, tries=3)
+    assert len(calls) == found.tries == 3 and found.groups == (
+        "b",
+        "a",
+    )  # the last try is of both that were ranked
+
+
+@pytest.mark.parametrize("needed", [1, 2, 9, 13, 20])
+def test_of_many_blocks_as_many_are_freed_as_it_takes(needed):
+    groups = {f"core.body.{number}": frozenset({f"core.body.{number}/Conv"}) for number in range(20)}
+    found = free_places(
+        lambda names: 30 + 0.1 * len(names), groups, 30.0, 30.05 + 0.1 * (needed - 1), tries=25
+    )
+    assert len(found.groups) == needed and found.tries <= 25
+    assert found.psnr_db == pytest.approx(30 + 0.1 * needed)
+    few = free_places(lambda names: 30 + 0.1 * len(names), groups, 30.0, 31.15, tries=24)
+    assert 12 <= len(few.groups) <= 19 and few.psnr_db >= 31.15, "24 tries rank 19 of them"
 
 
 def test_groups_are_layers_and_blocks():
@@ -82,9 +98,10 @@ def fragile_onnx(tmp_path_factory):
 
 
 def test_a_layer_that_8_bits_harm_is_found_and_left_in_float(fragile_onnx, crops, tmp_path):
-    settings = Int8Settings(calibration_crops=3, held_out_crops=2, search_tries=4)
+    settings = Int8Settings(calibration_crops=3, held_out_crops=2, search_tries=6)
     record = export_openvino(fragile_onnx, tmp_path, "int8", calibration=crops, settings=settings)
     search = record["search"]
+    assert search["ranked_by"] == 2 and len(record["calibration"]["keys"]) == 3
     assert search["freed"] == ["core.layers.2"]
     assert search["gains_db"]["core.layers.2"] > 1 > search["gains_db"]["core.layers.0"]
     assert (record["quantised"]["layers"], record["quantised"]["float_layers"]) == (2, 2)
@@ -94,6 +111,8 @@ def test_a_layer_that_8_bits_harm_is_found_and_left_in_float(fragile_onnx, crops
 
 def test_without_tries_it_is_refused(fragile_onnx, crops, tmp_path):
     settings = Int8Settings(calibration_crops=3, held_out_crops=2, search_tries=0)
-    with pytest.raises(UserError, match=r"0.2 dB below fp32, got .* after 0 tries"):
+    with pytest.raises(
+        UserError, match=r"0.2 dB below fp32, got \d+\.\d+ dB against .* 2 crops .* after 0 tries"
+    ):
         export_openvino(fragile_onnx, tmp_path, "int8", calibration=crops, settings=settings)
     assert list(tmp_path.iterdir()) == []

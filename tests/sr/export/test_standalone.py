@@ -1,12 +1,11 @@
 """The scripts of docs/deployment.md run an exported file with their runtime, numpy and Pillow, and nothing of ours."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from deployment import script
 from pictures import textured
 from PIL import Image
 
@@ -14,7 +13,6 @@ from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
 from sr.upscalers import load_upscaler
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "deployment.md"
 CLOSED = """
 import sys
 
@@ -50,7 +48,7 @@ def files(realtime_dir, tmp_path_factory):
 
 @pytest.mark.parametrize(("runtime", "other"), [("onnxruntime", "openvino"), ("openvino", "onnxruntime")])
 def test_ten_lines_and_a_runtime_are_enough(files, tmp_path, runtime, other):
-    block = re.search(rf"```python {runtime}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL).group(1)
+    block = script(runtime)
     assert len([line for line in block.splitlines() if line]) <= 10
     low = textured(5, 31, 47)
     Image.fromarray(low).save(tmp_path / "low.png")

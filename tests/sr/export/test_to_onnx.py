@@ -1,5 +1,6 @@
 """The ONNX file: what it computes, what it says of itself, and that its bytes depend on the model alone."""
 
+import copy
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from pictures import textured
 from data.digests import sha256_file
 from data.errors import UserError
 from sr.checkpoint import load_model
-from sr.export.to_onnx import _check
+from sr.export import to_onnx
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,6 +28,7 @@ def test_record_describes_the_file(realtime_onnx, realtime_dir):
     assert record["metadata"]["weights_sha256"] == sha256_file(realtime_dir / "model.safetensors")
     assert record["metadata"]["size_multiple"] == "2"
     assert record["parity"]["max_level_difference"] <= 1
+    assert record["photographs"]["pictures"] == 7 and record["photographs"]["max_level_difference"] <= 1
     props = {item.key: item.value for item in onnx.load(realtime_onnx / "model.onnx").metadata_props}
     assert props == record["metadata"]
 
@@ -78,9 +80,15 @@ def test_another_process_writes_the_same_bytes_and_nothing_of_the_machine(
             assert trace.encode() not in content
 
 
-def test_a_graph_that_computes_something_else_is_refused(realtime_dir, realtime_onnx):
-    network = load_model(realtime_dir)
-    with torch.no_grad():
-        network.core.layers[-1].bias += 0.05
-    with pytest.raises(UserError, match="within 1 level"):
-        _check(network, (realtime_onnx / "model.onnx").read_bytes(), size_multiple=2)
+def test_a_graph_that_computes_something_else_is_refused(realtime_dir, tmp_path, monkeypatch):
+    def other(network):
+        with torch.no_grad():
+            network.core.layers[-1].bias += 0.05
+        return network
+
+    monkeypatch.setattr(to_onnx, "to_export", lambda network: other(copy.deepcopy(network)))
+    with pytest.raises(
+        UserError, match=r"at most 1 level from the network.*the fp32 form, on drawn pictures"
+    ):
+        to_onnx.export_onnx(realtime_dir, tmp_path)
+    assert list(tmp_path.iterdir()) == []

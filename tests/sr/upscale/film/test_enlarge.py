@@ -1,5 +1,6 @@
 """Planes and colours of one enlarged frame, with networks that only repeat pixels."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -140,3 +141,15 @@ def test_white_is_white_to_an_rgb_network(chroma, colour_range, pixels, white):
     made = "yuv444p10le" if chroma == "rgb" else pixels
     Enlarger(network, film(made, 1, colour_range, chroma), 2, made)(flat(pixels, *white))
     assert np.abs(network.seen[0] - 255).max() < 0.1
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv420p10le"])
+def test_luma_models_see_a_film_of_full_range_as_video_luma(pixels):
+    network, frame = Repeating("luma"), ramps(pixels)
+    full = replace(film(pixels, 1), tags=film(pixels, 1).tags | {"color_range": 2})
+    top = 1023 if pixels.endswith("10le") else 255
+    plane_of(frame, 0)[:] = np.linspace(0, top, 64)
+    high = Enlarger(network, full, 2, pixels)(frame)
+    luma, (seen,) = plane_of(frame, 0), network.seen
+    assert np.abs(seen[..., 0] - (16 + luma / top * 219)).max() < 1e-3
+    assert np.array_equal(plane_of(high, 0), luma.repeat(2, axis=0).repeat(2, axis=1))
