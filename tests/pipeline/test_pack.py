@@ -85,7 +85,7 @@ def test_noise_that_jpeg_makes_larger_has_room(tmp_path):
         noise = np.random.default_rng(number).integers(0, 2, (256, 256, 3), np.uint8) * 255
         cv2.imwrite(str(tmp_path / "noise" / f"{number}.png"), noise)
     source = FolderSource(tmp_path / "noise")
-    plan, _ = plan_dataset(list(source.scan()), plan_settings(size_px=256, shrinks=(1,)), "noise")
+    plan = list(plan_dataset(list(source.scan()), plan_settings(size_px=256, shrinks=(1,)), "noise")[0])
     settings = pack_settings(size_px=256, image_extension="jpg", jpeg_quality=100)
     paths = ShardPaths(tmp_path / "crops", "train-000000")
     pack_shard(plan, source, paths, settings, processes=2)
