@@ -1,6 +1,7 @@
 """What tests share: folders of pictures, and the material that is not in the repository."""
 
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,9 @@ from pictures import textured
 
 # Tests leave nothing in the user's cache; those of the cache name a directory of their own.
 os.environ["SR_COMPILED_MODELS"] = "off"
+
+# A shell starts what goes to its background with SIGINT ignored, and programs hand that on. Tests send real ones.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
