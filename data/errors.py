@@ -1,25 +1,34 @@
-"""The one exception for what a person can mend, worded so that they know how.
+"""The one exception for faults that the user can fix.
 
 A single bad image never raises it: that is a `data.records.Rejection`. This is for faults that stop a stage.
 """
 
 
 class UserError(Exception):
-    """Input, a parameter or the machine is not as it must be; the message says what to do.
+    """An input, a parameter or the machine prevents the work; the text says what is wrong, where, and what to do.
 
-    The text reads "Expected X, got Y in Z; do W." and always fits on one line.
+    `str(error)` is the message and the hint as sentences, always on one line.
 
     Args:
-        expected: what would have been right, as a noun phrase.
-        got: what was found instead.
-        where: the file, parameter or place.
-        remedy: what the person can do, in the imperative.
+        message: what is wrong and where, as a sentence: "photos.zip is damaged: the directory at byte 120 has 3 entries,
+            but its end record says 2".
+        hint: what to do, as an imperative sentence: "Download it again". Empty where nothing useful can be said.
+
+    Example:
+        >>> str(UserError("/data/x.zip is empty", "Download it again"))
+        '/data/x.zip is empty. Download it again.'
     """
 
-    def __init__(self, expected: str, got: str, where: str, remedy: str) -> None:
-        super().__init__(expected, got, where, remedy)
-        self.expected, self.got, self.where, self.remedy = expected, got, where, remedy
+    def __init__(self, message: str, hint: str = "", *old: str) -> None:
+        if old:
+            message, hint = f"Expected {message}, got {hint} in {old[0]}; {old[1]}", ""
+        super().__init__(message, hint)
+        self.message, self.hint = message, hint
 
     def __str__(self) -> str:
-        text = f"Expected {self.expected}, got {self.got} in {self.where}; {self.remedy}."
-        return " ".join(text.split())
+        return " ".join(" ".join(_sentence(part) for part in (self.message, self.hint) if part).split())
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?", "…")) else text + "."

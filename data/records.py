@@ -1,6 +1,6 @@
 """The records that cross boundaries between stages, each field with its unit and range.
 
-Frozen dataclasses of plain values: they go to JSON and come back equal. No behaviour beyond that lives here.
+Frozen dataclasses of plain values: they go to JSON and come back equal. No behavior beyond that lives here.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ class Reason(enum.StrEnum):
     TOO_SMALL = "too_small"
     TOO_LARGE = "too_large"
     TRUNCATED = "truncated"
-    """A film that breaks off: what came before is used."""
+    """A video that breaks off: what came before is used."""
     DUPLICATE = "duplicate"
     FADE = "fade"
     FLAT = "flat"
@@ -68,13 +68,13 @@ class SourceEntry:
     height: int
     """Pixels, after the EXIF rotation is applied."""
     format: str
-    """Lower case: png, jpeg, webp, tiff, bmp, procedural; of a film's frame its codec: h264, hevc …"""
+    """Lower case: png, jpeg, webp, tiff, bmp, procedural; of a video's frame its codec: h264, hevc …"""
     bytes: int
     """Size as stored; 0 where nothing is stored."""
     sha256: str
-    """Of the stored bytes; of a film's frame, of those it is decoded from; of the recipe where nothing is stored."""
+    """Of the stored bytes; of a video's frame, of those it is decoded from; of the recipe where nothing is stored."""
     lossy: bool
-    """Whether its compression leaves artefacts that must be reduced away."""
+    """Whether its compression leaves artifacts that must be reduced away."""
     group: str
     """Images of one group never part over train and validation."""
     bit_depth: int
@@ -100,10 +100,10 @@ class PlannedCrop:
 
     key: str
     """Short, unique in the dataset, without dot or slash: the name in the shard."""
-    shrink: int
+    downscale_factor: int
     """The reduction before cropping: 1, 2, 4 …"""
     box: Box
-    """In the reduced picture."""
+    """In the reduced image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,33 +118,33 @@ class PlannedSource:
     crops: tuple[PlannedCrop, ...]
     """In the order in which they are written; empty where `best` says how many are to be found."""
     best: int = 0
-    """Crops that are placed where the decoded picture has most detail; 0: `crops` has them all."""
+    """Crops that are placed where the decoded image has most detail; 0: `crops` has them all."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CropRecord:
-    """One crop in a shard; a line of the manifest, and `<key>.json` beside the picture (without its place)."""
+    """One crop in a shard; a line of the manifest, and `<key>.json` beside the image (without its place)."""
 
     key: str
     shard: str
     """The shard's name without its extension: train-000000."""
     offset: int
-    """Of the picture's first byte in the tar."""
+    """Of the image's first byte in the tar."""
     bytes: int
-    """Of the encoded picture."""
+    """Of the encoded image."""
     sha256: str
-    """Of the encoded picture."""
+    """Of the encoded image."""
     source: str
     """The id of the source image."""
     source_sha256: str
-    shrink: int
+    downscale_factor: int
     box: Box
     phash: str
     """64-bit perceptual hash of the crop, 16 hex digits."""
     source_phash: str
-    """64-bit perceptual hash of the whole source picture, 16 hex digits."""
+    """64-bit perceptual hash of the whole source image, 16 hex digits."""
     scores: dict[str, int]
-    """Quality scores by screen, integers (pipeline.scores says their units)."""
+    """Quality scores by screen, integers (pipeline.quality_metrics says their units)."""
     split: str
     group: str
 
@@ -159,12 +159,12 @@ class ShardHeader:
     samples: int
     sources: int
     """Source images that gave at least one crop."""
-    picture_bytes: int
-    """The encoded pictures together."""
+    image_bytes: int
+    """The encoded images together."""
     tar_bytes: int
     tar_xxh3: str
     """XXH3 (128 bits, 32 hex digits) of the tar: finds damage at the speed of the disk. The manifest has the sha256 of
-    each picture."""
+    each image."""
     index_sha256: str
     manifest_sha256: str
     rejections_sha256: str
@@ -175,20 +175,20 @@ class DatasetManifest:
     """dataset.json: a finished crop dataset."""
 
     VERSION: ClassVar[int] = 2
-    """2: citation, sides, and pictures in totals."""
+    """2: citation, sides, and images in totals."""
 
     schema: int
     name: str
     spec_hash: str
     title: str
-    licence: str
+    license: str
     crop_size_px: int
     image_extension: str
     """png or jpg; one for the whole dataset."""
     shards: tuple[ShardHeader, ...]
     """In the order of their names."""
     totals: dict[str, int]
-    """pictures (that were found, damaged ones too), sources (those that were indexed), crops, bytes, rejected (pictures
+    """images (that were found, damaged ones too), sources (those that were indexed), crops, bytes, rejected (images
     and crops)."""
     rejections: dict[str, int]
     """Count by reason, over all stages up to here."""
@@ -207,7 +207,7 @@ class Damage:
     file: str
     """Path relative to the dataset's directory."""
     detail: str
-    """What was found, for a person; of a picture with its key."""
+    """What was found, for a person; of an image with its key."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,9 +244,9 @@ class FolderManifest:
     crop_size_px: int
     image_extension: str
     crops: dict[str, int]
-    """By split: the pictures that stand in its folder and in its lists."""
+    """By split: the images that stand in its folder and in its lists."""
     bytes: int
-    """The pictures together."""
+    """The images together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -289,21 +289,21 @@ class TrainingJob:
     """Path of selection.json, relative to the run's directory."""
     selection_hash: str
     """The spec hash of that selection."""
-    colour_space: str = ""
-    """What the network works in, a name of sr.models.presets.COLOUR_SPACE_NAMES; empty: the preset's."""
-    branches: str = ""
-    """on or off: whether 3x3 kernels are learnt as sums of branches (sr.models.branches); empty: the preset's."""
+    color_space: str = ""
+    """What the network works in, a name of sr.models.presets.COLOR_SPACE_NAMES; empty: the preset's."""
+    reparameterize: str = ""
+    """on or off: whether 3x3 kernels are learned as sums of branches (sr.models.reparameterization); empty: the preset's."""
     seed: int = 0
     patch_px: int = 256
     """Side of the high patch cut from each crop."""
     patch_stages: str = ""
     """Smaller patches at first: sides in pixels with their shares of all steps, as "64:0.5,128:0.3"; patch_px has the
     rest. Empty: patch_px throughout. A micro batch has as many pairs at every stage."""
-    micro_batch: int = 32
+    micro_batch_size: int = 32
     """Pairs a device sees at once."""
-    patches_per_picture: int = 1
-    """Patches cut from each crop that is decoded; divides micro_batch. More save decoding where patches are small."""
-    accumulation: int = 1
+    patches_per_image: int = 1
+    """Patches cut from each crop that is decoded; divides micro_batch_size. More save decoding where patches are small."""
+    gradient_accumulation_steps: int = 1
     """Micro batches a step."""
     loss: str = "l1"
     """l1, charbonnier, mse, frequency, lpips, or a weighted sum of them: l1:1+frequency:0.05."""
@@ -311,7 +311,7 @@ class TrainingJob:
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.005
-    clip_norm: float = 5.0
+    max_grad_norm: float = 5.0
     """Largest gradient norm; 0 turns clipping off."""
     warmup_steps: int = 1000
     schedule: str = "constant"
@@ -325,7 +325,7 @@ class TrainingJob:
     """Hours of training, summed over the pieces of a run, after which it ends; 0: no limit. A clock decides then."""
     patience_epochs: int = 200
     """Epochs without a better validation before the run ends."""
-    watch: str = "psnr"
+    monitor: str = "psnr"
     """psnr or loss: what of the validation says which weights are the best."""
     precision: str = "bf16"
     """fp32, bf16 or fp16."""
@@ -339,7 +339,7 @@ class TrainingJob:
     brightness_min: float = 0.5
     brightness_max: float = 1.2
     degradation: str = "bicubic"
-    """How low pictures are made: bicubic, then any of blur, noise, jpeg, codec, h264, hevc and av1, each as
+    """How LR images are made: bicubic, then any of blur, noise, jpeg, codec, h264, hevc and av1, each as
     name:least-most@probability, as sr.training.degradation explains."""
     loader: str = "dali"
     """Who reads the shards: dali or torch. Each shuffles in its own way, so it decides the result, too."""
@@ -349,7 +349,7 @@ class TrainingJob:
 class TrainingConduct:
     """How a training is carried out: nothing of it has a part in the result."""
 
-    ranks: int = 0
+    world_size: int = 0
     """Processes; 0 for as many as there are GPUs that share the micro batches evenly, or one on the CPU."""
     hostfile: str = ""
     """DeepSpeed's list of hosts and their devices, for several hosts; it says the number of ranks then."""
@@ -359,7 +359,7 @@ class TrainingConduct:
     """Seconds between states within an epoch; 0 for one after each step."""
     save_every_steps: int = 0
     """Steps between states; 0: only the clock and the epochs count."""
-    kept_states: int = 2
+    save_total_limit: int = 2
     """The newest states that are kept, beside that of the best epoch."""
     lpips_weights: str = ""
     """The directory with the weights of LPIPS, where the loss has such a term."""
@@ -367,7 +367,7 @@ class TrainingConduct:
 
 @dataclasses.dataclass(frozen=True)
 class EvalProtocol:
-    """How a picture is judged. Two figures compare only when their protocols are equal."""
+    """How an image is judged. Two figures compare only when their protocols are equal."""
 
     scale: int
     channel: str
@@ -375,16 +375,16 @@ class EvalProtocol:
     border_px: int
     """Cropped from each side before measuring."""
     degradation: str
-    """How the low picture is made: a name of sr.evaluation.degrade, or "supplied" where the benchmark must bring it."""
+    """How the LR image is made: a name of sr.evaluation.degradation, or "supplied" where the benchmark must bring it."""
     data_range: int = 255
     name: str = ""
     """A name of sr.evaluation.protocols where these are its terms; empty for any others."""
     use_supplied: bool = True
-    """Whether low pictures that a benchmark brings are taken, or made in their stead."""
+    """Whether LR images that a benchmark brings are taken, or made in their stead."""
     rounding: str = "output"
-    """What is rounded to whole levels: output (the enlarged picture, not its luma), luma (both), or classic (luma
-    first of all, which is then reduced without rounding and enlarged alone)."""
-    cut_multiple: int = 1
-    """High pictures are cut at the bottom and right to a multiple of this and of the scale, in pixels."""
+    """What is rounded to whole levels: output (the upscaled image, not its luma), luma (both), or classic (luma
+    first of all, which is then reduced without rounding and upscaled alone)."""
+    modcrop: int = 1
+    """HR images are cut at the bottom and right to a multiple of this and of the scale, in pixels."""
     filters: str = "pillow"
     """Whose bicubic and Lanczos stand beside the model: pillow or matlab."""

@@ -1,4 +1,4 @@
-"""A shard: a tar of pictures with its DALI index, its manifest and the header that vouches for all three.
+"""A shard: a tar of images with its DALI index, its manifest and the header that vouches for all three.
 
 The tar is plain USTAR with zero times and owners, so equal samples give equal bytes. docs/formats.md has the layout.
 Nothing here looks at pixels.
@@ -12,12 +12,12 @@ from typing import IO, Any
 
 import xxhash
 
-from data.digests import sha256_bytes, sha256_file
+from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, write_bytes, write_json
 from data.errors import UserError
-from data.files import atomic_file, jsonl_line, read_json, read_jsonl, write_bytes, write_json
-from data.members import BLOCK_BYTES, END_BYTES, member_header
-from data.plain import from_plain, to_plain
+from data.hashing import sha256_bytes, sha256_file
+from data.record_json import from_plain, to_plain
 from data.records import SCHEMA, CropRecord, Rejection, ShardHeader
+from data.tar_members import BLOCK_BYTES, END_BYTES, member_header
 
 _INDEX_VERSION = "v1.2"
 _PLACE_FIELDS = ("shard", "offset", "bytes")
@@ -35,7 +35,7 @@ class ShardPaths:
 
     @property
     def tar(self) -> Path:
-        """The pictures."""
+        """The images."""
         return self.directory / "shards" / f"{self.shard}.tar"
 
     @property
@@ -113,7 +113,7 @@ def _parsed(words: list[str]) -> IndexLine:
 
 
 def description(record: CropRecord) -> bytes:
-    """Return what `<key>.json` holds beside the picture: the record without its place."""
+    """Return what `<key>.json` holds beside the image: the record without its place."""
     return _without_place(to_plain(record))
 
 
@@ -132,19 +132,19 @@ class ShardWriter:
         """The lines of the manifest so far."""
         self.lines: list[IndexLine] = []
         self.sources: set[str] = set()
-        self.picture_bytes = 0
+        self.image_bytes = 0
 
-    def add(self, record: CropRecord, picture: bytes | memoryview) -> None:
+    def add(self, record: CropRecord, image: bytes | memoryview) -> None:
         """Append one sample.
 
         Args:
             record: with any shard, offset, bytes and sha256: these are filled in here.
-            picture: the encoded picture.
+            image: the encoded image.
         """
         name, described_name = f"{record.key}.{self._extension}", f"{record.key}.json"
-        at = self._member(name, picture)
+        at = self._member(name, image)
         placed = dataclasses.replace(
-            record, shard=self._shard, offset=at, bytes=len(picture), sha256=sha256_bytes(picture)
+            record, shard=self._shard, offset=at, bytes=len(image), sha256=sha256_bytes(image)
         )
         plain = to_plain(placed)
         described = _without_place(plain)
@@ -153,12 +153,12 @@ class ShardWriter:
         self.lines.append(
             IndexLine(
                 (
-                    (self._extension, at, len(picture), name),
+                    (self._extension, at, len(image), name),
                     ("json", described_at, len(described), described_name),
                 )
             )
         )
-        self.picture_bytes += len(picture)
+        self.image_bytes += len(image)
         self.sources.add(record.source)
 
     def _member(self, name: str, content: bytes | memoryview) -> int:
@@ -211,14 +211,14 @@ def open_shard(
         split=split,
         samples=len(writer.lines),
         sources=len(writer.sources),
-        picture_bytes=writer.picture_bytes,
+        image_bytes=writer.image_bytes,
         tar_bytes=tar_bytes,
         tar_xxh3=tar_xxh3,
         index_sha256=sha256_bytes(index),
         manifest_sha256=sha256_bytes(manifest),
         rejections_sha256=sha256_bytes(thrown_out),
     )
-    # Where the directory was taken away meanwhile, the small files stand in a new one, without the pictures.
+    # Where the directory was taken away meanwhile, the small files stand in a new one, without the images.
     check_size(paths.tar, tar_bytes)
     write_json(paths.header, to_plain(header))
 
@@ -275,8 +275,8 @@ def _expect(path: Path, wanted: str, found: str) -> None:
         raise UserError(wanted, found, str(path), "delete its dataset's directory and run MakeCrops again")
 
 
-def read_picture(tar: IO[bytes], line: IndexLine) -> bytes:
-    """Return the encoded picture of a sample of an open tar."""
+def read_image(tar: IO[bytes], line: IndexLine) -> bytes:
+    """Return the encoded image of a sample of an open tar."""
     _, offset, size, _ = line.components[0]
     tar.seek(offset)
     return tar.read(size)

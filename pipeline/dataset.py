@@ -14,19 +14,19 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from data.catalogue import DatasetSpec
-from data.digests import number, sha256_file
-from data.encoders import encode_jpeg
+from data.atomic_files import atomic_file, read_json, write_bytes, write_json, write_jsonl
+from data.catalog.catalog import DatasetSpec
 from data.errors import UserError
-from data.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
-from data.images import decode
-from data.plain import from_plain, to_plain
+from data.hashing import number, sha256_file
+from data.imaging.decode import decode
+from data.imaging.encode import encode_jpeg
 from data.progress import Progress, silent
+from data.record_json import from_plain, to_plain
 from data.records import CropRecord, DatasetManifest, ShardHeader
 from data.shards import ShardPaths, check_file, check_size, read_header, read_records, read_rejections
+from pipeline.crop_plan import planned_shards
 from pipeline.index import REJECTIONS, read_record
-from pipeline.plan import planned_shards
-from pipeline.tally import Tally, check_budget, is_borne, worded
+from pipeline.rejection_counts import Tally, check_budget, is_borne, worded
 
 RECORD = "dataset.json"
 PARQUET, SHEET, CARD = "dataset.parquet", "contact-sheet.jpg", "README.md"
@@ -36,7 +36,7 @@ _SCORES = ("contrast", "detail", "noise", "dark", "bright", "blockiness", "borde
 PARQUET_COLUMNS = pyarrow.schema(
     [pyarrow.field(name, pyarrow.string(), nullable=False) for name in _TEXTS]
     + [pyarrow.field(name, pyarrow.int64(), nullable=False) for name in ("offset", "bytes")]
-    + [pyarrow.field("shrink", pyarrow.int32(), nullable=False)]
+    + [pyarrow.field("downscale_factor", pyarrow.int32(), nullable=False)]
     + [pyarrow.field(f"box_{name}", pyarrow.int32(), nullable=False) for name in _BOX]
     + [pyarrow.field(f"score_{name}", pyarrow.int32(), nullable=False) for name in _SCORES]
 )
@@ -69,10 +69,10 @@ def finish_dataset(
     write_jsonl(directory / REJECTIONS, map(to_plain, tally.through(rejections)))
     indexed = read_record(index_dir)["totals"]
     totals = {
-        "pictures": indexed["pictures"],
+        "images": indexed["images"],
         "sources": indexed["sources"],
         "crops": sum(header.samples for header in headers),
-        "bytes": sum(header.picture_bytes for header in headers),
+        "bytes": sum(header.image_bytes for header in headers),
         "rejected": tally.total,
     }
     check_budget(tally, totals, max_bad_fraction, dataset.name, directory / REJECTIONS)
@@ -86,7 +86,7 @@ def finish_dataset(
         name=dataset.name,
         spec_hash=spec_hash,
         title=dataset.title,
-        licence=dataset.licence,
+        license=dataset.license,
         crop_size_px=crop_size_px,
         image_extension=image_extension,
         shards=tuple(headers),
@@ -117,11 +117,11 @@ def _checked_headers(directory: Path, plan_dir: Path, progress: Progress) -> lis
 def is_current(manifest: DatasetManifest, dataset: DatasetSpec, max_bad_fraction: float) -> bool:
     """Return whether a finished dataset would be finished in the same way today.
 
-    Neither what the catalogue calls it nor how much damage is borne changes a crop, so they have no part in its name:
+    Neither what the catalog calls it nor how much damage is borne changes a crop, so they have no part in its name:
     where they have changed, `finish_dataset` says so anew, or refuses, and no shard is touched.
     """
-    named = (manifest.title, manifest.licence, manifest.citation)
-    return named == (dataset.title, dataset.licence, dataset.citation) and is_borne(
+    named = (manifest.title, manifest.license, manifest.citation)
+    return named == (dataset.title, dataset.license, dataset.citation) and is_borne(
         manifest.totals, manifest.rejections, max_bad_fraction
     )
 
@@ -152,9 +152,9 @@ def contact_sheet(directory: Path, manifest: DatasetManifest) -> bytes:
     for place, record in enumerate(chosen):
         with open(ShardPaths(directory, record.shard).tar, "rb") as tar:
             tar.seek(record.offset)
-            picture = decode(tar.read(record.bytes))
+            image = decode(tar.read(record.bytes))
         top, left = (place // _SHEET_COLUMNS) * _SHEET_CELL_PX, (place % _SHEET_COLUMNS) * _SHEET_CELL_PX
-        small = cv2.resize(picture, (_SHEET_CELL_PX, _SHEET_CELL_PX), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(image, (_SHEET_CELL_PX, _SHEET_CELL_PX), interpolation=cv2.INTER_AREA)
         sheet[top : top + _SHEET_CELL_PX, left : left + _SHEET_CELL_PX] = small
     return encode_jpeg(sheet, quality=85)
 
@@ -193,9 +193,9 @@ def card(manifest: DatasetManifest) -> str:
     return (
         "---\nconfigs:\n  - config_name: default\n    data_files:\n"
         f"{files}---\n\n# {manifest.name}: {manifest.crop_size_px}x{manifest.crop_size_px} crops\n\n"
-        f"{manifest.title}. Licence of the pictures: {manifest.licence}.\n\n"
+        f"{manifest.title}. License of the images: {manifest.license}.\n\n"
         f"{manifest.citation + chr(10) + chr(10) if manifest.citation else ''}"
-        f"{totals['crops']} crops of {totals['sources']} pictures, {totals['bytes']} bytes, "
+        f"{totals['crops']} crops of {totals['sources']} images, {totals['bytes']} bytes, "
         f"{manifest.image_extension}. `manifest/` has a record for each, `dataset.parquet` the same as a table, "
         f"`index/` the indexes for DALI.\n\nThrown out:\n\n{rejected}"
     )

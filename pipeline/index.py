@@ -1,6 +1,6 @@
-"""Index a source: one row for each picture, from headers and bytes; no pixel is decoded.
+"""Index a source: one row for each image, from headers and bytes; no pixel is decoded.
 
-Rows are written as they are found, so that memory grows with a hash and a name for each picture and no more.
+Rows are written as they are found, so that memory grows with a hash and a name for each image and no more.
 """
 
 import array
@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, write_json
 from data.errors import UserError
-from data.files import atomic_file, jsonl_line, read_json, read_jsonl, write_json
-from data.plain import from_plain, to_plain
 from data.progress import Progress, silent
+from data.record_json import from_plain, to_plain
 from data.records import SCHEMA, Reason, Rejection, SourceEntry
 from data.sources import Source
-from pipeline.tally import Tally, check_budget, pictures, worded
+from pipeline.rejection_counts import Tally, check_budget, images, worded
 
 ENTRIES = "entries.jsonl"
 REJECTIONS = "rejections.jsonl"
@@ -33,7 +33,7 @@ def index_source(
     least_side_px: int,
     max_bad_fraction: float,
     lossy: str = "by_format",
-    group: str = "picture",
+    group: str = "image",
     threads: int = 1,
     progress: Progress = silent,
 ) -> None:
@@ -43,15 +43,15 @@ def index_source(
         source: what to scan.
         name: the dataset's name, for errors.
         out_dir: where the index goes.
-        least_side_px: pictures whose shorter side is below it are rejected.
-        max_bad_fraction: more damaged files than this share of all pictures fail the whole.
-        lossy: see `data.catalogue.DatasetSpec`.
-        group: see `data.catalogue.DatasetSpec`.
+        least_side_px: images whose shorter side is below it are rejected.
+        max_bad_fraction: more damaged files than this share of all images fail the whole.
+        lossy: see `data.catalog.catalog.DatasetSpec`.
+        group: see `data.catalog.catalog.DatasetSpec`.
         threads: files that are read at once.
-        progress: called with pictures looked at.
+        progress: called with images looked at.
 
     Raises:
-        UserError: there is no usable picture, or too many are damaged; nothing is written then but the list of what was
+        UserError: there is no usable image, or too many are damaged; nothing is written then but the list of what was
             thrown out, where something was damaged.
     """
     tally = Tally()
@@ -71,7 +71,7 @@ def index_source(
                 if not first_with and not tally.damaged:
                     raise _nothing_usable(name, tally, largest, least_side_px)
             totals = {
-                "pictures": pictures(len(first_with), tally.reasons),
+                "images": images(len(first_with), tally.reasons),
                 "sources": len(first_with),
                 "rejected": tally.total,
             }
@@ -86,12 +86,12 @@ def index_source(
 
 
 def _described(entry: SourceEntry, lossy: str, group: str) -> SourceEntry:
-    """Return an entry with what the catalogue knows better than the source."""
+    """Return an entry with what the catalog knows better than the source."""
     if lossy != "by_format":
         entry = dataclasses.replace(entry, lossy=lossy == "yes")
     if group == "folder":
         return dataclasses.replace(entry, group=entry.id.rpartition("/")[0] or entry.group)
-    if group != "picture":
+    if group != "image":
         found = re.search(group, entry.id)
         return dataclasses.replace(entry, group=found.group(1) or entry.group) if found else entry
     return entry
@@ -110,11 +110,11 @@ def _sift(entry: SourceEntry, first_with: dict[bytes, str], least_side_px: int) 
 
 def _nothing_usable(name: str, tally: Tally, largest: tuple[int, int], least_side_px: int) -> UserError:
     if Reason.TOO_SMALL in tally.reasons:
-        expected = f"at least one picture of {least_side_px}x{least_side_px} pixels or more"
+        expected = f"at least one image of {least_side_px}x{least_side_px} pixels or more"
         found = f"none (the largest is {largest[0]}x{largest[1]})"
-        return UserError(expected, found, f"dataset {name}", "lower [crops] size_px or use larger pictures")
+        return UserError(expected, found, f"dataset {name}", "lower [crops] size_px or use larger images")
     found = worded(tally.reasons) or "no files at all"
-    return UserError("at least one picture", found, f"dataset {name}", "check the path and the files in it")
+    return UserError("at least one image", found, f"dataset {name}", "check the path and the files in it")
 
 
 class Entries(Sequence[SourceEntry]):

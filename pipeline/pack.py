@@ -1,6 +1,6 @@
 """Pack one shard: each source is decoded once, reduced, cropped, screened, encoded and appended in plan order.
 
-The bytes do not depend on the number of processes: pictures are worked on side by side, and written in turn.
+The bytes do not depend on the number of processes: images are worked on side by side, and written in turn.
 """
 
 import contextlib
@@ -11,18 +11,18 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from data.encoders import encode_jpeg, encode_png
+from data.imaging.encode import encode_jpeg, encode_png
 from data.progress import Progress, silent
 from data.records import CropRecord, PlannedCrop, PlannedSource, Rejection
 from data.shards import ShardPaths, open_shard
 from data.sources import Source
-from pipeline import crew
-from pipeline.best import best_crops
-from pipeline.phash import luma_hash, perceptual_hash
-from pipeline.plan import crops_of, key_stem, reductions
-from pipeline.raster import halve, shrink
-from pipeline.scores import luma_of, scores
-from pipeline.screen import ScreenSettings, judge
+from pipeline import worker_pool
+from pipeline.crop_plan import crops_of, key_stem, reductions
+from pipeline.detail_boxes import best_crops
+from pipeline.downscale import downscale, halve
+from pipeline.perceptual_hash import luma_hash, perceptual_hash
+from pipeline.quality_filters import ScreenSettings, judge
+from pipeline.quality_metrics import luma_of, scores
 
 _MOST_BYTES_A_PIXEL = {"png": 4, "jpg": 6}
 """More than any encoder makes of pixels that it cannot compress: PNG 3.01, JPEG of quality 100 up to 4.8."""
@@ -35,12 +35,12 @@ class PackSettings:
 
     size_px: int
     """Side of the crops, for the places that are found here (`PlannedSource.best`)."""
-    shrinks: tuple[int, ...]
+    downscale_factors: tuple[int, ...]
     """Reductions to look for them at; doubled for lossy sources."""
     image_extension: str
     """png or jpg."""
     png_effort: str
-    """A key of data.encoders.PNG_EFFORTS."""
+    """A key of data.imaging.encode.PNG_EFFORTS."""
     jpeg_quality: int
     screens: ScreenSettings
 
@@ -77,12 +77,14 @@ def pack_shard(
         _one_thread_each(),
         open_shard(paths, planned[0].split, settings.image_extension, rejections) as writer,
     ):
-        for one, parts in zip(planned, crew.in_order(work, planned, processes, largest_bytes), strict=True):
-            for made, picture in parts:
+        for one, parts in zip(
+            planned, worker_pool.in_order(work, planned, processes, largest_bytes), strict=True
+        ):
+            for made, image in parts:
                 if isinstance(made, Rejection):
                     rejections.append(made)
                 else:
-                    writer.add(made, picture)
+                    writer.add(made, image)
             done += crops_of(one)
             progress(done, total)
 
@@ -104,23 +106,27 @@ def crop_source(
     """Yield the crops of one source, one at a time, so that memory does not grow with their number.
 
     Yields:
-        In plan order, a crop's record with the encoded picture, or a rejection with nothing: one for a source that
+        In plan order, a crop's record with the encoded image, or a rejection with nothing: one for a source that
         can't be read, otherwise one for each crop that was screened out.
     """
-    ((entry, picture),) = source.read([planned.entry])
-    if isinstance(picture, Rejection):
-        yield picture, None
+    ((entry, image),) = source.read([planned.entry])
+    if isinstance(image, Rejection):
+        yield image, None
         return
     crops = planned.crops
-    factors = set(reductions(entry, settings.shrinks)) if planned.best else {crop.shrink for crop in crops}
-    reduced = _reduce(picture, factors | {1, 2})
-    whole_hash = perceptual_hash(picture, reduced[2])
+    factors = (
+        set(reductions(entry, settings.downscale_factors))
+        if planned.best
+        else {crop.downscale_factor for crop in crops}
+    )
+    reduced = _reduce(image, factors | {1, 2})
+    whole_hash = perceptual_hash(image, reduced[2])
     reduced = {factor: reduced[factor] for factor in factors}
-    del picture
+    del image
     if planned.best:
         crops = best_crops(reduced, settings.size_px, planned.best, key_stem(entry))
     for crop in crops:
-        pixels = cut(reduced[crop.shrink], crop)
+        pixels = cut(reduced[crop.downscale_factor], crop)
         luma = luma_of(pixels)
         half = halve(luma)
         measured = scores(luma, half)
@@ -136,7 +142,7 @@ def crop_source(
             sha256="",
             source=entry.id,
             source_sha256=entry.sha256,
-            shrink=crop.shrink,
+            downscale_factor=crop.downscale_factor,
             box=crop.box,
             phash=luma_hash(half),
             source_phash=whole_hash,
@@ -147,19 +153,19 @@ def crop_source(
         yield record, _encode(pixels, settings)
 
 
-def _reduce(picture: np.ndarray, factors: set[int]) -> dict[int, np.ndarray]:
-    """Return the picture by shrink, each as `shrink` makes it, but that halves are made once for all."""
-    reduced: dict[int, np.ndarray] = {1: picture}
+def _reduce(image: np.ndarray, factors: set[int]) -> dict[int, np.ndarray]:
+    """Return the image by shrink, each as `downscale_factor` makes it, but that halves are made once for all."""
+    reduced: dict[int, np.ndarray] = {1: image}
     for factor in sorted(factors):
         base = max(known for known in reduced if known.bit_count() == 1 and factor % known == 0)
-        reduced[factor] = shrink(reduced[base], factor // base)
+        reduced[factor] = downscale(reduced[base], factor // base)
     return reduced
 
 
-def cut(picture: np.ndarray, crop: PlannedCrop) -> np.ndarray:
+def cut(image: np.ndarray, crop: PlannedCrop) -> np.ndarray:
     """Return the pixels of a crop, on bytes of their own, which the encoder takes as they are: one copy for all."""
     box = crop.box
-    part = picture[box.top : box.top + box.height, box.left : box.left + box.width]
+    part = image[box.top : box.top + box.height, box.left : box.left + box.width]
     return np.ndarray(part.shape, part.dtype, part.tobytes())
 
 

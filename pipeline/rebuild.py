@@ -13,8 +13,8 @@ from data.progress import Progress, silent
 from data.records import ShardHeader
 from data.shards import ShardPaths, read_header
 from data.sources import Source
+from pipeline.crop_plan import read_plan_shard
 from pipeline.pack import PackSettings, pack_shard
-from pipeline.plan import read_plan_shard
 
 _SPARE = Path("run") / "rebuilt"
 
@@ -35,7 +35,7 @@ def rebuild_shards(
         directory: of the dataset.
         shards: the names of those to make, with the headers that they must come out with; None: not known.
         plan_dir: the plan that they were made to.
-        source: where its pictures are.
+        source: where its images are.
         settings: that they were made with.
         processes: sources that are worked on at once.
         progress: called with shards.

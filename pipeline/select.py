@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from data.digests import number, sha256_bytes
+from data.atomic_files import atomic_file, jsonl_line, read_json, write_bytes, write_json
 from data.errors import UserError
-from data.files import atomic_file, jsonl_line, read_json, write_bytes, write_json
-from data.plain import from_plain, to_plain
+from data.hashing import number, sha256_bytes
 from data.progress import Progress, silent
+from data.record_json import from_plain, to_plain
 from data.records import (
     SCHEMA,
     CropRecord,
@@ -31,8 +31,8 @@ from data.shards import ShardPaths, check_file, index_bytes, read_index, read_re
 from data.sources import Source
 from pipeline.dataset import read_manifest
 from pipeline.index import REJECTIONS
-from pipeline.phash import perceptual_hash
-from pipeline.tally import Tally, worded
+from pipeline.perceptual_hash import perceptual_hash
+from pipeline.rejection_counts import Tally, worded
 
 RECORD = "selection.json"
 SPLITS = ("train", "validation")
@@ -46,9 +46,9 @@ class SelectSettings:
     near_duplicate_bits: int
     """Crops whose perceptual hashes differ in at most so many of 64 bits count as one; -1 turns it off."""
     leakage_bits: int
-    """The same for whole pictures against those of the benchmarks; -1 turns it off."""
-    least_detail: int
-    """Lowest score `detail` of pipeline.screen, in hundredths of a level."""
+    """The same for whole images against those of the benchmarks; -1 turns it off."""
+    min_sharpness: int
+    """Lowest score `detail` of pipeline.quality_filters, in hundredths of a level."""
     max_train: int
     """Training crops at the most, a random choice; 0 for all."""
     max_validation: int
@@ -89,21 +89,21 @@ class HashIndex:
 def benchmark_hashes(
     benchmarks: Iterable[tuple[str, Source, list[SourceEntry]]], bits: int
 ) -> tuple[HashIndex, dict[str, str]]:
-    """Hash the pictures of benchmarks, so that no training crop comes from one of them.
+    """Hash the images of benchmarks, so that no training crop comes from one of them.
 
     Args:
         benchmarks: name, source and entries of each.
-        bits: how far hashes may differ and still count as the same picture.
+        bits: how far hashes may differ and still count as the same image.
 
     Returns:
         An index of perceptual hashes, and sha256 of the stored bytes to name.
     """
     near, exact = HashIndex(max(bits, 0)), {}
     for name, source, entries in benchmarks:
-        for entry, picture in source.read(entries):
+        for entry, image in source.read(entries):
             exact[entry.sha256] = f"{name}/{entry.id}"
-            if not isinstance(picture, Rejection):
-                near.add(perceptual_hash(picture), f"{name}/{entry.id}")
+            if not isinstance(image, Rejection):
+                near.add(perceptual_hash(image), f"{name}/{entry.id}")
     return near, exact
 
 
@@ -136,10 +136,10 @@ def sift(
         if leak is None and settings.leakage_bits >= 0:
             leak = near.find(record.source_phash)
         if leak is not None:
-            yield Rejection(record.key, "select", Reason.LEAKAGE, f"{record.source} is a picture of {leak}")
+            yield Rejection(record.key, "select", Reason.LEAKAGE, f"{record.source} is an image of {leak}")
             continue
-        if record.scores["detail"] < settings.least_detail:
-            detail = f"{record.source}: detail {record.scores['detail']}; at least {settings.least_detail} is needed"
+        if record.scores["detail"] < settings.min_sharpness:
+            detail = f"{record.source}: detail {record.scores['detail']}; at least {settings.min_sharpness} is needed"
             yield Rejection(record.key, "select", Reason.LOW_QUALITY, detail)
             continue
         if settings.near_duplicate_bits >= 0:
@@ -192,7 +192,7 @@ def select_samples(
             rejected.writelines(jsonl_line(to_plain(one)) for one in tally.through(dropped))
             if not kept[split]:
                 found = f"none ({worded(tally.reasons)})"
-                remedy = "loosen [selection], add pictures or raise [crops] validation_fraction"
+                remedy = "loosen [selection], add images or raise [crops] validation_fraction"
                 where = ", ".join(one.name for one in manifests)
                 raise UserError(f"at least one {split} crop", found, where, remedy)
     splits = {

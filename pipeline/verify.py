@@ -8,7 +8,7 @@ Three levels, each with all of the one before:
   a shard whatever the shards weigh: seconds to a minute for a terabyte. It finds what is lost, cut off, mixed up or
   never reached the disk, but no changed bit within a tar or the parquet.
 - `hashes`: every byte is read and held against its digest; in a tar that differs, the crops that differ are named.
-- `full`: every picture is decoded as well, and its size and key are held against the manifest; the DALI index is
+- `full`: every image is decoded as well, and its size and key are held against the manifest; the DALI index is
   held against the tar, member by member.
 
 Nothing here changes or removes a file: `pipeline/rebuild.py` mends.
@@ -23,11 +23,10 @@ from typing import IO
 import pyarrow
 import pyarrow.parquet
 
-from data.digests import sha256_bytes, spec_hash, xxh3_file
+from data.atomic_files import read_json
 from data.errors import UserError
-from data.files import read_json
-from data.images import ImageFault, decode, probe
-from data.members import END_BYTES, read_member_header, read_members
+from data.hashing import sha256_bytes, spec_hash, xxh3_file
+from data.imaging.decode import ImageFault, decode, probe
 from data.progress import Progress, silent
 from data.records import CropRecord, Damage, DatasetManifest, ShardHeader
 from data.shards import (
@@ -40,11 +39,12 @@ from data.shards import (
     read_index,
     read_records,
 )
-from pipeline import crew
+from data.tar_members import END_BYTES, read_member_header, read_members
+from pipeline import worker_pool
 from pipeline.dataset import PARQUET, RECORD, read_manifest
 
 LEVELS = ("headers", "hashes", "full")
-_PICTURE_HEADER_BYTES = 4096
+_IMAGE_HEADER_BYTES = 4096
 _FOLDERS = {"shards": (".tar",), "index": (".idx",), "manifest": (".json", ".jsonl", ".rejections.jsonl")}
 """Where the files of shards stand, and how their names end behind the shard's name."""
 
@@ -66,7 +66,7 @@ class _Findings:
         try:
             yield
         except UserError as error:
-            self.add(path, f"expected {error.expected}, got {error.got}")
+            self.add(path, error.message)
         except OSError as error:
             self.add(path, error.strerror or str(error))
         except ImageFault as fault:
@@ -131,7 +131,7 @@ def verify_dataset(
         depth = level if closely is None or header.shard in closely else LEVELS[0]
         return ((found, None) for found in verify_shard(directory, header, depth, side_px))
 
-    for done, found in enumerate(crew.in_order(look, headers, processes, largest_bytes=0), 1):
+    for done, found in enumerate(worker_pool.in_order(look, headers, processes, largest_bytes=0), 1):
         damage += [one for one, _ in found]
         progress(done, len(headers))
     return damage
@@ -146,7 +146,7 @@ def verify_shard(
         directory: of the dataset.
         header: what the shard must be.
         level: one of LEVELS.
-        side_px: of its pictures; None: as each crop's record says.
+        side_px: of its images; None: as each crop's record says.
     """
     paths, findings = ShardPaths(directory, header.shard), _Findings(directory, header.shard)
     with findings.of(paths.header):
@@ -185,7 +185,7 @@ def _check_ends(tar: IO[bytes], samples: list[tuple[IndexLine, CropRecord]], tar
             if read_member_header(tar, offset) != (name, size):
                 raise ValueError(f"no member {name} of {size} bytes where the index has one")
         tar.seek(record.offset)
-        header = probe(tar.read(min(record.bytes, _PICTURE_HEADER_BYTES)))
+        header = probe(tar.read(min(record.bytes, _IMAGE_HEADER_BYTES)))
         _check_size(record, header.height, header.width, None)
     tar.seek(tar_bytes - END_BYTES)
     if tar.read() != bytes(END_BYTES):
@@ -233,7 +233,7 @@ def _check_sample(
     tar.seek(offset)
     content = tar.read(size)
     if sha256_bytes(content) != record.sha256:
-        raise ValueError("not the picture that was written (sha256)")
+        raise ValueError("not the image that was written (sha256)")
     tar.seek(described_at)
     if tar.read(described_bytes) != description(record):
         raise ValueError("its .json is not its record")
@@ -255,7 +255,7 @@ def _verify_sides(directory: Path, manifest: DatasetManifest, level: str) -> lis
         counted = [manifest.totals["crops"], manifest.totals["bytes"]]
         sums = [
             sum(one.samples for one in manifest.shards),
-            sum(one.picture_bytes for one in manifest.shards),
+            sum(one.image_bytes for one in manifest.shards),
         ]
         if counted != sums:
             raise ValueError(f"crops and bytes {counted} in totals, {sums} in its shards")

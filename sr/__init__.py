@@ -8,7 +8,7 @@ none of them, and it never imports `pipeline`, `tasks` or luigi. For programs th
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sr.upscalers import load_upscaler
+    from sr.runtime.upscalers import load_upscaler
 
 __all__ = ["load_upscaler"]
 
@@ -16,6 +16,6 @@ __all__ = ["load_upscaler"]
 def __getattr__(name: str) -> Any:
     if name != "load_upscaler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sr.upscalers import load_upscaler
+    from sr.runtime.upscalers import load_upscaler
 
     return load_upscaler

@@ -2,7 +2,7 @@
 
     Download ──► IndexSource ──► PlanCrops ──► PackShard × N ──► MakeCrops ──┐
     RipDisc ───► IndexSource                                                 │  one chain per dataset
-    (archive · folder · film · disc · embedded sample)                       │
+    (archive · folder · video · disc · embedded sample)                       │
                                                                              ▼
                    IndexSource of the benchmarks (Set5, Photos …) ──► SelectSamples      near-duplicates, leakage, quality, caps
                                                                              ▼
@@ -38,18 +38,18 @@ luigi; heavy libraries are imported inside make(), in the process that needs the
 stay instant.
 """  # noqa: E501
 
-from tasks import closing
-from tasks.deliver import ExportOnnx, ExportOpenVINO
-from tasks.disc import RipDisc
-from tasks.film import UpscaleVideo
-from tasks.full import FullPipeline
-from tasks.gather import Download, IndexSource
-from tasks.judge import CompareModels, EvaluateModel
-from tasks.keep import ExportFolder, VerifyDataset
-from tasks.learn import ExportCheckpoint, SelectSamples, TrainModel
-from tasks.measure import BenchmarkModel
-from tasks.prepare import MakeCrops, PackShard, PlanCrops
-from tasks.upscale import UpscaleImages
+from tasks.crops import MakeCrops, PackShard, PlanCrops
+from tasks.download import Download, IndexSource
+from tasks.evaluate import CompareModels, EvaluateModel
+from tasks.export import ExportOnnx, ExportOpenVINO
+from tasks.full_pipeline import FullPipeline
+from tasks.rip_disc import RipDisc
+from tasks.runtime import hooks
+from tasks.speed import BenchmarkModel
+from tasks.train import ExportCheckpoint, SelectSamples, TrainModel
+from tasks.upscale_images import UpscaleImages
+from tasks.upscale_video import UpscaleVideo
+from tasks.verify import ExportFolder, VerifyDataset
 
 __all__ = [
     "BenchmarkModel",
@@ -73,4 +73,4 @@ __all__ = [
     "VerifyDataset",
 ]
 
-closing.install()
+hooks.install()

@@ -10,11 +10,11 @@ from typing import Any
 import luigi
 from luigi.interface import core
 
-from data.cores import usable_cores
+from data.cpu_count import usable_cores
 from data.errors import UserError
-from data.films.settings import FilmSettings
-from data.images import ALPHAS
+from data.imaging.decode import ALPHAS
 from data.records import TrainingConduct, TrainingJob
+from data.video.sampling_settings import VideoSettings
 from sr.training.settings import WATCHED
 
 
@@ -23,7 +23,7 @@ class store(luigi.Config):
 
     root = luigi.Parameter(default="work", description="directory of the store; made if it is missing")
     catalog = luigi.Parameter(
-        default="", description="a folder of catalogue files of your own, see docs/datasets.md"
+        default="", description="a folder of catalog files of your own, see docs/datasets.md"
     )
     archives = luigi.Parameter(
         default="", description="folders of archives that are on disk already, with commas between them"
@@ -32,31 +32,29 @@ class store(luigi.Config):
 
 
 class crops(luigi.Config):
-    """How pictures become crops."""
+    """How images become crops."""
 
     size_px = luigi.IntParameter(default=512, description="side of the square crops")
     policy = luigi.ChoiceParameter(
         default="random",
         choices=["random", "grid", "best"],
-        description="as many random boxes as fit; a regular grid; or the max_per_source boxes of most detail",
+        description="as many random boxes as fit; a regular grid; or the max_crops_per_image boxes of most detail",
     )
-    shrinks = luigi.Parameter(
-        default="1,2,4", description="reductions to crop at; doubled for lossy pictures"
+    downscale_factors = luigi.Parameter(
+        default="1,2,4", description="reductions to crop at; doubled for lossy images"
     )
-    max_per_source = luigi.IntParameter(
-        default=0, description="crops of one picture at the most; 0: no limit"
+    max_crops_per_image = luigi.IntParameter(
+        default=0, description="crops of one image at the most; 0: no limit"
     )
     grid_step_px = luigi.IntParameter(default=512, description="under grid: from one crop to the next")
-    grid_rest_px = luigi.IntParameter(
+    grid_min_rest_px = luigi.IntParameter(
         default=0, description="under grid: a larger rest gets a crop of its own"
     )
-    largest_mpx = luigi.FloatParameter(
+    max_megapixels = luigi.FloatParameter(
         default=134.0,
-        description="larger pictures are rejected; a process needs about 5 MB a megapixel, 17 for TIFF and 16 bits",
+        description="larger images are rejected; a process needs about 5 MB a megapixel, 17 for TIFF and 16 bits",
     )
-    validation_fraction = luigi.FloatParameter(
-        default=0.02, description="share of the pictures that validates"
-    )
+    validation_fraction = luigi.FloatParameter(default=0.02, description="share of the images that validates")
     crops_per_shard = luigi.IntParameter(default=1000, description="about how many crops a shard holds")
     seed = luigi.IntParameter(default=0, description="of the boxes, the split and the spread over shards")
     image_format = luigi.ChoiceParameter(
@@ -68,23 +66,23 @@ class crops(luigi.Config):
         description="time against bytes; make bench has the figures",
     )
     jpeg_quality = luigi.IntParameter(default=95, description="1 to 100, for jpg")
-    flat_below = luigi.IntParameter(default=200, description="least contrast, hundredths of a level; 0: off")
-    blurred_below = luigi.IntParameter(default=60, description="least detail, hundredths of a level; 0: off")
-    underexposed_above = luigi.IntParameter(default=900, description="near-black pixels, thousandths; 0: off")
-    overexposed_above = luigi.IntParameter(default=900, description="near-white pixels, thousandths; 0: off")
-    blocky_above = luigi.IntParameter(
+    min_contrast = luigi.IntParameter(
+        default=200, description="least contrast, hundredths of a level; 0: off"
+    )
+    min_sharpness = luigi.IntParameter(default=60, description="least detail, hundredths of a level; 0: off")
+    max_underexposed = luigi.IntParameter(default=900, description="near-black pixels, thousandths; 0: off")
+    max_overexposed = luigi.IntParameter(default=900, description="near-white pixels, thousandths; 0: off")
+    max_blockiness = luigi.IntParameter(
         default=750, description="how far JPEG's blocks stand out, thousandths; 0: off"
     )
-    noisy_above = luigi.IntParameter(default=2000, description="noise, hundredths of a level; 0: off")
-    bordered_above = luigi.IntParameter(default=8, description="black lines at an edge, pixels; 0: off")
+    max_noise = luigi.IntParameter(default=2000, description="noise, hundredths of a level; 0: off")
+    max_border_px = luigi.IntParameter(default=8, description="black lines at an edge, pixels; 0: off")
     alpha = luigi.ChoiceParameter(
         default="refuse",
         choices=ALPHAS,
-        description="transparent pictures: refused, or laid over black or white",
+        description="transparent images: refused, or laid over black or white",
     )
-    max_bad_fraction = luigi.FloatParameter(
-        default=0.01, description="share of damaged pictures that is borne"
-    )
+    max_bad_fraction = luigi.FloatParameter(default=0.01, description="share of damaged images that is borne")
 
     def check(self) -> None:
         """Refuse numbers that are none; `PlanSettings.check` and the packer look at the others.
@@ -93,7 +91,7 @@ class crops(luigi.Config):
             UserError: which one, and what it must be.
         """
         for name, holds, expected in (
-            ("largest_mpx", 0 < self.largest_mpx < math.inf, "a number of megapixels above 0"),
+            ("max_megapixels", 0 < self.max_megapixels < math.inf, "a number of megapixels above 0"),
             ("max_bad_fraction", 0 <= self.max_bad_fraction <= 1, "from 0 to 1"),
         ):
             if not holds:
@@ -101,32 +99,28 @@ class crops(luigi.Config):
                 raise UserError(expected, repr(getattr(self, name)), f"[crops] {name}", remedy)
 
 
-_FILMS = FilmSettings()
+_VIDEOS = VideoSettings()
 
 
-class films(luigi.Config):
-    """Which frames of films are taken."""
+class video(luigi.Config):
+    """Which frames of videos are taken."""
 
-    least_spacing_s = luigi.FloatParameter(
-        default=_FILMS.least_spacing_s, description="seconds between frames that are taken, at least"
+    min_spacing_s = luigi.FloatParameter(
+        default=_VIDEOS.min_spacing_s, description="seconds between frames that are taken, at least"
     )
-    usual_spacing_s = luigi.FloatParameter(
-        default=_FILMS.usual_spacing_s, description="the commonest of them"
+    typical_spacing_s = luigi.FloatParameter(
+        default=_VIDEOS.typical_spacing_s, description="the commonest of them"
     )
-    greatest_spacing_s = luigi.FloatParameter(
-        default=_FILMS.greatest_spacing_s, description="the same, at most"
-    )
-    seed = luigi.IntParameter(default=_FILMS.seed, description="of the intervals")
+    max_spacing_s = luigi.FloatParameter(default=_VIDEOS.max_spacing_s, description="the same, at most")
+    seed = luigi.IntParameter(default=_VIDEOS.seed, description="of the intervals")
 
-    def settings(self) -> FilmSettings:
-        """Return them as the source of films wants them.
+    def settings(self) -> VideoSettings:
+        """Return them as the source of videos wants them.
 
         Raises:
             UserError: they make no sense.
         """
-        settings = FilmSettings(
-            self.least_spacing_s, self.usual_spacing_s, self.greatest_spacing_s, self.seed
-        )
+        settings = VideoSettings(self.min_spacing_s, self.typical_spacing_s, self.max_spacing_s, self.seed)
         settings.check()
         return settings
 
@@ -139,9 +133,11 @@ class selection(luigi.Config):
         default=2, description="of 64 hash bits, that may differ; -1: off"
     )
     leakage_bits = luigi.IntParameter(
-        default=4, description="the same, of pictures against benchmarks; -1: off"
+        default=4, description="the same, of images against benchmarks; -1: off"
     )
-    least_detail = luigi.IntParameter(default=0, description="hundredths of a level, see pipeline/scores.py")
+    min_sharpness = luigi.IntParameter(
+        default=0, description="hundredths of a level, see pipeline/quality_metrics.py"
+    )
     max_train = luigi.IntParameter(default=0, description="training crops at the most; 0: all")
     max_validation = luigi.IntParameter(default=256, description="validation crops at the most; 0: all")
     seed = luigi.IntParameter(default=0, description="of choices and of the order")
@@ -151,13 +147,13 @@ class model(luigi.Config):
     """Which network is trained."""
 
     preset = luigi.Parameter(default="vapsr3x3-x2", description="a name of sr.models.PRESETS")
-    colour_space = luigi.Parameter(
+    color_space = luigi.Parameter(
         default="", description="rgb, ycbcr-601, ycbcr-709 or oklab, inside the network; empty: the preset's"
     )
-    branches = luigi.ChoiceParameter(
+    reparameterize = luigi.ChoiceParameter(
         default="",
         choices=["", "on", "off"],
-        description="learn 3x3 kernels as sums of branches, fused afterwards; empty: the preset's",
+        description="learn 3x3 kernels as sums of branches, fused afterward; empty: the preset's",
     )
 
 
@@ -171,9 +167,9 @@ class training(luigi.Config):
     seed = luigi.IntParameter(default=_JOB["seed"])
     patch_px = luigi.IntParameter(default=_JOB["patch_px"])
     patch_stages = luigi.Parameter(default=_JOB["patch_stages"])
-    micro_batch = luigi.IntParameter(default=_JOB["micro_batch"])
-    patches_per_picture = luigi.IntParameter(default=_JOB["patches_per_picture"])
-    accumulation = luigi.IntParameter(default=_JOB["accumulation"])
+    micro_batch_size = luigi.IntParameter(default=_JOB["micro_batch_size"])
+    patches_per_image = luigi.IntParameter(default=_JOB["patches_per_image"])
+    gradient_accumulation_steps = luigi.IntParameter(default=_JOB["gradient_accumulation_steps"])
     loss = luigi.Parameter(
         default=_JOB["loss"],
         description="l1, charbonnier, mse, frequency, lpips, or a weighted sum: l1:1+frequency:0.05",
@@ -182,7 +178,7 @@ class training(luigi.Config):
     beta1 = luigi.FloatParameter(default=_JOB["beta1"])
     beta2 = luigi.FloatParameter(default=_JOB["beta2"])
     weight_decay = luigi.FloatParameter(default=_JOB["weight_decay"])
-    clip_norm = luigi.FloatParameter(default=_JOB["clip_norm"])
+    max_grad_norm = luigi.FloatParameter(default=_JOB["max_grad_norm"])
     warmup_steps = luigi.IntParameter(default=_JOB["warmup_steps"])
     schedule = luigi.ChoiceParameter(default=_JOB["schedule"], choices=["constant", "cosine"])
     max_epochs = luigi.IntParameter(default=_JOB["max_epochs"])
@@ -192,8 +188,8 @@ class training(luigi.Config):
         default=_JOB["max_hours"], description="of training, all pieces together; 0: no limit"
     )
     patience_epochs = luigi.IntParameter(default=_JOB["patience_epochs"])
-    watch = luigi.ChoiceParameter(
-        default=_JOB["watch"], choices=WATCHED, description="what of the validation says what is best"
+    monitor = luigi.ChoiceParameter(
+        default=_JOB["monitor"], choices=WATCHED, description="what of the validation says what is best"
     )
     precision = luigi.ChoiceParameter(default=_JOB["precision"], choices=["fp32", "bf16", "fp16"])
     compile = luigi.BoolParameter(
@@ -211,8 +207,8 @@ class training(luigi.Config):
     )
 
     # How it is carried out: fields of TrainingConduct, which have no part in the result.
-    ranks = luigi.IntParameter(
-        default=_CONDUCT["ranks"],
+    world_size = luigi.IntParameter(
+        default=_CONDUCT["world_size"],
         description="processes; 0: one a GPU, as many as share the micro batches evenly",
     )
     hostfile = luigi.Parameter(
@@ -228,8 +224,9 @@ class training(luigi.Config):
     save_every_steps = luigi.IntParameter(
         default=_CONDUCT["save_every_steps"], description="steps between states, beside the clock; 0: none"
     )
-    kept_states = luigi.IntParameter(
-        default=_CONDUCT["kept_states"], description="newest states that stay, beside that of the best epoch"
+    save_total_limit = luigi.IntParameter(
+        default=_CONDUCT["save_total_limit"],
+        description="newest states that stay, beside that of the best epoch",
     )
 
     def values(self, kind: type) -> dict[str, Any]:
@@ -238,13 +235,13 @@ class training(luigi.Config):
         return {name: getattr(self, name) for name, _ in self.get_params() if name in named}
 
 
-UNKNOWN_LICENCE = "unknown"
+UNKNOWN_LICENSE = "unknown"
 
 
 class export(luigi.Config):
     """How the model is exported."""
 
-    licence = luigi.Parameter(default=UNKNOWN_LICENCE, description="of the weights; stands in the files")
+    license = luigi.Parameter(default=UNKNOWN_LICENSE, description="of the weights; stands in the files")
 
     precision = luigi.ChoiceParameter(
         default="fp16", choices=["fp32", "fp16", "int8"], description="of the IR"
@@ -254,8 +251,8 @@ class export(luigi.Config):
     int8_loss_db = luigi.FloatParameter(
         default=0.0, description="PSNR that int8 may lose; 0: 0.1 for VapSR, 0.2 for realtime"
     )
-    search_tries = luigi.IntParameter(
-        default=24, description="quantisations with more layers in float, at most, where that is missed"
+    search_trials = luigi.IntParameter(
+        default=24, description="quantizations with more layers in float, at most, where that is missed"
     )
     seed = luigi.IntParameter(default=0, description="of the choice of crops")
 
@@ -269,14 +266,14 @@ class evaluation(luigi.Config):
         default="", choices=["", "rgb", "y"], description="rgb, or y of BT.601; empty: the protocol's own"
     )
     degradation = luigi.Parameter(
-        default="", description="a name of sr.evaluation.degrade; empty: the protocol's own"
+        default="", description="a name of sr.evaluation.degradation; empty: the protocol's own"
     )
     border_px = luigi.IntParameter(default=-1, description="cropped before measuring; -1: the scale")
     rounding = luigi.Parameter(
         default="", description="output, luma or classic: what is rounded; empty: the protocol's own"
     )
-    cut_multiple = luigi.IntParameter(
-        default=0, description="high pictures are cut to a multiple of it, px; 0: the protocol's own"
+    modcrop = luigi.IntParameter(
+        default=0, description="HR images are cut to a multiple of it, px; 0: the protocol's own"
     )
     lpips = luigi.BoolParameter(
         default=False, description="measure LPIPS too; its weights are downloaded (244 MB)"
@@ -287,7 +284,7 @@ class evaluation(luigi.Config):
 
 
 class upscaling(luigi.Config):
-    """How pictures and films are enlarged."""
+    """How images and videos are upscaled."""
 
     device = luigi.Parameter(
         default="CPU", description="that an IR runs on: CPU, GPU, NPU, AUTO; GPU.1 where there are several"
@@ -297,11 +294,11 @@ class upscaling(luigi.Config):
     )
 
 
-class benchmark(luigi.Config):
+class speed(luigi.Config):
     """What BenchmarkModel measures."""
 
     sizes = luigi.Parameter(
-        default="256x256,960x540,1280x720", description="WIDTHxHEIGHT of the low picture, with commas between"
+        default="256x256,960x540,1280x720", description="WIDTHxHEIGHT of the LR image, with commas between"
     )
     precisions = luigi.Parameter(
         default="", description="of fp32, fp16, int8; empty: all, of a file int8 only where it is exported"

@@ -1,4 +1,4 @@
-"""What tests share: folders of pictures, and the material that is not in the repository."""
+"""What tests share: folders of images, and the material that is not in the repository."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from pictures import textured
+from images import textured
 
 # Tests leave nothing in the user's cache; those of the cache name a directory of their own.
 os.environ["SR_COMPILED_MODELS"] = "off"
@@ -17,7 +17,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
-    """Give a folder with six PNGs of several sizes, a JPEG, and things that are no pictures."""
+    """Give a folder with six PNGs of several sizes, a JPEG, and things that are no images."""
     root = tmp_path / "photos"
     (root / "trip").mkdir(parents=True)
     for number, (height, width) in enumerate(
@@ -27,7 +27,7 @@ def photo_folder(tmp_path: Path) -> Path:
         cv2.imwrite(str(folder / f"p{number}.png"), textured(number, height, width))
     cv2.imwrite(str(root / "camera.jpg"), textured(9, 600, 800))
     cv2.imwrite(str(root / "small.png"), textured(10, 64, 900))
-    (root / "notes.txt").write_text("no picture")
+    (root / "notes.txt").write_text("no image")
     (root / "same.png").write_bytes((root / "p0.png").read_bytes())
     (root / "link.png").symlink_to(root / "p0.png")
     return root
@@ -35,7 +35,7 @@ def photo_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shared() -> Path:
-    """Give the folder of shared pictures and weights; tests that want it are skipped without it."""
+    """Give the folder of shared images and weights; tests that want it are skipped without it."""
     if "SR_SHARED" not in os.environ:
         pytest.skip("SR_SHARED does not name the shared material")
     return Path(os.environ["SR_SHARED"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from pictures import textured
+from images import textured
 
 REPOSITORY = Path(__file__).parents[1]
 OPTIONS = {
@@ -19,7 +19,7 @@ OPTIONS = {
     "crops-crops-per-shard": "20",
     "crops-validation-fraction": "0.2",
     "training-patch-px": "64",
-    "training-micro-batch": "8",
+    "training-micro-batch-size": "8",
     "training-max-steps": "12",
     "training-steps-per-epoch": "6",
     "training-warmup-steps": "2",
@@ -107,6 +107,6 @@ def test_again_does_nothing_and_show_says_all_is_done(finished):
     assert result.stderr == ""
     assert "report.html" in result.stdout
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
-    shown = run("tasks.show", store, benchmark, "FullPipeline").stdout
+    shown = run("tasks.runtime.status", store, benchmark, "FullPipeline").stdout
     assert "to do" not in shown
     assert "TrainModel realtime-x2" in shown and "crops of" in shown

@@ -5,22 +5,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.catalogue import ARCHIVE_KINDS, archive_suffix
-from data.digests import canonical_json, sha256_bytes
+from data.catalog.catalog import ARCHIVE_KINDS, archive_suffix
 from data.errors import UserError
+from data.hashing import canonical_json, sha256_bytes
 from data.sources.base import Archive, Listed, StoredSource
-from data.sources.gzipped import GzipFault
+from data.sources.gzip_reader import GzipFault
 from data.sources.tar import TarArchive, TarFault
 from data.sources.zip import ZipArchive, ZipFault
 
 
 class ArchiveSource(StoredSource):
-    """The pictures of one or more archives, in the order in which they are stored.
+    """The images of one or more archives, in the order in which they are stored.
 
     Args:
         archives: .zip, .tar and .tar.gz files; of tars inside a tar the members are read too.
         members: only members whose path starts with this are looked at.
-        alpha: what becomes of transparent pictures, see `data.images.decode`.
+        alpha: what becomes of transparent images, see `data.imaging.decode.decode`.
     """
 
     def __init__(self, archives: list[Path], members: str = "", alpha: str = "refuse") -> None:
@@ -50,7 +50,7 @@ class ArchiveSource(StoredSource):
                 raise _damaged(fault, path) from None
         if not found_any:
             where = ", ".join(map(str, self.archives))
-            remedy = "mend `members` in the dataset's catalogue file"
+            remedy = "mend `members` in the dataset's catalog file"
             raise UserError(f"files whose path begins with {self.prefix!r}", "none", where, remedy)
 
     def load(self, locator: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What every source does: scan for pictures, read them, and tell when it has changed.
+"""What every source does: scan for images, read them, and tell when it has changed.
 
 A source that stores bytes (a folder, an archive) subclasses `StoredSource` and says only how to list and load them.
 """
@@ -14,15 +14,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from data.bitdepth import bit_depth
-from data.digests import sha256_bytes
 from data.errors import UserError
-from data.images import ImageFault, decode, probe
+from data.hashing import sha256_bytes
+from data.imaging.bit_depth import bit_depth
+from data.imaging.decode import ImageFault, decode, probe
 from data.progress import Progress, silent
 from data.records import Reason, Rejection, SourceEntry
 
 LARGEST_BYTES = 1 << 30
-"""A stored picture larger than this is not read."""
+"""A stored image larger than this is not read."""
 _BATCH = 16
 """Members that a thread looks at in one go: handing them over costs more than looking at a small one."""
 _AHEAD = 4
@@ -32,18 +32,18 @@ _IN_TURN = threading.Lock()
 
 
 class Source(abc.ABC):
-    """Pictures in one place.
+    """Images in one place.
 
     `scan` looks at headers; `read` decodes. Neither ever drops anything silently: what is not used is a Rejection.
     """
 
     @abc.abstractmethod
     def fingerprint(self) -> dict[str, Any]:
-        """Return JSON data that changes when the source's content does; cheap: no picture is opened."""
+        """Return JSON data that changes when the source's content does; cheap: no image is opened."""
 
     @abc.abstractmethod
     def scan(self, threads: int = 1, progress: Progress = silent) -> Iterator[SourceEntry | Rejection]:
-        """Yield what is there, in a fixed order. Of pictures only the headers are read."""
+        """Yield what is there, in a fixed order. Of images only the headers are read."""
 
     @abc.abstractmethod
     def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
@@ -56,7 +56,7 @@ class Source(abc.ABC):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Member:
-    """A stored picture before anything of it was read."""
+    """A stored image before anything of it was read."""
 
     id: str
     locator: str
@@ -93,7 +93,7 @@ class StoredSource(Source):
     """A source of stored bytes.
 
     Args:
-        alpha: what becomes of transparent pictures, see `data.images.decode`.
+        alpha: what becomes of transparent images, see `data.imaging.decode.decode`.
     """
 
     def __init__(self, alpha: str = "refuse") -> None:
@@ -101,7 +101,7 @@ class StoredSource(Source):
 
     @abc.abstractmethod
     def members(self) -> Iterator[Listed]:
-        """Yield what is there in a fixed order: what may be a picture as a Member, the rest as Rejections."""
+        """Yield what is there in a fixed order: what may be an image as a Member, the rest as Rejections."""
 
     @abc.abstractmethod
     def load(self, locator: str) -> bytes:
@@ -133,7 +133,7 @@ class StoredSource(Source):
                     future.cancel()
 
     def _look_at_all(self, found: tuple[Member | Rejection, ...]) -> list[SourceEntry | Rejection]:
-        """Look at a batch: read side by side with other threads; then look at small pictures one thread at a time.
+        """Look at a batch: read side by side with other threads; then look at small images one thread at a time.
 
         Headers and hashes of small ones are mostly Python's own work, which threads only take out of each other's
         hands: two of them side by side were half as fast as one.
@@ -164,13 +164,13 @@ class StoredSource(Source):
         for entry in entries:
             content = self._indexed(entry)
             try:
-                picture = decode(content, self.alpha)
+                image = decode(content, self.alpha)
             except ImageFault as fault:
                 yield entry, Rejection(entry.id, "pack", fault.reason, fault.detail)
                 continue
-            height, width = picture.shape[:2]
+            height, width = image.shape[:2]
             if (height, width) == (entry.height, entry.width):
-                yield entry, picture
+                yield entry, image
             else:
                 detail = f"decodes to {width}x{height}; its header says {entry.width}x{entry.height}"
                 yield entry, Rejection(entry.id, "pack", Reason.UNREADABLE, detail)
@@ -198,7 +198,7 @@ class StoredSource(Source):
 
 def _changed(entry: SourceEntry, found: str) -> UserError:
     return UserError(
-        f"the picture that was indexed (sha256 {entry.sha256[:12]}…)",
+        f"the image that was indexed (sha256 {entry.sha256[:12]}…)",
         found,
         f"{entry.id} ({entry.locator})",
         "put the old file back, or run again: a changed source is indexed anew",
@@ -223,7 +223,7 @@ def _told(
 
 
 def _described(member: Member | Rejection, content: bytes | Rejection) -> SourceEntry | Rejection:
-    """Return a picture's row, from its header and its bytes."""
+    """Return an image's row, from its header and its bytes."""
     if isinstance(content, Rejection):
         return content
     try:

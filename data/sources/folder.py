@@ -1,4 +1,4 @@
-"""Files on disk: folders of pictures, single files that were downloaded, and those that scikit-image carries."""
+"""Files on disk: folders of images, single files that were downloaded, and those that scikit-image carries."""
 
 import importlib.util
 import os
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.digests import canonical_json, sha256_bytes, sha256_file
 from data.errors import UserError
-from data.images import SUFFIXES, ImageFault
+from data.hashing import canonical_json, sha256_bytes, sha256_file
+from data.imaging.decode import SUFFIXES, ImageFault
 from data.records import Reason, Rejection, SourceEntry
 from data.sources.base import Listed, Member, StoredSource
-from data.sources.names import readable
+from data.sources.member_names import readable
 
 PHOTOS = (
     "astronaut.png",
@@ -23,7 +23,7 @@ PHOTOS = (
     "retina.jpg",
     "rocket.jpg",
 )
-"""The colour photographs of scikit-image; its other pictures are grey textures, scans and drawings."""
+"""The color photographs of scikit-image; its other images are gray textures, scans and drawings."""
 _HEX = "//"
 """Begins the locator of a path that is not UTF-8, in hex digits: no path below a folder begins so."""
 
@@ -64,7 +64,7 @@ class FolderSource(StoredSource):
         return sorted(found, key=lambda one: os.fsencode(one[0]))
 
     def members(self) -> Iterator[Listed]:
-        """Yield what is in the folder: regular files with a picture's suffix as members."""
+        """Yield what is in the folder: regular files with an image's suffix as members."""
         found = self._found()
         for number, (path, status) in enumerate(found, 1):
             yield number / len(found), _listed(path, status)
@@ -91,7 +91,7 @@ class FilesSource(StoredSource):
 
     Args:
         files: their paths.
-        alpha: what becomes of transparent pictures, see `data.images.decode`.
+        alpha: what becomes of transparent images, see `data.imaging.decode.decode`.
     """
 
     def __init__(self, files: list[Path], alpha: str = "refuse") -> None:

@@ -1,6 +1,6 @@
-"""The embedded dataset: drawings in the manner of natural pictures, made when they are read.
+"""The embedded dataset: drawings in the manner of natural images, made when they are read.
 
-Nothing is stored and nothing is downloaded; a picture is a function of its recipe alone. As in any set, a few are
+Nothing is stored and nothing is downloaded; an image is a function of its recipe alone. As in any set, a few are
 spoilt, out of focus or empty, so that the screens have something to find.
 """
 
@@ -10,45 +10,45 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data.deadleaves import dead_leaves
-from data.digests import canonical_json, generator, sha256_bytes
 from data.errors import UserError
+from data.hashing import canonical_json, generator, sha256_bytes
+from data.imaging.dead_leaves import dead_leaves
 from data.progress import Progress, silent
 from data.records import Rejection, SourceEntry
 from data.sources.base import Source
 
 _SPOILT_PERIOD = 24
 _OUT_OF_FOCUS, _EMPTY = 7, 15
-"""Of each so many pictures, the one with this number is spoilt in this way."""
+"""Of each so many images, the one with this number is spoilt in this way."""
 _FOCUS_SIGMA_PX = 8.0
 RECIPE_VERSION = 1
-"""Raised whenever the drawing changes, so that no stale picture is taken for a new one."""
+"""Raised whenever the drawing changes, so that no stale image is taken for a new one."""
 
 
 class SampleSource(Source):
-    """Procedural pictures of one size.
+    """Procedural images of one size.
 
     Args:
-        pictures: how many.
+        images: how many.
         height_px: of each.
         width_px: of each.
         seed: of the whole set.
     """
 
-    def __init__(self, pictures: int, height_px: int, width_px: int, seed: int = 0) -> None:
-        if min(pictures, height_px, width_px) < 1:
-            found = f"{pictures} of {height_px}x{width_px}"
+    def __init__(self, images: int, height_px: int, width_px: int, seed: int = 0) -> None:
+        if min(images, height_px, width_px) < 1:
+            found = f"{images} of {height_px}x{width_px}"
             raise UserError(
-                "at least one picture of at least one pixel", found, "the sample's options", "mend them"
+                "at least one image of at least one pixel", found, "the sample's options", "mend them"
             )
-        self.pictures, self.height_px, self.width_px, self.seed = pictures, height_px, width_px, seed
+        self.images, self.height_px, self.width_px, self.seed = images, height_px, width_px, seed
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the recipe."""
         return {
             "kind": "sample",
             "recipe_version": RECIPE_VERSION,
-            "pictures": self.pictures,
+            "images": self.images,
             "height_px": self.height_px,
             "width_px": self.width_px,
             "seed": self.seed,
@@ -59,7 +59,7 @@ class SampleSource(Source):
 
     def scan(self, threads: int = 1, progress: Progress = silent) -> Iterator[SourceEntry | Rejection]:
         """Yield the entries; their sha256 is the recipe's, since no bytes are stored."""
-        for number in range(self.pictures):
+        for number in range(self.images):
             yield SourceEntry(
                 id=f"sample-{number:05d}",
                 locator=str(number),
@@ -83,7 +83,7 @@ class SampleSource(Source):
         if number % _SPOILT_PERIOD == _EMPTY:
             level = stream.integers(0, 256, 3, dtype=np.uint8)
             return np.broadcast_to(level, (self.height_px, self.width_px, 3)).copy()
-        picture = dead_leaves(stream, self.height_px, self.width_px)
+        image = dead_leaves(stream, self.height_px, self.width_px)
         if number % _SPOILT_PERIOD == _OUT_OF_FOCUS:
-            return cv2.GaussianBlur(picture, (0, 0), _FOCUS_SIGMA_PX)
-        return picture
+            return cv2.GaussianBlur(image, (0, 0), _FOCUS_SIGMA_PX)
+        return image

@@ -12,11 +12,11 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from data.images import ImageFault
+from data.imaging.decode import ImageFault
 from data.records import Reason, Rejection
 from data.sources.base import LARGEST_BYTES, Listed, Member
-from data.sources.gzipped import GzipBytes, GzipFault
-from data.sources.names import Ids, decoded, sifted
+from data.sources.gzip_reader import GzipBytes, GzipFault
+from data.sources.member_names import Ids, decoded, sifted
 
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)

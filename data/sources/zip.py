@@ -14,10 +14,10 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.images import ImageFault
+from data.imaging.decode import ImageFault
 from data.records import Reason, Rejection
 from data.sources.base import LARGEST_BYTES, Listed, Member
-from data.sources.names import Ids, readable, sifted
+from data.sources.member_names import Ids, readable, sifted
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data.atomic_files import read_json, write_bytes, write_json
+from data.catalog.published_figures import Published, plain_benchmark
 from data.errors import UserError
-from data.files import read_json, write_bytes, write_json
-from data.published import Published, plain_benchmark
-from sr import wording
 from sr.evaluation.tables import SCHEMA, csv_of
-from sr.pages import fill
+from sr.html import formatting
+from sr.html.pages import fill
 
 MEASURED, BASELINE, PUBLISHED = "measured", "baseline", "published"
 
@@ -125,7 +125,7 @@ def _baseline_rows(reports: Reports) -> list[dict[str, Any]]:
             if (report["protocol"]["name"], name) in models:
                 continue
             key = (report["protocol"]["name"], name)
-            row = rows.setdefault(key, _row(wording.form_name(name), BASELINE, report["protocol"]))
+            row = rows.setdefault(key, _row(formatting.form_name(name), BASELINE, report["protocol"]))
             row["figures"][one.benchmark] = mean
     return list(rows.values())
 
@@ -161,25 +161,25 @@ def _row(model: str, kind: str, protocol: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timings(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Any]]:
-    """Milliseconds a picture, by model and benchmark, where they were taken."""
+    """Milliseconds an image, by model and benchmark, where they were taken."""
     timings: dict[str, dict[str, Any]] = {}
     for one in evaluations:
         path = one.directory / "run" / "timing.json"
         if path.is_file():
-            timings.setdefault(one.model, {})[one.benchmark] = read_json(path)["picture"]
+            timings.setdefault(one.model, {})[one.benchmark] = read_json(path)["image"]
     return timings
 
 
 def _hosts(evaluations: Sequence[Evaluation]) -> set[str]:
     paths = [one.directory / "run" / "timing.json" for one in evaluations]
     hosts = [read_json(path)["host"] for path in paths if path.is_file()]
-    return {f"{host['processor']} with {wording.plural(host['cores'], 'core')}" for host in hosts}
+    return {f"{host['processor']} with {formatting.plural(host['cores'], 'core')}" for host in hosts}
 
 
 def _protocols(reports: Reports) -> dict[str, list[str]]:
     """Every protocol that was used, by name, in sentences."""
     return {
-        report["protocol"]["name"]: wording.protocol(report["protocol"], report["images"])[1:]
+        report["protocol"]["name"]: formatting.protocol(report["protocol"], report["images"])[1:]
         for _, report in reports
     }
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from sr.upscalers import OnnxUpscaler, OpenVinoUpscaler, TorchUpscaler, Upscaler
+from sr.runtime.upscalers import OnnxUpscaler, OpenVinoUpscaler, TorchUpscaler, Upscaler
 
 PATCH_PX = 64
-"""Side of the low picture that is counted on; a network's count is proportional to the area."""
+"""Side of the LR image that is counted on; a network's count is proportional to the area."""
 FRAME = (720, 1280)
-"""Height and width of the enlarged picture that papers give multiply-adds for."""
+"""Height and width of the upscaled image that papers give multiply-adds for."""
 
 
 def gmacs(upscaler: Upscaler) -> float | None:
-    """Multiply-adds for one enlarged picture of 1280x720, in units of 10⁹; None for a formula.
+    """Multiply-adds for one upscaled image of 1280x720, in units of 10⁹; None for a formula.
 
     Args:
         upscaler: a network in any form, or a formula.
@@ -55,11 +55,11 @@ def _torch_macs(upscaler: TorchUpscaler) -> int:
 
 def _graph_macs(path: Path) -> int:
     """Count in an exported file; OpenVINO reads ONNX too, and works out the shapes."""
-    from sr.openvino_runtime import openvino
+    from sr.runtime.openvino_runtime import openvino
 
     model = openvino.Core().read_model(path)
-    channels = model.input("low").partial_shape[3]
-    model.reshape({"low": [1, PATCH_PX, PATCH_PX, channels]})
+    channels = model.input("input").partial_shape[3]
+    model.reshape({"input": [1, PATCH_PX, PATCH_PX, channels]})
     # Weights are [out, in, y, x], with the groups before them where there are any.
     leading = {"Convolution": 1, "GroupConvolution": 2}
     return sum(

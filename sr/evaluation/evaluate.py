@@ -1,6 +1,6 @@
-"""Judging an upscaler: one protocol, any upscaler, every picture, always beside bicubic and Lanczos.
+"""Judging an upscaler: one protocol, any upscaler, every image, always beside bicubic and Lanczos.
 
-Holds one picture in memory at a time. Never trains, never loads a model, never fetches a benchmark: it is
+Holds one image in memory at a time. Never trains, never loads a model, never fetches a benchmark: it is
 handed them.
 """
 
@@ -13,40 +13,40 @@ from typing import Any
 
 import numpy as np
 
+from data.atomic_files import write_bytes, write_json
 from data.errors import UserError
-from data.files import write_bytes, write_json
-from data.plain import to_plain
 from data.progress import Progress, silent
+from data.record_json import to_plain
 from data.records import EvalProtocol
 from sr.evaluation import cost, metrics
+from sr.evaluation.evaluation_page import write_page
+from sr.evaluation.image_pair import Pair, Scores, formula, make_pair, score, upscale
 from sr.evaluation.lpips import LEAST_PX, Lpips
-from sr.evaluation.measure import Pair, Scores, enlarge, formula, make_pair, score
-from sr.evaluation.page import write_page
-from sr.evaluation.pictures import sheet_name, side_by_side
 from sr.evaluation.protocols import SUPPLIED, check, title
+from sr.evaluation.side_by_side import sheet_name, side_by_side
 from sr.evaluation.tables import SCHEMA, csv_of
 from sr.evaluation.timing import host_facts, spread_ms, time_frame
-from sr.upscalers import FORMULAS, Upscaler
+from sr.runtime.upscalers import FORMULAS, Upscaler
 
 PSNR_CAP_DB = 100.0
-"""Equal pictures have an infinite PSNR, which neither JSON nor a mean can hold: a report says 100 dB at
+"""Equal images have an infinite PSNR, which neither JSON nor a mean can hold: a report says 100 dB at
 most."""
 DIGITS = 4
 
-Picture = tuple[str, np.ndarray] | tuple[str, np.ndarray, np.ndarray]
-"""(name, high) or (name, high, low); pixels uint8, HWC RGB or HW grey."""
+Image = tuple[str, np.ndarray] | tuple[str, np.ndarray, np.ndarray]
+"""(name, high) or (name, high, low); pixels uint8, HWC RGB or HW gray."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """One picture's figures; not rounded."""
+    """One image's figures; not rounded."""
 
     name: str
     height: int
-    """Of the high picture after cutting, in pixels."""
+    """Of the HR image after cutting, in pixels."""
     width: int
     supplied: bool
-    """Whether the benchmark brought the low picture."""
+    """Whether the benchmark brought the LR image."""
     scores: dict[str, Scores]
     """By upscaler: ours, bicubic, lanczos."""
     seconds: float
@@ -55,7 +55,7 @@ class Judged:
 
 def evaluate(
     upscaler: Upscaler,
-    pictures: Iterable[Picture],
+    images: Iterable[Image],
     protocol: EvalProtocol,
     out_dir: Path,
     progress: Progress = silent,
@@ -63,18 +63,18 @@ def evaluate(
     lpips: Lpips | None = None,
     parameters: int | None = None,
 ) -> dict[str, Any]:
-    """Judge `upscaler` on `pictures`; write per_image.csv, pictures/, report.html, run/timing.json and, last,
+    """Judge `upscaler` on `images`; write per_image.csv, images/, report.html, run/timing.json and, last,
     report.json.
 
-    High pictures are cut at the bottom and right as the protocol says, at least to a multiple of the scale.
-    The same pictures and model give the same report; durations stand apart, in run/timing.json.
+    HR images are cut at the bottom and right as the protocol says, at least to a multiple of the scale.
+    The same images and model give the same report; durations stand apart, in run/timing.json.
 
     Args:
         upscaler: of the protocol's scale.
-        pictures: read one by one; names are unique.
+        images: read one by one; names are unique.
         protocol: see `sr.evaluation.protocols`.
         out_dir: made if missing.
-        progress: called with pictures judged.
+        progress: called with images judged.
         lpips: measures LPIPS too, on RGB without the border.
         parameters: of the model, where the upscaler itself does not tell.
 
@@ -82,15 +82,15 @@ def evaluate(
         What report.json holds: schema, model, cost, protocol, images, mean, baselines, per_image.
 
     Raises:
-        UserError: no pictures, a picture too small for the protocol or of a wrong size, names that repeat,
-            low pictures for some only, an upscaler of another scale, or LPIPS of luma alone.
+        UserError: no images, an image too small for the protocol or of a wrong size, names that repeat,
+            LR images for some only, an upscaler of another scale, or LPIPS of luma alone.
     """
     _check(upscaler, protocol, lpips)
-    total = len(pictures) if isinstance(pictures, Sized) else 0
+    total = len(images) if isinstance(images, Sized) else 0
     window_px = LEAST_PX if lpips else metrics.SSIM_WINDOW_PX
     judged: list[Judged] = []
-    for name, high, low in _named_once(pictures):
-        pair = make_pair(name, high, low, protocol, window_px)
+    for name, hr_image, lr_image in _named_once(images):
+        pair = make_pair(name, hr_image, lr_image, protocol, window_px)
         judged.append(_judge(upscaler, pair, protocol, out_dir, lpips))
         progress(len(judged), total, f"{name} {judged[-1].scores['ours']['psnr_db']:.2f} dB")
     report = _report(upscaler, judged, protocol)
@@ -113,47 +113,47 @@ def _check(upscaler: Upscaler, protocol: EvalProtocol, lpips: Lpips | None) -> N
             f"a model of scale {protocol.scale}", f"scale {upscaler.scale}", upscaler.name, remedy
         )
     if lpips and protocol.rounding == "classic":
-        raise UserError("pictures of RGB for LPIPS", "luma alone", "the protocol classic", "choose another")
+        raise UserError("images of RGB for LPIPS", "luma alone", "the protocol classic", "choose another")
 
 
-def _named_once(pictures: Iterable[Picture]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+def _named_once(images: Iterable[Image]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
     seen: set[str] = set()
-    for name, high, *rest in pictures:
+    for name, hr_image, *rest in images:
         if sheet_name(name) in seen:
             raise UserError(
-                "a name for each picture", f"{name!r} twice", "the benchmark", "rename one of the two"
+                "a name for each image", f"{name!r} twice", "the benchmark", "rename one of the two"
             )
         seen.add(sheet_name(name))
-        yield name, high, rest[0] if rest else None
+        yield name, hr_image, rest[0] if rest else None
 
 
 def _judge(
     upscaler: Upscaler, pair: Pair, protocol: EvalProtocol, out_dir: Path, lpips: Lpips | None
 ) -> Judged:
     start = time.perf_counter()
-    ours = enlarge(upscaler, pair, protocol)
+    ours = upscale(upscaler, pair, protocol)
     seconds = time.perf_counter() - start
-    made = {"ours": ours} | {name: enlarge(formula(name, protocol), pair, protocol) for name in FORMULAS}
-    scores = {kind: score(pair.high, picture, protocol) for kind, picture in made.items()}
+    made = {"ours": ours} | {name: upscale(formula(name, protocol), pair, protocol) for name in FORMULAS}
+    scores = {kind: score(pair.hr_image, image, protocol) for kind, image in made.items()}
     if lpips:
-        inner = {kind: metrics.crop_border(picture, protocol.border_px) for kind, picture in made.items()}
-        truth = lpips.features(metrics.crop_border(pair.high, protocol.border_px))
-        for kind, picture in inner.items():
-            scores[kind]["lpips"] = lpips.distance(truth, picture)
+        inner = {kind: metrics.crop_border(image, protocol.border_px) for kind, image in made.items()}
+        truth = lpips.features(metrics.crop_border(pair.hr_image, protocol.border_px))
+        for kind, image in inner.items():
+            scores[kind]["lpips"] = lpips.distance(truth, image)
     labels = [
         "original",
         *(f"{kind} {scores[kind]['psnr_db']:.2f} dB" for kind in ("ours", "bicubic")),
-        "low, enlarged",
+        "low, upscaled",
     ]
-    sheet = side_by_side(pair.high, ours, made["bicubic"], pair.low, labels)
-    write_bytes(out_dir / "pictures" / sheet_name(pair.name), sheet)
-    return Judged(pair.name, pair.high.shape[0], pair.high.shape[1], pair.supplied, scores, seconds)
+    sheet = side_by_side(pair.hr_image, ours, made["bicubic"], pair.lr_image, labels)
+    write_bytes(out_dir / "images" / sheet_name(pair.name), sheet)
+    return Judged(pair.name, pair.hr_image.shape[0], pair.hr_image.shape[1], pair.supplied, scores, seconds)
 
 
 def _report(upscaler: Upscaler, judged: list[Judged], protocol: EvalProtocol) -> dict[str, Any]:
     if len({item.supplied for item in judged}) != 1:
-        got = "for some only" if judged else "no pictures"
-        raise UserError("low pictures for all or for none", got, "the benchmark", "complete it")
+        got = "for some only" if judged else "no images"
+        raise UserError("LR images for all or for none", got, "the benchmark", "complete it")
     supplied = judged[0].supplied
     plain = to_plain(protocol) | ({"degradation": SUPPLIED} if supplied else {})
     return {
@@ -183,14 +183,14 @@ def _row(item: Judged) -> dict[str, Any]:
 
 
 def _timing(upscaler: Upscaler, judged: list[Judged]) -> dict[str, Any]:
-    """Durations and the machine they were taken on; outside every hash. The first picture may include warming
+    """Durations and the machine they were taken on; outside every hash. The first image may include warming
     up.
     """
     per_megapixel = [item.seconds / (item.height * item.width / 1e6) for item in judged]
     return {
         "model": upscaler.name,
         "frame": time_frame(upscaler),
-        "picture": spread_ms([item.seconds for item in judged]),
+        "image": spread_ms([item.seconds for item in judged]),
         "per_image_ms": {item.name: round(1000 * item.seconds, 3) for item in judged},
         "output_megapixel": spread_ms(per_megapixel),
         "host": host_facts(),

@@ -1,7 +1,7 @@
-"""LPIPS, the distance of two pictures as AlexNet sees them: version 0.1, with its published weights.
+"""LPIPS, the distance of two images as AlexNet sees them: version 0.1, with its published weights.
 
-The weights are a download like a dataset's (LPIPS_AlexNet in the catalogue) and are read as tensors, never as
-code. It knows no file but those two, and never resizes a picture.
+The weights are a download like a dataset's (LPIPS_AlexNet in the catalog) and are read as tensors, never as
+code. It knows no file but those two, and never resizes an image.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import UserError
-from sr.checkpoint import read_pth
+from sr.models.checkpoint import read_pth
 
 TRUNK, LINEAR = "alexnet-owt-7be5be79.pth", "alex.pth"
 """The files: torchvision's AlexNet, and the five linear layers of LPIPS v0.1."""
 LEAST_PX = 31
-"""A smaller picture leaves AlexNet's last layers nothing."""
+"""A smaller image leaves AlexNet's last layers nothing."""
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _LAYERS = ((0, 4, 2, False), (3, 1, 2, True), (6, 1, 1, True), (8, 1, 1, False), (10, 1, 1, False))
 """Of AlexNet's convolutions: number in torchvision's `features`, stride, padding, max-pooling before."""
@@ -47,22 +47,22 @@ class Lpips:
             channels = (1, shape[0], 1, 1)
             self._linear.append(_named(linear, f"lin{place}.model.1.weight", channels, weights_dir / LINEAR))
 
-    def features(self, picture: np.ndarray) -> list[Tensor]:
-        """What AlexNet sees of a picture, each place scaled to length one.
+    def features(self, image: np.ndarray) -> list[Tensor]:
+        """What AlexNet sees of an image, each place scaled to length one.
 
         Args:
-            picture: uint8 HWC RGB, at least LEAST_PX a side.
+            image: uint8 HWC RGB, at least LEAST_PX a side.
 
         Returns:
             Five float32 tensors [1,c,h,w].
 
         Raises:
-            ValueError: the picture is too small.
+            ValueError: the image is too small.
         """
-        if min(picture.shape[:2]) < LEAST_PX:
-            height, width = picture.shape[:2]
+        if min(image.shape[:2]) < LEAST_PX:
+            height, width = image.shape[:2]
             raise ValueError(f"Expected at least {LEAST_PX}x{LEAST_PX} px for LPIPS, got {height}x{width}.")
-        levels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]  # [1,3,h,w]
+        levels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]  # [1,3,h,w]
         with torch.inference_mode():
             return self.see(levels.float() / 127.5 - 1.0)
 
@@ -73,7 +73,7 @@ class Lpips:
         return self
 
     def see(self, values: Tensor) -> list[Tensor]:
-        """What AlexNet sees of a batch of pictures; gradients pass.
+        """What AlexNet sees of a batch of images; gradients pass.
 
         Args:
             values: float32 [n,3,h,w] RGB, -1 to 1, at least LEAST_PX a side.
@@ -95,7 +95,7 @@ class Lpips:
         return seen
 
     def compare(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
-        """LPIPS of each pair of pictures, [n], of what `see` gave for both; gradients pass."""
+        """LPIPS of each pair of images, [n], of what `see` gave for both; gradients pass."""
         # [n,c,h,w] differences, weighed over c, mean over places, summed over the five layers.
         layers = [
             ((one - other).square() * weight).sum(dim=1).mean(dim=(1, 2))
@@ -103,15 +103,15 @@ class Lpips:
         ]
         return torch.stack(layers).sum(dim=0)
 
-    def distance(self, features: list[Tensor], picture: np.ndarray) -> float:
-        """LPIPS between a picture and one whose features are given: 0 for equal ones, about 1 at most.
+    def distance(self, features: list[Tensor], image: np.ndarray) -> float:
+        """LPIPS between an image and one whose features are given: 0 for equal ones, about 1 at most.
 
         Args:
-            features: of the other picture, from `features`.
-            picture: uint8 HWC RGB of the other's size.
+            features: of the other image, from `features`.
+            image: uint8 HWC RGB of the other's size.
         """
         with torch.inference_mode():
-            return float(self.compare(features, self.features(picture)))
+            return float(self.compare(features, self.features(image)))
 
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:

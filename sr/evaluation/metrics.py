@@ -1,4 +1,4 @@
-"""How far two pictures are apart: PSNR and SSIM, in float64, as the published tables compute them.
+"""How far two images are apart: PSNR and SSIM, in float64, as the published tables compute them.
 
 Pure numpy, and blind to files, models and protocols: who calls decides the channel, the border and the
 rounding. Never rounds, never clips, never resizes.
@@ -13,7 +13,7 @@ _LUMA_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
-    """The luma of an RGB picture, not rounded.
+    """The luma of an RGB image, not rounded.
 
     Args:
         rgb: HWC, three channels, uint8 or float, 0 to 255.
@@ -22,33 +22,33 @@ def luma(rgb: np.ndarray) -> np.ndarray:
         HW float64, 16 to 235.
 
     Raises:
-        ValueError: the picture has not three channels.
+        ValueError: the image has not three channels.
     Source: ITU-R BT.601, the form of MATLAB's rgb2ycbcr.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(
-            f"Expected a picture of shape (height, width, 3), got {rgb.shape}; do convert it to RGB."
+            f"Expected an image of shape (height, width, 3), got {rgb.shape}; do convert it to RGB."
         )
     return 16.0 + rgb.astype(np.float64) @ _LUMA_WEIGHTS
 
 
-def crop_border(picture: np.ndarray, border_px: int) -> np.ndarray:
-    """The picture (HW or HWC) without its outermost `border_px` rows and columns: networks see too little
+def crop_border(image: np.ndarray, border_px: int) -> np.ndarray:
+    """The image (HW or HWC) without its outermost `border_px` rows and columns: networks see too little
     there.
 
     Raises:
         ValueError: nothing would be left.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if border_px < 0 or min(height, width) <= 2 * border_px:
         raise ValueError(
             f"Expected a border from 0 to less than half of {height}x{width} px, got {border_px}."
         )
-    return picture[border_px : height - border_px, border_px : width - border_px]
+    return image[border_px : height - border_px, border_px : width - border_px]
 
 
 def psnr(first: np.ndarray, second: np.ndarray, data_range: float = DATA_RANGE) -> float:
-    """Peak signal-to-noise ratio, in dB; infinity for equal pictures.
+    """Peak signal-to-noise ratio, in dB; infinity for equal images.
 
     Args:
         first, second: HW or HWC of one shape, 0 to `data_range`. The error is averaged over all channels at
@@ -75,7 +75,7 @@ def ssim(first: np.ndarray, second: np.ndarray, data_range: float = DATA_RANGE) 
         first, second: HW or HWC of one shape, 0 to `data_range`, at least 11x11.
 
     Returns:
-        -1 to 1; 1 for equal pictures.
+        -1 to 1; 1 for equal images.
 
     Raises:
         ValueError: shapes differ, or are smaller than the window.
@@ -104,7 +104,7 @@ def ssim(first: np.ndarray, second: np.ndarray, data_range: float = DATA_RANGE) 
 def _pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if first.shape != second.shape or first.ndim not in (2, 3) or first.size == 0:
         raise ValueError(
-            f"Expected two pictures of one shape (HW or HWC), got {first.shape} and {second.shape}."
+            f"Expected two images of one shape (HW or HWC), got {first.shape} and {second.shape}."
         )
     return first.astype(np.float64), second.astype(np.float64)
 

@@ -1,6 +1,6 @@
-"""Pictures for a page that stands alone: the evaluator's sheets taken apart, and pictures as data: URIs.
+"""Images for a page that stands alone: the evaluator's sheets taken apart, and images as data: URIs.
 
-The enlarged windows of a sheet go back to their true pixels, without loss: the page enlarges them. It measures
+The upscaled windows of a sheet go back to their true pixels, without loss: the page upscales them. It measures
 nothing: what to show is chosen by the figures of a report.
 """
 
@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from data.encoders import encode_jpeg, encode_png
 from data.errors import UserError
-from data.images import decode
-from sr.evaluation.pictures import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX, sheet_name
+from data.imaging.decode import decode
+from data.imaging.encode import encode_jpeg, encode_png
+from sr.evaluation.side_by_side import GAP_PX, LABEL_PX, PANEL_PX, WINDOW_PX, sheet_name
 
-COLUMNS = ("original", "ours", "bicubic", "low")
-"""The pictures of a sheet, from left to right."""
+COLUMNS = ("original", "ours", "bicubic", "LR")
+"""The images of a sheet, from left to right."""
 JPEG_QUALITY = 80
-PICTURES_EACH = 3
-"""Of a large benchmark: so many of the best, of the middling and of the worst pictures are shown."""
+IMAGES_EACH = 3
+"""Of a large benchmark: so many of the best, of the middling and of the worst images are shown."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Panels:
-    """What a side-by-side sheet shows, as pictures of their own: uint8 HWC RGB."""
+    """What a side-by-side sheet shows, as images of their own: uint8 HWC RGB."""
 
     whole: np.ndarray
     """The original, reduced to PANEL_PX, with the window framed in it."""
@@ -35,19 +35,19 @@ class Panels:
     """By column: the window's own pixels, WINDOW_PX a side or less."""
 
 
-def show(rows: Sequence[dict[str, Any]], pictures_dir: Path) -> list[dict[str, Any]]:
-    """Take apart the sheets of the pictures that are worth showing; those without a sheet are left out.
+def show(rows: Sequence[dict[str, Any]], images_dir: Path) -> list[dict[str, Any]]:
+    """Take apart the sheets of the images that are worth showing; those without a sheet are left out.
 
     Args:
         rows: per_image of a report.
-        pictures_dir: where the evaluator put the sheets.
+        images_dir: where the evaluator put the sheets.
 
     Returns:
         For each: row, gain_db (over bicubic), windows (data: URIs by column) and whole (a data: URI).
     """
     shown = []
-    for row in choose_pictures(rows):
-        path = pictures_dir / sheet_name(row["name"])
+    for row in choose_images(rows):
+        path = images_dir / sheet_name(row["name"])
         sheet = read(path)
         if sheet is not None:
             parts = take_apart(sheet, row["height"], row["width"], str(path))
@@ -57,67 +57,67 @@ def show(rows: Sequence[dict[str, Any]], pictures_dir: Path) -> list[dict[str, A
     return shown
 
 
-def choose_pictures(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def choose_images(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return all rows of a small benchmark by falling gain; of a large one the best, middle and worst."""
     ordered = sorted(rows, key=lambda row: (-gain_of(row), row["name"]))
-    if len(ordered) <= 3 * PICTURES_EACH:
+    if len(ordered) <= 3 * IMAGES_EACH:
         return ordered
-    middle = (len(ordered) - PICTURES_EACH) // 2
-    return ordered[:PICTURES_EACH] + ordered[middle : middle + PICTURES_EACH] + ordered[-PICTURES_EACH:]
+    middle = (len(ordered) - IMAGES_EACH) // 2
+    return ordered[:IMAGES_EACH] + ordered[middle : middle + IMAGES_EACH] + ordered[-IMAGES_EACH:]
 
 
 def gain_of(row: dict[str, Any]) -> float:
-    """By how many dB a picture is better than bicubic's; 0 where that is not known."""
+    """By how many dB an image is better than bicubic's; 0 where that is not known."""
     ours, bicubic = row["psnr_db"], row["bicubic"]["psnr_db"]
     gain = math.nan if ours is None or bicubic is None else ours - bicubic
     return gain if math.isfinite(gain) else 0.0
 
 
 def take_apart(sheet: np.ndarray, height: int, width: int, where: str) -> Panels:
-    """Undo `sr.evaluation.pictures.side_by_side`.
+    """Undo `sr.evaluation.side_by_side.side_by_side`.
 
     Args:
         sheet: uint8 HWC RGB, decoded.
-        height, width: of the high picture, in pixels.
+        height, width: of the HR image, in pixels.
         where: the sheet's file, for the error.
 
     Raises:
-        UserError: the sheet is not laid out for such a picture.
+        UserError: the sheet is not laid out for such an image.
     """
-    shrink = max(1.0, max(height, width) / PANEL_PX)
-    panel_height, panel_width = round(height / shrink), round(width / shrink)
+    downscale_factor = max(1.0, max(height, width) / PANEL_PX)
+    panel_height, panel_width = round(height / downscale_factor), round(width / downscale_factor)
     column = max(panel_width, PANEL_PX)
     expected = (LABEL_PX + panel_height + GAP_PX + PANEL_PX + GAP_PX, GAP_PX + 4 * (column + GAP_PX))
     if sheet.shape[:2] != expected:
         wanted, got = (f"{size[0]}x{size[1]} px" for size in (expected, sheet.shape))
         raise UserError(f"a side-by-side sheet of {wanted}", got, where, "run EvaluateModel again")
     side = min(WINDOW_PX, height, width)
-    enlargement = max(1, PANEL_PX // side)
+    upscaling = max(1, PANEL_PX // side)
     top = LABEL_PX + panel_height + GAP_PX
     windows = {}
     for number, name in enumerate(COLUMNS):
         left = GAP_PX + number * (column + GAP_PX)
-        shown = sheet[top : top + side * enlargement, left : left + side * enlargement]
-        windows[name] = np.ascontiguousarray(shown[::enlargement, ::enlargement])
+        shown = sheet[top : top + side * upscaling, left : left + side * upscaling]
+        windows[name] = np.ascontiguousarray(shown[::upscaling, ::upscaling])
     whole = sheet[LABEL_PX : LABEL_PX + panel_height, GAP_PX : GAP_PX + panel_width]
     return Panels(np.ascontiguousarray(whole), windows)
 
 
-def png_uri(picture: np.ndarray) -> str:
+def png_uri(image: np.ndarray) -> str:
     """Return uint8 HWC RGB as a data: URI, without loss."""
-    return _uri("png", encode_png(picture))
+    return _uri("png", encode_png(image))
 
 
-def jpeg_uri(picture: np.ndarray) -> str:
+def jpeg_uri(image: np.ndarray) -> str:
     """Return uint8 HWC RGB as a data: URI, as a JPEG of moderate size."""
-    return _uri("jpeg", encode_jpeg(picture, JPEG_QUALITY))
+    return _uri("jpeg", encode_jpeg(image, JPEG_QUALITY))
 
 
 def read(path: Path) -> np.ndarray | None:
-    """Return the picture in a file as uint8 HWC RGB, or None where there is no file.
+    """Return the image in a file as uint8 HWC RGB, or None where there is no file.
 
     Raises:
-        data.images.ImageFault: it is damaged.
+        data.imaging.decode.ImageFault: it is damaged.
     """
     return decode(path.read_bytes()) if path.is_file() else None
 

@@ -8,13 +8,13 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from data.catalog.published_figures import plain_benchmark
 from data.errors import UserError
-from data.published import plain_benchmark
 from data.records import EvalProtocol
-from sr.evaluation.degrade import DEGRADATIONS
+from sr.evaluation.degradation import DEGRADATIONS
 
 SUPPLIED = "supplied"
-"""The degradation of a benchmark that brings its own low pictures."""
+"""The degradation of a benchmark that brings its own LR images."""
 CHANNELS = ("rgb", "y")
 ROUNDINGS = ("output", "luma", "classic")
 FILTERS = ("pillow", "matlab")
@@ -32,21 +32,21 @@ class NamedProtocol:
     use_supplied: bool = False
     rounding: str = "output"
     filters: str = "matlab"
-    cut_multiple: int = 1
+    modcrop: int = 1
     cuts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """cut_multiple of benchmarks that are cut otherwise, by name."""
+    """modcrop of benchmarks that are cut otherwise, by name."""
 
 
 PROTOCOLS: Mapping[str, NamedProtocol] = MappingProxyType(
     {
         "pillow": NamedProtocol(
-            "Everyday: the benchmark's own low pictures where it has any, else Pillow's bicubic; Pillow's filters",
+            "Everyday: the benchmark's own LR images where it has any, else Pillow's bicubic; Pillow's filters",
             degradation="pillow-bicubic",
             use_supplied=True,
             filters="pillow",
         ),
         "classic": NamedProtocol(
-            "The published bicubic rows: 8-bit luma alone, reduced without rounding and enlarged by imresize",
+            "The published bicubic rows: 8-bit luma alone, reduced without rounding and upscaled by imresize",
             rounding="classic",
         ),
         "rgb-network": NamedProtocol(
@@ -55,8 +55,8 @@ PROTOCOLS: Mapping[str, NamedProtocol] = MappingProxyType(
             use_supplied=True,
         ),
         "protocol-a": NamedProtocol(
-            "The tables of most papers since EDSR: low pictures by imresize in double precision, rounded once",
-            cut_multiple=4,
+            "The tables of most papers since EDSR: LR images by imresize in double precision, rounded once",
+            modcrop=4,
             cuts={"Set5": 12},
         ),
     }
@@ -73,18 +73,18 @@ def build(
     degradation: str = "",
     border_px: int = -1,
     rounding: str = "",
-    cut_multiple: int = 0,
+    modcrop: int = 0,
 ) -> EvalProtocol:
     """The protocol of this name, with some of its terms replaced.
 
     Args:
         name: of PROTOCOLS.
         scale: 2 to 8.
-        benchmark: its name, by which some protocols cut the pictures.
+        benchmark: its name, by which some protocols cut the images.
         channel, degradation, rounding: replaces the protocol's own unless empty; a recipe that is named here
-            is used even where the benchmark brings low pictures.
+            is used even where the benchmark brings LR images.
         border_px: cropped before measuring; negative: as many pixels as the scale.
-        cut_multiple: replaces the protocol's own unless 0.
+        modcrop: replaces the protocol's own unless 0.
 
     Returns:
         The protocol; it keeps the name only if every term is the named one's.
@@ -105,13 +105,13 @@ def build(
         name=name,
         use_supplied=named.use_supplied,
         rounding=named.rounding,
-        cut_multiple=named.cuts.get(plain_benchmark(benchmark), named.cut_multiple),
+        modcrop=named.cuts.get(plain_benchmark(benchmark), named.modcrop),
         filters=named.filters,
     )
     changes = {"channel": channel} if channel else {}
     changes |= {"border_px": border_px} if border_px >= 0 else {}
     changes |= {"rounding": rounding} if rounding else {}
-    changes |= {"cut_multiple": cut_multiple} if cut_multiple else {}
+    changes |= {"modcrop": modcrop} if modcrop else {}
     changes |= {"degradation": degradation, "use_supplied": degradation == SUPPLIED} if degradation else {}
     changed = dataclasses.replace(own, **changes)
     if changed != own:
@@ -136,8 +136,8 @@ def check(protocol: EvalProtocol) -> None:
             _refuse(f"one of {', '.join(known)} for the {what}", repr(value))
     if not 2 <= protocol.scale <= LARGEST_SCALE:
         _refuse(f"a scale from 2 to {LARGEST_SCALE}", str(protocol.scale))
-    if protocol.cut_multiple < 1:
-        _refuse("a cut to a multiple of 1 px or more", str(protocol.cut_multiple))
+    if protocol.modcrop < 1:
+        _refuse("a cut to a multiple of 1 px or more", str(protocol.modcrop))
     if protocol.rounding != "output" and protocol.channel != "y":
         _refuse(f"the channel y (the rounding is {protocol.rounding!r})", repr(protocol.channel))
     classic = ("matlab-bicubic", False, "matlab")
@@ -156,7 +156,7 @@ def title(protocol: EvalProtocol, supplied: bool) -> str:
 
     Args:
         protocol: any.
-        supplied: whether the benchmark brought the low pictures.
+        supplied: whether the benchmark brought the LR images.
 
     Returns:
         classic-x2 for a named one; its terms for "pillow" and for any other:
@@ -167,14 +167,14 @@ def title(protocol: EvalProtocol, supplied: bool) -> str:
     degradation = SUPPLIED if supplied else protocol.degradation
     terms = [protocol.channel, f"x{protocol.scale}", f"border{protocol.border_px}", degradation]
     terms += [f"rounding-{protocol.rounding}"] if protocol.rounding != "output" else []
-    terms += [f"cut{protocol.cut_multiple}"] if protocol.cut_multiple > 1 else []
+    terms += [f"cut{protocol.modcrop}"] if protocol.modcrop > 1 else []
     terms += [f"{protocol.filters}-filters"] if protocol.filters != "pillow" else []
     return "-".join(terms)
 
 
 def cut_px(protocol: EvalProtocol) -> int:
-    """The number of pixels that high pictures are cut to a multiple of."""
-    return math.lcm(protocol.cut_multiple, protocol.scale)
+    """The number of pixels that HR images are cut to a multiple of."""
+    return math.lcm(protocol.modcrop, protocol.scale)
 
 
 def _refuse(expected: str, got: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sr.upscalers import Upscaler
+from sr.runtime.upscalers import Upscaler
 
 FRAME_PX = 256
 WARM_UP_ROUNDS = 2
@@ -32,22 +32,22 @@ def time_frame(upscaler: Upscaler) -> dict[str, Any]:
     """How long one frame takes, pixels in to pixels out: of 256x256, or of the one size that the model takes.
 
     Two rounds of warm-up; then as many rounds as fit in three seconds, 3 at least and 30 at most. Noise is
-    enlarged: no network here is faster or slower for what it sees.
+    upscaled: no network here is faster or slower for what it sees.
 
     Returns:
-        low_px and high_px (width and height), and what `spread_ms` gives.
+        lr_image_px and hr_image_px (width and height), and what `spread_ms` gives.
     """
     height, width = upscaler.fixed_size or (FRAME_PX, FRAME_PX)
-    low = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    lr_image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     for _ in range(WARM_UP_ROUNDS):
-        upscaler(low)
+        upscaler(lr_image)
     seconds: list[float] = []
     while len(seconds) < MIN_ROUNDS or (sum(seconds) < BUDGET_S and len(seconds) < MAX_ROUNDS):
         start = time.perf_counter()
-        upscaler(low)
+        upscaler(lr_image)
         seconds.append(time.perf_counter() - start)
-    high_px = [width * upscaler.scale, height * upscaler.scale]
-    return {"low_px": [width, height], "high_px": high_px, **spread_ms(seconds)}
+    hr_image_px = [width * upscaler.scale, height * upscaler.scale]
+    return {"lr_image_px": [width, height], "hr_image_px": hr_image_px, **spread_ms(seconds)}
 
 
 def host_facts() -> dict[str, Any]:

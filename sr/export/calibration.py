@@ -1,4 +1,4 @@
-"""Pictures for quantisation out of a selection's shards: low ones to calibrate with, pairs to judge the
+"""Images for quantization out of a selection's shards: low ones to calibrate with, pairs to judge the
 result by; and photographs that every installation has, to judge any form by.
 
 Which crops are taken follows from the selection, the split and a seed alone. Never decodes more than was
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data.digests import number
-from data.images import decode
+from data.hashing import number
+from data.imaging.decode import decode
+from data.selection import open_split
 from data.shards import read_index
 from data.sources.folder import photos
-from sr.evaluation.degrade import degrade
+from sr.evaluation.degradation import degrade
 from sr.evaluation.metrics import luma
-from sr.selection import open_split
 
 DEGRADATION = "pillow-bicubic"
 PHOTOGRAPH_PX = 256
@@ -26,24 +26,25 @@ PHOTOGRAPH_PX = 256
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """One crop of a selection, cut to a patch, with its low picture."""
+    """One crop of a selection, cut to a patch, with its LR image."""
 
     key: str
-    high: np.ndarray
+    hr_image: np.ndarray
     """uint8 HWC: RGB, or luma alone."""
-    low: np.ndarray
+    lr_image: np.ndarray
     """The same, smaller by the scale."""
 
     def in_luma(self) -> "Crop":
         """The crop as video would store its luma, one channel (BT.601, 16 black and 235 white, rounded)."""
         return Crop(
-            self.key, *(np.rint(luma(one)).astype(np.uint8)[..., None] for one in (self.high, self.low))
+            self.key,
+            *(np.rint(luma(one)).astype(np.uint8)[..., None] for one in (self.hr_image, self.lr_image)),
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where a crop's encoded picture lies."""
+    """Where a crop's encoded image lies."""
 
     key: str
     tar: str
@@ -87,7 +88,7 @@ def choose_crops(
 
 
 def photographs(scale: int, size_multiple: int) -> list[Crop]:
-    """The middles of scikit-image's colour photographs with their low pictures, in the order of their names.
+    """The middles of scikit-image's color photographs with their LR images, in the order of their names.
 
     Args:
         scale, size_multiple: the network's.
@@ -100,7 +101,7 @@ def photographs(scale: int, size_multiple: int) -> list[Crop]:
     return [_middle(name, decode(source.load(name)), side, scale) for name in sorted(source.files)]
 
 
-def _middle(key: str, picture: np.ndarray, side: int, scale: int) -> Crop:
-    top, left = ((size - side) // 2 for size in picture.shape[:2])
-    high = np.ascontiguousarray(picture[top : top + side, left : left + side])
-    return Crop(key, high, degrade(high, scale, DEGRADATION))
+def _middle(key: str, image: np.ndarray, side: int, scale: int) -> Crop:
+    top, left = ((size - side) // 2 for size in image.shape[:2])
+    hr_image = np.ascontiguousarray(image[top : top + side, left : left + side])
+    return Crop(key, hr_image, degrade(hr_image, scale, DEGRADATION))

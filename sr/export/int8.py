@@ -12,25 +12,25 @@ from typing import Any
 from data.errors import UserError
 from data.progress import Progress
 from sr.export import ir_file
+from sr.export.accuracy import mean_psnr_db
 from sr.export.calibration import Crop, choose_crops
 from sr.export.ir_graph import WEIGHTED, IrGraph, SensitivePlaces
-from sr.export.judging import mean_psnr_db
 from sr.export.parity import Run
-from sr.export.quantize import QuantisedPlaces, quantise
+from sr.export.quantize import QuantizedPlaces, quantize
 from sr.export.search import Freed, free_places, groups_of
 from sr.export.settings import Int8Settings
-from sr.metadata import ModelMetadata
-from sr.openvino_runtime import openvino as ov
+from sr.models.metadata import ModelMetadata
+from sr.runtime.openvino_runtime import openvino as ov
 
 INT8_LOSS_DB = {"vapsr": 0.1, "realtime": 0.2}
 """By so much int8 may lie below fp32, by architecture."""
 
 
-class Quantisation:
-    """Quantising one network and judging the result, by one selection and one set of settings.
+class Quantization:
+    """Quantizing one network and judging the result, by one selection and one set of settings.
 
     Args:
-        runnable: from a quantised model to what runs it, as it will be written.
+        runnable: from a quantized model to what runs it, as it will be written.
         reference: the network in full precision.
     """
 
@@ -50,13 +50,13 @@ class Quantisation:
     def run(
         self, model: ov.Model, sensitive: SensitivePlaces, progress: Progress
     ) -> tuple[ov.Model, dict[str, Any]]:
-        """Quantise, with more in float where the bound is missed else.
+        """Quantize, with more in float where the bound is missed else.
 
         Calibrates with crops of the training split; crops of the validation split judge. What is freed is chosen by
-        other crops of the training split, so that the figure is of pictures that had no part in the choice.
+        other crops of the training split, so that the figure is of images that had no part in the choice.
 
         Returns:
-            The quantised model, and the facts for export.json.
+            The quantized model, and the facts for export.json.
 
         Raises:
             UserError: int8 lies further below fp32 than the bound allows, whatever is freed.
@@ -66,35 +66,35 @@ class Quantisation:
         calibration = drawn[: settings.calibration_crops]
         ranking = drawn[settings.calibration_crops :] or calibration  # a small split has no others
         crops = self._crops("validation", self._settings.held_out_crops)
-        lows = [crop.low for crop in calibration]
-        scale, most = self._metadata.scale, self._settings.search_tries + 2
-        made: dict[frozenset[str], tuple[ov.Model, QuantisedPlaces]] = {}
+        lr_images = [crop.lr_image for crop in calibration]
+        scale, most = self._metadata.scale, self._settings.search_trials + 2
+        made: dict[frozenset[str], tuple[ov.Model, QuantizedPlaces]] = {}
 
         def score(freed: frozenset[str], judges: Sequence[Crop]) -> float:
             if freed not in made:
-                progress(len(made), most, f"quantising with {len(lows)} crops")
-                made[freed] = quantise(model, lows, sensitive.with_float(freed))
+                progress(len(made), most, f"quantizing with {len(lr_images)} crops")
+                made[freed] = quantize(model, lr_images, sensitive.with_float(freed))
             return mean_psnr_db(self._runnable(made[freed][0]), judges, scale)
 
         whole, reached = mean_psnr_db(self._reference, crops, scale), score(frozenset(), crops)
         wanted = whole - settings.int8_loss_db
         found = Freed(reached, frozenset(), (), {}, 0)
-        if reached < wanted and settings.search_tries:
+        if reached < wanted and settings.search_trials:
             graph = IrGraph(model)
-            groups = groups_of(graph.of_types(WEIGHTED) - sensitive.unquantised)
+            groups = groups_of(graph.of_types(WEIGHTED) - sensitive.unquantized)
             begun = score(frozenset(), ranking)
             found = free_places(
                 lambda freed: score(freed, ranking),
                 groups,
                 begun,
                 begun + wanted - reached,
-                settings.search_tries,
+                settings.search_trials,
             )
             reached = score(found.names, crops)
         if reached < wanted:
             raise self._missed(found, reached, whole, len(crops))
         kept = sensitive.with_float(found.names)
-        quantised, places = made[found.names]
+        quantized, places = made[found.names]
         progress(most, most, f"int8 {reached:.2f} dB, fp32 {whole:.2f} dB")
         facts = {
             "calibration": {
@@ -102,9 +102,9 @@ class Quantisation:
                 "selection": self._selection.parent.name,
                 "keys": [crop.key for crop in calibration],
             },
-            "quantised": {
+            "quantized": {
                 **dataclasses.asdict(places),
-                "kept_in_float": sorted(name for name in kept.unquantised if not ir_file.is_numbered(name)),
+                "kept_in_float": sorted(name for name in kept.unquantized if not ir_file.is_numbered(name)),
             },
             "search": {
                 "tries": found.tries,
@@ -120,15 +120,15 @@ class Quantisation:
                 "bound_db": self._settings.int8_loss_db,
             },
         }
-        return quantised, facts
+        return quantized, facts
 
     def _missed(self, found: Freed, reached: float, whole: float, crops: int) -> UserError:
         freed = f", with {', '.join(found.groups)} in float" if found.groups else ""
         return UserError(
-            expected=f"an int8 model at most {self._settings.int8_loss_db} dB below fp32",
-            got=f"{reached:.3f} dB against {whole:.3f} dB ({whole - reached:.3f} below){freed}",
-            where=f"{crops} crops of the validation split, after {found.tries} tries with more in float",
-            remedy="calibrate with more crops, allow a larger bound or more tries, or export fp16",
+            f"an int8 model at most {self._settings.int8_loss_db} dB below fp32",
+            f"{reached:.3f} dB against {whole:.3f} dB ({whole - reached:.3f} below){freed}",
+            f"{crops} crops of the validation split, after {found.tries} tries with more in float",
+            "calibrate with more crops, allow a larger bound or more tries, or export fp16",
         )
 
     def _crops(self, split: str, count: int) -> list[Crop]:
@@ -142,4 +142,4 @@ class Quantisation:
             metadata.scale,
             metadata.size_multiple,
         )
-        return [crop.in_luma() if metadata.colour == "luma" else crop for crop in crops]
+        return [crop.in_luma() if metadata.color == "luma" else crop for crop in crops]

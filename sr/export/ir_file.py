@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Collection
 from pathlib import Path
 
-from sr.metadata import GROUP
+from sr.models.metadata import GROUP
 
 _EXACT = {"name": "precise", "version": "0"}
 """OpenVINO's own mark on an operation or a constant: no conversion to f16 or bf16, neither stored nor

@@ -1,4 +1,4 @@
-"""The shape of an OpenVINO graph: which operations carry the picture, and which of them need full precision.
+"""The shape of an OpenVINO graph: which operations carry the image, and which of them need full precision.
 
 Finds places by how the graph is wired, not by what they are called; names serve to report them. Changes
 nothing.
@@ -8,10 +8,10 @@ import dataclasses
 from collections.abc import Iterable
 
 from data.errors import UserError
-from sr.openvino_runtime import openvino as ov
+from sr.runtime.openvino_runtime import openvino as ov
 
 WEIGHTED = frozenset({"Convolution", "GroupConvolution", "MatMul"})
-NORMALISING = frozenset({"MVN", "ReduceMean"})
+NORMALIZING = frozenset({"MVN", "ReduceMean"})
 """What takes the mean of features: of each pixel, over its channels."""
 
 
@@ -22,16 +22,16 @@ class SensitivePlaces:
     exact: frozenset[str]
     """What every pixel's value passes through as it is, with its constants; kept in float32 on every device,
     since bf16 has no 256 levels between 0 and 1."""
-    unquantised: frozenset[str]
+    unquantized: frozenset[str]
     """These, and what else must not be in 8 bits."""
 
     def with_float(self, names: frozenset[str]) -> "SensitivePlaces":
         """The same, with more operations that must not be in 8 bits."""
-        return dataclasses.replace(self, unquantised=self.unquantised | names)
+        return dataclasses.replace(self, unquantized=self.unquantized | names)
 
 
 class IrGraph:
-    """An openvino.Model as operations that carry pictures (not constants, not computations of shapes).
+    """An openvino.Model as operations that carry images (not constants, not computations of shapes).
 
     Args:
         model: with one input and one output; not changed, and not to be changed meanwhile.
@@ -41,16 +41,16 @@ class IrGraph:
         self.model = model
         self.operations: dict[str, ov.Node] = {}
         for node in model.get_ordered_ops():
-            from_picture = any(name in self.operations for name in _producers(node))
-            if node.get_type_name() == "Parameter" or (from_picture and node.get_type_name() != "ShapeOf"):
+            from_image = any(name in self.operations for name in _producers(node))
+            if node.get_type_name() == "Parameter" or (from_image and node.get_type_name() != "ShapeOf"):
                 self.operations[node.get_friendly_name()] = node
 
     def inputs(self, name: str) -> list[str]:
-        """The operations whose pictures this one takes."""
+        """The operations whose images this one takes."""
         return [producer for producer in _producers(self.operations[name]) if producer in self.operations]
 
     def consumers(self, name: str) -> list[str]:
-        """The operations that take this one's picture."""
+        """The operations that take this one's image."""
         targets = self.operations[name].output(0).get_target_inputs()
         names = [target.get_node().get_friendly_name() for target in targets]
         return [consumer for consumer in names if consumer in self.operations]
@@ -75,9 +75,9 @@ class IrGraph:
         return {name for name, node in self.operations.items() if node.get_type_name() in set(types)}
 
     def global_addition(self) -> tuple[str, set[str]]:
-        """The last operation that adds two pictures of which one was weighed more, and all that follows it.
+        """The last operation that adds two images of which one was weighed more, and all that follows it.
 
-        What follows may add too, where it turns a colour space into RGB: sums of planes that went the same way.
+        What follows may add too, where it turns a color space into RGB: sums of planes that went the same way.
 
         Raises:
             UserError: there is none.
@@ -90,15 +90,15 @@ class IrGraph:
             first, second = (self.ancestors(side) & weights for side in inputs)
             if first != second:
                 return name, self.operations.keys() - self.ancestors(name)
-        raise _unknown_wiring("an addition of two pictures near the output", "none")
+        raise _unknown_wiring("an addition of two images near the output", "none")
 
 
 def find_sensitive_places(model: ov.Model) -> SensitivePlaces:
     """Find what must stay in float, in any of our networks.
 
     Both families end in a global addition: of the features from before and after the trunk (VapSR), or of the
-    bicubic enlargement and the residual (realtime). Eight bits on either operand, or on what follows, cost
-    more than a decibel. Inside the trunk, additions and normalisations are kept as well, and a last layer of
+    bicubic upscaling and the residual (realtime). Eight bits on either operand, or on what follows, cost
+    more than a decibel. Inside the trunk, additions and normalizations are kept as well, and a last layer of
     the trunk that feeds a global addition of features (not of pixels).
 
     Raises:
@@ -112,17 +112,17 @@ def find_sensitive_places(model: ov.Model) -> SensitivePlaces:
     if not short & weights or not (trunk - short) & weights:
         raise _unknown_wiring("a weighted layer on each side of the global addition", addition)
     exact = {addition, *tail, *short}
-    unquantised = set(exact)
+    unquantized = set(exact)
     if tail & weights:  # features are added, then upsampled: pixels only appear after the last layer
         exact = tail - set().union(*(graph.ancestors(name) for name in tail & weights))
-        exact |= {name for name in short if not graph.ancestors(name) & weights}  # levels to a colour space
-        unquantised |= _last_layer(graph, addition, trunk - short)
+        exact |= {name for name in short if not graph.ancestors(name) & weights}  # levels to a color space
+        unquantized |= _last_layer(graph, addition, trunk - short)
     for name in trunk - short:
         if graph.operations[name].get_type_name() == "Add" and len(graph.inputs(name)) == 2:
-            unquantised.add(name)
-    for name in graph.of_types(NORMALISING):
-        unquantised |= _normalisation(graph, name)
-    return SensitivePlaces(frozenset(exact | graph.constants(exact)), frozenset(unquantised))
+            unquantized.add(name)
+    for name in graph.of_types(NORMALIZING):
+        unquantized |= _normalization(graph, name)
+    return SensitivePlaces(frozenset(exact | graph.constants(exact)), frozenset(unquantized))
 
 
 def _last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
@@ -135,8 +135,8 @@ def _last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
     return found
 
 
-def _normalisation(graph: IrGraph, name: str) -> set[str]:
-    """A normalisation as a whole: what it takes, and all that follows before a weighted layer or another sum."""
+def _normalization(graph: IrGraph, name: str) -> set[str]:
+    """A normalization as a whole: what it takes, and all that follows before a weighted layer or another sum."""
     found, waiting = {name}, graph.inputs(name)
     while waiting:
         current = waiting.pop()
@@ -148,7 +148,7 @@ def _normalisation(graph: IrGraph, name: str) -> set[str]:
 
 
 def _is_local(graph: IrGraph, name: str) -> bool:
-    """Whether an operation neither weighs features nor adds two pictures: one that a normalisation is made of."""
+    """Whether an operation neither weighs features nor adds two images: one that a normalization is made of."""
     kind = graph.operations[name].get_type_name()
     return kind not in WEIGHTED and not (kind == "Add" and len(graph.inputs(name)) == 2)
 

@@ -25,7 +25,7 @@ def tidy(
 
     Args:
         model: fresh from torch's exporter, with its metadata.
-        metadata: the model's `metadata_props` afterwards.
+        metadata: the model's `metadata_props` afterward.
         sizes: for each input and output, its dimensions: names or numbers.
     """
     tidied = onnx.ModelProto()

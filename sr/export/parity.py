@@ -1,6 +1,6 @@
-"""Whether two forms of one network make the same picture: test pictures, and how far the results lie apart.
+"""Whether two forms of one network make the same image: test images, and how far the results lie apart.
 
-Pure numpy; knows no framework. The pictures are made, not read, so that every export is checked in the same
+Pure numpy; knows no framework. The images are made, not read, so that every export is checked in the same
 way.
 """
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data.digests import generator
+from data.hashing import generator
 
 SHAPES = ((1, 48, 64), (2, 32, 32), (1, 70, 38), (3, 24, 56))
-"""Batch, height and width of the test pictures; heights and widths are rounded up to the network's
+"""Batch, height and width of the test images; heights and widths are rounded up to the network's
 multiple."""
 
 Run = Callable[[np.ndarray], np.ndarray]
@@ -21,9 +21,9 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Parity:
-    """How far two results lie apart, over all pictures."""
+    """How far two results lie apart, over all images."""
 
-    pictures: int
+    images: int
     max_level_difference: int
     """0 to 255."""
     differing_share: float
@@ -32,8 +32,8 @@ class Parity:
     """Of one against the other; None where they are equal."""
 
 
-def picture_batches(size_multiple: int, channels: int = 3, seed: int = 0) -> list[np.ndarray]:
-    """Batches of drawn pictures with smooth shading, hard edges, fine texture, black and white.
+def image_batches(size_multiple: int, channels: int = 3, seed: int = 0) -> list[np.ndarray]:
+    """Batches of drawn images with smooth shading, hard edges, fine texture, black and white.
 
     Args:
         size_multiple: that heights and widths must have.
@@ -50,21 +50,21 @@ def picture_batches(size_multiple: int, channels: int = 3, seed: int = 0) -> lis
     return batches
 
 
-def picture_of(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
-    """One drawn picture of a size, as a batch: uint8 NHWC."""
+def image_of(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """One drawn image of a size, as a batch: uint8 NHWC."""
     return _draw(generator("parity of a size", seed), height, width)[None, ..., :channels]
 
 
 def _draw(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     y, x = np.mgrid[:height, :width].astype(np.float64)
     slope = rng.uniform(-1, 1, (2, 3)) * 96 / max(height, width)
-    picture = 128 + (y - height / 2)[..., None] * slope[0] + (x - width / 2)[..., None] * slope[1]
+    image = 128 + (y - height / 2)[..., None] * slope[0] + (x - width / 2)[..., None] * slope[1]
     for _ in range(24):
         radius = 2 / rng.uniform(0.1, 1.0)  # a few large discs, many small ones
         inside = np.hypot(y - rng.uniform(0, height), x - rng.uniform(0, width)) < radius
-        picture[inside] = rng.uniform(-20, 275, 3)
-    picture += rng.normal(0, 3, picture.shape)
-    return picture.clip(0, 255).round().astype(np.uint8)
+        image[inside] = rng.uniform(-20, 275, 3)
+    image += rng.normal(0, 3, image.shape)
+    return image.clip(0, 255).round().astype(np.uint8)
 
 
 def measure(first: Run, second: Run, batches: Sequence[np.ndarray]) -> Parity:

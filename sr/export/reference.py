@@ -10,20 +10,20 @@ import onnxruntime
 import torch
 from torch import nn
 
+from data.atomic_files import read_json
 from data.errors import UserError
-from data.files import read_json
-from sr.checkpoint import RECORD, load_model
 from sr.export.parity import Run
-from sr.metadata import ModelMetadata
-from sr.models.luma import LumaForm
+from sr.models.checkpoint import RECORD, load_model
+from sr.models.luma_interface import LumaForm
+from sr.models.metadata import ModelMetadata
 
 
 def run_of(network: nn.Module) -> Run:
     """What runs a network (uint8 NCHW in and out) on uint8 NHWC."""
 
-    def run(low: np.ndarray) -> np.ndarray:
+    def run(lr_image: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return network(torch.tensor(low).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+            return network(torch.tensor(lr_image).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
 
     return run
 
@@ -31,7 +31,7 @@ def run_of(network: nn.Module) -> Run:
 def onnx_run(content: bytes) -> Run:
     """What runs an ONNX file of ours, by onnxruntime on the CPU."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return lambda low: session.run(["high"], {"low": low})[0]
+    return lambda lr_image: session.run(["output"], {"input": lr_image})[0]
 
 
 def network_run(model_dir: Path, metadata: ModelMetadata) -> Run:
@@ -45,4 +45,4 @@ def network_run(model_dir: Path, metadata: ModelMetadata) -> Run:
         expected = f"the model that the graph was made of (weights {metadata.weights_sha256[:12]})"
         raise UserError(expected, f"weights {found[:12]}", str(model_dir), "export it to ONNX again")
     network = load_model(model_dir)
-    return run_of(LumaForm(network) if metadata.colour == "luma" else network)
+    return run_of(LumaForm(network) if metadata.color == "luma" else network)

@@ -1,6 +1,6 @@
 """Where 8 bits cost too much, and which layers must stay in float for it: groups are tried alone, then together.
 
-Knows no runtime: it is handed names, and what quantises with some of them in float and tells the PSNR.
+Knows no runtime: it is handed names, and what quantizes with some of them in float and tells the PSNR.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ def free_places(
     alone = max(tries - for_halving, (tries + 1) // 2)
     gains: dict[str, float] = {}
     for group, names in list(groups.items())[:alone]:
-        with contextlib.suppress(UserError):  # a quantiser that it shares with another layer stays before it
+        with contextlib.suppress(UserError):  # a quantizer that it shares with another layer stays before it
             gains[group] = score(names) - begun_db
     spent = min(alone, len(groups))
     order = sorted((one for one in gains if gains[one] > 0), key=lambda one: (-gains[one], one))

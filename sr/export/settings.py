@@ -21,8 +21,8 @@ class Int8Settings:
     int8_loss_db: float = 0.0
     """By so much int8 may lie below fp32 (PSNR over the planes that the model works on, mean over the held-out
     crops); 0: as INT8_LOSS_DB has it for the network's family."""
-    search_tries: int = 24
-    """Where that is missed: quantisations with more in float, at most."""
+    search_trials: int = 24
+    """Where that is missed: quantizations with more in float, at most."""
 
     def check(self) -> None:
         """Refuse what nothing can be calibrated or judged with.
@@ -30,7 +30,7 @@ class Int8Settings:
         Raises:
             UserError: a value is none that there is.
         """
-        for name, least in (("calibration_crops", 1), ("held_out_crops", 1), ("search_tries", 0)):
+        for name, least in (("calibration_crops", 1), ("held_out_crops", 1), ("search_trials", 0)):
             if getattr(self, name) < least:
                 raise _wrong(name, f"{least} or more", getattr(self, name))
         if not math.isfinite(self.int8_loss_db) or self.int8_loss_db < 0:

@@ -1,8 +1,8 @@
-"""From a model directory to model.onnx: uint8 pictures or planes of luma in and out, any batch, height and
+"""From a model directory to model.onnx: uint8 images or planes of luma in and out, any batch, height and
 width, nothing needed beside it.
 
 The graph computes what the network computes; a difference of more than one level in any pixel fails the
-export. Never changes weights, never quantises (see sr.export.to_openvino).
+export. Never changes weights, never quantizes (see sr.export.to_openvino).
 """
 
 import dataclasses
@@ -15,18 +15,18 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from data.digests import sha256_bytes
+from data.atomic_files import read_json, write_bytes, write_json
 from data.errors import UserError
-from data.files import read_json, write_bytes, write_json
-from sr.checkpoint import load_model
-from sr.export.forms import to_export
-from sr.export.judging import LARGEST_DIFFERENCE, check_parity, check_photographs
+from data.hashing import sha256_bytes
+from sr.export.accuracy import LARGEST_DIFFERENCE, check_parity, check_photographs
+from sr.export.inference_rewrites import to_export
 from sr.export.onnx_graph import tidy
 from sr.export.reference import onnx_run, run_of
-from sr.metadata import ModelMetadata, from_model_json
-from sr.models.luma import LumaForm
+from sr.models.checkpoint import load_model
+from sr.models.luma_interface import LumaForm
+from sr.models.metadata import ModelMetadata, from_model_json
 from sr.models.network import UpsamplingNetwork
-from sr.models.reach import halo_px
+from sr.models.receptive_field import halo_px
 
 SCHEMA = 1
 PLANES = ("rgb", "luma")
@@ -35,30 +35,30 @@ _VIDEO_RANGE = "0,0.99609375"
 OPSET = 20
 
 
-class PictureInterface(nn.Module):
-    """The network with pictures as programs hold them: uint8 NHWC in, uint8 NHWC out."""
+class ImageInterface(nn.Module):
+    """The network with images as programs hold them: uint8 NHWC in, uint8 NHWC out."""
 
     def __init__(self, network: nn.Module) -> None:
         """Wrap `network` (uint8 NCHW in and out, any number of channels)."""
         super().__init__()
         self.network = network
 
-    def forward(self, low: Tensor) -> Tensor:
+    def forward(self, lr_image: Tensor) -> Tensor:
         """uint8 [n,h,w,c] to uint8 [n,scale·h,scale·w,c]."""
-        return self.network(low.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.network(lr_image.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str, Any]:
     """Write model.onnx and, last, export.json.
 
-    Input "low": uint8 NHWC, RGB or luma, height and width multiples of `size_multiple`. Output "high": the same,
-    `scale` times taller and wider, rounded and clamped. The metadata (scale, size_multiple, colour,
-    value_range, preset, weights_sha256, licence) is in the file. Equal models give equal bytes.
+    Input "input": uint8 NHWC, RGB or luma, height and width multiples of `size_multiple`. Output "output": the same,
+    `scale` times taller and wider, rounded and clamped. The metadata (scale, size_multiple, color,
+    value_range, preset, weights_sha256, license) is in the file. Equal models give equal bytes.
 
     Args:
         model_dir: with model.safetensors and model.json.
         out_dir: made if missing.
-        planes: rgb; or luma, for a network of luma alone: planes as video stores them (see sr.models.luma).
+        planes: rgb; or luma, for a network of luma alone: planes as video stores them (see sr.models.luma_interface).
 
     Returns:
         What export.json holds.
@@ -75,8 +75,8 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
     metadata = from_model_json(read_json(model_dir / "model.json"))
     metadata = dataclasses.replace(metadata, halo_px=halo_px(loaded.core))
     if planes == "luma":
-        metadata = dataclasses.replace(metadata, colour=planes, value_range=_VIDEO_RANGE)
-    content = _trace(PictureInterface(network), metadata).SerializeToString(deterministic=True)
+        metadata = dataclasses.replace(metadata, color=planes, value_range=_VIDEO_RANGE)
+    content = _trace(ImageInterface(network), metadata).SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
     run, reference = onnx_run(content), run_of(published)
     parity = check_parity(run, reference, metadata)
@@ -87,9 +87,9 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
         "format": "onnx",
         "opset": OPSET,
         "metadata": metadata.to_strings(),
-        "input": {"name": "low", "type": "uint8", "shape": ["n", "h", "w", metadata.channels]},
+        "input": {"name": "input", "type": "uint8", "shape": ["n", "h", "w", metadata.channels]},
         "output": {
-            "name": "high",
+            "name": "output",
             "type": "uint8",
             "shape": ["n", f"{metadata.scale}*h", f"{metadata.scale}*w", metadata.channels],
         },
@@ -103,10 +103,10 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
 
 def published_graph(network: UpsamplingNetwork, metadata: ModelMetadata) -> onnx.ModelProto:
     """The network's graph as it was published, with nothing chosen for speed: for benchmarks to compare with."""
-    return _trace(PictureInterface(network.eval().float()), metadata)
+    return _trace(ImageInterface(network.eval().float()), metadata)
 
 
-def _trace(interface: PictureInterface, metadata: ModelMetadata) -> onnx.ModelProto:
+def _trace(interface: ImageInterface, metadata: ModelMetadata) -> onnx.ModelProto:
     multiple, scale = metadata.size_multiple, metadata.scale
     example = torch.zeros(2, 16 * multiple, 24 * multiple, metadata.channels, dtype=torch.uint8)
     batch, height, width = (torch.export.Dim(name) for name in ("n", "h", "w"))
@@ -122,13 +122,13 @@ def _trace(interface: PictureInterface, metadata: ModelMetadata) -> onnx.ModelPr
             (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["low"],
-            output_names=["high"],
-            dynamic_shapes={"low": {0: batch, 1: sides[0], 2: sides[1]}},
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_shapes={"lr_image": {0: batch, 1: sides[0], 2: sides[1]}},
             verbose=False,
         )
     sizes: dict[str, list[str | int]] = {
-        "low": ["n", "h", "w", metadata.channels],
-        "high": ["n", f"{scale}*h", f"{scale}*w", metadata.channels],
+        "input": ["n", "h", "w", metadata.channels],
+        "output": ["n", f"{scale}*h", f"{scale}*w", metadata.channels],
     }
     return tidy(program.model_proto, metadata.to_strings(), sizes)

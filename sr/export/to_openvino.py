@@ -1,7 +1,7 @@
 """From model.onnx to an OpenVINO IR (model.xml, model.bin) in fp32, fp16 or int8, with its accuracy proved
 and recorded.
 
-Every IR is run on test pictures beside the network; an fp32 and an fp16 one also on photographs, an int8 one
+Every IR is run on test images beside the network; an fp32 and an fp16 one also on photographs, an int8 one
 on crops of the validation split, against the originals. One that misses its bound is not written. Never trains.
 """
 
@@ -12,20 +12,20 @@ from typing import Any
 
 import onnx
 
-from data.digests import sha256_bytes
+from data.atomic_files import write_bytes, write_json
 from data.errors import UserError
-from data.files import write_bytes, write_json
+from data.hashing import sha256_bytes
 from data.progress import Progress, silent
 from sr.export import ir_file
-from sr.export.int8 import Quantisation
+from sr.export.accuracy import check_parity, check_photographs
+from sr.export.int8 import Quantization
 from sr.export.ir_graph import SensitivePlaces, find_sensitive_places
-from sr.export.judging import check_parity, check_photographs
 from sr.export.parity import Run
 from sr.export.reference import network_run, onnx_run
 from sr.export.settings import Int8Settings
-from sr.metadata import ModelMetadata, from_strings
-from sr.openvino_runtime import openvino as ov
-from sr.upscalers import OpenVinoUpscaler
+from sr.models.metadata import ModelMetadata, from_strings
+from sr.runtime.openvino_runtime import openvino as ov
+from sr.runtime.upscalers import OpenVinoUpscaler
 
 SCHEMA = 1
 IR = "model.xml"
@@ -46,7 +46,7 @@ def export_openvino(
     """Write model.xml, model.bin and, last, export.json.
 
     Input, output and metadata are those of the ONNX file (see sr.export.to_onnx); the metadata stands in the
-    IR's rt_info. The enlargement of the pixels themselves stays in float32 in every form and on every device.
+    IR's rt_info. The upscaling of the pixels themselves stays in float32 in every form and on every device.
 
     Args:
         onnx_dir: with model.onnx.
@@ -54,7 +54,7 @@ def export_openvino(
         precision: fp32, fp16 (weights stored so) or int8.
         calibration: path of selection.json; for int8 only.
         settings: for int8 only; Int8Settings() where None.
-        size: height and width of the one low picture that the file shall take, one at a time; None for any. Such a
+        size: height and width of the one LR image that the file shall take, one at a time; None for any. Such a
             file needs no size from its caller, and devices without dynamic shapes (NPU) take no other.
         model_dir: of the network, in torch, that the IR is held to; None: it is held to the ONNX file.
         progress: told the steps.
@@ -81,14 +81,14 @@ def export_openvino(
         model, sensitive = _convert(onnx_dir / "model.onnx", Path(scratch))
         facts: dict[str, Any] = {}
         if precision == "int8":
-            quantisation = Quantisation(
+            quantization = Quantization(
                 metadata,
                 settings,
                 _required(calibration),
-                lambda quantised: _runnable(quantised, Path(scratch), metadata),
+                lambda quantized: _runnable(quantized, Path(scratch), metadata),
                 reference,
             )
-            model, facts = quantisation.run(model, sensitive, progress)
+            model, facts = quantization.run(model, sensitive, progress)
         xml, weights = _write(model, Path(scratch) / IR, metadata)
         run = _run_of(Path(scratch) / IR)
         parity = check_parity(run, reference, metadata)
@@ -116,16 +116,16 @@ def export_openvino(
 
 def _description(metadata: ModelMetadata, size: tuple[int, int] | None) -> dict[str, Any]:
     scale, channels = metadata.scale, metadata.channels
-    low, high = ["n", "h", "w"], ["n", f"{scale}*h", f"{scale}*w"]
+    lr_image, hr_image = ["n", "h", "w"], ["n", f"{scale}*h", f"{scale}*w"]
     if size:
-        low, high = [1, *size], [1, *(scale * side for side in size)]
+        lr_image, hr_image = [1, *size], [1, *(scale * side for side in size)]
     return {
         "schema": SCHEMA,
         "format": "openvino",
         "precision": metadata.precision,
         "metadata": metadata.to_strings(),
-        "input": {"name": "low", "type": "uint8", "shape": [*low, channels]},
-        "output": {"name": "high", "type": "uint8", "shape": [*high, channels]},
+        "input": {"name": "input", "type": "uint8", "shape": [*lr_image, channels]},
+        "output": {"name": "output", "type": "uint8", "shape": [*hr_image, channels]},
     }
 
 
@@ -157,7 +157,7 @@ def _write(model: ov.Model, path: Path, metadata: ModelMetadata) -> tuple[bytes,
 
 
 def _at_size(scratch: Path, metadata: ModelMetadata, size: tuple[int, int]) -> tuple[bytes, bytes]:
-    """The IR that was written last, for pictures of one size.
+    """The IR that was written last, for images of one size.
 
     Raises:
         UserError: the network cannot take that size.
@@ -169,7 +169,7 @@ def _at_size(scratch: Path, metadata: ModelMetadata, size: tuple[int, int]) -> t
             expected, "{}x{}".format(*size), "the size of the export", "choose the next larger one"
         )
     model = ov.Core().read_model(scratch / IR)
-    model.reshape({"low": [1, *size, metadata.channels]})
+    model.reshape({"input": [1, *size, metadata.channels]})
     # Weights that were stored as fp16 are so in the model already.
     return _write(model, scratch / _FIXED, metadata)
 

@@ -9,13 +9,13 @@ from types import MappingProxyType
 
 from data.errors import UserError
 
-COLOUR_SPACE_NAMES = ("rgb", "ycbcr-601", "ycbcr-709", "oklab")
-"""What a network can work in; `sr.models.colours` has the formulas."""
+COLOR_SPACE_NAMES = ("rgb", "ycbcr-601", "ycbcr-709", "oklab")
+"""What a network can work in; `sr.models.color_spaces` has the formulas."""
 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a network is, apart from its weights; `model.json` carries these fields, but for `branches`."""
+    """What a network is, apart from its weights; `model.json` carries these fields, but for `reparameterize`."""
 
     architecture: str
     """A key of `sr.models.registry.ARCHITECTURES`: "vapsr" or "realtime"."""
@@ -29,11 +29,11 @@ class ModelDescription:
     preset: str = ""
     """The preset's name; empty where the network is none of them."""
 
-    colour_space: str = "rgb"
-    """What its core works in, a name of COLOUR_SPACE_NAMES; pictures are RGB on either side of it."""
+    color_space: str = "rgb"
+    """What its core works in, a name of COLOR_SPACE_NAMES; images are RGB on either side of it."""
 
-    branches: bool = False
-    """Whether it learns with branches (`sr.models.branches`); weights that leave training have none."""
+    reparameterize: bool = False
+    """Whether it learns with branches (`sr.models.reparameterization`); weights that leave training have none."""
 
     @property
     def scale(self) -> int:
@@ -49,7 +49,7 @@ def _table(*rows: tuple[str, str, tuple[float, float], dict[str, int]]) -> Mappi
                 MappingProxyType(configuration),
                 value_range,
                 name,
-                branches=architecture == "realtime",
+                reparameterize=architecture == "realtime",
             )
             for name, architecture, value_range, configuration in rows
         }
@@ -75,7 +75,7 @@ def _realtime(scale: int, layers: int, channels: int, planes: int = 3) -> dict[s
 
 IN_256THS = (0.0, 255 / 256)
 """A level is 1/256: bf16, with 8 significant bits, holds all of 0/256 to 255/256 exactly and hardly any of 0/255 to
-255/255. Where the CPU computes in bf16 this decides whether the enlarged picture itself is rounded: a smooth
+255/255. Where the CPU computes in bf16 this decides whether the upscaled image itself is rounded: a smooth
 photograph (retina, 50.9 dB) loses 0.003 dB instead of 0.2."""
 
 PRESETS: Mapping[str, ModelDescription] = _table(
@@ -100,45 +100,45 @@ Attention", 2022; the 3x3 row is the variant with 3x3 first projections that was
 """
 
 
-def describe(preset: str, colour_space: str = "", branches: str = "") -> ModelDescription:
+def describe(preset: str, color_space: str = "", reparameterize: str = "") -> ModelDescription:
     """A preset with what was chosen beside it; the empty choice is the preset's own.
 
     Args:
         preset: a name of `PRESETS`.
-        colour_space: a name of `COLOUR_SPACE_NAMES`.
+        color_space: a name of `COLOR_SPACE_NAMES`.
         branches: "on" or "off".
 
     Raises:
         UserError: there is no such preset or choice, or the network has no use for it.
     """
     description = find_preset(preset)
-    if branches not in ("", "on", "off"):
-        raise UserError("on or off", repr(branches), "the branches parameter", "choose one of these")
+    if reparameterize not in ("", "on", "off"):
+        raise UserError("on or off", repr(reparameterize), "the branches parameter", "choose one of these")
     chosen = replace(
         description,
-        colour_space=colour_space or description.colour_space,
-        branches=description.branches if not branches else branches == "on",
+        color_space=color_space or description.color_space,
+        reparameterize=description.reparameterize if not reparameterize else reparameterize == "on",
     )
-    check_colour_space(chosen)
+    check_color_space(chosen)
     return chosen
 
 
-def check_colour_space(description: ModelDescription) -> None:
+def check_color_space(description: ModelDescription) -> None:
     """Refuse what makes no sense.
 
     Raises:
-        UserError: there is no such colour space, or the network is tied to RGB.
+        UserError: there is no such color space, or the network is tied to RGB.
     """
-    name, where = description.colour_space, "the colour space of the model"
-    if name not in COLOUR_SPACE_NAMES:
+    name, where = description.color_space, "the color space of the model"
+    if name not in COLOR_SPACE_NAMES:
         raise UserError(
-            f"a colour space ({', '.join(COLOUR_SPACE_NAMES)})", repr(name), where, "choose one of these"
+            f"a color space ({', '.join(COLOR_SPACE_NAMES)})", repr(name), where, "choose one of these"
         )
     if description.architecture == "realtime" and name != "rgb":
-        # Its promise is the bicubic enlargement of RGB, exact in bf16, plus a residual. Ycbcr is a change of
-        # axes that its first and last layers can learn, oklab would enlarge another picture.
+        # Its promise is the bicubic upscaling of RGB, exact in bf16, plus a residual. Ycbcr is a change of
+        # axes that its first and last layers can learn, oklab would upscale another image.
         raise UserError(
-            "rgb for a realtime network, whose residual is added to the enlarged RGB picture",
+            "rgb for a realtime network, whose residual is added to the upscaled RGB image",
             name,
             where,
             "choose rgb, or VapSR",
@@ -153,9 +153,9 @@ def find_preset(name: str) -> ModelDescription:
     """
     if name not in PRESETS:
         raise UserError(
-            expected=f"a model preset ({', '.join(PRESETS)})",
-            got=repr(name),
-            where="the model parameter",
-            remedy="choose one of these names",
+            f"a model preset ({', '.join(PRESETS)})",
+            repr(name),
+            "the model parameter",
+            "choose one of these names",
         )
     return PRESETS[name]

@@ -1,11 +1,11 @@
-"""The realtime network: plain 3x3 convolutions on a pixel-unshuffled picture, added to its enlargement.
+"""The realtime network: plain 3x3 convolutions on a pixel-unshuffled image, added to its upscaling.
 
-Floats in, floats out; it never sees bytes. All of it, the bicubic enlargement too, is convolutions at half
-the low picture's size and one pixel shuffle at the end: that is what CPUs and integrated GPUs do fast, and
-what INT8 leaves nearly unharmed, since the quantised convolutions only make the small residual.
+Floats in, floats out; it never sees bytes. All of it, the bicubic upscaling too, is convolutions at half
+the LR image's size and one pixel shuffle at the end: that is what CPUs and integrated GPUs do fast, and
+what INT8 leaves nearly unharmed, since the quantized convolutions only make the small residual.
 
-The residual is made of all three colours, or of luma alone and then added to each colour: that moves luma, where
-eyes are sharp, leaves the colour differences to the bicubic, and serves films, which store luma by itself.
+The residual is made of all three colors, or of luma alone and then added to each color: that moves luma, where
+eyes are sharp, leaves the color differences to the bicubic, and serves videos, which store luma by itself.
 """
 
 import contextlib
@@ -27,38 +27,38 @@ LUMA = (0.299, 0.587, 0.114)
 """How much R, G and B weigh in luma. Source: ITU-R BT.601-7, 2.5.1."""
 
 
-class BicubicEnlargement(nn.Module):
-    """Bicubic upsampling, a = -1/2, half-pixel centres, edges repeated: one fixed 3x3 convolution over cells.
+class BicubicUpscaling(nn.Module):
+    """Bicubic upsampling, a = -1/2, half-pixel centers, edges repeated: one fixed 3x3 convolution over cells.
 
     An output pixel of a cell reads low pixels from two before the cell to two after it, which is the cell and
-    its neighbours; so the enlargement is exactly linear in 3x3 cells. The kernel is held as whole numbers
+    its neighbors; so the upscaling is exactly linear in 3x3 cells. The kernel is held as whole numbers
     over one denominator: it stays exact, and stays float32, whatever type the rest of the network is cast to.
 
     Source: Keys, "Cubic convolution interpolation for digital image processing", 1981, with the a = -1/2 of
     Pillow and MATLAB.
     """
 
-    def __init__(self, scale: int, colours: int) -> None:
-        """Make the fixed convolution for an enlargement of `colours` planes by `scale`."""
+    def __init__(self, scale: int, colors: int) -> None:
+        """Make the fixed convolution for an upscaling of `colors` planes by `scale`."""
         super().__init__()
-        numerators, self.denominator = _enlarging_kernel(scale, colours)
+        numerators, self.denominator = _upscaling_kernel(scale, colors)
         self.register_buffer("numerators", numerators, persistent=False)
 
     def forward(self, cells: Tensor) -> Tensor:
         """Float32 cells, padded by one on every side, [n,4·c,h/2+2,w/2+2] to [n,c·(2·scale)²,h/2,w/2]."""
-        # bf16 has 8 bits: under autocast the enlargement itself would be off by a level.
+        # bf16 has 8 bits: under autocast the upscaling itself would be off by a level.
         device = cells.device.type
         autocast = torch.is_autocast_enabled(device)
         with torch.autocast(device, enabled=False) if autocast else contextlib.nullcontext():
             return nn.functional.conv2d(cells.float(), self.numerators.float() / self.denominator)
 
 
-class LumaOfColours(nn.Conv2d):
+class LumaOfColors(nn.Conv2d):
     """The first convolution of a luma network that is given RGB: luma is taken by its kernel."""
 
     def forward(self, cells: Tensor) -> Tensor:
         """[n,12,h/2+2,w/2+2] of RGB to [n,channels,h/2,w/2]; the weights are those for luma's [n,4,…]."""
-        # A product of kernels instead of one more picture: eight bits then fall on R, G and B, which have eight.
+        # A product of kernels instead of one more image: eight bits then fall on R, G and B, which have eight.
         weight = torch.cat([self.weight * share for share in LUMA], dim=1)
         return nn.functional.conv2d(cells, weight, self.bias)
 
@@ -68,50 +68,50 @@ class Realtime(nn.Module):
 
     size_multiple = CELL_PX
 
-    def __init__(self, scale: int, layers: int, channels: int, planes: int = 3, colours: int = 3) -> None:
-        """Make a network that, untrained, is the bicubic enlargement: its last layer is zero.
+    def __init__(self, scale: int, layers: int, channels: int, planes: int = 3, colors: int = 3) -> None:
+        """Make a network that, untrained, is the bicubic upscaling: its last layer is zero.
 
         Args:
             scale: upsampling factor, 2 or more.
             layers: number of 3x3 convolutions, the first and the last included; at least 2.
             channels: channels between them.
             planes: what the residual is made of and added to: 3 for R, G and B, 1 for luma.
-            colours: planes of the picture: 3 for RGB; 1 for a picture that is luma alone, where `planes` is 1.
+            colors: planes of the image: 3 for RGB; 1 for an image that is luma alone, where `planes` is 1.
 
         Raises:
-            ValueError: `planes` or `colours` is none of these.
+            ValueError: `planes` or `colors` is none of these.
         """
         super().__init__()
-        if (planes, colours) not in ((3, 3), (1, 3), (1, 1)):
-            found = f"got {planes} of {colours} in Realtime"
-            raise ValueError(f"Expected 3 planes or 1 of 3 colours, or 1 of 1, {found}; choose one of these.")
-        self.scale, self.planes, self.colours = scale, planes, colours
+        if (planes, colors) not in ((3, 3), (1, 3), (1, 1)):
+            found = f"got {planes} of {colors} in Realtime"
+            raise ValueError(f"Expected 3 planes or 1 of 3 colors, or 1 of 1, {found}; choose one of these.")
+        self.scale, self.planes, self.colors = scale, planes, colors
         widths = [planes * CELL_PX**2, *[channels] * (layers - 1), planes * (CELL_PX * scale) ** 2]
-        kinds = [LumaOfColours if planes < colours else nn.Conv2d, *[nn.Conv2d] * (layers - 1)]
-        # The first layer runs on the padded picture and gives back the unpadded size.
+        kinds = [LumaOfColors if planes < colors else nn.Conv2d, *[nn.Conv2d] * (layers - 1)]
+        # The first layer runs on the padded image and gives back the unpadded size.
         self.layers = nn.ModuleList(
             kind(before, after, 3, padding=0 if index == 0 else 1)
             for index, (kind, (before, after)) in enumerate(
                 zip(kinds, itertools.pairwise(widths), strict=True)
             )
         )
-        self.enlargement = BicubicEnlargement(scale, colours)
+        self.upscaling = BicubicUpscaling(scale, colors)
         for layer in self.layers[:-1]:
             _begin(layer)
         nn.init.zeros_(self.layers[-1].weight)
         nn.init.zeros_(self.layers[-1].bias)
 
-    def forward(self, low: Tensor) -> Tensor:
-        """Float [n,colours,h,w], h and w even, to float32 [n,colours,scale·h,scale·w]."""
-        padded = nn.functional.pad(low, (CELL_PX,) * 4, mode="replicate")
-        cells = nn.functional.pixel_unshuffle(padded, CELL_PX)  # [n,4·colours,h/2+2,w/2+2]
+    def forward(self, lr_image: Tensor) -> Tensor:
+        """Float [n,colors,h,w], h and w even, to float32 [n,colors,scale·h,scale·w]."""
+        padded = nn.functional.pad(lr_image, (CELL_PX,) * 4, mode="replicate")
+        cells = nn.functional.pixel_unshuffle(padded, CELL_PX)  # [n,4·colors,h/2+2,w/2+2]
         features = cells.to(self.layers[0].bias.dtype)
         for layer in self.layers[:-1]:
             features = nn.functional.relu(layer(features))
         residual = self.layers[-1](features).float()
-        if self.planes < self.colours:
-            residual = torch.cat([residual] * self.colours, dim=1)
-        return nn.functional.pixel_shuffle(self.enlargement(cells) + residual, CELL_PX * self.scale)
+        if self.planes < self.colors:
+            residual = torch.cat([residual] * self.colors, dim=1)
+        return nn.functional.pixel_shuffle(self.upscaling(cells) + residual, CELL_PX * self.scale)
 
 
 def _begin(layer: nn.Conv2d) -> None:
@@ -119,7 +119,7 @@ def _begin(layer: nn.Conv2d) -> None:
 
     He's normal weights, or 0.3 times these beside the identity between layers of one width, less each kernel's mean.
     With torch's own, all features rise and fall with brightness together: the last layer's first steps, from
-    zero, add up over all of them, the picture overshoots, and the way back kills the ReLUs for good.
+    zero, add up over all of them, the image overshoots, and the way back kills the ReLUs for good.
     docs/training.md has the figures.
 
     Source: He et al., "Delving Deep into Rectifiers", 2015; the identity as in `nn.init.dirac_`.
@@ -144,8 +144,8 @@ def _cubic(distance: Fraction) -> Fraction:
     return Fraction(0)
 
 
-def _enlarging_kernel(scale: int, colours: int) -> tuple[Tensor, int]:
-    """The kernel as int32 numerators [colours·side², colours·4, 3, 3], side = 2·scale, and their common denominator."""
+def _upscaling_kernel(scale: int, colors: int) -> tuple[Tensor, int]:
+    """The kernel as int32 numerators [colors·side², colors·4, 3, 3], side = 2·scale, and their common denominator."""
     side = CELL_PX * scale
     taps = range(-CELL_PX, 2 * CELL_PX)
     # Along one axis, output pixel `phase` lies (phase + 1/2) / scale - 1/2 low pixels from the cell's first.
@@ -158,10 +158,10 @@ def _enlarging_kernel(scale: int, colours: int) -> tuple[Tensor, int]:
     )
     # Output pixel (p,q), low pixel (i,j) of cell (y,x).
     plane = torch.einsum("pyi,qxj->pqijyx", axis, axis).reshape(side**2, CELL_PX**2, 3, 3)
-    kernel = torch.zeros(colours, side**2, colours, CELL_PX**2, 3, 3, dtype=torch.int32)
-    for colour in range(colours):
-        kernel[colour, :, colour] = plane.int()
-    return kernel.reshape(colours * side**2, colours * CELL_PX**2, 3, 3), denominator**2
+    kernel = torch.zeros(colors, side**2, colors, CELL_PX**2, 3, 3, dtype=torch.int32)
+    for color in range(colors):
+        kernel[color, :, color] = plane.int()
+    return kernel.reshape(colors * side**2, colors * CELL_PX**2, 3, 3), denominator**2
 
 
 def configuration_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int] | None:

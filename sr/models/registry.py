@@ -1,6 +1,6 @@
 """From a name or a description to a network, and from a file's tensors to a description.
 
-An explicit list of architectures; it never reads files (see `sr.checkpoint`) and never guesses: weights that
+An explicit list of architectures; it never reads files (see `sr.models.checkpoint`) and never guesses: weights that
 fit nothing are refused.
 """
 
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from data.errors import UserError
 from sr.models import realtime, vapsr
-from sr.models.branches import add_branches
 from sr.models.network import UpsamplingNetwork
-from sr.models.presets import IN_256THS, PRESETS, ModelDescription, check_colour_space, find_preset
+from sr.models.presets import IN_256THS, PRESETS, ModelDescription, check_color_space, find_preset
+from sr.models.reparameterization import add_branches
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,24 @@ def build_from(description: ModelDescription) -> UpsamplingNetwork:
     """The network of a description, with random weights from torch's global generator.
 
     Raises:
-        UserError: the architecture is unknown, or configuration or colour space is not one of its.
+        UserError: the architecture is unknown, or configuration or color space is not one of its.
     """
-    check_colour_space(description)
+    check_color_space(description)
     if description.architecture not in ARCHITECTURES:
         raise UserError(
-            expected=f"an architecture ({', '.join(ARCHITECTURES)})",
-            got=repr(description.architecture),
-            where="the model's description",
-            remedy="use a version of this program that knows it",
+            f"an architecture ({', '.join(ARCHITECTURES)})",
+            repr(description.architecture),
+            "the model's description",
+            "use a version of this program that knows it",
         )
     try:
         core = ARCHITECTURES[description.architecture].build(**description.configuration)
     except (TypeError, ValueError) as error:
         raise UserError(
-            expected=f"a configuration of {description.architecture}",
-            got=f"{dict(description.configuration)} ({error})",
-            where="the model's description",
-            remedy="mend the description, or export the model again",
+            f"a configuration of {description.architecture}",
+            f"{dict(description.configuration)} ({error})",
+            "the model's description",
+            "mend the description, or export the model again",
         ) from error
     return UpsamplingNetwork(core, description)
 
@@ -76,16 +76,16 @@ def build_for_training(description: ModelDescription) -> UpsamplingNetwork:
         UserError: as `build_from`.
     """
     network = build_from(description)
-    if description.branches:
+    if description.reparameterize:
         add_branches(network.core)
     return network
 
 
-def recognise(weights: Mapping[str, Tensor]) -> ModelDescription:
+def recognize(weights: Mapping[str, Tensor]) -> ModelDescription:
     """Tell from the tensors' names and shapes alone which network they belong to.
 
     The value range leaves no trace in shapes: it is a preset's where one fits, and otherwise that of the
-    family (VapSR with 3x3 projections -1..1, VapSR 0..1, realtime 256ths). Nor does the colour space: it is RGB,
+    family (VapSR with 3x3 projections -1..1, VapSR 0..1, realtime 256ths). Nor does the color space: it is RGB,
     as in everything that was published.
 
     Args:
@@ -105,10 +105,10 @@ def recognise(weights: Mapping[str, Tensor]) -> ModelDescription:
             return _describe(name, configuration)
         near_miss = f"; as {name} of {configuration}, {difference}"
     raise UserError(
-        expected=f"the weights of a known network ({', '.join(ARCHITECTURES)})",
-        got=f"{len(shapes)} tensors that fit none{near_miss}",
-        where="the weights",
-        remedy="choose a checkpoint of one of these networks",
+        f"the weights of a known network ({', '.join(ARCHITECTURES)})",
+        f"{len(shapes)} tensors that fit none{near_miss}",
+        "the weights",
+        "choose a checkpoint of one of these networks",
     )
 
 

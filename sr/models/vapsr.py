@@ -27,7 +27,7 @@ class LargeKernelAttention(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Project, GELU, attend, project back, add, and normalise the features of each pixel."""
+    """Project, GELU, attend, project back, add, and normalize the features of each pixel."""
 
     def __init__(self, features: int, attention: int, projection: int) -> None:
         """Make a block.
@@ -80,9 +80,9 @@ class VapSR(nn.Module):
         self.conv_body = nn.Conv2d(features, features, 3, padding=1, groups=groups)
         self.upsampler = _upsampler(scale, features)
 
-    def forward(self, low: Tensor) -> Tensor:
+    def forward(self, lr_image: Tensor) -> Tensor:
         """Float [n,3,h,w] RGB to [n,3,scale·h,scale·w]."""
-        shallow = self.conv_first(low.to(self.conv_first.weight.dtype))
+        shallow = self.conv_first(lr_image.to(self.conv_first.weight.dtype))
         return self.upsampler(shallow + self.conv_body(self.body(shallow)))
 
 

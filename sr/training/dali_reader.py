@@ -1,4 +1,4 @@
-"""The pictures of a split, read and decoded by DALI from the tar shards through their (filtered) indexes.
+"""The images of a split, read and decoded by DALI from the tar shards through their (filtered) indexes.
 
 DALI decodes ahead in threads of its own and keeps the position of the shuffled stream. Nothing else is done
 here: OpenCV and torch cut, turn and reduce on the CPU several times faster than DALI's operators do.
@@ -14,8 +14,8 @@ from nvidia.dali.pipeline import Pipeline
 from torch import Tensor
 
 from data.errors import UserError
-from data.images import ImageFault, decode
-from sr.selection import Split
+from data.imaging.decode import ImageFault, decode
+from data.selection import Split
 from sr.training.readers import Load
 from sr.training.tar_reader import damaged
 
@@ -27,7 +27,7 @@ _AHEAD = 2
 
 
 class DaliReader:
-    """One lane's pictures: an endless shuffled stream, or in order; see `sr.training.readers.Reader`."""
+    """One lane's images: an endless shuffled stream, or in order; see `sr.training.readers.Reader`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class DaliReader:
             split: what to read.
             lane: this one, 0 to `lanes` - 1.
             lanes: how many share the split, a range each; where it is shuffled the ranges go round.
-            count: pictures at a time.
+            count: images at a time.
             seed: of the order; None for the order of the indexes, padded to the longest lane.
             threads: for decoding.
             batch: not needed here.
@@ -63,13 +63,13 @@ class DaliReader:
         self._options |= {"batch_size": count, "num_threads": threads, "seed": seed or 0, "device_id": None}
         self._position = position
         on_device = {"device_id": device_id, "checkpoint": position or None}
-        self._pipeline = _pictures(decoded=True, **self._options | on_device)
+        self._pipeline = _images(decoded=True, **self._options | on_device)
         self._pipeline.build()
 
     def take(self) -> list[Load]:
-        """Return what gives the next pictures; they lie in DALI's own memory until the next call."""
-        pictures, keys = self._run()
-        pixels = np.asarray(pictures.as_tensor())  # [n,h,w,3]
+        """Return what gives the next images; they lie in DALI's own memory until the next call."""
+        images, keys = self._run()
+        pixels = np.asarray(images.as_tensor())  # [n,h,w,3]
 
         def load_of(number: int) -> Load:
             return lambda: (pixels[number], keys[number])
@@ -77,11 +77,11 @@ class DaliReader:
         return [load_of(number) for number in range(len(keys))]
 
     def take_on_device(self) -> tuple[Tensor, tuple[str, ...]]:
-        """Return the next pictures where they were decoded: uint8 [n,h,w,3], to be used before the next call."""
+        """Return the next images where they were decoded: uint8 [n,h,w,3], to be used before the next call."""
         # DALI may use the memory again as soon as the tensor is dropped, not only when the stream is done with it:
         # `cut_batch` waits for the stream after it has copied from there.
-        pictures, keys = self._run()
-        return torch.from_dlpack(pictures.as_tensor()), tuple(keys)
+        images, keys = self._run()
+        return torch.from_dlpack(images.as_tensor()), tuple(keys)
 
     def position(self) -> bytes:
         """Where the stream stands: a few hundred bytes."""
@@ -89,15 +89,15 @@ class DaliReader:
 
     def _run(self) -> tuple[Any, list[str]]:
         try:
-            pictures, places = self._pipeline.run()
+            images, places = self._pipeline.run()
         except RuntimeError as error:
             raise self._diagnosis(error) from None
         self._position = self._pipeline.checkpoint()
-        return pictures, [_text(places.at(number)) for number in range(len(places))]
+        return images, [_text(places.at(number)) for number in range(len(places))]
 
     def _diagnosis(self, error: RuntimeError) -> UserError:
         """Find out which sample DALI stumbled over: read again from the last good position, without decoding."""
-        again = _pictures(decoded=False, **self._options | {"checkpoint": self._position or None})
+        again = _images(decoded=False, **self._options | {"checkpoint": self._position or None})
         try:
             again.build()
             for _ in range(_AHEAD + 2):
@@ -119,8 +119,8 @@ class DaliReader:
 
 
 @pipeline_def(enable_checkpointing=True, prefetch_queue_depth=_AHEAD)
-def _pictures(split: Split, lane: int, lanes: int, shuffled: bool, decoded: bool) -> tuple[DataNode, ...]:
-    """The pictures (uint8 HWC; encoded, where they are not to be decoded), and their places in the tars."""
+def _images(split: Split, lane: int, lanes: int, shuffled: bool, decoded: bool) -> tuple[DataNode, ...]:
+    """The images (uint8 HWC; encoded, where they are not to be decoded), and their places in the tars."""
     buffer = max(SHUFFLE_BUFFER_SAMPLES // lanes, _MIN_LANE_BUFFER_SAMPLES)
     order = (
         {"random_shuffle": True, "initial_fill": max(1, min(buffer, split.samples // lanes))}
@@ -140,9 +140,9 @@ def _pictures(split: Split, lane: int, lanes: int, shuffled: bool, decoded: bool
     places = fn.get_property(encoded, key="source_info", name="places")
     if not decoded:
         # Under the decoder's name, so that a position of the one pipeline is one of the other.
-        return fn.copy(encoded, name="pictures"), places
+        return fn.copy(encoded, name="images"), places
     device = "cpu" if Pipeline.current().device_id is None else "mixed"
-    return fn.decoders.image(encoded, device=device, output_type=types.RGB, name="pictures"), places
+    return fn.decoders.image(encoded, device=device, output_type=types.RGB, name="images"), places
 
 
 def _text(characters: Any) -> str:

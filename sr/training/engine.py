@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from data.errors import UserError
 from data.records import TrainingJob
 from sr.evaluation.lpips import LEAST_PX
-from sr.models.branches import fused
 from sr.models.network import UpsamplingNetwork
+from sr.models.reparameterization import fused
 from sr.training.loader import Batch
 from sr.training.losses import WeightedLoss
 
@@ -37,22 +37,22 @@ class LossOfNetwork(nn.Module):
         self.loss = loss
         self._compute = self._eager
 
-    def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
         """Compare prediction and target.
 
         Args:
-            low: uint8 [n,3,h,w].
-            high: uint8 [n,3,scale·h,scale·w].
+            lr_image: uint8 [n,3,h,w].
+            hr_image: uint8 [n,3,scale·h,scale·w].
 
         Returns:
             The float32 loss, a scalar; and its terms, [number of them], without a gradient.
         """
-        return self._compute(low, high)
+        return self._compute(lr_image, hr_image)
 
-    def _eager(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        return self.loss(self.network.predict(low), self.network.normalise(high))
+    def _eager(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.loss(self.network.predict(lr_image), self.network.normalize(hr_image))
 
-    def compile(self, low: Tensor, high: Tensor) -> str:
+    def compile(self, lr_image: Tensor, hr_image: Tensor) -> str:
         """Compile forward and backward, for batches like these, under the autocast that is in force.
 
         Returns:
@@ -61,7 +61,7 @@ class LossOfNetwork(nn.Module):
         self._compute = torch.compile(self._eager, dynamic=False)
         try:
             # The backward half is compiled when it is first needed: needed here, it cannot fail later.
-            self(low, high)[0].backward()
+            self(lr_image, hr_image)[0].backward()
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # what a compiler raises is of many kinds; all mean the same here
@@ -102,7 +102,7 @@ class TrainingEngine:
         self,
         network: UpsamplingNetwork,
         job: TrainingJob,
-        ranks: int,
+        world_size: int,
         device: torch.device,
         lpips_weights: Path | None = None,
     ) -> None:
@@ -130,10 +130,10 @@ class TrainingEngine:
             raise UserError(expected, f"{job.patch_px} px", "the training settings", "change patch_px")
         module = LossOfNetwork(network, self.loss)
         self._engine, *_ = deepspeed.initialize(
-            model=module, optimizer=self.optimizer, config=deepspeed_config(job, ranks)
+            model=module, optimizer=self.optimizer, config=deepspeed_config(job, world_size)
         )
         # One rank has nothing to share; DeepSpeed would copy every gradient all the same.
-        self._engine.enable_backward_allreduce = ranks > 1
+        self._engine.enable_backward_allreduce = world_size > 1
         # Only now: DeepSpeed's first broadcast wants weights that are contiguous.
         network.to(memory_format=torch.channels_last)
         self._weights = dict(network.core.named_parameters())
@@ -151,7 +151,7 @@ class TrainingEngine:
         return self._averaged or self.network
 
     def whole_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss that is minimised, without its terms: float32 [n,3,h,w] twice → scalar."""
+        """The loss that is minimized, without its terms: float32 [n,3,h,w] twice → scalar."""
         return self.loss(prediction, target)[0]
 
     def step(self, batches: list[Batch], learning_rate: float, measure: bool = False) -> Tensor:
@@ -169,7 +169,7 @@ class TrainingEngine:
             group["lr"] = learning_rate
         losses = []
         for number, batch in enumerate(batches, 1):
-            loss, terms = self._engine(batch.low, batch.high)
+            loss, terms = self._engine(batch.lr_image, batch.hr_image)
             self._engine.backward(loss)
             if measure and number == len(batches):
                 self.gradient_norm = self._norm_of_gradients()
@@ -240,22 +240,27 @@ class TrainingEngine:
         return self._engine.torch_autocast_z0_gradscaler
 
 
-def deepspeed_config(job: TrainingJob, ranks: int) -> dict[str, Any]:
+def deepspeed_config(job: TrainingJob, world_size: int) -> dict[str, Any]:
     """DeepSpeed's settings for a job; no ZeRO, since these networks are small.
 
     Raises:
         UserError: the ranks cannot share a step's micro batches.
     """
-    if job.accumulation % ranks:
-        expected = f"a number of ranks that divides the {job.accumulation} micro batches of a step"
+    if job.gradient_accumulation_steps % world_size:
+        expected = (
+            f"a number of ranks that divides the {job.gradient_accumulation_steps} micro batches of a step"
+        )
         raise UserError(
-            expected, str(ranks), "the training settings", "change accumulation or the number of devices"
+            expected,
+            str(world_size),
+            "the training settings",
+            "change gradient_accumulation_steps or the number of devices",
         )
     autocast = _AUTOCAST[job.precision]
     return {
-        "train_micro_batch_size_per_gpu": job.micro_batch,
-        "gradient_accumulation_steps": job.accumulation // ranks,
-        "gradient_clipping": job.clip_norm,
+        "train_micro_batch_size_per_gpu": job.micro_batch_size,
+        "gradient_accumulation_steps": job.gradient_accumulation_steps // world_size,
+        "gradient_clipping": job.max_grad_norm,
         "zero_optimization": {"stage": 0},
         "torch_autocast": {"enabled": autocast is not None, "dtype": autocast or "float32"},
         "steps_per_print": None,
@@ -265,19 +270,19 @@ def deepspeed_config(job: TrainingJob, ranks: int) -> dict[str, Any]:
 def _compile(module: LossOfNetwork, job: TrainingJob, device: torch.device) -> str:
     """Compile for the batches of a job; return why that failed, if it did."""
     network = module.network
-    low, high = (
-        torch.zeros(job.micro_batch, 3, side_px, side_px, dtype=torch.uint8, device=device).contiguous(
+    lr_image, hr_image = (
+        torch.zeros(job.micro_batch_size, 3, side_px, side_px, dtype=torch.uint8, device=device).contiguous(
             memory_format=torch.channels_last
         )
         for side_px in (job.patch_px // network.scale, job.patch_px)
     )
     autocast = _AUTOCAST[job.precision]
     with torch.autocast(device.type, getattr(torch, autocast or "bfloat16"), enabled=autocast is not None):
-        return module.compile(low, high)
+        return module.compile(lr_image, hr_image)
 
 
 def _copy(network: UpsamplingNetwork) -> UpsamplingNetwork:
-    """A network of its own weights, equal now, that is not learnt with."""
+    """A network of its own weights, equal now, that is not learned with."""
     return UpsamplingNetwork(copy.deepcopy(network.core), network.description).requires_grad_(False)
 
 

@@ -17,14 +17,14 @@ from pathlib import Path
 from types import FrameType
 
 import sr
+from data.atomic_files import read_json, write_json
 from data.errors import UserError
-from data.files import read_json, write_json
-from data.plain import to_plain
+from data.processes import supervise
 from data.progress import Progress, silent
+from data.record_json import to_plain
 from data.records import TrainingConduct, TrainingJob
-from sr import supervise
-from sr.training.failures import first_told, forget
 from sr.training.gpus import VISIBLE, usable_gpus
+from sr.training.rank_errors import first_told, forget
 from sr.training.run_files import CONDUCT, JOB, LOCK, LOG, PROGRESS, RECORD, STARTER_LOCK
 from sr.training.settings import check_settings
 
@@ -69,16 +69,18 @@ def train(
 def _train(job: TrainingJob, run_dir: Path, progress: Progress, conduct: TrainingConduct) -> None:
     gpus = usable_gpus()
     cores = len(os.sched_getaffinity(0))
-    ranks = conduct.ranks or fitting_ranks(job.accumulation, len(gpus))
-    threads = conduct.threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // ranks))
+    world_size = conduct.world_size or fitting_ranks(job.gradient_accumulation_steps, len(gpus))
+    threads = conduct.threads or (_LOADER_THREADS_PER_GPU if gpus else max(1, cores // world_size))
     program = ["--module", "--no_local_rank", "sr.training.train", str(run_dir)]
-    command = [*_launcher(ranks, gpus, conduct.hostfile), *program]
+    command = [*_launcher(world_size, gpus, conduct.hostfile), *program]
     for stale in (RECORD, PROGRESS):
         (run_dir / stale).unlink(missing_ok=True)
     forget(run_dir)
     write_json(run_dir / JOB, to_plain(job))
-    write_json(run_dir / CONDUCT, to_plain(dataclasses.replace(conduct, ranks=ranks, threads=threads)))
-    environment = _environment(bool(gpus), max(1, cores // ranks))
+    write_json(
+        run_dir / CONDUCT, to_plain(dataclasses.replace(conduct, world_size=world_size, threads=threads))
+    )
+    environment = _environment(bool(gpus), max(1, cores // world_size))
     status, asked = _run(command, environment, run_dir, progress)
     if asked is not None:
         raise asked
@@ -111,12 +113,16 @@ def _held(run_dir: Path, lock: str) -> Iterator[None]:
         os.close(handle)
 
 
-def fitting_ranks(accumulation: int, gpus: int) -> int:
+def fitting_ranks(gradient_accumulation_steps: int, gpus: int) -> int:
     """The most ranks, at most one a GPU, that share a step's micro batches evenly; 1 without a GPU."""
-    return max(ranks for ranks in range(1, max(1, gpus) + 1) if accumulation % ranks == 0)
+    return max(
+        world_size
+        for world_size in range(1, max(1, gpus) + 1)
+        if gradient_accumulation_steps % world_size == 0
+    )
 
 
-def _launcher(ranks: int, gpus: list[int], hostfile: str) -> list[str]:
+def _launcher(world_size: int, gpus: list[int], hostfile: str) -> list[str]:
     """The launcher's own part of the command.
 
     Raises:
@@ -126,12 +132,14 @@ def _launcher(ranks: int, gpus: list[int], hostfile: str) -> list[str]:
         # Each host of a file says its own number of devices.
         where = ["--hostfile", str(_hostfile(hostfile))]
     elif gpus:
-        if ranks > len(gpus):
+        if world_size > len(gpus):
             remedy = "lower it, or set CUDA_VISIBLE_DEVICES to nothing to train on the CPU"
-            raise UserError(f"at most {len(gpus)} ranks, one a GPU", str(ranks), "[training] ranks", remedy)
-        where = ["--include", f"localhost:{','.join(map(str, gpus[:ranks]))}"]
+            raise UserError(
+                f"at most {len(gpus)} ranks, one a GPU", str(world_size), "[training] world_size", remedy
+            )
+        where = ["--include", f"localhost:{','.join(map(str, gpus[:world_size]))}"]
     else:
-        where = ["--num_accelerators", str(ranks)]
+        where = ["--num_accelerators", str(world_size)]
     return [sys.executable, "-m", "deepspeed.launcher.runner", *where, "--master_port", str(_free_port())]
 
 

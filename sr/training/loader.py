@@ -1,10 +1,10 @@
-"""From a selection to batches: pictures are read, patches cut and augmented, and the low pictures made.
+"""From a selection to batches: images are read, patches cut and augmented, and the LR images made.
 
 It never converts levels into a network's values. Batches are put together in `lanes`, a little ahead of the
-trainer; here lanes and readers are opened, and the validation pictures gone through.
+trainer; here lanes and readers are opened, and the validation images gone through.
 
 The training stream is dealt in *lanes*, one for each micro batch of a step. A lane's batches depend on the
-job and its number only, so a step sees the same pictures whether one rank carries all lanes or several share
+job and its number only, so a step sees the same images whether one rank carries all lanes or several share
 them, and a run can go on with another number of ranks.
 """
 
@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 import torch
 
-from data.digests import number
 from data.errors import UserError
+from data.hashing import number
 from data.records import TrainingJob
-from sr.selection import Split
+from data.selection import Split
 from sr.training.degradation import blur_sigma_px, degrade_low
-from sr.training.degradation_text import parse_degradation
-from sr.training.lanes import Batch, Lane, Pair, Recipe, make_batch, read_state
+from sr.training.degradation_parser import parse_degradation
 from sr.training.pairs import Draw, cut_pair
+from sr.training.partitions import Batch, Lane, Pair, Recipe, make_batch, read_state
 from sr.training.readers import open_reader
 from sr.training.schedule import parse_stages
 
@@ -53,7 +53,7 @@ class TrainingStream:
             job: loader, patch, batch, seed, augmentation and degradation.
             scale: upsampling factor.
             size_multiple: the low side must be a multiple of it.
-            lanes: this rank's lanes, each from 0 to `job.accumulation` - 1.
+            lanes: this rank's lanes, each from 0 to `job.gradient_accumulation_steps` - 1.
             device: where the batches shall be.
             threads: CPU threads for decoding, over all lanes, and as many for making pairs.
             states: what `states` gave, by lane; None to begin at the beginning.
@@ -64,7 +64,7 @@ class TrainingStream:
         """
         _check_settings(job, scale * size_multiple, split)
         steps = parse_degradation(job.degradation)
-        # A GPU decodes JPEG; pictures that OpenCV is to spoil are better decoded where they are needed.
+        # A GPU decodes JPEG; images that OpenCV is to spoil are better decoded where they are needed.
         on_gpu = device.type == "cuda" and job.loader == "dali" and not steps
         pool = ThreadPoolExecutor(threads, "pairs")
         cv2.setNumThreads(1)  # OpenCV's own threads would compete with these
@@ -75,8 +75,8 @@ class TrainingStream:
                 job.loader,
                 split=split,
                 lane=lane,
-                lanes=job.accumulation,
-                count=job.micro_batch // job.patches_per_picture,
+                lanes=job.gradient_accumulation_steps,
+                count=job.micro_batch_size // job.patches_per_image,
                 seed=number("lane", job.seed, lane) % 2**31,
                 threads=max(1, threads // len(lanes)),
                 batch=batch,
@@ -112,9 +112,9 @@ class TrainingStream:
 
 
 class ValidationSet:
-    """One rank's share of the validation pictures: whole, in order, not augmented, as often as wanted.
+    """One rank's share of the validation images: whole, in order, not augmented, as often as wanted.
 
-    Their low pictures are degraded as those of training are, each always in the same way.
+    Their LR images are degraded as those of training are, each always in the same way.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class ValidationSet:
         size_multiple: int,
         batch: int,
         rank: int,
-        ranks: int,
+        world_size: int,
         device: torch.device,
         threads: int,
     ) -> None:
@@ -135,9 +135,9 @@ class ValidationSet:
             split: the validation split.
             job: loader, seed and degradation.
             scale: upsampling factor.
-            size_multiple: the low side must be a multiple of it; the centre of the picture is cut to fit.
-            batch: pictures at once, at most.
-            rank: 0 to `ranks` - 1.
+            size_multiple: the low side must be a multiple of it; the center of the image is cut to fit.
+            batch: images at once, at most.
+            rank: 0 to `world_size` - 1.
             ranks: how many share the split.
             device: where the batches shall be.
             threads: CPU threads for decoding.
@@ -145,16 +145,16 @@ class ValidationSet:
         Raises:
             UserError: there are fewer samples than ranks.
         """
-        if split.samples < ranks:
-            expected = f"at least {ranks} validation samples, one for each rank"
+        if split.samples < world_size:
+            expected = f"at least {world_size} validation samples, one for each rank"
             raise UserError(expected, str(split.samples), "the selection", "select more, or lower ranks")
         # Readers deal ranges of samples in the same way.
-        self._first = split.samples * rank // ranks
-        self.samples = split.samples * (rank + 1) // ranks - self._first
-        longest = math.ceil(split.samples / ranks)
+        self._first = split.samples * rank // world_size
+        self.samples = split.samples * (rank + 1) // world_size - self._first
+        longest = math.ceil(split.samples / world_size)
         batch = min(batch, longest)
         self._runs = math.ceil(longest / batch)
-        self._options: dict[str, Any] = {"split": split, "lane": rank, "lanes": ranks, "count": batch}
+        self._options: dict[str, Any] = {"split": split, "lane": rank, "lanes": world_size, "count": batch}
         self._options |= {"seed": None, "threads": threads}
         self._job, self._scale, self._device = job, scale, device
         self._steps = parse_degradation(job.degradation)
@@ -173,8 +173,8 @@ class ValidationSet:
             loads, begun = self._reader.take(), self._first + self.samples - left
             if loads := loads[: max(left, 0)]:
 
-                def pair(picture: np.ndarray, place: int, begun: int = begun) -> Pair:
-                    return self._pair(picture, begun + place)
+                def pair(image: np.ndarray, place: int, begun: int = begun) -> Pair:
+                    return self._pair(image, begun + place)
 
                 finish = make_batch(loads, 1, self._side_px, self._scale, pair, self._device, self._pool)
                 batch = finish()
@@ -184,14 +184,14 @@ class ValidationSet:
         if self._job.loader == "torch":
             self._reader = open_reader("torch", **self._options)
 
-    def _pair(self, picture: np.ndarray, sample: int) -> Pair:
-        """low, high of the centre of a picture; `sample` is its number in the split."""
-        top, left = ((size - self._side_px) // 2 for size in picture.shape[:2])
-        centre = picture[top : top + self._side_px, left : left + self._side_px]
+    def _pair(self, image: np.ndarray, sample: int) -> Pair:
+        """low, high of the center of an image; `sample` is its number in the split."""
+        top, left = ((size - self._side_px) // 2 for size in image.shape[:2])
+        center = image[top : top + self._side_px, left : left + self._side_px]
         which = (self._job.seed, "validation", sample)
         sigma_px = blur_sigma_px(self._steps, *which)
-        low, high = cut_pair(centre, _WHOLE, self._side_px, self._scale, sigma_px)
-        return degrade_low(low, self._steps, *which), high
+        lr_image, hr_image = cut_pair(center, _WHOLE, self._side_px, self._scale, sigma_px)
+        return degrade_low(lr_image, self._steps, *which), hr_image
 
 
 def _check_settings(job: TrainingJob, multiple_px: int, split: Split) -> None:
@@ -208,8 +208,13 @@ def _check_settings(job: TrainingJob, multiple_px: int, split: Split) -> None:
                 f"a patch of at most {split.crop_size_px} px, in multiples of {multiple_px} for this network"
             )
             raise UserError(expected, f"{patch_px} px", where, f"change {setting}")
-    if split.samples < job.accumulation:
-        expected = f"at least {job.accumulation} training samples, one for each micro batch of a step"
+    if split.samples < job.gradient_accumulation_steps:
+        expected = (
+            f"at least {job.gradient_accumulation_steps} training samples, one for each micro batch of a step"
+        )
         raise UserError(
-            expected, str(split.samples), "the selection", "lower accumulation, or select more samples"
+            expected,
+            str(split.samples),
+            "the selection",
+            "lower gradient_accumulation_steps, or select more samples",
         )

@@ -1,6 +1,6 @@
-"""What training minimises: an explicit table of losses, and their weighted sum.
+"""What training minimizes: an explicit table of losses, and their weighted sum.
 
-A loss never sees bytes: it compares the network's prediction with the normalised target, in float32, in the
+A loss never sees bytes: it compares the network's prediction with the normalized target, in float32, in the
 network's value range. Each is a mean over every value of a batch, so its size does not depend on the batch's.
 """
 
@@ -48,11 +48,11 @@ LOSSES: dict[str, Loss] = {
     "mse": functional.mse_loss,
     "frequency": frequency,
 }
-"""All that need nothing but the pictures; lpips needs its weights."""
+"""All that need nothing but the images; lpips needs its weights."""
 
 
 class LpipsLoss:
-    """LPIPS between prediction and target: the mean over the pictures of a batch."""
+    """LPIPS between prediction and target: the mean over the images of a batch."""
 
     def __init__(self, weights_dir: Path, value_range: tuple[float, float], device: torch.device) -> None:
         """Read the weights.
@@ -60,7 +60,7 @@ class LpipsLoss:
         Args:
             weights_dir: where Download puts LPIPS_AlexNet.
             value_range: the network's values for levels 0 and 255.
-            device: where the pictures are.
+            device: where the images are.
 
         Raises:
             UserError: a file is missing, or holds other tensors.
@@ -71,11 +71,11 @@ class LpipsLoss:
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Both float32 [n,3,h,w] in the network's values → scalar."""
-        # The metric is defined for float32 pictures of -1..1.
+        # The metric is defined for float32 images of -1..1.
         with torch.autocast(prediction.device.type, enabled=False):
             seen = (
-                self._lpips.see((picture - self._darkest) * self._factor - 1.0)
-                for picture in (prediction, target)
+                self._lpips.see((image - self._darkest) * self._factor - 1.0)
+                for image in (prediction, target)
             )
             return self._lpips.compare(*seen).mean()
 
@@ -95,7 +95,7 @@ class WeightedLoss(nn.Module):
         Args:
             text: names and weights, such as "l1:1+lpips:0.1".
             value_range: the network's values for levels 0 and 255.
-            device: where the pictures are.
+            device: where the images are.
             lpips_weights: the directory with the weights of LPIPS; only for lpips.
 
         Raises:

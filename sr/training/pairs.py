@@ -1,4 +1,4 @@
-"""A pair for training: a patch cut from a picture, turned and brightened by chance, and its bicubic reduction.
+"""A pair for training: a patch cut from an image, turned and brightened by chance, and its bicubic reduction.
 
 Chance is drawn by number: a pair depends on the seed, its lane, its batch and its place in the batch, and on
 nothing else, so that threads, ranks and resuming cannot matter. Every augmentation moves pixels on their
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from data.digests import generator
+from data.hashing import generator
 from data.records import TrainingJob
 
 CONTEXT_LOW_PX = 2
@@ -56,97 +56,99 @@ def draw(job: TrainingJob, lane: int, batch: int, place: int) -> Draw:
     )
 
 
-def margin_px(picture_px: int, patch_px: int, scale: int, reach_px: int = 0) -> int:
-    """How many pixels around a patch are looked at, so that its low picture is that of the whole picture.
+def margin_px(image_px: int, patch_px: int, scale: int, reach_px: int = 0) -> int:
+    """How many pixels around a patch are looked at, so that its LR image is that of the whole image.
 
     Args:
-        picture_px: side of the picture.
+        image_px: side of the image.
         patch_px: side of the high patch.
         scale: upsampling factor.
         reach_px: how far something else than the reduction looks, in high pixels.
 
     Returns:
-        A multiple of the scale; less than wanted where the picture has no room for more.
+        A multiple of the scale; less than wanted where the image has no room for more.
     """
     wanted = CONTEXT_LOW_PX + -(-reach_px // scale)
-    return min(wanted, (picture_px - patch_px) // 2 // scale) * scale
+    return min(wanted, (image_px - patch_px) // 2 // scale) * scale
 
 
 def cut_pair(
-    picture: np.ndarray,
+    image: np.ndarray,
     chosen: Draw,
     patch_px: int,
     scale: int,
     blur_sigma_px: float = 0.0,
     reach_px: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut one pair out of a picture.
+    """Cut one pair out of an image.
 
-    The low picture is what the reduction of the whole picture, turned and brightened, has at that place: it is
+    The LR image is what the reduction of the whole image, turned and brightened, has at that place: it is
     made with a margin around the patch.
 
     Args:
-        picture: uint8 HWC RGB, at least `patch_px` a side.
+        image: uint8 HWC RGB, at least `patch_px` a side.
         chosen: chance's part.
         patch_px: side of the high patch, a multiple of `scale`.
         scale: upsampling factor.
-        blur_sigma_px: of a Gaussian over the high picture before it is reduced; 0 for none.
+        blur_sigma_px: of a Gaussian over the HR image before it is reduced; 0 for none.
         reach_px: how far the strongest blur reaches; the same for all pairs of a job.
 
     Returns:
-        low, high: uint8 HWC.
+        lr_image, high: uint8 HWC.
     """
-    margin = margin_px(min(picture.shape[:2]), patch_px, scale, reach_px)
+    margin = margin_px(min(image.shape[:2]), patch_px, scale, reach_px)
     side = patch_px + 2 * margin
     top, left = (
         min(int(share * (size - side + 1)), size - side)
-        for share, size in zip((chosen.down, chosen.right), picture.shape[:2], strict=True)
+        for share, size in zip((chosen.down, chosen.right), image.shape[:2], strict=True)
     )
-    patch = np.array(picture[top : top + side, left : left + side])
+    patch = np.array(image[top : top + side, left : left + side])
     if chosen.brightness != 1.0:
         levels = np.rint(np.arange(256) * chosen.brightness).clip(0, 255).astype(np.uint8)
         patch = cv2.LUT(patch, levels)
     patch = np.ascontiguousarray(_turned(patch, chosen))
-    high = patch[margin : margin + patch_px, margin : margin + patch_px]
+    hr_image = patch[margin : margin + patch_px, margin : margin + patch_px]
     if blur_sigma_px:
         patch = cv2.GaussianBlur(patch, (0, 0), blur_sigma_px)
-    margin_low, low_px = margin // scale, patch_px // scale
-    low = reduce(patch, scale)[margin_low : margin_low + low_px, margin_low : margin_low + low_px]
-    return low, high
+    margin_low, lr_image_px = margin // scale, patch_px // scale
+    lr_image = reduce(patch, scale)[
+        margin_low : margin_low + lr_image_px, margin_low : margin_low + lr_image_px
+    ]
+    return lr_image, hr_image
 
 
-def reduce(picture: np.ndarray, scale: int) -> np.ndarray:
+def reduce(image: np.ndarray, scale: int) -> np.ndarray:
     """The antialiased bicubic reduction (a = -0.5) as Pillow does it, to one level; uint8 HWC both."""
-    pixels = torch.from_numpy(np.ascontiguousarray(picture))[None].permute(0, 3, 1, 2)  # [1,3,h,w]
-    size = (picture.shape[0] // scale, picture.shape[1] // scale)
+    pixels = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2)  # [1,3,h,w]
+    size = (image.shape[0] // scale, image.shape[1] // scale)
     return (
         functional.interpolate(pixels, size=size, mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
     )
 
 
-def cut_batch(pictures: Tensor, chosen: list[Draw], patch_px: int, scale: int) -> tuple[Tensor, Tensor]:
-    """Do what `cut_pair` does for many pairs at once, in few operations: for pictures that are on a GPU.
+def cut_batch(images: Tensor, chosen: list[Draw], patch_px: int, scale: int) -> tuple[Tensor, Tensor]:
+    """Do what `cut_pair` does for many pairs at once, in few operations: for images that are on a GPU.
 
     Args:
-        pictures: uint8 [n,h,w,3].
-        chosen: for each pair; pair i is cut from picture i modulo n.
+        images: uint8 [n,h,w,3].
+        chosen: for each pair; pair i is cut from image i modulo n.
         patch_px, scale: as in `cut_pair`.
 
     Returns:
-        low, high: uint8 [pairs,3,·,·], channels last in memory, on the pictures' device.
+        lr_image, high: uint8 [pairs,3,·,·], channels last in memory, on the images' device.
     """
-    margin = margin_px(min(pictures.shape[1:3]), patch_px, scale)
+    margin = margin_px(min(images.shape[1:3]), patch_px, scale)
     side = patch_px + 2 * margin
     cut = []
     for number, one in enumerate(chosen):
         top, left = (
             min(int(share * (size - side + 1)), size - side)
-            for share, size in zip((one.down, one.right), pictures.shape[1:3], strict=True)
+            for share, size in zip((one.down, one.right), images.shape[1:3], strict=True)
         )
-        cut.append(pictures[number % len(pictures), top : top + side, left : left + side])
+        cut.append(images[number % len(images), top : top + side, left : left + side])
     patches = torch.stack(cut)  # [pairs,side,side,3]
 
-    # Each torch.tensor(…, device=…) waits for the stream. The reader counts on that: the pictures are its memory.
+    # Each torch.tensor(…, device=…) waits for the stream. The reader counts on that: the images are its memory.
     def where(answers: list[bool], yes: Tensor, no: Tensor) -> Tensor:
         return torch.where(torch.tensor(answers, device=no.device)[:, None, None, None], yes, no)
 
@@ -158,16 +160,20 @@ def cut_batch(pictures: Tensor, chosen: list[Draw], patch_px: int, scale: int) -
     )
     factors = torch.tensor([one.brightness for one in chosen], device=patches.device)
     values = (patches * factors[:, None, None, None]).round_().clamp_(0, 255).permute(0, 3, 1, 2)
-    low, low_side = values, side // scale
+    lr_image, low_side = values, side // scale
     for size in ((side, low_side), (low_side, low_side)):  # rounded after each pass, as `reduce` does
-        low = functional.interpolate(low, size=size, mode="bicubic", antialias=True).round_().clamp_(0, 255)
+        lr_image = (
+            functional.interpolate(lr_image, size=size, mode="bicubic", antialias=True)
+            .round_()
+            .clamp_(0, 255)
+        )
     inner = slice(margin // scale, (margin + patch_px) // scale)
-    high = values[:, :, margin : margin + patch_px, margin : margin + patch_px]
-    low, high = low[:, :, inner, inner].to(torch.uint8), high.to(torch.uint8)
-    return tuple(one.contiguous(memory_format=torch.channels_last) for one in (low, high))
+    hr_image = values[:, :, margin : margin + patch_px, margin : margin + patch_px]
+    lr_image, hr_image = lr_image[:, :, inner, inner].to(torch.uint8), hr_image.to(torch.uint8)
+    return tuple(one.contiguous(memory_format=torch.channels_last) for one in (lr_image, hr_image))
 
 
-def _turned(picture: np.ndarray, chosen: Draw) -> np.ndarray:
+def _turned(image: np.ndarray, chosen: Draw) -> np.ndarray:
     if chosen.quarter_turns:
-        picture = cv2.rotate(picture, _TURNS[chosen.quarter_turns])
-    return cv2.flip(picture, 1) if chosen.flipped else picture
+        image = cv2.rotate(image, _TURNS[chosen.quarter_turns])
+    return cv2.flip(image, 1) if chosen.flipped else image

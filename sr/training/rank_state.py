@@ -1,6 +1,6 @@
 """What each rank alone knows of a run's state, as named tensors: where its lanes stand, and its random states.
 
-All ranks' tensors are gathered into one state; which rank carries which lane may be another one afterwards.
+All ranks' tensors are gathered into one state; which rank carries which lane may be another one afterward.
 """
 
 import torch
@@ -11,13 +11,13 @@ from sr.training.loader import TrainingStream
 _LANE = "lane."
 
 
-def gather(stream: TrainingStream, rank: int, ranks: int, device: torch.device) -> dict[str, Tensor]:
+def gather(stream: TrainingStream, rank: int, world_size: int, device: torch.device) -> dict[str, Tensor]:
     """Return what all ranks know, to each; only between steps, and by all ranks together."""
     own = {f"{_LANE}{lane}": _bytes_tensor(state) for lane, state in stream.states().items()}
     own[f"random.cpu.{rank}"] = torch.get_rng_state()
     if device.type == "cuda":
         own[f"random.cuda.{rank}"] = torch.cuda.get_rng_state(device)
-    gathered: list[dict[str, Tensor]] = [{} for _ in range(ranks)]
+    gathered: list[dict[str, Tensor]] = [{} for _ in range(world_size)]
     torch.distributed.all_gather_object(gathered, own)
     return {name: tensor for of_rank in gathered for name, tensor in of_rank.items()}
 

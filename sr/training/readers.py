@@ -13,11 +13,11 @@ AUTO = "auto"
 """DALI where it is installed."""
 
 Load = Callable[[], tuple[np.ndarray, str]]
-"""Returns a picture (uint8 HWC RGB), and where it lies: tar:offset:member. May be called by any thread."""
+"""Returns an image (uint8 HWC RGB), and where it lies: tar:offset:member. May be called by any thread."""
 
 
 class Reader(Protocol):
-    """The pictures of a split, a fixed number at a time."""
+    """The images of a split, a fixed number at a time."""
 
     def take(self) -> list[Load]:
         """The next ones. What was taken before may no longer be loaded: buffers are used again."""

@@ -34,7 +34,7 @@ def plan_run(job: TrainingJob, training_pairs: int) -> Plan:
         job: its settings.
         training_pairs: pairs that one pass over the training split gives.
     """
-    per_step = job.micro_batch * job.accumulation
+    per_step = job.micro_batch_size * job.gradient_accumulation_steps
     steps_per_epoch = job.steps_per_epoch or max(1, math.ceil(training_pairs / per_step))
     total = job.max_epochs * steps_per_epoch
     return Plan(steps_per_epoch, min(total, job.max_steps) if job.max_steps else total)

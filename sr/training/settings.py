@@ -10,7 +10,7 @@ from typing import Any
 
 from data.errors import UserError
 from data.records import TrainingJob
-from sr.training.degradation_text import parse_degradation
+from sr.training.degradation_parser import parse_degradation
 from sr.training.readers import READERS
 from sr.training.schedule import SCHEDULES, parse_stages
 
@@ -21,7 +21,7 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 WATCHED = ("psnr", "loss")
 """What of the validation decides which weights are the best, and when patience is over."""
 MAY_CHANGE = (
-    "clip_norm",
+    "max_grad_norm",
     "compile",
     "learning_rate",
     "max_epochs",
@@ -35,19 +35,19 @@ MAY_CHANGE = (
 """Fields of a job that may differ when a run is taken up: they are no part of its directory's name."""
 
 CHOICES = {
-    "watch": WATCHED,
+    "monitor": WATCHED,
     "precision": PRECISIONS,
     "schedule": tuple(SCHEDULES),
     "loader": READERS,
 }
 """Fields of a job that name something, and what they can name."""
 _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "patch_px micro_batch patches_per_picture accumulation max_epochs patience_epochs": (
+    "patch_px micro_batch_size patches_per_image gradient_accumulation_steps max_epochs patience_epochs": (
         "a number of at least 1",
         lambda value: value >= 1,
     ),
     "warmup_steps max_steps steps_per_epoch": ("a number of at least 0", lambda value: value >= 0),
-    "learning_rate weight_decay clip_norm max_hours brightness_min brightness_max": (
+    "learning_rate weight_decay max_grad_norm max_hours brightness_min brightness_max": (
         "a finite number of at least 0",
         lambda value: 0 <= value < math.inf,
     ),
@@ -117,10 +117,10 @@ def check_settings(job: TrainingJob) -> None:
             # A number that is none is in no range.
             if not is_right(getattr(job, name)):
                 raise UserError(expected, str(getattr(job, name)), f"[training] {name}", f"change {name}")
-    if job.micro_batch % job.patches_per_picture:
-        expected = "a micro batch that is a multiple of the patches per picture"
-        got = f"{job.micro_batch} and {job.patches_per_picture}"
-        raise UserError(expected, got, "[training]", "change micro_batch or patches_per_picture")
+    if job.micro_batch_size % job.patches_per_image:
+        expected = "a micro batch that is a multiple of the patches per image"
+        got = f"{job.micro_batch_size} and {job.patches_per_image}"
+        raise UserError(expected, got, "[training]", "change micro_batch_size or patches_per_image")
     if job.brightness_min > job.brightness_max:
         got = f"{job.brightness_min} and {job.brightness_max}"
         raise UserError("a least brightness below the greatest", got, "[training]", "change brightness_min")

@@ -1,7 +1,7 @@
-"""The pictures of a split read without DALI: the same shards, indexes and lanes, in an order of its own.
+"""The images of a split read without DALI: the same shards, indexes and lanes, in an order of its own.
 
-Each picture's bytes are held against the sha256 that stands beside it in the tar, so that no damage passes
-for a picture. Which picture comes when is a function of its number: a position needs no more than a count.
+Each image's bytes are held against the sha256 that stands beside it in the tar, so that no damage passes
+for an image. Which image comes when is a function of its number: a position needs no more than a count.
 """
 
 import json
@@ -12,15 +12,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.digests import generator, sha256_bytes
 from data.errors import UserError
+from data.hashing import generator, sha256_bytes
+from data.selection import Split
 from data.shards import read_index
-from sr.selection import Split
 from sr.training.readers import Load
 
 
 class TarReader:
-    """One lane's pictures: an endless shuffled stream, or in order."""
+    """One lane's images: an endless shuffled stream, or in order."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class TarReader:
             split: what to read.
             lane: this one, 0 to `lanes` - 1.
             lanes: how many share the split, a range each; where it is shuffled the ranges go round.
-            count: pictures at a time.
+            count: images at a time.
             seed: of the order; None for the order of the indexes, this lane's range over and over.
             threads, position, device_id: not needed here; for DALI.
-            batch: how many times pictures were taken already.
+            batch: how many times images were taken already.
         """
         self._split, self._lane, self._lanes = split, lane, lanes
         self._count, self._seed, self._batch = count, seed, batch
@@ -54,11 +54,11 @@ class TarReader:
                 for line in read_index(Path(index))
             ],
             dtype=np.int64,
-        )  # [samples, (tar, picture's offset and size, description's offset and size)]
+        )  # [samples, (tar, image's offset and size, description's offset and size)]
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def take(self) -> list[Load]:
-        """Return what loads the next pictures."""
+        """Return what loads the next images."""
         first = self._batch * self._count
         self._batch += 1
         return [self._load_of(self._sample_at(first + place)) for place in range(self._count)]
@@ -98,7 +98,7 @@ def _span(components: tuple[tuple[str, int, int, str], ...], extension: str) -> 
 
 
 def _read(tar: str, offset: int, size: int, described_at: int, described_size: int) -> tuple[np.ndarray, str]:
-    """Read and decode one picture.
+    """Read and decode one image.
 
     Raises:
         UserError: it is not what was written there.
@@ -114,13 +114,13 @@ def _read(tar: str, offset: int, size: int, described_at: int, described_size: i
         raise damaged(tar, f"offset {offset}", "no whole sample") from None
     if sha256_bytes(content) != expected:
         raise damaged(tar, member, "other bytes")
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if picture is None:
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if image is None:
         raise damaged(tar, member, "bytes that do not decode")
-    return picture, f"{tar}:{offset}:{member}"
+    return image, f"{tar}:{offset}:{member}"
 
 
 def damaged(tar: str, member: str, found: str) -> UserError:
     """The error for a sample of a shard that is not as it was written."""
     remedy = "run VerifyDataset with --rebuild on its dataset, then go on"
-    return UserError("the picture that was packed", found, f"{member} of shard {tar}", remedy)
+    return UserError("the image that was packed", found, f"{member} of shard {tar}", remedy)

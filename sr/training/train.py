@@ -9,12 +9,12 @@ import os
 import sys
 from pathlib import Path
 
+from data.atomic_files import read_json
 from data.errors import UserError
-from data.files import read_json
-from data.plain import from_plain
+from data.processes.supervise import die_with_supervisor
+from data.record_json import from_plain
 from data.records import TrainingConduct, TrainingJob
-from sr.supervise import die_with_supervisor
-from sr.training.failures import tell
+from sr.training.rank_errors import tell
 from sr.training.run_files import CONDUCT, JOB
 
 
@@ -40,8 +40,8 @@ def _train(run_dir: Path) -> None:
 
     job = from_plain(TrainingJob, read_json(run_dir / JOB), str(run_dir / JOB))
     conduct = from_plain(TrainingConduct, read_json(run_dir / CONDUCT), str(run_dir / CONDUCT))
-    rank, ranks, device = start_ranks()
-    Trainer(job, run_dir, rank, ranks, device, conduct).run()
+    rank, world_size, device = start_ranks()
+    Trainer(job, run_dir, rank, world_size, device, conduct).run()
 
 
 if __name__ == "__main__":

@@ -12,31 +12,31 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data.digests import number, sha256_bytes
-from data.files import write_bytes, write_json
-from data.plain import to_plain
+from data.atomic_files import write_bytes, write_json
+from data.hashing import number, sha256_bytes
+from data.record_json import to_plain
 from data.records import TrainingConduct, TrainingJob
-from sr.checkpoint import weights_file
+from data.selection import open_split
+from sr.models.checkpoint import weights_file
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
-from sr.selection import open_split
+from sr.training.checkpoints import TrainingState, changes_of, load_newest, save_state
 from sr.training.engine import TrainingEngine, sum_over_ranks
-from sr.training.failures import StepError
-from sr.training.history import Pace, Telling
 from sr.training.loader import Batch, TrainingStream, ValidationSet
+from sr.training.monitors import LossWatch, StopVote
+from sr.training.rank_errors import StepError
 from sr.training.rank_state import gather, lanes_of, restore_random
 from sr.training.run_files import BEST_WEIGHTS, CLOCK, RECORD, STATES
+from sr.training.run_log import Pace, Telling
+from sr.training.run_state import Standing, in_db, oddities
 from sr.training.schedule import learning_rate_at, plan_run
 from sr.training.settings import check_settings
-from sr.training.standing import Standing, in_db, oddities
-from sr.training.states import TrainingState, changes_of, load_newest, save_state
 from sr.training.validation import bicubic, judge, mean_psnr_db
-from sr.training.watch import LossWatch, StopVote
 
 VALIDATION_BATCH = 4
 PLOT_EVERY_STEPS = 50
-PICTURE_TIMES = 10
-"""How often in a whole run the fixed pictures are shown, about; after the first epoch always."""
+IMAGE_TIMES = 10
+"""How often in a whole run the fixed images are shown, about; after the first epoch always."""
 
 
 class _StopAskedError(Exception):
@@ -51,7 +51,7 @@ class Trainer:
         job: TrainingJob,
         run_dir: Path,
         rank: int,
-        ranks: int,
+        world_size: int,
         device: torch.device,
         conduct: TrainingConduct,
     ) -> None:
@@ -60,7 +60,7 @@ class Trainer:
         Args:
             job: what to do.
             run_dir: where `job.selection` is relative to, and everything goes.
-            rank: this process, 0 to `ranks` - 1.
+            rank: this process, 0 to `world_size` - 1.
             ranks: number of processes.
             device: where this one computes.
             conduct: how it is carried out; of it, `threads` (1 or more), the states and LPIPS.
@@ -69,22 +69,28 @@ class Trainer:
             UserError: the job cannot be done so, or is not the one that the directory's run was begun with.
         """
         check_settings(job)
-        self.job, self.run_dir, self.rank, self.ranks, self.device = job, run_dir, rank, ranks, device
+        self.job, self.run_dir, self.rank, self.world_size, self.device = (
+            job,
+            run_dir,
+            rank,
+            world_size,
+            device,
+        )
         self.conduct = conduct
         torch.manual_seed(number("weights", job.seed) % 2**63)
-        network = build_for_training(describe(job.preset, job.colour_space, job.branches))
+        network = build_for_training(describe(job.preset, job.color_space, job.reparameterize))
         lpips_weights = Path(conduct.lpips_weights) if conduct.lpips_weights else None
-        self.engine = TrainingEngine(network, job, ranks, device, lpips_weights)
+        self.engine = TrainingEngine(network, job, world_size, device, lpips_weights)
         training, validation = (
             open_split(run_dir / job.selection, name, job.selection_hash) for name in ("train", "validation")
         )
-        self.plan = plan_run(job, training.samples * job.patches_per_picture)
+        self.plan = plan_run(job, training.samples * job.patches_per_image)
         self.standing, self.best, lanes = Standing(), dict[str, Tensor](), None
         self._trained_before_s, self._began = 0.0, time.monotonic()
         if state := load_newest(run_dir / STATES, self._print):
             lanes = self._restore(state)
         # Micro batches are dealt to ranks like cards: that of number n to rank n modulo ranks.
-        self.lanes = range(rank, job.accumulation, ranks)
+        self.lanes = range(rank, job.gradient_accumulation_steps, world_size)
         threads = conduct.threads
         self.stream = TrainingStream(
             training,
@@ -104,11 +110,11 @@ class Trainer:
             network.size_multiple,
             VALIDATION_BATCH,
             rank,
-            ranks,
+            world_size,
             device,
             threads,
         )
-        self.watch = LossWatch(1 + len(self.engine.loss.names), patient=job.precision == "fp16")
+        self.monitor = LossWatch(1 + len(self.engine.loss.names), patient=job.precision == "fp16")
         self.telling = Telling(run_dir, self.standing.step, self.standing.history) if rank == 0 else None
         self.pace = Pace(self.standing.step)
 
@@ -124,7 +130,7 @@ class Trainer:
         self._began = time.monotonic()
         left_s = self.job.max_hours * 3600.0 - self._trained_before_s if self.job.max_hours else math.inf
         every_s, every_steps = self.conduct.save_every_s, self.conduct.save_every_steps
-        self.vote = StopVote(self.ranks, self.rank, self.device, every_s, every_steps, left_s)
+        self.vote = StopVote(self.world_size, self.rank, self.device, every_s, every_steps, left_s)
         self._late = left_s <= 0.0
         try:
             self._tell_the_start()
@@ -158,7 +164,7 @@ class Trainer:
         standing, plan = self.standing, self.plan
         if not standing.bicubic_psnr_db:
             upscale = bicubic(self.engine.network.scale)
-            standing.bicubic_psnr_db = mean_psnr_db(upscale, self._pictures(), self.device)
+            standing.bicubic_psnr_db = mean_psnr_db(upscale, self._images(), self.device)
             self._print(f"bicubic psnr {standing.bicubic_psnr_db:.3f} dB, {plan.total_steps} steps to go")
         if self.engine.not_compiled:
             self._warn({"not_compiled": f"training goes on without compiling: {self.engine.not_compiled}"})
@@ -180,7 +186,7 @@ class Trainer:
         plotted = (self.standing.step + 1) % PLOT_EVERY_STEPS == 0
         losses = self.engine.step(batches, rate, measure=plotted)
         self.standing.step += 1
-        self.watch.add(self.standing.step, losses, batches)
+        self.monitor.add(self.standing.step, losses, batches)
         if self.telling:
             self._tell_progress()
             if plotted:
@@ -194,7 +200,7 @@ class Trainer:
     def _tell_progress(self, at_once: bool = False) -> None:
         standing = self.standing
         epoch = min(len(standing.history) + 1, self.plan.epochs)
-        note = f"epoch {epoch}/{self.plan.epochs} loss {self.watch.latest:.4f}"
+        note = f"epoch {epoch}/{self.plan.epochs} loss {self.monitor.latest:.4f}"
         if standing.history:
             note += f" psnr {in_db(standing.history[-1]['psnr_db'])}"
         if standing.warnings:
@@ -204,9 +210,11 @@ class Trainer:
     def _close_epoch(self) -> None:
         """Judge the weights, keep them if they are the best, write the epoch down, and save."""
         standing = self.standing
-        rates = self.pace.rates(standing.step, self.job.micro_batch * self.job.accumulation)
-        psnr, loss = judge(self.engine.judged, self.engine.whole_loss, self._pictures(), self.device)
-        if standing.take_best(psnr, loss, self.job.watch):
+        rates = self.pace.rates(
+            standing.step, self.job.micro_batch_size * self.job.gradient_accumulation_steps
+        )
+        psnr, loss = judge(self.engine.judged, self.engine.whole_loss, self._images(), self.device)
+        if standing.take_best(psnr, loss, self.job.monitor):
             self.best = self.engine.kept_weights()
             self._write_best()
         mean, *terms = standing.take_losses()
@@ -217,13 +225,13 @@ class Trainer:
         self._print(f"epoch {epoch} step {standing.step} loss {loss_text} psnr {in_db(psnr)} {rates}")
         if self.telling:
             self.telling.epoch(standing.history, rates)
-            self._show_pictures(epoch)
+            self._show_images(epoch)
         self._warn(oddities(standing.history, self.job.patience_epochs))
         self._save()
         self.pace = Pace(standing.step)
 
-    def _pictures(self) -> Iterator[Batch]:
-        """The validation pictures, until a signal asks to stop: all that would be lost is saved."""
+    def _images(self) -> Iterator[Batch]:
+        """The validation images, until a signal asks to stop: all that would be lost is saved."""
         for batch in self.validation:
             if self.vote.asked_to_stop:
                 raise _StopAskedError
@@ -241,18 +249,20 @@ class Trainer:
 
     def _collect_losses(self) -> None:
         """Add the losses that only this rank knows to the running epoch's sums."""
-        sums, steps = self.watch.collect()
+        sums, steps = self.monitor.collect()
         *sums, steps = sum_over_ranks([*sums, steps], self.device)
         self.standing.add_losses(sums, steps)
         if self.job.precision == "fp16":
             self.standing.skipped_steps = self.standing.step - self.engine.applied_steps()
 
-    def _show_pictures(self, epoch: int) -> None:
-        if epoch > 1 and epoch % max(1, self.plan.epochs // PICTURE_TIMES):
+    def _show_images(self, epoch: int) -> None:
+        if epoch > 1 and epoch % max(1, self.plan.epochs // IMAGE_TIMES):
             return
         shown = self.validation.first
         with torch.inference_mode():
-            self.telling.pictures(self.standing.step, shown.low, self.engine.judged(shown.low), shown.high)
+            self.telling.images(
+                self.standing.step, shown.lr_image, self.engine.judged(shown.lr_image), shown.hr_image
+            )
 
     def _save(self) -> None:
         """Write the state of all ranks.
@@ -265,7 +275,7 @@ class Trainer:
             where = f"the weights after step {self.standing.step}"
             remedy = "train with a lower learning rate, or with fp32; the run goes on from the state before"
             raise StepError(self.standing.step, "finite numbers", "others", where, remedy)
-        gathered = gather(self.stream, self.rank, self.ranks, self.device)
+        gathered = gather(self.stream, self.rank, self.world_size, self.device)
         if self.rank == 0:
             tensors, scaler = self.engine.state()
             tensors |= {f"best.{name}": weight for name, weight in self.best.items()} | gathered
@@ -277,7 +287,7 @@ class Trainer:
             }
             state = TrainingState(self.standing.step, tensors, plain)
             # A state that is not judged yet is to be written again.
-            kept = self.conduct.kept_states + self.standing.unjudged
+            kept = self.conduct.save_total_limit + self.standing.unjudged
             save_state(self.run_dir / STATES, state, kept, self.standing.best_step)
         self.vote.saved()
 

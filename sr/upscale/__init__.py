@@ -1,1 +1,1 @@
-"""Enlarging what people have: pictures and films."""
+"""Upscaling what people have: images and videos."""

@@ -1,7 +1,7 @@
-"""python -m sr.upscale in.png out.png --model model.xml: a picture or a folder, without a DAG.
+"""python -m sr.upscale in.png out.png --model model.xml: an image or a folder, without a DAG.
 
 The exit code is 0 when all is done, 1 after an error that is told in one line, 2 for a command that does not read,
-and 3 when some pictures of a folder could not be read; they are listed.
+and 3 when some images of a folder could not be read; they are listed.
 """
 
 import argparse
@@ -10,16 +10,16 @@ import sys
 from pathlib import Path
 
 from data.errors import UserError
-from data.images import ImageFault
+from data.imaging.decode import ImageFault
 
 REJECTED_EXIT_CODE = 3
 
 
 def main(argv: list[str]) -> int:
     """Do it, and return the exit code."""
-    parser = argparse.ArgumentParser("python -m sr.upscale", description="Enlarge a picture or a folder.")
-    parser.add_argument("source", type=Path, help="a picture, or a folder that is searched to the bottom")
-    parser.add_argument("output", type=Path, help="the picture, or the folder of the results")
+    parser = argparse.ArgumentParser("python -m sr.upscale", description="Upscale an image or a folder.")
+    parser.add_argument("source", type=Path, help="an image, or a folder that is searched to the bottom")
+    parser.add_argument("output", type=Path, help="the image, or the folder of the results")
     parser.add_argument("--model", required=True, help="bicubic, lanczos, .pth .safetensors .onnx .xml")
     parser.add_argument("--scale", type=int, default=2, help="of bicubic and lanczos, 2 to 8")
     parser.add_argument("--device", default="CPU", help="of .xml: CPU, GPU, NPU or AUTO")
@@ -37,20 +37,20 @@ def main(argv: list[str]) -> int:
 
 
 def _upscale(options: argparse.Namespace) -> int:
-    from sr.upscale.journal import directory_beside, placing
-    from sr.upscale.pictures import check_settings, model_id, upscale_picture, upscale_pictures
-    from sr.upscalers import load_upscaler
+    from sr.runtime.upscalers import load_upscaler
+    from sr.upscale.images.journal import directory_beside, placing
+    from sr.upscale.images.upscale_images import check_settings, model_id, upscale_image, upscale_images
 
     check_settings(options.scale, options.quality, options.memory_mb)
     upscaler = load_upscaler(options.model, options.scale, device=options.device)
     if not options.source.is_dir():
         _check_files(options.source, options.output)
-        upscale_picture(options.source, options.output, upscaler, options.quality, options.memory_mb)
+        upscale_image(options.source, options.output, upscaler, options.quality, options.memory_mb)
         return 0
     source, output = (Path(os.path.abspath(one)) for one in (options.source, options.output))
     directory = directory_beside(source, output, model_id(upscaler), options.quality)
     with placing(directory):
-        record = upscale_pictures(source, output, directory, upscaler, options.quality, options.memory_mb)
+        record = upscale_images(source, output, directory, upscaler, options.quality, options.memory_mb)
     for one in record["rejections"]:
         print(f"sr.upscale: {one['id']}: {one['reason']}: {one['detail']}", file=sys.stderr)
     return REJECTED_EXIT_CODE if record["rejections"] else 0
@@ -59,7 +59,7 @@ def _upscale(options: argparse.Namespace) -> int:
 def _check_files(source: Path, output: Path) -> None:
     known = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
     if not source.is_file():
-        raise UserError("a picture or a folder", "nothing", str(source), "check the path")
+        raise UserError("an image or a folder", "nothing", str(source), "check the path")
     if output.suffix.lower() not in known:
         raise UserError(f"a name ending in {', '.join(known)}", repr(output.name), "the output", "name one")
     if os.path.realpath(source) == os.path.realpath(output):

@@ -1,13 +1,13 @@
-"""How fast crops are made, against the codecs alone and against two other ways to make them, on the same pictures.
+"""How fast crops are made, against the codecs alone and against two other ways to make them, on the same images.
 
-    python tests/bench/crops.py [SOURCE_DIR] [--pictures 16] [--rounds 3]
+    python tests/bench/crops.py [SOURCE_DIR] [--images 16] [--rounds 3]
 
-The pictures are mosaics of 2040 x 1356 pixels, put together from the photographs of SOURCE_DIR (without it: of the
+The images are mosaics of 2040 x 1356 pixels, put together from the photographs of SOURCE_DIR (without it: of the
 scikit-image package), as PNG and as JPEG. Time is CPU time of everything that was started, so that other work on the
 machine matters little; the last comparison, of two with one, is by the clock and wants a quiet machine.
 
-    codecs     decoding each picture and encoding each of its crops, with the same functions, and nothing else
-    files      the same, and reading each picture from its file and writing each crop to one: what no way can leave out
+    codecs     decoding each image and encoding each of its crops, with the same functions, and nothing else
+    files      the same, and reading each image from its file and writing each crop to one: what no way can leave out
     trials     as hobbyists do it: Pillow, 10,000 tries to place boxes, seeded by the clock, PNG at level 6
     grid       as BasicSR does it: OpenCV, overlapping crops on a regular grid, PNG at level 3
 
@@ -36,17 +36,17 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from data.catalogue import resolve
-from data.encoders import PNG_EFFORTS, encode_jpeg, encode_png
-from data.images import decode
+from data.catalog.catalog import resolve
+from data.imaging.decode import decode
+from data.imaging.encode import PNG_EFFORTS, encode_jpeg, encode_png
 from data.records import PlannedSource
 from data.shards import ShardPaths, read_header
 from data.sources import Source, open_source
+from pipeline.crop_plan import PlanSettings, plan_dataset
+from pipeline.downscale import downscale
 from pipeline.index import index_source, read_entries
 from pipeline.pack import PackSettings, cut, pack_shard
-from pipeline.plan import PlanSettings, plan_dataset
-from pipeline.raster import shrink
-from tasks.prepare import pack_settings
+from tasks.crops import pack_settings
 
 HEIGHT, WIDTH, CROP = 1356, 2040, 512
 TRIES = 10_000
@@ -56,18 +56,18 @@ LEAST_OF_TRIALS, LEAST_OF_GRID, LEAST_OF_ONE_WORKER = 8.0, 3.0, 1.8
 LEAST_CODECS = 0.8
 """Of our time that reading, decoding, encoding and writing should take; it is shown, and decides nothing."""
 PLAN = PlanSettings("random", CROP, (1, 2, 4), 0, CROP, 0, 1 << 27, 0.0, 1_000_000, 0)
-PACK = PackSettings(CROP, PLAN.shrinks, "png", "fast", 95, pack_settings().screens)
+PACK = PackSettings(CROP, PLAN.downscale_factors, "png", "fast", 95, pack_settings().screens)
 """With the limits of [crops]: what is measured is what MakeCrops does."""
 
 
 def mosaics(source_dir: Path | None, count: int) -> Iterator[np.ndarray]:
-    """Yield pictures of 2040 x 1356, each of four photographs (turned, where they stand upright)."""
+    """Yield images of 2040 x 1356, each of four photographs (turned, where they stand upright)."""
     source = open_source(resolve(str(source_dir) if source_dir else "Photos"))
     entries = sorted((entry for entry in source.scan() if hasattr(entry, "sha256")), key=lambda one: one.id)
     tiles = []
-    for _, picture in source.read(entries):
-        if isinstance(picture, np.ndarray):
-            lying = picture if picture.shape[1] >= picture.shape[0] else np.rot90(picture)
+    for _, image in source.read(entries):
+        if isinstance(image, np.ndarray):
+            lying = image if image.shape[1] >= image.shape[0] else np.rot90(image)
             factor = max(HEIGHT / 2 / lying.shape[0], WIDTH / 2 / lying.shape[1])
             if factor > 1:
                 lying = cv2.resize(np.ascontiguousarray(lying), None, fx=factor, fy=factor)
@@ -107,9 +107,9 @@ def codecs_alone(
             begun = _cpu_s()
             content = (folder / one.entry.locator).read_bytes()
             read = _cpu_s()
-            picture = decode(content)
+            image = decode(content)
             codecs, files = codecs + _cpu_s() - read, files + read - begun
-            pieces = [cut(shrink(picture, crop.shrink), crop) for crop in one.crops]
+            pieces = [cut(downscale(image, crop.downscale_factor), crop) for crop in one.crops]
             begun = _cpu_s()
             encoded = [encode_png(pixels, PACK.png_effort) for pixels in pieces]
             made = _cpu_s()
@@ -145,19 +145,19 @@ def by_grid(folder: Path, out: Path) -> int:
     """Crop a folder on BasicSR's grid (half a crop apart); return the number of crops."""
     made, step = 0, CROP // 2
     for path in sorted(folder.iterdir()):
-        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        tops, lefts = (np.arange(0, side - CROP + 1, step) for side in picture.shape[:2])
-        tops, lefts = np.append(tops, picture.shape[0] - CROP), np.append(lefts, picture.shape[1] - CROP)
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        tops, lefts = (np.arange(0, side - CROP + 1, step) for side in image.shape[:2])
+        tops, lefts = np.append(tops, image.shape[0] - CROP), np.append(lefts, image.shape[1] - CROP)
         for top in dict.fromkeys(tops.tolist()):
             for left in dict.fromkeys(lefts.tolist()):
-                crop = np.ascontiguousarray(picture[top : top + CROP, left : left + CROP])
+                crop = np.ascontiguousarray(image[top : top + CROP, left : left + CROP])
                 cv2.imwrite(str(out / f"{made}.png"), crop, [cv2.IMWRITE_PNG_COMPRESSION, 3])
                 made += 1
     return made
 
 
 def compare(folder: Path, scratch: Path, rounds: int) -> bool:
-    """Print one table for one folder of pictures; return whether no limit is missed."""
+    """Print one table for one folder of images; return whether no limit is missed."""
     source, plan = planned(folder, scratch / f"{folder.name}-index")
     crops = {"ours": 0, "trials": 0, "grid": 0}
     spent: dict[str, list[float]] = {}
@@ -170,24 +170,24 @@ def compare(folder: Path, scratch: Path, rounds: int) -> bool:
         for name, way in (("trials", by_trials), ("grid", by_grid)):
             with tempfile.TemporaryDirectory(dir=scratch) as out, cpu_time(spent, name):
                 crops[name] = way(folder, Path(out))
-    pictures = len(plan)
+    images = len(plan)
     median = {name: statistics.median(seconds) for name, seconds in spent.items()}
-    print(f"\n{folder.name.upper()}: {pictures} pictures of {WIDTH}x{HEIGHT}, medians of {rounds} rounds")
-    print(f"{'':8}{'CPU ms a picture':>18}{'crops a picture':>17}{'CPU ms a crop':>15}{'crops/s a core':>16}")
+    print(f"\n{folder.name.upper()}: {images} images of {WIDTH}x{HEIGHT}, medians of {rounds} rounds")
+    print(f"{'':8}{'CPU ms an image':>18}{'crops an image':>17}{'CPU ms a crop':>15}{'crops/s a core':>16}")
     for name, count in crops.items():
         row = (
-            1e3 * median[name] / pictures,
-            count / pictures,
+            1e3 * median[name] / images,
+            count / images,
             1e3 * median[name] / count,
             count / median[name],
         )
         print(f"{name:8}{row[0]:18.1f}{row[1]:17.2f}{row[2]:15.2f}{row[3]:16.1f}")
     for name in ("codecs", "files"):
-        print(f"{name:8}{1e3 * median[name] / pictures:18.1f}")
+        print(f"{name:8}{1e3 * median[name] / images:18.1f}")
     speed = {name: count / median[name] for name, count in crops.items()}
     least = {"trials": LEAST_OF_TRIALS, "grid": LEAST_OF_GRID if folder.name == "png" else 0.0}
     for name, limit in least.items():
-        print(f"ours / {name}: {median[name] / median['ours']:.1f} times a picture, "
+        print(f"ours / {name}: {median[name] / median['ours']:.1f} times an image, "
               f"{speed['ours'] / speed[name]:.1f} times a crop (at least {limit:g})")  # fmt: skip
     print(f"codecs alone: {median['codecs'] / median['ours']:.0%} of ours; "
           f"with reading and writing: {median['files'] / median['ours']:.0%} (wanted: {LEAST_CODECS:.0%})")  # fmt: skip
@@ -278,7 +278,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "source_dir", nargs="?", type=Path, help="photographs of about 1020 x 678 pixels or more"
     )
-    parser.add_argument("--pictures", type=int, default=32)
+    parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(argv)
     cv2.setNumThreads(1)
@@ -286,10 +286,10 @@ def main(argv: list[str]) -> int:
         scratch = Path(folder)
         for kind in KINDS:
             (scratch / kind).mkdir()
-        for number, picture in enumerate(mosaics(options.source_dir, options.pictures)):
+        for number, image in enumerate(mosaics(options.source_dir, options.images)):
             # PNG as cameras' converters and datasets have it: zlib at its default level.
-            Image.fromarray(picture).save(scratch / "png" / f"{number:03}.png")
-            Image.fromarray(picture).save(scratch / "jpeg" / f"{number:03}.jpg", quality=92)
+            Image.fromarray(image).save(scratch / "png" / f"{number:03}.png")
+            Image.fromarray(image).save(scratch / "jpeg" / f"{number:03}.jpg", quality=92)
         os.sync()
         codec_table(scratch)
         reached = [compare(scratch / kind, scratch, options.rounds) for kind in KINDS]

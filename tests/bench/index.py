@@ -3,7 +3,7 @@
     python tests/bench/index.py [--inner 200] [--each 500] [--threads 2]
 
 The tar is written into a temporary directory (about 1.3 GB) and removed. It is read once before the clock starts, so
-that the disk is not what is measured. Printed: pictures a second and a second a core, the peak memory of the process
+that the disk is not what is measured. Printed: images a second and a second a core, the peak memory of the process
 while it indexes, 1,000 random entries read back and compared byte by byte, and that nothing was written but the
 index. The exit code is 1 where a limit of `LIMITS` is missed.
 """
@@ -22,11 +22,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.digests import sha256_bytes
+from data.hashing import sha256_bytes
 from data.sources.archive import ArchiveSource
 from pipeline.index import index_source, read_entries, read_record
 
-LIMITS = {"pictures a second a core": 2000, "peak MB": 400}
+LIMITS = {"images a second a core": 2000, "peak MB": 400}
 _BASES = 40
 
 
@@ -39,22 +39,22 @@ def base_jpegs() -> list[bytes]:
     return [cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes() for one in noisy]
 
 
-def picture(bases: list[bytes], number: int) -> bytes:
+def image(bases: list[bytes], number: int) -> bytes:
     """Return a JPEG that no other number gives: its own comment stands behind the start mark."""
     base = bases[number % _BASES]
-    comment = f"picture {number}".encode()
+    comment = f"image {number}".encode()
     return base[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + base[2:]
 
 
 def write_tar(path: Path, inner: int, each: int) -> None:
-    """Write a tar of `inner` tars of `each` pictures."""
+    """Write a tar of `inner` tars of `each` images."""
     bases = base_jpegs()
     with tarfile.open(path, "w") as outer:
         for folder in range(inner):
             buffer = io.BytesIO()
             with tarfile.open(fileobj=buffer, mode="w") as tar:
                 for number in range(each):
-                    content = picture(bases, folder * each + number)
+                    content = image(bases, folder * each + number)
                     info = tarfile.TarInfo(f"n{folder:08d}_{number}.JPEG")
                     info.size = len(content)
                     tar.addfile(info, io.BytesIO(content))
@@ -82,7 +82,7 @@ def compare(path: Path, out: Path, each: int) -> int:
     for entry in chosen:
         folder, number = entry.id.removesuffix(".JPEG").rpartition("/n")[2].split("_")
         content = source.load(entry.locator)
-        wrong += content != picture(bases, int(folder) * each + int(number))
+        wrong += content != image(bases, int(folder) * each + int(number))
         wrong += sha256_bytes(content) != entry.sha256
     return wrong
 
@@ -123,15 +123,13 @@ def main(argv: list[str]) -> int:
         written = sorted(
             one.relative_to(folder).as_posix() for one in Path(folder).rglob("*") if one.is_file()
         )
-        print(f"{totals['sources']} pictures, {path.stat().st_size / 1e9:.2f} GB, {options.threads} threads")
-        print(
-            f"{duration_s:.1f} s: {rate * options.threads:.0f} pictures a second, {rate:.0f} a second a core"
-        )
+        print(f"{totals['sources']} images, {path.stat().st_size / 1e9:.2f} GB, {options.threads} threads")
+        print(f"{duration_s:.1f} s: {rate * options.threads:.0f} images a second, {rate:.0f} a second a core")
         print(
             f"peak memory {peak_mb:.0f} MB; of 1000 entries read back {wrong} differ; files: {', '.join(written)}"
         )
     whole = totals == {"sources": options.inner * options.each, "rejected": 0}
-    kept = rate >= LIMITS["pictures a second a core"] and peak_mb <= LIMITS["peak MB"]
+    kept = rate >= LIMITS["images a second a core"] and peak_mb <= LIMITS["peak MB"]
     return 0 if whole and kept and not wrong and len(written) == 4 else 1
 
 

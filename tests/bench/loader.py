@@ -1,15 +1,15 @@
 """How many training pairs a second the loader gives, against decoding alone and against BasicSR's way.
 
-    python tests/bench/loader.py [PICTURES_DIR] [--pictures 240] [--rounds 5] [--seconds 3]
+    python tests/bench/loader.py [IMAGES_DIR] [--images 240] [--rounds 5] [--seconds 3]
 
-512x512 crops are cut from the pictures of PICTURES_DIR (without it: dead leaves are drawn), and written both as shards
+512x512 crops are cut from the images of IMAGES_DIR (without it: dead leaves are drawn), and written both as shards
 and as PNG files, with the same encoder. All loaders get as many threads or processes as there are cores, and give
 256x256 patches at x2 in batches of 16:
 
     decoding   DALI reading and decoding the same shards, and nothing else
-    dali       our loader; also with four patches from each picture, and with degraded low pictures
+    dali       our loader; also with four patches from each image, and with degraded LR images
     torch      our loader without DALI
-    basicsr    a torch DataLoader over PNG files, as BasicSR's: OpenCV reads a picture and turns it to float, a patch
+    basicsr    a torch DataLoader over PNG files, as BasicSR's: OpenCV reads an image and turns it to float, a patch
                is cut, flipped and turned by chance, and reduced by OpenCV's cubic filter
 
 Each round runs all of them in turn, each in a process of its own. Medians are compared: of pairs a second by the clock,
@@ -35,13 +35,13 @@ import psutil
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from data.deadleaves import dead_leaves
-from data.digests import generator
-from data.encoders import encode_png
-from data.images import SUFFIXES, decode
+from data.hashing import generator
+from data.imaging.dead_leaves import dead_leaves
+from data.imaging.decode import SUFFIXES, decode
+from data.imaging.encode import encode_png
 from data.records import Box, CropRecord, TrainingJob
+from data.selection import Split
 from data.shards import ShardPaths, open_shard
-from sr.selection import Split
 from sr.training.dali_reader import DaliReader
 from sr.training.loader import TrainingStream
 
@@ -56,7 +56,7 @@ DEGRADED = "bicubic,blur,noise,jpeg,codec"
 
 
 def crops(folder: Path | None, count: int) -> list[np.ndarray]:
-    """Cut `count` crops; pictures are used again where they are too few."""
+    """Cut `count` crops; images are used again where they are too few."""
     if folder is None:
         sheets = [
             dead_leaves(generator("bench", number), 2 * CROP, 2 * CROP) for number in range(-(-count // 4))
@@ -73,17 +73,17 @@ def crops(folder: Path | None, count: int) -> list[np.ndarray]:
     return [cut[number % len(cut)] for number in range(count)]
 
 
-def write(pictures: list[np.ndarray], root: Path) -> Split:
-    """Write a shard, and the same pictures as files below `files`."""
+def write(images: list[np.ndarray], root: Path) -> Split:
+    """Write a shard, and the same images as files below `files`."""
     paths = ShardPaths(root, "train-000000")
     (root / "files").mkdir()
     with open_shard(paths, "train", "png", []) as writer:
-        for number, pixels in enumerate(pictures):
+        for number, pixels in enumerate(images):
             key, content = f"{number:06}", encode_png(pixels)
             box = Box(0, 0, CROP, CROP)
             writer.add(CropRecord(key, "", 0, 0, "", key, "", 1, box, "", "", {}, "train", key), content)
             (root / "files" / f"{key}.png").write_bytes(content)
-    return Split("train", (str(paths.tar),), (str(paths.index),), "png", len(pictures), CROP)
+    return Split("train", (str(paths.tar),), (str(paths.index),), "png", len(images), CROP)
 
 
 class PngPairs(Dataset):
@@ -98,19 +98,19 @@ class PngPairs(Dataset):
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """low, high: float32 CHW."""
         cv2.setNumThreads(1)
-        picture = cv2.imread(str(self._paths[number]), cv2.IMREAD_COLOR).astype(np.float32) / 255.0
+        image = cv2.imread(str(self._paths[number]), cv2.IMREAD_COLOR).astype(np.float32) / 255.0
         top, left = random.randint(0, CROP - PATCH), random.randint(0, CROP - PATCH)
-        high = picture[top : top + PATCH, left : left + PATCH]
+        hr_image = image[top : top + PATCH, left : left + PATCH]
         if random.random() < 0.5:
-            high = cv2.flip(high, 1)
+            hr_image = cv2.flip(hr_image, 1)
         if random.random() < 0.5:
-            high = cv2.flip(high, 0)
+            hr_image = cv2.flip(hr_image, 0)
         if random.random() < 0.5:
-            high = high.transpose(1, 0, 2)
-        low = cv2.resize(high, (PATCH // SCALE, PATCH // SCALE), interpolation=cv2.INTER_CUBIC)
+            hr_image = hr_image.transpose(1, 0, 2)
+        lr_image = cv2.resize(hr_image, (PATCH // SCALE, PATCH // SCALE), interpolation=cv2.INTER_CUBIC)
         return tuple(
             torch.from_numpy(cv2.cvtColor(one, cv2.COLOR_BGR2RGB).transpose(2, 0, 1).copy())
-            for one in (low, high)
+            for one in (lr_image, hr_image)
         )
 
 
@@ -120,12 +120,12 @@ def basicsr(folder: Path) -> Iterator[int]:
         PngPairs(folder), BATCH, shuffle=True, num_workers=CORES, persistent_workers=True, drop_last=True
     )
     while True:
-        for _, high in loader:
-            yield len(high)
+        for _, hr_image in loader:
+            yield len(hr_image)
 
 
 def decoding(split: Split) -> Iterator[int]:
-    """Yield the number of pictures of each batch that DALI has decoded."""
+    """Yield the number of images of each batch that DALI has decoded."""
     reader = DaliReader(split, 0, 1, BATCH, seed=0, threads=CORES)
     while True:
         yield len(reader.take())
@@ -133,7 +133,7 @@ def decoding(split: Split) -> Iterator[int]:
 
 def ours(split: Split, **settings: object) -> Iterator[int]:
     """Yield the number of pairs of each batch of our loader."""
-    job = TrainingJob("realtime-x2", "", "", patch_px=PATCH, **{"micro_batch": BATCH} | settings)
+    job = TrainingJob("realtime-x2", "", "", patch_px=PATCH, **{"micro_batch_size": BATCH} | settings)
     for batch in TrainingStream(split, job, SCALE, 2, (0,), CPU, CORES):
         yield len(batch.keys)
 
@@ -149,7 +149,7 @@ WAYS: dict[str, dict[str, object]] = {
     "decoding": {},
     "basicsr": {},
     "dali": {},
-    "dali, four patches": {"micro_batch": 4 * BATCH, "patches_per_picture": 4},
+    "dali, four patches": {"micro_batch_size": 4 * BATCH, "patches_per_image": 4},
     "dali, degraded": {"degradation": DEGRADED},
     "torch": {"loader": "torch"},
 }
@@ -178,14 +178,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("pictures_dir", nargs="?", type=Path, help="pictures of 512 x 512 pixels or more")
-    parser.add_argument("--pictures", type=int, default=240)
+    parser.add_argument("images_dir", nargs="?", type=Path, help="images of 512 x 512 pixels or more")
+    parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="bench-loader-") as folder:
         root = Path(folder)
-        split = write(crops(options.pictures_dir, options.pictures), root)
+        split = write(crops(options.images_dir, options.images), root)
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
         for _ in range(options.rounds):
             for name in WAYS:
@@ -196,7 +196,7 @@ def main(argv: list[str]) -> int:
         {name: statistics.median(pair[kind] for pair in pairs) for name, pairs in found.items()}
         for kind in (0, 1)
     )
-    print(f"{options.pictures} crops of {CROP}x{CROP}, {CORES} threads, medians of {options.rounds} rounds")
+    print(f"{options.images} crops of {CROP}x{CROP}, {CORES} threads, medians of {options.rounds} rounds")
     print(f"{'':20}{'pairs/s':>9}{'pairs/CPU s':>13}{'least to most':>16}{'/ decoding':>12}{'/ basicsr':>11}")
     for name, pairs in found.items():
         least, most = (choose(pair[1] for pair in pairs) for choose in (min, max))

@@ -2,7 +2,7 @@
 
     python tests/bench/recipe.py --train DIR… --judge DIR… [--store work] [--curve FILE.svg] [-- more]
 
-DIR of --judge is a folder of pictures, or one with HR/ and LR/. What stands after `--` goes to TrainModel as it is:
+DIR of --judge is a folder of images, or one with HR/ and LR/. What stands after `--` goes to TrainModel as it is:
 `-- --model-preset vapsr3x3-x2 --training-max-hours 0.167 --training-precision fp16 --training-compile true`. The same
 command trains on a GPU where there is one. It prints, for every benchmark, PSNR on Y of the trained network, of its
 fp16 and int8 IR, and of bicubic; and steps and pairs a second, and the share of time spent waiting for data.
@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from data.files import read_json, read_jsonl
-from sr.curve import Reference, chart, standalone
+from data.atomic_files import read_json, read_jsonl
+from sr.html.line_chart import Reference, chart, standalone
 
 
 def luigi(config: str, task: str, *arguments: str) -> str:

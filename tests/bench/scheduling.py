@@ -2,7 +2,7 @@
 
     python tests/bench/scheduling.py [--shards 1000] [--workers 8]
 
-A folder of tiny pictures is planned as one crop a picture and one picture a shard, so that there is next to no work
+A folder of tiny images is planned as one crop an image and one image a shard, so that there is next to no work
 in a shard and what is left is Luigi, its processes and the store. What is printed:
 
 - the loop: index, plan, pack and finish in one process, one thread, with no Luigi: the work itself;
@@ -30,15 +30,15 @@ import cv2
 import luigi
 import numpy as np
 
-from data.catalogue import resolve
-from data.digests import sha256_file
+from data.catalog.catalog import resolve
+from data.hashing import sha256_file
 from data.shards import ShardPaths
 from data.sources import open_source
+from pipeline.crop_plan import PlanSettings, plan_dataset, planned_shards, read_plan_shard, write_plan
 from pipeline.dataset import finish_dataset
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
-from pipeline.plan import PlanSettings, plan_dataset, planned_shards, read_plan_shard, write_plan
-from tasks.prepare import PlanCrops, pack_settings
+from tasks.crops import PlanCrops, pack_settings
 
 SIDE_PX = 32
 LONGEST_AGAIN_S = 3.0
@@ -55,8 +55,8 @@ class Cost:
     """User and system, of this process and of those that it waited for."""
 
 
-def draw_pictures(folder: Path, count: int) -> None:
-    """Fill a folder with pictures of mild noise, 32x32, each another one."""
+def draw_images(folder: Path, count: int) -> None:
+    """Fill a folder with images of mild noise, 32x32, each another one."""
     stream = np.random.default_rng(0)
     folder.mkdir()
     for number in range(count):
@@ -71,7 +71,14 @@ def timed_luigi(photos: Path, store: Path, workers: int) -> Cost:
     Raises:
         CalledProcessError: it failed.
     """
-    options = ["--crops-size-px", str(SIDE_PX), "--crops-shrinks", "1", "--crops-crops-per-shard", "1"]
+    options = [
+        "--crops-size-px",
+        str(SIDE_PX),
+        "--crops-downscale-factors",
+        "1",
+        "--crops-crops-per-shard",
+        "1",
+    ]
     command = [sys.executable, "-m", "luigi", "--module", "tasks", "MakeCrops", "--dataset", str(photos)]
     before, begun = _children_cpu_s(), time.perf_counter()
     subprocess.run(
@@ -123,7 +130,7 @@ def differing(one: Path, other: Path) -> list[str]:
 def measure(shards: int, workers: int, scratch: Path) -> int:
     """Measure and print; return 1 where a limit is missed or the bytes differ."""
     photos = scratch / "photos"
-    draw_pictures(photos, shards)
+    draw_images(photos, shards)
     loop = timed_loop(photos, scratch / "loop")
     first = timed_luigi(photos, scratch / "store", workers)
     again = timed_luigi(photos, scratch / "store", workers)
@@ -165,7 +172,7 @@ def main(argv: list[str]) -> int:
 
 def _plan_settings() -> PlanSettings:
     config = luigi.configuration.get_config()
-    for name, value in (("size_px", SIDE_PX), ("shrinks", "1"), ("crops_per_shard", 1)):
+    for name, value in (("size_px", SIDE_PX), ("downscale_factors", "1"), ("crops_per_shard", 1)):
         config.set("crops", name, str(value))
     return PlanCrops(dataset="Sample").settings()
 

@@ -4,7 +4,7 @@
 
 A shape is layers x channels; printed is a table for Markdown, a row each. Speed is that of random weights, on which it
 does not hang; decoding and encoding are not counted. The machine should do nothing else meanwhile; the spread of the
-rounds tells. With --train every shape then learns with branches, from equal patches of the pictures of FOLDER
+rounds tells. With --train every shape then learns with branches, from equal patches of the images of FOLDER
 (`starts.py` has the loop: no trainer, no DALI), and is judged in fp32 on PSNR of Y: which shape is the better one, not
 how good it can become.
 """
@@ -21,16 +21,16 @@ import torch
 from starts import crops_of, judge, network_of, train
 from torch import nn
 
-from data.digests import generator
+from data.hashing import generator
 from sr.export import ir_file
 from sr.export.ir_graph import find_sensitive_places
-from sr.export.parity import picture_batches
-from sr.export.quantize import quantise
-from sr.models.luma import LumaForm
+from sr.export.parity import image_batches
+from sr.export.quantize import quantize
+from sr.models.luma_interface import LumaForm
 from sr.models.presets import IN_256THS, ModelDescription
 from sr.models.realtime import CELL_PX
 from sr.models.registry import build_from
-from sr.openvino_runtime import openvino as ov
+from sr.runtime.openvino_runtime import openvino as ov
 
 SCALE = 2
 WARM_UP_FRAMES = 5
@@ -43,8 +43,8 @@ class _Planes(nn.Module):
         super().__init__()
         self.form = form
 
-    def forward(self, low: torch.Tensor) -> torch.Tensor:
-        return self.form(low.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    def forward(self, lr_image: torch.Tensor) -> torch.Tensor:
+        return self.form(lr_image.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 def shape_of(layers: int, channels: int) -> dict[str, int]:
@@ -53,24 +53,24 @@ def shape_of(layers: int, channels: int) -> dict[str, int]:
 
 
 def int8_form(layers: int, channels: int) -> ov.Model:
-    """The luma form of a shape with random weights, quantised as an export is; any height and width."""
+    """The luma form of a shape with random weights, quantized as an export is; any height and width."""
     torch.manual_seed(0)
     network = build_from(ModelDescription("realtime", shape_of(layers, channels), IN_256THS))
-    # As it is made the last layer is zero, and a layer of zeros has no range to quantise.
+    # As it is made the last layer is zero, and a layer of zeros has no range to quantize.
     nn.init.normal_(network.core.layers[-1].weight, std=0.005)
     example = torch.zeros(1, 64, 64, 1, dtype=torch.uint8)
     model = ov.convert_model(
         _Planes(LumaForm(network)), example_input=example, input=[ov.PartialShape([-1, -1, -1, 1])]
     )
-    model.inputs[0].set_names({"low"})
+    model.inputs[0].set_names({"input"})
     places = find_sensitive_places(model)
     with tempfile.TemporaryDirectory() as scratch:
         marked = Path(scratch) / "marked.xml"
         ov.save_model(model, marked, compress_to_fp16=False)
         ir_file.mark_exact(marked, places.exact)
         model = ov.Core().read_model(marked)
-        pictures = [picture[..., :1] for batch in picture_batches(CELL_PX) for picture in batch]
-        return quantise(model, pictures, places)[0]
+        images = [image[..., :1] for batch in image_batches(CELL_PX) for image in batch]
+        return quantize(model, images, places)[0]
 
 
 def frames_a_second(
@@ -103,7 +103,7 @@ def frames_a_second(
 
 
 def cost(layers: int, channels: int, height_px: int, width_px: int) -> tuple[int, float]:
-    """Parameters, and the multiplications of a frame in thousands of millions; the enlargement is not counted."""
+    """Parameters, and the multiplications of a frame in thousands of millions; the upscaling is not counted."""
     inner = (layers - 2) * channels**2 + channels * CELL_PX**2 * (1 + SCALE**2)
     parameters = 9 * inner + (layers - 1) * channels + (CELL_PX * SCALE) ** 2
     return parameters, 9 * inner * (height_px // CELL_PX) * (width_px // CELL_PX) / 1e9
@@ -111,7 +111,9 @@ def cost(layers: int, channels: int, height_px: int, width_px: int) -> tuple[int
 
 def gains(layers: int, channels: int, options: argparse.Namespace) -> list[str]:
     """Train a shape; return a cell for each benchmark: PSNR in dB, and what is gained over bicubic."""
-    network = network_of(ModelDescription("realtime", shape_of(layers, channels), IN_256THS), "branches", 0)
+    network = network_of(
+        ModelDescription("realtime", shape_of(layers, channels), IN_256THS), "reparameterize", 0
+    )
     bicubic = [judge(network, benchmark) for benchmark in options.judge]  # untrained, the network is bicubic
     for _ in train(network, crops_of(options.train, SCALE), options.steps, options.rate):
         pass

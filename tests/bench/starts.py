@@ -2,9 +2,9 @@
 
     python tests/bench/starts.py FOLDER BENCHMARK [--preset realtime-x2] [--steps 600] [--seeds 2] [--rate 0.001]
 
-FOLDER holds pictures to learn from, BENCHMARK has HR/ and LR/ for the preset's scale (such as Set5/x2). A start is
+FOLDER holds images to learn from, BENCHMARK has HR/ and LR/ for the preset's scale (such as Set5/x2). A start is
 torch's own weights, ours, or ours with branches; all see the same patches. Printed for each: PSNR of the benchmark (Y)
-after each quarter, then how many channels of each hidden layer never fire on training pictures, and the CPU seconds
+after each quarter, then how many channels of each hidden layer never fire on training images, and the CPU seconds
 of this process. No trainer, no DALI: what is compared is the network alone.
 """
 
@@ -19,32 +19,34 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from data.images import decode
+from data.imaging.decode import decode
 from sr.evaluation.metrics import crop_border, luma, psnr
-from sr.models.branches import add_branches
+from sr.imaging.resize import pillow_resize
 from sr.models.network import UpsamplingNetwork
 from sr.models.presets import ModelDescription, find_preset
 from sr.models.registry import build, build_from
-from sr.resize import pillow_resize
+from sr.models.reparameterization import add_branches
 
 CROPS_EACH, CROP_PX, BATCH, HIGH_PX = 6, 240, 16, 60
 SELDOM = 1e-3
 """A channel that fires on a smaller share of positions is counted as dead."""
-STARTS = ("torch", "ours", "branches")
+STARTS = ("torch", "ours", "reparameterize")
 
 
 def crops_of(folder: Path, scale: int) -> tuple[Tensor, Tensor]:
-    """Return random crops of a folder's pictures, low and high: uint8 [n,3,h,w]."""
-    chance, low, high = np.random.default_rng(0), [], []
+    """Return random crops of a folder's images, low and high: uint8 [n,3,h,w]."""
+    chance, lr_image, hr_image = np.random.default_rng(0), [], []
     for path in sorted(folder.iterdir()):
-        picture = decode(path.read_bytes())
-        height, width = picture.shape[:2]
+        image = decode(path.read_bytes())
+        height, width = image.shape[:2]
         for _ in range(CROPS_EACH if min(height, width) >= CROP_PX else 0):
             top, left = chance.integers(0, height - CROP_PX + 1), chance.integers(0, width - CROP_PX + 1)
-            high.append(picture[top : top + CROP_PX, left : left + CROP_PX])
+            hr_image.append(image[top : top + CROP_PX, left : left + CROP_PX])
             side = CROP_PX // scale
-            low.append(pillow_resize(high[-1], side, side, Image.Resampling.BICUBIC))
-    return tuple(torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2).contiguous() for side in (low, high))
+            lr_image.append(pillow_resize(hr_image[-1], side, side, Image.Resampling.BICUBIC))
+    return tuple(
+        torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2).contiguous() for side in (lr_image, hr_image)
+    )
 
 
 def network_of(description: ModelDescription, start: str, seed: int) -> UpsamplingNetwork:
@@ -54,32 +56,34 @@ def network_of(description: ModelDescription, start: str, seed: int) -> Upsampli
     if start == "torch":
         for layer in network.core.layers[:-1]:
             nn.Conv2d.reset_parameters(layer)
-    if start == "branches":
+    if start == "reparameterize":
         add_branches(network.core)
     return network.to(memory_format=torch.channels_last)
 
 
-def batch_of(low: Tensor, high: Tensor, scale: int, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+def batch_of(
+    lr_image: Tensor, hr_image: Tensor, scale: int, stream: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Return random patches, flipped and turned: uint8 [BATCH,3,h,w] of each side."""
-    side, lows, highs = HIGH_PX // scale, [], []
-    for index in torch.randint(0, len(low), (BATCH,), generator=stream).tolist():
-        top, left = torch.randint(0, low.shape[2] - side + 1, (2,), generator=stream).tolist()
+    side, lr_images, hr_images = HIGH_PX // scale, [], []
+    for index in torch.randint(0, len(lr_image), (BATCH,), generator=stream).tolist():
+        top, left = torch.randint(0, lr_image.shape[2] - side + 1, (2,), generator=stream).tolist()
         flip, turns = torch.randint(0, 4, (2,), generator=stream).tolist()
-        for factor, crops, patches in ((1, low, lows), (scale, high, highs)):
+        for factor, crops, patches in ((1, lr_image, lr_images), (scale, hr_image, hr_images)):
             patch = crops[
                 index, :, factor * top : factor * (top + side), factor * left : factor * (left + side)
             ]
             patches.append(torch.rot90(patch.flip(2) if flip & 1 else patch, turns, (1, 2)))
-    return torch.stack(lows), torch.stack(highs)
+    return torch.stack(lr_images), torch.stack(hr_images)
 
 
 def judge(network: UpsamplingNetwork, benchmark: Path) -> float:
     """Return the mean PSNR of a benchmark, Y, border of the scale cropped, in dB."""
     found = []
     for path in sorted((benchmark / "LR").iterdir()):
-        low = decode(path.read_bytes())
-        height, width = low.shape[0] * network.scale, low.shape[1] * network.scale
-        even = np.pad(low, ((0, low.shape[0] % 2), (0, low.shape[1] % 2), (0, 0)), mode="edge")
+        lr_image = decode(path.read_bytes())
+        height, width = lr_image.shape[0] * network.scale, lr_image.shape[1] * network.scale
+        even = np.pad(lr_image, ((0, lr_image.shape[0] % 2), (0, lr_image.shape[1] % 2), (0, 0)), mode="edge")
         with torch.inference_mode():
             ours = network(torch.from_numpy(even).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
         truth = decode((benchmark / "HR" / path.name).read_bytes())[:height, :width]
@@ -88,11 +92,11 @@ def judge(network: UpsamplingNetwork, benchmark: Path) -> float:
     return float(np.mean(found))
 
 
-def dead_channels(network: UpsamplingNetwork, low: Tensor) -> list[int]:
+def dead_channels(network: UpsamplingNetwork, lr_image: Tensor) -> list[int]:
     """Return for each hidden layer how many of its channels never fire."""
     counts = []
     with torch.inference_mode():
-        padded = nn.functional.pad(network.normalise(low), (2, 2, 2, 2), mode="replicate")
+        padded = nn.functional.pad(network.normalize(lr_image), (2, 2, 2, 2), mode="replicate")
         features = nn.functional.pixel_unshuffle(padded, 2)
         for layer in network.core.layers[:-1]:
             features = nn.functional.relu(layer(features))
@@ -111,11 +115,11 @@ def train(
         rate = min(1, 10 * step / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = highest_rate * rate
-        low, high = batch_of(*crops, network.scale, stream)
+        lr_image, hr_image = batch_of(*crops, network.scale, stream)
         with torch.autocast("cpu", torch.bfloat16):
-            prediction = network.predict(low)
+            prediction = network.predict(lr_image)
         optimizer.zero_grad()
-        nn.functional.l1_loss(prediction, network.normalise(high)).backward()
+        nn.functional.l1_loss(prediction, network.normalize(hr_image)).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         if step % max(1, steps // 4) == 0:

@@ -57,11 +57,11 @@ def photograph(key: str, side_px: int) -> np.ndarray:
     names = ("astronaut", "coffee", "chelsea", "hubble_deep_field", "retina", "rocket")
     _, shard, number = key.split("-")
     stream = np.random.default_rng(int(number) + 1000 * int(shard))
-    picture = getattr(skimage.data, names[int(number) % len(names)])()
-    spare = [max(0, side_px - length) for length in picture.shape[:2]]
-    picture = np.pad(picture, ((0, spare[0]), (0, spare[1]), (0, 0)), mode="symmetric")
-    top, left = (int(stream.integers(length - side_px + 1)) for length in picture.shape[:2])
-    return np.ascontiguousarray(picture[top : top + side_px, left : left + side_px])
+    image = getattr(skimage.data, names[int(number) % len(names)])()
+    spare = [max(0, side_px - length) for length in image.shape[:2]]
+    image = np.pad(image, ((0, spare[0]), (0, spare[1]), (0, 0)), mode="symmetric")
+    top, left = (int(stream.integers(length - side_px + 1)) for length in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + side_px, left : left + side_px])
 
 
 class Worker:
@@ -102,7 +102,7 @@ def bare_step(job: TrainingJob, batches: list):
     from sr.models.registry import build_for_training
 
     torch.manual_seed(0)
-    network = build_for_training(describe(job.preset, job.colour_space, job.branches))
+    network = build_for_training(describe(job.preset, job.color_space, job.reparameterize))
     network = network.to(memory_format=torch.channels_last)
     decays = {"betas": (job.beta1, job.beta2), "weight_decay": job.weight_decay}
     optimizer = torch.optim.AdamW(network.parameters(), lr=job.learning_rate, fused=True, **decays)
@@ -112,11 +112,11 @@ def bare_step(job: TrainingJob, batches: list):
     def step() -> float:
         batch = next(endless)
         with torch.autocast("cpu", torch.bfloat16, enabled=job.precision == "bf16"):
-            prediction = network.predict(batch.low)
-            loss = torch.nn.functional.l1_loss(prediction, network.normalise(batch.high))
+            prediction = network.predict(batch.lr_image)
+            loss = torch.nn.functional.l1_loss(prediction, network.normalize(batch.hr_image))
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), job.clip_norm)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), job.max_grad_norm)
         optimizer.step()
         if average:
             weights = [weight.detach() for weight in network.parameters()]
@@ -130,7 +130,7 @@ def work(way: str, root: Path, job: TrainingJob) -> None:
     """Take steps, as many as each line of the standard input says, and write what they took."""
     import torch
 
-    from sr.selection import open_split
+    from data.selection import open_split
     from sr.training.loader import TrainingStream
 
     run_dir = root / f"{way}-{job.precision}-{job.ema_decay}"
@@ -166,7 +166,7 @@ def decoding_alone(root: Path, job: TrainingJob, steps: int) -> tuple[float, flo
     """Batches a second that the loader gives with nothing else to do, and CPU ms of each."""
     import torch
 
-    from sr.selection import open_split
+    from data.selection import open_split
     from sr.training.loader import TrainingStream
 
     split = open_split(root / "selection" / "selection.json", "train", job.selection_hash)
@@ -217,10 +217,10 @@ def main() -> int:
         job = demo_job()
         job = dataclasses.replace(job, preset=options.preset or job.preset)
         a_second, decode_ms = decoding_alone(root, job, options.rounds * options.steps // 2)
-        pictures = job.micro_batch // job.patches_per_picture
+        images = job.micro_batch_size // job.patches_per_image
         print(
             f"{len(os.sched_getaffinity(0))} cores; the loader alone gives {a_second:.1f} batches a second "
-            f"({pictures} pictures of {SIDE_PX} px decoded, {job.micro_batch} patches of {job.patch_px} px), "
+            f"({images} images of {SIDE_PX} px decoded, {job.micro_batch_size} patches of {job.patch_px} px), "
             f"{decode_ms:.1f} ms CPU each.\n"
         )
         print(

@@ -1,13 +1,13 @@
-"""Every hostile picture becomes the right pixels or the right rejection, when probed and when decoded."""
+"""Every hostile image becomes the right pixels or the right rejection, when probed and when decoded."""
 
 import numpy as np
 import pytest
-from hostile import picture_cases
+from hostile import image_cases
 
-from data.images import ImageFault, decode, probe
+from data.imaging.decode import ImageFault, decode, probe
 from data.records import Reason
 
-CASES = picture_cases(seed=3)
+CASES = image_cases(seed=3)
 
 
 def test_there_are_enough_and_no_two_are_alike():
@@ -19,14 +19,14 @@ def test_there_are_enough_and_no_two_are_alike():
 def test_the_right_pixels_or_the_right_reason(case):
     try:
         header = probe(case.content)
-        picture = decode(case.content)
+        image = decode(case.content)
     except ImageFault as fault:
         assert fault.reason in case.reasons, fault
         return
-    assert case.pixels is not None, f"taken for a picture of {picture.shape}"
-    assert picture.dtype == np.uint8 and picture.shape == case.pixels.shape
-    assert (header.height, header.width) == picture.shape[:2]
-    assert np.abs(picture.astype(int) - case.pixels).mean() <= case.tolerance
+    assert case.pixels is not None, f"taken for an image of {image.shape}"
+    assert image.dtype == np.uint8 and image.shape == case.pixels.shape
+    assert (header.height, header.width) == image.shape[:2]
+    assert np.abs(image.astype(int) - case.pixels).mean() <= case.tolerance
 
 
 def test_reasons_are_said_in_words():

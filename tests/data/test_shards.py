@@ -5,13 +5,13 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from pictures import textured
+from images import textured
 
-from data.digests import xxh3_file
-from data.encoders import encode_png
+from data.atomic_files import write_bytes
 from data.errors import UserError
-from data.files import write_bytes
-from data.images import decode
+from data.hashing import xxh3_file
+from data.imaging.decode import decode
+from data.imaging.encode import encode_png
 from data.records import Box, CropRecord, Reason, Rejection
 from data.shards import (
     ShardPaths,
@@ -20,8 +20,8 @@ from data.shards import (
     index_bytes,
     open_shard,
     read_header,
+    read_image,
     read_index,
-    read_picture,
     read_records,
     read_rejections,
     shard_name,
@@ -65,11 +65,11 @@ def test_a_shard_reads_back(tmp_path):
     lines = read_index(paths.index)
     with open(paths.tar, "rb") as tar:
         for number, (line, one) in enumerate(zip(lines, read_records(paths), strict=True)):
-            picture = read_picture(tar, line)
+            image = read_image(tar, line)
             assert (line.key, one.key) == (f"key{number}", f"key{number}")
-            assert (decode(picture) == textured(number, 32, 32)).all()
+            assert (decode(image) == textured(number, 32, 32)).all()
             tar.seek(one.offset)
-            assert tar.read(one.bytes) == picture
+            assert tar.read(one.bytes) == image
     check_file(paths.tar, header.tar_xxh3, xxh3_file)
     check_file(paths.index, header.index_sha256)
     check_file(paths.manifest, header.manifest_sha256)
@@ -140,7 +140,7 @@ def test_another_file_is_noticed(tmp_path):
         check_file(paths.tar, header.tar_xxh3, xxh3_file)
 
 
-def test_names_and_places_stay_out_of_the_record_beside_the_picture(tmp_path):
+def test_names_and_places_stay_out_of_the_record_beside_the_image(tmp_path):
     paths = write(tmp_path, samples=1)
     (one,) = read_records(paths)
     with tarfile.open(paths.tar) as tar:

@@ -4,7 +4,7 @@
 
 A small network is exported. For each runtime a fresh virtual environment gets numpy, Pillow and that runtime, in the
 versions of constraints.txt, and nothing else that was asked for; the script runs there in isolated mode, in an empty
-folder. Its picture may differ from ours by one level. Packages come from where pip takes them.
+folder. Its image may differ from ours by one level. Packages come from where pip takes them.
 """
 
 import subprocess
@@ -16,19 +16,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from deployment import script
-from pictures import textured
+from images import textured
 from PIL import Image
 from safetensors.torch import save_file
 
-from sr.checkpoint import export_checkpoint
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
+from sr.models.checkpoint import export_checkpoint
 from sr.models.registry import build
-from sr.upscalers import load_upscaler
+from sr.runtime.upscalers import load_upscaler
 
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 SIZE = (45, 63)
-"""Height and width of the low picture; odd, so that the script has to pad."""
+"""Height and width of the LR image; odd, so that the script has to pad."""
 UNWANTED = {"torch", "onnx", "nncf", "opencv-python-headless", "safetensors", "super-resolution-factory"}
 
 
@@ -64,20 +64,20 @@ def main() -> None:
     """Run each script, and compare."""
     with tempfile.TemporaryDirectory(prefix="clean-environment-") as scratch:
         root = Path(scratch)
-        files, low = exported(root), textured(1, *SIZE)
+        files, lr_image = exported(root), textured(1, *SIZE)
         for runtime, model in files.items():
             empty = root / f"in-{runtime}"
             empty.mkdir()
-            Image.fromarray(low).save(empty / "low.png")
+            Image.fromarray(lr_image).save(empty / "low.png")
             (empty / "upscale.py").write_text(script(runtime))
             python = environment(root / f"of-{runtime}", runtime)
             command = [str(python), "-I", "upscale.py", str(model), "low.png", "high.png"]
             subprocess.run(command, cwd=empty, check=True)
             made = np.asarray(Image.open(empty / "high.png")).astype(int)
-            expected = load_upscaler(model)(low)
+            expected = load_upscaler(model)(lr_image)
             if made.shape != expected.shape or np.abs(made - expected).max() > 1:
-                raise SystemExit(f"The script for {runtime} makes another picture than load_upscaler does.")
-            print(f"{runtime}: the same picture, to {np.abs(made - expected).max()} levels")
+                raise SystemExit(f"The script for {runtime} makes another image than load_upscaler does.")
+            print(f"{runtime}: the same image, to {np.abs(made - expected).max()} levels")
 
 
 if __name__ == "__main__":

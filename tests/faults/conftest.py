@@ -10,7 +10,7 @@ from failures import OPTIONS, mount
 
 @pytest.fixture
 def options(photo_folder: Path) -> list[str]:
-    """Give the options of any task on the folder of pictures, with small crops and small shards."""
+    """Give the options of any task on the folder of images, with small crops and small shards."""
     return ["--dataset", str(photo_folder), *OPTIONS]
 
 

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.digests import sha256_file
+from data.hashing import sha256_file
 
 MARK = "SUPER_RESOLUTION_KILL_DEMO"
 POLL_S = 0.02

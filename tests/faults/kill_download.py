@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
         root, killer, kills = Path(scratch), Killer(server, positions), 0
         (root / "catalog").mkdir()
         (root / "catalog" / "Large.toml").write_text(
-            'name = "Large"\nkind = "archives"\ntitle = "t"\nlicence = "l"\n[[files]]\n'
+            'name = "Large"\nkind = "archives"\ntitle = "t"\nlicense = "l"\n[[files]]\n'
             f'name = "{NAME}"\nurls = ["{server.url}/{NAME}"]\nbytes = {len(content)}\n'
             f'sha256 = "{hashlib.sha256(content).hexdigest()}"\n'
         )

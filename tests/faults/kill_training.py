@@ -22,8 +22,8 @@ import psutil
 from safetensors import safe_open
 from selections import SELECTION_HASH, write_selection
 
-from data.files import read_json, write_json
-from data.plain import from_plain, to_plain
+from data.atomic_files import read_json, write_json
+from data.record_json import from_plain, to_plain
 from data.records import TrainingConduct, TrainingJob
 from sr.training.launch import train
 
@@ -47,8 +47,8 @@ def job_of(steps: int) -> TrainingJob:
         "../selection/selection.json",
         SELECTION_HASH,
         patch_px=64,
-        micro_batch=8,
-        accumulation=2,
+        micro_batch_size=8,
+        gradient_accumulation_steps=2,
         loss="l1:1+frequency:0.1",
         learning_rate=2e-3,
         warmup_steps=5,
@@ -69,7 +69,7 @@ def start(run_dir: Path, errors: int | None = None) -> subprocess.Popen:
 def go_on(run_dir: Path) -> None:
     """Train in this process, with a state after every third step."""
     job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), str(run_dir))
-    train(job, run_dir, conduct=TrainingConduct(ranks=1, save_every_steps=3))
+    train(job, run_dir, conduct=TrainingConduct(world_size=1, save_every_steps=3))
 
 
 def saved_step(run_dir: Path) -> int:

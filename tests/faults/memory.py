@@ -1,4 +1,4 @@
-"""Show that no process needs 500 MB for 8192x8192 pictures among small ones.
+"""Show that no process needs 500 MB for 8192x8192 images among small ones.
 
     PYTHONPATH=tests/support python tests/faults/memory.py [--limit-mb 500]
 
@@ -18,14 +18,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from pictures import textured
+from images import textured
 
 TILE_PX, TILES = 1024, 8
 SMALL = 6
 
 
 def fill(folder: Path) -> None:
-    """Make the pictures."""
+    """Make the images."""
     tiles = [textured(seed, TILE_PX, TILE_PX) for seed in range(TILES)]
     rows = [np.hstack([tiles[(3 * row + column) % TILES] for column in range(TILES)]) for row in range(TILES)]
     large = np.vstack(rows)

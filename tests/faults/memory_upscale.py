@@ -1,8 +1,8 @@
-"""Show that UpscaleImages needs less than 2 GB for one 8192x8192 picture at x2, of any kind.
+"""Show that UpscaleImages needs less than 2 GB for one 8192x8192 image at x2, of any kind.
 
     PYTHONPATH=tests/support python tests/faults/memory_upscale.py [--limit-mb 2000] [rgb8.png rgba16.tif ...]
 
-Pictures of that size, of tiles of texture, are enlarged by the command that people use, with an untrained realtime-x2
+Images of that size, of tiles of texture, are upscaled by the command that people use, with an untrained realtime-x2
 as fp16 IR: the layers are those of a trained one. A third of those with alpha is hidden; the lower bytes of 16 bits are
 noise. The figure is the peak resident memory of the process. The exit code is 1 where one is over the limit, or the
 result has another size. `rgb8.webp` is 8184x8184, as the result could not be a WebP otherwise; it is not among those
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from images import textured
 from memory import peak_bytes
-from pictures import textured
 from PIL import Image
 
 TILE_PX, TILES = 1024, 8
@@ -27,12 +27,12 @@ CASES = ("rgb8.png", "rgb8.jpg", "rgb8.tif", "rgba8.png", "rgba16.png", "rgb16.t
 
 
 def prepare(scratch: Path, cases: list[str]) -> None:
-    """Make the pictures, each in a folder of its name, and the model."""
+    """Make the images, each in a folder of its name, and the model."""
     from safetensors.torch import save_file
 
-    from sr.checkpoint import export_checkpoint
     from sr.export.to_onnx import export_onnx
     from sr.export.to_openvino import export_openvino
+    from sr.models.checkpoint import export_checkpoint
     from sr.models.presets import find_preset
     from sr.models.registry import build_from
 
@@ -49,20 +49,20 @@ def prepare(scratch: Path, cases: list[str]) -> None:
 
 
 def make(whole: np.ndarray, case: str) -> np.ndarray:
-    """Return the picture of a case, e.g. rgba16.tif."""
-    picture = whole[:WEBP_PX, :WEBP_PX] if case.endswith(".webp") else whole
+    """Return the image of a case, e.g. rgba16.tif."""
+    image = whole[:WEBP_PX, :WEBP_PX] if case.endswith(".webp") else whole
     if case.startswith("rgba"):
         alpha = np.where(cv2.resize(whole[::64, ::64, 0], whole.shape[:2]) > 110, 255, 0).astype(np.uint8)
-        picture = np.dstack([picture, alpha])
+        image = np.dstack([image, alpha])
     if "16" not in case:
-        return picture
-    deep = picture.astype(np.uint16) * 257
+        return image
+    deep = image.astype(np.uint16) * 257
     deep[:, :, :3] ^= np.random.default_rng(0).integers(0, 256, whole.shape, np.uint8)
     return deep
 
 
 def peak_mb(scratch: Path, case: str) -> float:
-    """Enlarge the picture; return megabytes, and infinity where the result is not what it should be."""
+    """Upscale the image; return megabytes, and infinity where the result is not what it should be."""
     command = [sys.executable, "-m", "luigi", "--module", "tasks", "UpscaleImages"]
     command += ["--input", str(scratch / case), "--output-dir", str(scratch / "out" / case)]
     command += ["--model", str(scratch / "ir" / "model.xml"), "--store-root", str(scratch / "store")]

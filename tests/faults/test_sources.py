@@ -1,4 +1,4 @@
-"""What the pictures are read from changes between the index and the packing."""
+"""What the images are read from changes between the index and the packing."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from server import serving
 
 
 @pytest.mark.parametrize("then", ["changed", "removed"])
-def test_a_picture_changes_between_index_and_packing(then, options, undisturbed, photo_folder, tmp_path):
-    store, picture, kept = tmp_path / "store", photo_folder / "p4.png", tmp_path / "p4.png"
-    fault = f"mv {picture} {kept}" + f"; cp {photo_folder / 'p2.png'} {picture}" * (then == "changed")
+def test_a_image_changes_between_index_and_packing(then, options, undisturbed, photo_folder, tmp_path):
+    store, image, kept = tmp_path / "store", photo_folder / "p4.png", tmp_path / "p4.png"
+    fault = f"mv {image} {kept}" + f"; cp {photo_folder / 'p2.png'} {image}" * (then == "changed")
     failed = luigi(store, "MakeCrops", *options, when="before", by=fault)
     found = {"changed": "another one", "removed": "nothing"}[then]
     hold_clear(failed, "indexed", found, "p4.png", "put the", "back, or run again")
@@ -22,7 +22,7 @@ def test_a_picture_changes_between_index_and_packing(then, options, undisturbed,
     anew = luigi(tmp_path / "anew", "MakeCrops", *options)
     assert anew.returncode == 0, "the folder as it is now is another dataset"
     assert files(tmp_path / "anew").keys().isdisjoint(undisturbed)
-    kept.rename(picture)  # with its modification time, so that it is the old folder
+    kept.rename(image)  # with its modification time, so that it is the old folder
     assert luigi(store, "MakeCrops", *options).returncode == 0
     assert files(store) == undisturbed
 
@@ -34,7 +34,7 @@ def test_a_downloaded_archive_is_deleted_after_planning(photo_folder, tmp_path):
     with serving({"/photos.tar": content}) as server:
         (tmp_path / "catalog").mkdir()
         (tmp_path / "catalog" / "Trip.toml").write_text(
-            'name = "Trip"\nkind = "archives"\ntitle = "t"\nlicence = "l"\n[[files]]\n'
+            'name = "Trip"\nkind = "archives"\ntitle = "t"\nlicense = "l"\n[[files]]\n'
             f'name = "photos.tar"\nurls = ["{server.url}/photos.tar"]\nbytes = {len(content)}\n'
             f'sha256 = "{hashlib.sha256(content).hexdigest()}"\n'
         )
@@ -58,7 +58,7 @@ def downloads(store):
 
 
 @pytest.mark.parametrize("mode", ["1", "P"])
-def test_a_small_file_of_an_enormous_picture_is_one_rejection(mode, options, photo_folder, tmp_path):
+def test_a_small_file_of_an_enormous_image_is_one_rejection(mode, options, photo_folder, tmp_path):
     Image.new(mode, (30_000, 30_000)).save(photo_folder / "bomb.png")
     assert (photo_folder / "bomb.png").stat().st_size < 2e6
     result = luigi(tmp_path / "store", "MakeCrops", *options)

@@ -17,23 +17,23 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from images import textured
 from kill_demo import FaultError, compare, kill_and_compare
-from pictures import textured
 
-PICTURES = 120
-"""They make some 40 shards; besides them one is damaged, one is flat, and one file is no picture."""
+IMAGES = 120
+"""They make some 40 shards; besides them one is damaged, one is flat, and one file is no image."""
 OPTIONS = ["--crops-size-px", "128", "--crops-crops-per-shard", "120", "--crops-validation-fraction", "0.1"]
 
 
 def fill(folder: Path, seed: int) -> None:
-    """Make the pictures."""
+    """Make the images."""
     folder.mkdir()
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         height, width = 600 + number % 7 * 30, 800 + number % 5 * 40
         cv2.imwrite(str(folder / f"{number:03}.png"), textured(seed + number, height, width))
     cv2.imwrite(str(folder / "flat.png"), np.full((300, 300, 3), 128, np.uint8))
     (folder / "damaged.png").write_bytes((folder / "000.png").read_bytes()[:-1000])
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
 
 
 def main(argv: list[str]) -> int:
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--kills", type=int, default=30, help="for each number of workers")
-    parser.add_argument("--seed", type=int, default=0, help="of the pictures and of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="of the images and of the moments")
     options = parser.parse_args(argv)
     scratch, begun = Path(tempfile.mkdtemp(prefix="workers-")), time.monotonic()
     folder = scratch / "photos"

@@ -9,16 +9,16 @@ import pyarrow.parquet
 import pytest
 from settings import pack_settings, plan_settings
 
-from data.catalogue import resolve
+from data.catalog.catalog import resolve
 from data.errors import UserError
-from data.images import decode
-from data.plain import to_plain
+from data.imaging.decode import decode
+from data.record_json import to_plain
 from data.shards import ShardPaths
 from pipeline import dataset
+from pipeline.crop_plan import plan_dataset, planned_shards, read_plan_shard, write_plan
 from pipeline.dataset import PARQUET, all_records, finish_dataset, is_current, read_manifest, write_parquet
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
-from pipeline.plan import plan_dataset, planned_shards, read_plan_shard, write_plan
 
 
 def build(folder, root, finish=True):
@@ -113,11 +113,11 @@ def test_no_more_than_one_shard_s_rows_are_in_memory(crops, monkeypatch):
 def test_what_changes_no_crop_makes_a_finished_dataset_out_of_date(photo_folder, crops):
     manifest, spec = read_manifest(crops), resolve(str(photo_folder))
     assert is_current(manifest, spec, 0.0)
-    for field in ("title", "licence", "citation"):
+    for field in ("title", "license", "citation"):
         assert not is_current(manifest, dataclasses.replace(spec, **{field: "another"}), 0.0)
     # 1 of 9 is as many as were damaged, 0.1 of them fewer.
     damaged = dataclasses.replace(
-        manifest, totals=manifest.totals | {"pictures": 9}, rejections={"unreadable": 1}
+        manifest, totals=manifest.totals | {"images": 9}, rejections={"unreadable": 1}
     )
     assert is_current(damaged, spec, 1 / 9) and not is_current(damaged, spec, 0.1)
 
@@ -170,16 +170,16 @@ def test_dali_opens_the_shards_through_their_indexes(crops):
         )  # fmt: skip
         pipeline.set_outputs(fn.decoders.image(stored, device="cpu"))
     pipeline.build()
-    (pictures,) = pipeline.run()
+    (images,) = pipeline.run()
     records = [one for one in all_records(crops, manifest.shards) if one.split == "train"]
-    for picture, one in zip(pictures, records, strict=True):
+    for image, one in zip(images, records, strict=True):
         with open(ShardPaths(crops, one.shard).tar, "rb") as tar:
             tar.seek(one.offset)
-            assert (np.array(picture) == decode(tar.read(one.bytes))).all()
+            assert (np.array(image) == decode(tar.read(one.bytes))).all()
 
 
 def test_the_card_names_the_shards_and_what_was_thrown_out(crops):
     text = (crops / "README.md").read_text()
     assert "path: shards/train-*.tar" in text and "path: shards/validation-*.tar" in text
     assert "- 1 duplicate" in text
-    assert dataclasses.asdict(read_manifest(crops))["licence"] in text
+    assert dataclasses.asdict(read_manifest(crops))["license"] in text

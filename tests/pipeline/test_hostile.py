@@ -12,23 +12,23 @@ from hostile import (
     TAR_EXTRAS,
     WIDTH,
     ZIP_EXTRAS,
-    picture_cases,
+    image_cases,
     write_folder,
     write_tar,
     write_zip,
 )
 from settings import pack_settings, plan_settings
 
-from data.images import decode
+from data.imaging.decode import decode
 from data.records import Reason
 from data.shards import ShardPaths, read_records, read_rejections
 from data.sources.archive import ArchiveSource
 from data.sources.folder import FolderSource
+from pipeline.crop_plan import plan_dataset
 from pipeline.index import REJECTIONS, index_source, read_entries
 from pipeline.pack import pack_shard
-from pipeline.plan import plan_dataset
 
-CASES = picture_cases(seed=4)
+CASES = image_cases(seed=4)
 SIDE_PX = 64
 
 
@@ -63,7 +63,7 @@ def test_each_case_lands_as_its_pixels_or_its_reason(kind, tmp_path):
 
     entries = [dataclasses.replace(entry, lossy=False) for entry in entries]
     plan, too_small = map(
-        list, plan_dataset(entries, plan_settings(size_px=SIDE_PX, shrinks=(1,)), "hostile")
+        list, plan_dataset(entries, plan_settings(size_px=SIDE_PX, downscale_factors=(1,)), "hostile")
     )
     paths = ShardPaths(store / "crops", "train-000000")
     pack_shard(plan, source, paths, pack_settings(), processes=2)

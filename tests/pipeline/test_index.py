@@ -1,8 +1,8 @@
 import pytest
-from pictures import textured
+from images import textured
 
-from data.encoders import encode_png
 from data.errors import UserError
+from data.imaging.encode import encode_png
 from data.sources.folder import FolderSource
 from pipeline.index import REJECTIONS, Entries, index_source, read_entries, read_record
 
@@ -17,7 +17,7 @@ def run(folder, out, least_side_px=100, max_bad_fraction=0.0, **options):
 def test_every_file_is_a_row_or_a_counted_rejection(photo_folder, tmp_path):
     run(photo_folder, tmp_path / "index")
     record = read_record(tmp_path / "index")
-    assert record["totals"] == {"pictures": 9, "sources": 7, "rejected": 4}
+    assert record["totals"] == {"images": 9, "sources": 7, "rejected": 4}
     assert record["rejections"] == {"duplicate": 1, "link": 1, "not_an_image": 1, "too_small": 1}
     assert len(read_entries(tmp_path / "index")) == 7
 
@@ -29,7 +29,7 @@ def test_the_same_bytes_for_any_number_of_threads(photo_folder, tmp_path):
         assert path.read_bytes() == (tmp_path / "4" / path.name).read_bytes()
 
 
-def test_no_usable_picture_is_an_error_that_leaves_nothing(photo_folder, tmp_path):
+def test_no_usable_image_is_an_error_that_leaves_nothing(photo_folder, tmp_path):
     with pytest.raises(UserError, match=r"2000x2000 pixels or more, got none \(the largest is 800x600\)"):
         run(photo_folder, tmp_path / "index", least_side_px=2000)
     (tmp_path / "empty").mkdir()
@@ -38,7 +38,7 @@ def test_no_usable_picture_is_an_error_that_leaves_nothing(photo_folder, tmp_pat
     assert not (tmp_path / "index").exists()
 
 
-def test_too_many_damaged_pictures_fail_with_the_reasons(photo_folder, tmp_path):
+def test_too_many_damaged_images_fail_with_the_reasons(photo_folder, tmp_path):
     whole = (photo_folder / "p0.png").read_bytes()
     (photo_folder / "bad.png").write_bytes(whole[:30])
     run(photo_folder, tmp_path / "borne", max_bad_fraction=0.2)
@@ -50,7 +50,7 @@ def test_too_many_damaged_pictures_fail_with_the_reasons(photo_folder, tmp_path)
     assert "bad.png" in (tmp_path / "index" / REJECTIONS).read_text()
 
 
-def test_pictures_that_are_only_small_or_repeated_are_none_of_the_damaged(tmp_path):
+def test_images_that_are_only_small_or_repeated_are_none_of_the_damaged(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     small = encode_png(textured(0, 40, 40))
@@ -59,7 +59,7 @@ def test_pictures_that_are_only_small_or_repeated_are_none_of_the_damaged(tmp_pa
     (photos / "good.png").write_bytes(encode_png(textured(1, 120, 120)))
     (photos / "bad.png").write_bytes(small[:30])
     run(photos, tmp_path / "index", max_bad_fraction=0.04)
-    assert read_record(tmp_path / "index")["totals"] == {"pictures": 32, "sources": 1, "rejected": 31}
+    assert read_record(tmp_path / "index")["totals"] == {"images": 32, "sources": 1, "rejected": 31}
 
 
 def test_entries_are_read_as_they_are_asked_for(photo_folder, tmp_path):
@@ -75,13 +75,13 @@ def test_progress_counts_every_file(photo_folder, tmp_path):
     assert calls == [*((number, 11) for number in range(1, 12)), (11, 11)]
 
 
-def test_the_catalogue_says_what_is_lossy_and_what_belongs_together(photo_folder, tmp_path):
+def test_the_catalog_says_what_is_lossy_and_what_belongs_together(photo_folder, tmp_path):
     def groups(**options):
         out = tmp_path / str(len(list(tmp_path.iterdir())))
         run(photo_folder, out, **options)
         return {entry.id: (entry.group, entry.lossy) for entry in read_entries(out)}
 
-    assert groups(group="picture")["trip/p1.png"] == ("trip/p1.png", False)
+    assert groups(group="image")["trip/p1.png"] == ("trip/p1.png", False)
     folders = groups(group="folder", lossy="yes")
     assert folders["trip/p1.png"] == ("trip", True) and folders["p0.png"] == ("p0.png", True)
     found = groups(group=r"(p\d)", lossy="no")
@@ -93,10 +93,10 @@ def test_rows_tell_the_stored_bit_depth(tmp_path):
     import numpy as np
 
     (tmp_path / "deep").mkdir()
-    picture = textured(1, 128, 128)
-    cv2.imwrite(str(tmp_path / "deep" / "a.png"), picture.astype(np.uint16) * 257)
-    cv2.imwrite(str(tmp_path / "deep" / "b.tiff"), picture.astype(np.uint16) * 255)
-    cv2.imwrite(str(tmp_path / "deep" / "c.jpg"), picture)
-    cv2.imwrite(str(tmp_path / "deep" / "d.bmp"), picture)
+    image = textured(1, 128, 128)
+    cv2.imwrite(str(tmp_path / "deep" / "a.png"), image.astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "deep" / "b.tiff"), image.astype(np.uint16) * 255)
+    cv2.imwrite(str(tmp_path / "deep" / "c.jpg"), image)
+    cv2.imwrite(str(tmp_path / "deep" / "d.bmp"), image)
     run(tmp_path / "deep", tmp_path / "index")
     assert [entry.bit_depth for entry in read_entries(tmp_path / "index")] == [16, 16, 8, 8]

@@ -1,21 +1,21 @@
 import cv2
 import numpy as np
 import pytest
-from pictures import textured
+from images import textured
 from settings import pack_settings, plan_settings
 
-from data.images import decode
+from data.imaging.decode import decode
 from data.records import Reason
 from data.shards import ShardPaths, read_header, read_records, read_rejections
 from data.sources.folder import FolderSource
-from pipeline.best import best_crops
+from pipeline.crop_plan import plan_dataset
+from pipeline.detail_boxes import best_crops
+from pipeline.downscale import downscale
 from pipeline.index import index_source, read_entries
 from pipeline.pack import crop_source, pack_shard
-from pipeline.plan import plan_dataset
-from pipeline.raster import shrink
-from pipeline.screen import ScreenSettings
+from pipeline.quality_filters import ScreenSettings
 
-SETTINGS = pack_settings(screens=ScreenSettings(flat_below=200, blurred_below=60))
+SETTINGS = pack_settings(screens=ScreenSettings(min_contrast=200, min_sharpness=60))
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ def test_crops_are_the_planned_pixels_and_nothing_vanishes(planned, tmp_path):
     assert [one.key for one in records] == [
         crop.key for crop in crops if crop.key in {one.key for one in records}
     ]
-    pictures = {entry.id: picture for entry, picture in source.read([one.entry for one in plan])}
+    images = {entry.id: image for entry, image in source.read([one.entry for one in plan])}
     with open(paths.tar, "rb") as tar:
         for one in records:
             tar.seek(one.offset)
-            box, whole = one.box, shrink(pictures[one.source], one.shrink)
+            box, whole = one.box, downscale(images[one.source], one.downscale_factor)
             expected = whole[box.top : box.top + box.height, box.left : box.left + box.width]
             assert np.array_equal(decode(tar.read(one.bytes)), expected)
     assert read_header(paths.header).samples == len(records)
@@ -76,7 +76,7 @@ def test_jpeg_crops(planned):
     source, plan = planned
     made = list(crop_source(plan[0], source, pack_settings(image_extension="jpg", jpeg_quality=90)))
     assert len(made) == len(plan[0].crops)
-    assert all(picture[:2] == b"\xff\xd8" for _, picture in made)
+    assert all(image[:2] == b"\xff\xd8" for _, image in made)
 
 
 def test_noise_that_jpeg_makes_larger_has_room(tmp_path):
@@ -85,11 +85,13 @@ def test_noise_that_jpeg_makes_larger_has_room(tmp_path):
         noise = np.random.default_rng(number).integers(0, 2, (256, 256, 3), np.uint8) * 255
         cv2.imwrite(str(tmp_path / "noise" / f"{number}.png"), noise)
     source = FolderSource(tmp_path / "noise")
-    plan = list(plan_dataset(list(source.scan()), plan_settings(size_px=256, shrinks=(1,)), "noise")[0])
+    plan = list(
+        plan_dataset(list(source.scan()), plan_settings(size_px=256, downscale_factors=(1,)), "noise")[0]
+    )
     settings = pack_settings(size_px=256, image_extension="jpg", jpeg_quality=100)
     paths = ShardPaths(tmp_path / "crops", "train-000000")
     pack_shard(plan, source, paths, settings, processes=2)
-    assert read_header(paths.header).picture_bytes > 3 * (3 * 256**2 + (1 << 16))
+    assert read_header(paths.header).image_bytes > 3 * (3 * 256**2 + (1 << 16))
 
 
 def test_the_best_crops_are_where_the_detail_is(photo_folder, tmp_path):
@@ -98,10 +100,10 @@ def test_the_best_crops_are_where_the_detail_is(photo_folder, tmp_path):
     cv2.imwrite(str(photo_folder / "p2.png"), dull)
     source = FolderSource(photo_folder)
     index_source(source, "photos", tmp_path / "index", least_side_px=128, max_bad_fraction=0)
-    settings = plan_settings(policy="best", max_per_source=3, shrinks=(1,))
+    settings = plan_settings(policy="best", max_crops_per_image=3, downscale_factors=(1,))
     plan = list(plan_dataset(read_entries(tmp_path / "index"), settings, "photos")[0])
     (one,) = [one for one in plan if one.entry.id == "p2.png"]
-    made = [record for record, _ in crop_source(one, source, pack_settings(shrinks=(1,)))]
+    made = [record for record, _ in crop_source(one, source, pack_settings(downscale_factors=(1,)))]
     assert len(made) == 3
     best = max(made, key=lambda record: record.scores["detail"])
     assert abs(best.box.top - 200) <= 8 and abs(best.box.left - 300) <= 8
@@ -110,14 +112,14 @@ def test_the_best_crops_are_where_the_detail_is(photo_folder, tmp_path):
 
 @pytest.mark.parametrize(("height", "width", "size_px"), [(256, 256, 128), (340, 510, 128), (333, 407, 100)])
 def test_as_many_of_the_best_as_fit_are_found_wherever_the_detail_is(height, width, size_px):
-    picture = np.full((height, width, 3), 120, np.uint8)
+    image = np.full((height, width, 3), 120, np.uint8)
     middle = np.s_[
         (height - size_px) // 2 : (height + size_px) // 2, (width - size_px) // 2 : (width + size_px) // 2
     ]
-    picture[middle] = textured(3, size_px, size_px)
+    image[middle] = textured(3, size_px, size_px)
     fitting = (height // size_px) * (width // size_px)
     for count in (1, fitting - 1, fitting, fitting + 1):
-        crops = best_crops({1: picture}, size_px, count, "stem")
+        crops = best_crops({1: image}, size_px, count, "stem")
         assert len(crops) == len({crop.key for crop in crops}) == min(count, fitting)
         canvas = np.zeros((height, width), int)
         for crop in crops:
@@ -126,11 +128,14 @@ def test_as_many_of_the_best_as_fit_are_found_wherever_the_detail_is(height, wid
 
 
 def test_of_equal_detail_no_two_boxes_overlap():
-    picture = textured(4, 400, 700)
-    crops = best_crops({1: picture, 2: shrink(picture, 2)}, 128, 100, "stem")
+    image = textured(4, 400, 700)
+    crops = best_crops({1: image, 2: downscale(image, 2)}, 128, 100, "stem")
     assert len(crops) >= 6
     for number, one in enumerate(crops):
-        assert 0 <= one.box.top <= 400 // one.shrink - 128 and 0 <= one.box.left <= 700 // one.shrink - 128
+        assert (
+            0 <= one.box.top <= 400 // one.downscale_factor - 128
+            and 0 <= one.box.left <= 700 // one.downscale_factor - 128
+        )
         for other in crops[:number]:
             apart = abs(one.box.top - other.box.top) >= 128 or abs(one.box.left - other.box.left) >= 128
-            assert apart or one.shrink != other.shrink
+            assert apart or one.downscale_factor != other.downscale_factor

@@ -2,17 +2,17 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from pictures import textured
+from images import textured
 
-from data.encoders import encode_png
+from data.atomic_files import write_json
 from data.errors import UserError
-from data.files import write_json
-from data.images import decode
-from data.plain import to_plain
+from data.imaging.decode import decode
+from data.imaging.encode import encode_png
+from data.record_json import to_plain
 from data.records import Box, CropRecord, DatasetManifest, Reason, SourceEntry
-from data.shards import ShardPaths, open_shard, read_header, read_index, read_picture
+from data.shards import ShardPaths, open_shard, read_header, read_image, read_index
 from data.sources.folder import FolderSource
-from pipeline.phash import perceptual_hash
+from pipeline.perceptual_hash import perceptual_hash
 from pipeline.select import HashIndex, SelectSettings, benchmark_hashes, read_selection, select_samples
 
 SETTINGS = SelectSettings(2, 4, 0, 0, 0, 0)
@@ -22,7 +22,7 @@ NO_LEAKS = (HashIndex(0), {})
 def make(
     root, name, seeds, split_of=lambda number: "validation" if number % 4 == 0 else "train", extension="png"
 ):
-    """Write a dataset of 64-pixel crops, one shard a split, whose pictures follow from seeds."""
+    """Write a dataset of 64-pixel crops, one shard a split, whose images follow from seeds."""
     directory = root / name
     headers = []
     for split in ("train", "validation"):
@@ -30,14 +30,14 @@ def make(
         with open_shard(paths, split, extension, []) as writer:
             for number, seed in enumerate(seeds):
                 if split_of(number) == split:
-                    picture = textured(seed, 64, 64)
-                    phash = perceptual_hash(picture)
+                    image = textured(seed, 64, 64)
+                    phash = perceptual_hash(image)
                     writer.add(
                         CropRecord(
                             f"{name}{number}", "", 0, 0, "", f"s{seed}", f"{seed:x}", 1, Box(0, 0, 64, 64),
                             phash, phash, {"detail": 100 * number}, split, f"s{seed}",
                         ),
-                        encode_png(picture),
+                        encode_png(image),
                     )  # fmt: skip
         headers.append(read_header(paths.header))
     manifest = DatasetManifest(
@@ -67,7 +67,7 @@ def keys(selection, out, split):
     return [line.key for shard in selection.splits[split] for line in read_index(out / shard.index)]
 
 
-def test_a_selection_reads_the_right_pictures_from_the_shards(tmp_path):
+def test_a_selection_reads_the_right_images_from_the_shards(tmp_path):
     directory = make(tmp_path, "a", range(12))
     selection = select([directory], tmp_path / "s")
     assert selection.totals == {"train": 9, "validation": 3, "rejected": 0}
@@ -76,7 +76,7 @@ def test_a_selection_reads_the_right_pictures_from_the_shards(tmp_path):
             assert not Path(shard.tar).is_absolute()
             with open(tmp_path / "s" / shard.tar, "rb") as tar:
                 for line in read_index(tmp_path / "s" / shard.index):
-                    assert (decode(read_picture(tar, line)) == textured(int(line.key[1:]), 64, 64)).all()
+                    assert (decode(read_image(tar, line)) == textured(int(line.key[1:]), 64, 64)).all()
 
 
 def test_the_order_is_random_and_fixed_by_the_seed(tmp_path):
@@ -90,7 +90,7 @@ def test_the_order_is_random_and_fixed_by_the_seed(tmp_path):
 
 
 def test_near_duplicates_keep_one_and_validation_goes_first(tmp_path):
-    # Picture 0 validates in one dataset; the same picture trains in the other.
+    # Image 0 validates in one dataset; the same image trains in the other.
     first, second = make(tmp_path, "a", [0, 1, 2, 3]), make(tmp_path, "b", [9, 0, 8, 7])
     selection = select([first, second], tmp_path / "s")
     assert selection.rejections == {"near_duplicate": 1}
@@ -100,7 +100,7 @@ def test_near_duplicates_keep_one_and_validation_goes_first(tmp_path):
     assert both.totals["train"] + both.totals["validation"] == 8
 
 
-def test_pictures_of_a_benchmark_are_kept_out(tmp_path):
+def test_images_of_a_benchmark_are_kept_out(tmp_path):
     import cv2
 
     (tmp_path / "bench").mkdir()
@@ -118,7 +118,7 @@ def test_pictures_of_a_benchmark_are_kept_out(tmp_path):
 
 def test_scores_and_caps_choose(tmp_path):
     directory = make(tmp_path, "a", range(12))
-    selection = select([directory], tmp_path / "s", least_detail=200, max_train=3, max_validation=1)
+    selection = select([directory], tmp_path / "s", min_sharpness=200, max_train=3, max_validation=1)
     assert selection.totals == {"train": 3, "validation": 1, "rejected": 8}
     assert selection.rejections == {str(Reason.LOW_QUALITY): 2, str(Reason.OVER_CAP): 6}
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from crop_datasets import make_crops
-from pictures import textured
+from images import textured
 
-from data.digests import sha256_file, xxh3_file
-from data.encoders import encode_jpeg, encode_png
+from data.atomic_files import write_json
 from data.errors import UserError
-from data.files import write_json
-from data.plain import to_plain
+from data.hashing import sha256_file, xxh3_file
+from data.imaging.encode import encode_jpeg, encode_png
+from data.record_json import to_plain
 from data.shards import ShardPaths, index_bytes, read_header, read_index, read_records
 from pipeline.dataset import RECORD, read_manifest
 from pipeline.verify import LEVELS, verify_dataset
@@ -62,7 +62,7 @@ def lose(paths):
 def never_reach_the_disk(paths):
     size = paths.tar.stat().st_size
     paths.tar.write_bytes(bytes(size))
-    return "header|not the picture"
+    return "header|not the image"
 
 
 def mix_up_indexes(paths):
@@ -113,7 +113,7 @@ def add_a_shard(paths):
 def flip_a_bit(paths):
     record = list(read_records(paths))[2]
     overwrite(paths.tar, record.offset + record.bytes // 2, b"\xff\x00\xff")
-    return f"crop {record.key}: not the picture that was written"
+    return f"crop {record.key}: not the image that was written"
 
 
 def change_a_description(paths):

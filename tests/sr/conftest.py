@@ -45,7 +45,7 @@ def vapsr_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _model_dir(description, root: Path) -> Path:
-    from sr.checkpoint import export_checkpoint
+    from sr.models.checkpoint import export_checkpoint
     from sr.models.registry import build_from
 
     core = build_from(description).core

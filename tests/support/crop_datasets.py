@@ -6,7 +6,7 @@ from pathlib import Path
 
 import luigi
 
-from tasks.prepare import MakeCrops
+from tasks.crops import MakeCrops
 
 SETTINGS = {"size_px": "128", "crops_per_shard": "12", "validation_fraction": "0.2"}
 
@@ -29,7 +29,7 @@ def store(root: Path, catalog: Path | str = "", **crops: str) -> Iterator[None]:
 
 
 def make_crops(photos: Path, root: Path) -> Path:
-    """Make a dataset of a folder of pictures in a store; return its directory."""
+    """Make a dataset of a folder of images in a store; return its directory."""
     with store(root):
         task = MakeCrops(dataset=str(photos))
         assert build(task)

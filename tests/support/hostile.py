@@ -1,4 +1,4 @@
-"""Pictures and archives as hostile as any that were met, made from a seed, each with what must come of it."""
+"""Images and archives as hostile as any that were met, made from a seed, each with what must come of it."""
 
 import dataclasses
 import io
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from pictures import textured
+from images import textured
 from PIL import Image, ImageCms
 
-from data.images import LARGEST_PX
+from data.imaging.decode import LARGEST_PX
 from data.records import Reason
 
 HEIGHT, WIDTH = 96, 128
@@ -26,7 +26,7 @@ BAD = (Reason.UNREADABLE, Reason.NOT_AN_IMAGE)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One stored picture.
+    """One stored image.
 
     Args:
         name: the file's name.
@@ -43,7 +43,7 @@ class Case:
     tolerance: float = 0.0
 
 
-def picture_cases(seed: int) -> list[Case]:
+def image_cases(seed: int) -> list[Case]:
     """Return all cases that any kind of source can hold; their names and bytes are all different."""
     base = cv2.GaussianBlur(textured(seed, HEIGHT, WIDTH), (0, 0), 0.8)
     makers = (
@@ -56,16 +56,16 @@ def picture_cases(seed: int) -> list[Case]:
         _cut,
         _damaged,
         _bombs,
-        _films,
-        _no_pictures,
+        _videos,
+        _no_images,
     )
     return [case for maker in makers for case in maker(base)]
 
 
-def stored(picture: np.ndarray | Image.Image, format: str, **options) -> bytes:
-    """Return a picture as Pillow stores it."""
+def stored(image: np.ndarray | Image.Image, format: str, **options) -> bytes:
+    """Return an image as Pillow stores it."""
     buffer = io.BytesIO()
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     image.save(buffer, format, **options)
     return buffer.getvalue()
 
@@ -76,29 +76,29 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(
-    width: int, height: int, depth: int, colour: int, data: bytes, *more: bytes, interlaced: int = 0
+    width: int, height: int, depth: int, color: int, data: bytes, *more: bytes, interlaced: int = 0
 ) -> bytes:
     """Return a PNG of given header and given, not yet deflated, scan lines; `more` are chunks before them."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlaced)
     parts = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header), *more]
     return b"".join([*parts, chunk(b"IDAT", zlib.compress(data, 9)), chunk(b"IEND", b"")])
 
 
-def _scan_lines(picture: np.ndarray) -> bytes:
-    return b"".join(b"\0" + row.tobytes() for row in picture)
+def _scan_lines(image: np.ndarray) -> bytes:
+    return b"".join(b"\0" + row.tobytes() for row in image)
 
 
-def _grey(base: np.ndarray) -> np.ndarray:
+def _gray(base: np.ndarray) -> np.ndarray:
     return np.repeat(cv2.cvtColor(base, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
 
 
 def _plain(base: np.ndarray) -> Iterator[Case]:
     """Yield what is only unusual."""
-    grey = _grey(base)
+    gray = _gray(base)
     whole = stored(base, "PNG")
     yield Case("plain.png", whole, base)
     yield Case("trailing.png", stored(base, "PNG", compress_level=1) + b"appended by a camera" * 50, base)
-    yield Case("grey.png", stored(grey[:, :, 0], "PNG"), grey)
+    yield Case("gray.png", stored(gray[:, :, 0], "PNG"), gray)
     passes = (
         (0, 0, 8, 8),
         (0, 4, 8, 8),
@@ -126,25 +126,25 @@ def _plain(base: np.ndarray) -> Iterator[Case]:
 
 def _deep(base: np.ndarray) -> Iterator[Case]:
     """Yield 16 bits and more."""
-    deep, grey = base.astype(np.uint16) * 257, _grey(base)
+    deep, gray = base.astype(np.uint16) * 257, _gray(base)
     bgr = deep[:, :, ::-1]
     yield Case("deep.png", cv2.imencode(".png", bgr)[1].tobytes(), base)
     yield Case("deep.tif", cv2.imencode(".tif", bgr)[1].tobytes(), base)
     alpha = np.dstack([bgr, np.full((HEIGHT, WIDTH), 65535, np.uint16)])
     yield Case("deep-opaque.png", cv2.imencode(".png", alpha)[1].tobytes(), base)
-    yield Case("deep-grey.png", stored(grey[:, :, 0].astype(np.uint16) * 257, "PNG"), grey)
-    yield Case("deep-grey.tif", stored(grey[:, :, 0].astype(np.uint16) * 257, "TIFF"), grey)
-    key = struct.pack(">H", int(grey[0, 0, 0]) * 257)
-    lines = _scan_lines((grey[:, :, 0].astype(np.uint16) * 257).astype(">u2"))
+    yield Case("deep-gray.png", stored(gray[:, :, 0].astype(np.uint16) * 257, "PNG"), gray)
+    yield Case("deep-gray.tif", stored(gray[:, :, 0].astype(np.uint16) * 257, "TIFF"), gray)
+    key = struct.pack(">H", int(gray[0, 0, 0]) * 257)
+    lines = _scan_lines((gray[:, :, 0].astype(np.uint16) * 257).astype(">u2"))
     yield Case(
         "deep-keyed.png", png(WIDTH, HEIGHT, 16, 0, lines, chunk(b"tRNS", key)), reasons=(Reason.UNSUPPORTED,)
     )
     alpha[5:9] = 100
     yield Case("deep-glass.png", cv2.imencode(".png", alpha)[1].tobytes(), reasons=(Reason.UNSUPPORTED,))
-    large = Image.fromarray(grey[:, :, 0].astype(np.int32) * 70_000)
+    large = Image.fromarray(gray[:, :, 0].astype(np.int32) * 70_000)
     yield Case("large-numbers.tif", stored(large, "TIFF"), reasons=(Reason.UNSUPPORTED,))
     yield Case(
-        "real-numbers.tif", stored(grey[:, :, 0] / np.float32(255), "TIFF"), reasons=(Reason.UNSUPPORTED,)
+        "real-numbers.tif", stored(gray[:, :, 0] / np.float32(255), "TIFF"), reasons=(Reason.UNSUPPORTED,)
     )
 
 
@@ -158,8 +158,8 @@ def _layered(base: np.ndarray) -> Iterator[Case]:
     yield Case("glass.png", stored(glass, "PNG"), reasons=refused)
     yield Case("glass.webp", stored(glass, "WEBP", lossless=True), reasons=refused)
     yield Case("glass.tif", stored(glass, "TIFF"), reasons=refused)
-    grey = np.dstack([_grey(base)[:, :, 0], glass[:, :, 3]])
-    yield Case("grey-glass.png", stored(Image.fromarray(grey, "LA"), "PNG"), reasons=refused)
+    gray = np.dstack([_gray(base)[:, :, 0], glass[:, :, 3]])
+    yield Case("gray-glass.png", stored(Image.fromarray(gray, "LA"), "PNG"), reasons=refused)
     palette = Image.fromarray(base).quantize(64)
     yield Case(
         "palette-glass.png", stored(palette, "PNG", transparency=palette.getpixel((0, 0))), reasons=refused
@@ -197,7 +197,7 @@ def _turned(base: np.ndarray) -> Iterator[Case]:
 
 
 def _profiles(base: np.ndarray) -> Iterator[Case]:
-    """Yield colour profiles: the usual one, one that takes green for red, and one that is none."""
+    """Yield color profiles: the usual one, one that takes green for red, and one that is none."""
     usual = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swapped = usual.replace(b"rXYZ", b"....", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"....", b"gXYZ", 1)
     exchanged = np.ascontiguousarray(base[:, :, [1, 0, 2]])
@@ -217,10 +217,10 @@ def _lossy(base: np.ndarray) -> Iterator[Case]:
     yield Case("progressive.jpeg", stored(base, "JPEG", quality=95, progressive=True), base, **near)
     yield Case("444.jpg", stored(base, "JPEG", quality=93, subsampling=0), base, **near)
     yield Case("restarts.jpg", stored(base, "JPEG", quality=92, restart_marker_blocks=3), base, **near)
-    yield Case("grey.jpg", stored(_grey(base)[:, :, 0], "JPEG", quality=95), _grey(base), **near)
+    yield Case("gray.jpg", stored(_gray(base)[:, :, 0], "JPEG", quality=95), _gray(base), **near)
     yield Case("trailing.jpg", stored(base, "JPEG", quality=91) + bytes(3000), base, **near)
-    film = stored(base, "JPEG", quality=90).replace(b"\xff\xc4", b"\xff\xe9")
-    yield Case("huffman-tables-left-out-as-in-motion-jpeg.jpg", film, base, **near)
+    video = stored(base, "JPEG", quality=90).replace(b"\xff\xc4", b"\xff\xe9")
+    yield Case("huffman-tables-left-out-as-in-motion-jpeg.jpg", video, base, **near)
     yield Case("lossy.webp", stored(base, "WEBP", quality=95), base, **near)
     preview = Image.fromarray(base).resize((32, 24))
     two = stored(Image.fromarray(base), "MPO", quality=95, save_all=True, append_images=[preview])
@@ -295,10 +295,10 @@ def _bombs(base: np.ndarray) -> Iterator[Case]:
     yield Case("more-than-it-says.png", more, base, reasons=(Reason.UNREADABLE,))
 
 
-def _films(base: np.ndarray) -> Iterator[Case]:
+def _videos(base: np.ndarray) -> Iterator[Case]:
     """Yield more than one frame."""
     frames = {"save_all": True, "append_images": [Image.fromarray(base[::-1])]}
-    for name, format in (("film.png", "PNG"), ("film.webp", "WEBP"), ("pages.tif", "TIFF")):
+    for name, format in (("video.png", "PNG"), ("video.webp", "WEBP"), ("pages.tif", "TIFF")):
         yield Case(name, stored(base, format, **frames), reasons=(Reason.UNSUPPORTED,))
 
     page = bytearray(stored(base[::-1], "TIFF"))
@@ -310,16 +310,16 @@ def _films(base: np.ndarray) -> Iterator[Case]:
     )
 
 
-def _no_pictures(base: np.ndarray) -> Iterator[Case]:
-    """Yield what only has a picture's name."""
+def _no_images(base: np.ndarray) -> Iterator[Case]:
+    """Yield what only has an image's name."""
     no = (Reason.NOT_AN_IMAGE,)
     yield Case("empty.png", b"", reasons=no)
-    yield Case("text.png", b"This is no picture.\n" * 40, reasons=no)
+    yield Case("text.png", b"This is no image.\n" * 40, reasons=no)
     yield Case("page.jpg", b"<!DOCTYPE html><title>404</title>", reasons=no)
     yield Case("zeros.tif", bytes(5000), reasons=no)
     yield Case("gif.png", stored(Image.fromarray(base).quantize(16), "GIF"), reasons=no)
     yield Case("mac._.jpg", b"\0\5\x16\7" + bytes(80), reasons=no)
-    yield Case("notes.txt", b"no picture's name", reasons=no)
+    yield Case("notes.txt", b"no image's name", reasons=no)
 
 
 def write_folder(root: Path, cases: list[Case]) -> None:
@@ -340,7 +340,7 @@ FOLDER_EXTRAS = {
     ".hidden.png": Reason.NOT_AN_IMAGE,
     "caf\\xe9.png": None,
 }
-"""What must come of them, by id; None: a picture."""
+"""What must come of them, by id; None: an image."""
 
 
 def write_tar(path: Path, cases: list[Case]) -> None:

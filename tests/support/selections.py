@@ -1,14 +1,14 @@
-"""Small selections for tests: shards of textured pictures with the selection.json that names them."""
+"""Small selections for tests: shards of textured images with the selection.json that names them."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from pictures import textured
+from images import textured
 
-from data.encoders import encode_png
-from data.files import write_json
-from data.plain import to_plain
+from data.atomic_files import write_json
+from data.imaging.encode import encode_png
+from data.record_json import to_plain
 from data.records import SCHEMA, Box, CropRecord, SelectedShard, SelectionManifest
 from data.shards import ShardPaths, open_shard, read_header, shard_name
 
@@ -29,13 +29,12 @@ def write_selection(
 ) -> Path:
     """Write shards of as many samples each, and return the path of selection.json.
 
-    The key of a sample is its split and number; its picture is `draw(key, side_px)`, by default `picture_of`.
+    The key of a sample is its split and number; its image is `draw(key, side_px)`, by default `image_of`.
     """
     splits = {}
     for split, counts in (("train", train), ("validation", validation)):
         splits[split] = tuple(
-            _shard(root, split, shard, count, side_px, draw or picture_of)
-            for shard, count in enumerate(counts)
+            _shard(root, split, shard, count, side_px, draw or image_of) for shard, count in enumerate(counts)
         )
     totals = {"train": sum(train), "validation": sum(validation), "rejected": 0}
     manifest = SelectionManifest(SCHEMA, SELECTION_HASH, side_px, "png", splits, totals, {})
@@ -44,8 +43,8 @@ def write_selection(
     return path
 
 
-def picture_of(key: str, side_px: int):
-    """Return the picture of a sample: uint8, side x side x 3."""
+def image_of(key: str, side_px: int):
+    """Return the image of a sample: uint8, side x side x 3."""
     split, shard, number = key.split("-")
     return textured(hash_free_seed(split, int(shard), int(number)), side_px, side_px)
 

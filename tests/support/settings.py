@@ -1,18 +1,18 @@
 """Settings for tests: small crops, and nothing screened unless a test asks for it."""
 
+from pipeline.crop_plan import PlanSettings
 from pipeline.pack import PackSettings
-from pipeline.plan import PlanSettings
-from pipeline.screen import ScreenSettings
+from pipeline.quality_filters import ScreenSettings
 
 
 def plan_settings(**changes) -> PlanSettings:
     values = {
         "policy": "random",
         "size_px": 128,
-        "shrinks": (1, 2),
-        "max_per_source": 0,
+        "downscale_factors": (1, 2),
+        "max_crops_per_image": 0,
         "grid_step_px": 128,
-        "grid_rest_px": 0,
+        "grid_min_rest_px": 0,
         "largest_px": 1 << 27,
         "validation_fraction": 0.0,
         "crops_per_shard": 1000,
@@ -24,7 +24,7 @@ def plan_settings(**changes) -> PlanSettings:
 def pack_settings(**changes) -> PackSettings:
     values = {
         "size_px": 128,
-        "shrinks": (1, 2),
+        "downscale_factors": (1, 2),
         "image_extension": "png",
         "png_effort": "fast",
         "jpeg_quality": 95,

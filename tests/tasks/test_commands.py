@@ -1,4 +1,4 @@
-"""The command line as a person meets it: a folder of pictures goes in; mistakes come back as one clear line."""
+"""The command line as a person meets it: a folder of images goes in; mistakes come back as one clear line."""
 
 import json
 
@@ -18,7 +18,7 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
     (record,) = [name for name in stores["1"] if name.endswith("dataset.json")]
     manifest = json.loads(stores["1"][record])
     assert len(manifest["shards"]) >= 4
-    assert f"{manifest['totals']['crops']} crops of {manifest['totals']['sources']} pictures" in result.stdout
+    assert f"{manifest['totals']['crops']} crops of {manifest['totals']['sources']} images" in result.stdout
     again = luigi(tmp_path / "store1", "MakeCrops", "--dataset", str(photo_folder), *options)
     assert again.returncode == 0 and "crops of" in again.stdout
     assert "PackShard" not in again.stderr
@@ -27,7 +27,7 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["MakeCrops", "--dataset", "DIV3K"], ["DIV2K", "catalogue", "write"]),
+        (["MakeCrops", "--dataset", "DIV3K"], ["DIV2K", "catalog", "write"]),
         (["MakeCrops", "--dataset", "./nowhere"], ["nothing there", "nowhere"]),
         (
             ["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "5000"],
@@ -35,7 +35,10 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
         ),
         (["ExportOpenVINO", "--precision", "int8", "--export-int8-loss-db", "nan"], ["0 dB or more", "nan"]),
         (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "0"], ["16 to 8192", "size_px"]),
-        (["MakeCrops", "--dataset", "PHOTOS", "--crops-largest-mpx", "inf"], ["above 0", "largest_mpx"]),
+        (
+            ["MakeCrops", "--dataset", "PHOTOS", "--crops-max-megapixels", "inf"],
+            ["above 0", "max_megapixels"],
+        ),
         (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "abc"], ["whole number", "abc"]),
         (
             ["EvaluateModel", "--model", "bicubic", "--benchmark", "Photos", "--scale", "0"],
@@ -47,7 +50,7 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
         (["TrainModel", "--training-degradation", "bicubic,blurr"], ["steps of blur", "change degradation"]),
         (["ExportCheckpoint", "--training-ema-decay", "1.5"], ["0 to below 1", "1.5", "ema_decay"]),
         (
-            ["TrainModel", "--model-preset", "realtime-x2", "--model-colour-space", "oklab"],
+            ["TrainModel", "--model-preset", "realtime-x2", "--model-color-space", "oklab"],
             ["rgb", "oklab", "VapSR"],
         ),
         (["MakeCrops"], ["--dataset"]),
@@ -75,7 +78,7 @@ TRAINING = {
     "crops-size-px": "128",
     "crops-validation-fraction": "0.2",
     "training-patch-px": "32",
-    "training-micro-batch": "4",
+    "training-micro-batch-size": "4",
     "training-steps-per-epoch": "3",
     "training-warmup-steps": "2",
     "training-precision": "fp32",

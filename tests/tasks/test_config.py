@@ -28,8 +28,8 @@ def test_the_shards_that_run_side_by_side_fill_the_machine_once(workers, shards,
         {"max_bad_fraction": math.nan},
         {"max_bad_fraction": -0.1},
         {"max_bad_fraction": 1.1},
-        {"largest_mpx": math.nan},
-        {"largest_mpx": 0.0},
+        {"max_megapixels": math.nan},
+        {"max_megapixels": 0.0},
     ],
 )
 def test_numbers_that_are_none_are_refused(change):

@@ -6,20 +6,20 @@ import pytest
 from commands import files
 from crop_datasets import build, store
 
-from tasks.prepare import MakeCrops, PlanCrops
+from tasks.crops import MakeCrops, PlanCrops
 
 
 @pytest.fixture
 def catalog(photo_folder, tmp_path):
-    """Give a catalogue folder with one dataset, a picture of which is damaged."""
+    """Give a catalog folder with one dataset, an image of which is damaged."""
     (photo_folder / "bad.png").write_bytes((photo_folder / "p0.png").read_bytes()[:30])
     describe(tmp_path / "catalog", photo_folder, "mine")
     return tmp_path / "catalog"
 
 
-def describe(catalog, photo_folder, licence):
+def describe(catalog, photo_folder, license):
     catalog.mkdir(exist_ok=True)
-    text = f'name = "Trip"\ntitle = "A trip"\nlicence = "{licence}"\npath = "{photo_folder}"\n'
+    text = f'name = "Trip"\ntitle = "A trip"\nlicense = "{license}"\npath = "{photo_folder}"\n'
     (catalog / "trip.toml").write_text(text)
 
 
@@ -40,7 +40,7 @@ def test_how_much_damage_is_borne_names_nothing_but_holds(catalog, tmp_path, cap
         assert files(strict.directory()) == before
 
 
-def test_another_licence_reaches_the_dataset_and_no_shard(catalog, photo_folder, tmp_path):
+def test_another_license_reaches_the_dataset_and_no_shard(catalog, photo_folder, tmp_path):
     (photo_folder / "bad.png").unlink()
     with store(tmp_path / "store", catalog):
         task = MakeCrops(dataset="Trip")
@@ -51,7 +51,7 @@ def test_another_licence_reaches_the_dataset_and_no_shard(catalog, photo_folder,
     with store(tmp_path / "store", catalog):
         task = MakeCrops(dataset="Trip")
         assert not task.complete() and build(task) and task.complete()
-    assert json.loads((crops / "dataset.json").read_text())["licence"] == "CC0"
+    assert json.loads((crops / "dataset.json").read_text())["license"] == "CC0"
     assert "CC0" in (crops / "README.md").read_text()
     changed = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert changed == {
@@ -64,5 +64,5 @@ def test_a_grid_s_settings_name_no_plan_without_a_grid(photo_folder, tmp_path):
         with store(tmp_path / "store", **crops):
             return PlanCrops(dataset=str(photo_folder)).directory_name
 
-    assert name(grid_step_px="99", grid_rest_px="9") == name()
+    assert name(grid_step_px="99", grid_min_rest_px="9") == name()
     assert name(policy="grid", grid_step_px="99") != name(policy="grid")

@@ -61,7 +61,7 @@ def required() -> set[tuple[str, str]]:
         ExportFolder(dataset="DIV2K"),
         IndexSource(dataset="disc:0"),
         UpscaleImages(input=".", output_dir="out"),
-        UpscaleVideo(input="film.mkv", output_file="out.mkv"),
+        UpscaleVideo(input="video.mkv", output_file="out.mkv"),
     ]
     while waiting:
         task = waiting.pop()
@@ -131,8 +131,8 @@ def test_luma_is_exported_of_luma_networks_alone():
         )
         assert ir.requires()["onnx"].name() == "realtime-x2-luma-onnx"
         assert ExportOnnx().parameters() == {} and ExportOnnx().name() == "realtime-x2-onnx"
-        film = UpscaleVideo(input="film.mkv", output_file="out.mkv")
-        assert film.requires()["model"].planes == "luma"
+        video = UpscaleVideo(input="video.mkv", output_file="out.mkv")
+        assert video.requires()["model"].planes == "luma"
     finally:
         config.remove_option("model", "preset")
 

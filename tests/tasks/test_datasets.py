@@ -12,11 +12,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from pictures import textured
+from images import textured
 from PIL import Image
 from server import serving
 
-from data.catalogue import CATALOG
+from data.catalog.catalog import CATALOG
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -56,10 +56,10 @@ def flickr2k() -> bytes:
 def imagenet() -> bytes:
     classes = {}
     for number, name in enumerate(("n01440764", "n01443537", "n02105855")):
-        pictures = {f"{name}_{k}.JPEG": stored(40 + 9 * number + k, "JPEG") for k in range(4)}
-        pictures[f"{name}_cmyk.JPEG"] = stored(80 + number, "JPEG", "CMYK")
-        pictures[f"{name}_png.JPEG"] = stored(90 + number, "PNG")
-        classes[f"{name}.tar"] = tar_of(pictures)
+        images = {f"{name}_{k}.JPEG": stored(40 + 9 * number + k, "JPEG") for k in range(4)}
+        images[f"{name}_cmyk.JPEG"] = stored(80 + number, "JPEG", "CMYK")
+        images[f"{name}_png.JPEG"] = stored(90 + number, "PNG")
+        classes[f"{name}.tar"] = tar_of(images)
     return tar_of(classes)
 
 
@@ -99,7 +99,7 @@ def totals(root: Path, dataset: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("dataset", ARCHIVES)
 def test_a_dataset_of_the_mission_becomes_crops(dataset, tmp_path):
-    file, content, pictures = ARCHIVES[dataset]
+    file, content, images = ARCHIVES[dataset]
     with serving({f"/{file}": content}) as server:
         cuts = [len(content) // 2]
         server.cut = lambda size: cuts.pop() if cuts else None
@@ -107,7 +107,7 @@ def test_a_dataset_of_the_mission_becomes_crops(dataset, tmp_path):
         result = luigi(tmp_path, "MakeCrops", dataset, "--store-catalog", str(tmp_path / "catalog"))
         assert result.returncode == 0, result.stderr
         assert server.twice == 0
-    assert totals(tmp_path, dataset)["sources"] == pictures and totals(tmp_path, dataset)["crops"] > 0
+    assert totals(tmp_path, dataset)["sources"] == images and totals(tmp_path, dataset)["crops"] > 0
     files = {
         path.name for path in (tmp_path / "store").rglob("*") if path.suffix in (".JPEG", ".jpg", ".png")
     }
@@ -115,7 +115,7 @@ def test_a_dataset_of_the_mission_becomes_crops(dataset, tmp_path):
 
 
 def test_what_is_got_by_hand_is_asked_for_adopted_and_indexed_in_place(tmp_path):
-    file, content, pictures = ARCHIVES["ImageNet"]
+    file, content, images = ARCHIVES["ImageNet"]
     write_catalog(tmp_path / "catalog", "ImageNet")
     options = ["--store-catalog", str(tmp_path / "catalog")]
     asked = luigi(tmp_path, "MakeCrops", "ImageNet", *options)
@@ -125,7 +125,7 @@ def test_what_is_got_by_hand_is_asked_for_adopted_and_indexed_in_place(tmp_path)
     (tmp_path / "mine" / file).write_bytes(content)
     result = luigi(tmp_path, "MakeCrops", "ImageNet", *options, "--store-archives", str(tmp_path / "mine"))
     assert result.returncode == 0, result.stderr
-    assert totals(tmp_path, "ImageNet")["sources"] == pictures
+    assert totals(tmp_path, "ImageNet")["sources"] == images
     (link,) = (tmp_path / "store" / "downloads").glob(f"ImageNet-*/{file}")
     assert link.is_symlink() and link.resolve() == tmp_path / "mine" / file
     by_path = luigi(tmp_path, "IndexSource", str(tmp_path / "mine" / file))

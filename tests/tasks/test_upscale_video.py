@@ -7,12 +7,12 @@ from pathlib import Path
 import av
 import luigi
 import pytest
-from odd_films import check_plays, decoded_times, make_odd_film
+from odd_videos import check_plays, decoded_times, make_odd_video
 
+from data.atomic_files import read_json
 from data.errors import UserError
-from data.files import read_json
-from sr.upscale.film import upscale_film
-from tasks.film import UpscaleVideo
+from sr.upscale.video import upscale_video
+from tasks.upscale_video import UpscaleVideo
 
 
 @pytest.fixture
@@ -25,23 +25,23 @@ def store(tmp_path):
     luigi.task_register.Register.clear_instance_cache()
 
 
-def video(source: Path, output: Path, **others) -> UpscaleVideo:
+def task_for(source: Path, output: Path, **others) -> UpscaleVideo:
     luigi.task_register.Register.clear_instance_cache()
     given = {"model": "bicubic", "preset": "ultrafast", "segment_s": 0.7} | others
     return UpscaleVideo(input=str(source), output_file=str(output), **given)
 
 
-def test_a_film_is_done_while_it_stands_there_and_no_other_is_written_over(store, tmp_path):
-    first = make_odd_film(tmp_path / "in.mkv", 12)
-    second = make_odd_film(tmp_path / "second.mkv", 10)
+def test_a_video_is_done_while_it_stands_there_and_no_other_is_written_over(store, tmp_path):
+    first = make_odd_video(tmp_path / "in.mkv", 12)
+    second = make_odd_video(tmp_path / "second.mkv", 10)
     output = tmp_path / "out.mkv"
-    task = video(first, output)
+    task = task_for(first, output)
     assert not task.complete()
     task.run()
     assert task.complete() and "12 frames of 320x192" in task.summary()
     made = output.read_bytes()
 
-    for other in (video(second, output), video(first, output, crf=30)):
+    for other in (task_for(second, output), task_for(first, output, crf=30)):
         with pytest.raises(UserError, match="free place"):
             other.complete()
     assert output.read_bytes() == made and task.complete()
@@ -53,12 +53,12 @@ def test_a_film_is_done_while_it_stands_there_and_no_other_is_written_over(store
     task.run()
     assert task.complete() and output.read_bytes() == made
     with pytest.raises(UserError, match="another file than the input"):
-        video(first, first).film()
+        task_for(first, first).video()
 
 
-def test_ctrl_c_leaves_a_film_that_plays_and_the_same_command_goes_on(tmp_path, program):
-    source, output = make_odd_film(tmp_path / "in.mkv", 60), tmp_path / "out.mkv"
-    command = [sys.executable, "-m", "luigi", "--module", "interrupted_film", "UpscaleVideo"]
+def test_ctrl_c_leaves_a_video_that_plays_and_the_same_command_goes_on(tmp_path, program):
+    source, output = make_odd_video(tmp_path / "in.mkv", 60), tmp_path / "out.mkv"
+    command = [sys.executable, "-m", "luigi", "--module", "interrupted_video", "UpscaleVideo"]
     command += ["--input", str(source), "--output-file", str(output), "--model", "bicubic"]
     command += ["--preset", "ultrafast", "--segment-s", "0.7", "--store-root", str(tmp_path / "store")]
 
@@ -77,26 +77,26 @@ def test_ctrl_c_leaves_a_film_that_plays_and_the_same_command_goes_on(tmp_path, 
     ended = run()
     assert ended.returncode == 0 and check_plays(output) == decoded_times(source), ended.stderr
     assert not partial.exists()
-    assert read_json(next((tmp_path / "store").rglob("film.json")))["frames"] == 60
+    assert read_json(next((tmp_path / "store").rglob("video.json")))["frames"] == 60
 
 
 def test_leaving_a_stream_out_goes_on_with_what_is_encoded(store, tmp_path, monkeypatch):
-    source, output = make_odd_film(tmp_path / "in.mkv", 40), tmp_path / "out.mp4"
-    stopped = video(source, output)
+    source, output = make_odd_video(tmp_path / "in.mkv", 40), tmp_path / "out.mp4"
+    stopped = task_for(source, output)
 
     def full(*given, **named):
         raise UserError("room", "none", "the disk", "make some")
 
     with monkeypatch.context() as patch:
-        patch.setattr(upscale_film, "rehearse", lambda *given: None)
-        patch.setattr(upscale_film, "join", full)
+        patch.setattr(upscale_video, "rehearse", lambda *given: None)
+        patch.setattr(upscale_video, "join", full)
         with pytest.raises(UserError, match="room"):
             stopped.run()
-    monkeypatch.setattr(upscale_film, "write_segment", None)  # nothing is encoded again
-    task = video(source, output, leave_out="2,3")
+    monkeypatch.setattr(upscale_video, "write_segment", None)  # nothing is encoded again
+    task = task_for(source, output, leave_out="2,3")
     assert task.directory() == stopped.directory()
     task.run()
     assert task.complete() and "stream 2 (subtitle), as asked" in task.summary()
-    with av.open(str(output)) as film:
-        assert (len(film.streams.audio), len(film.streams.subtitles)) == (1, 0)
-    assert not video(source, output, leave_out="1,2,3").complete()
+    with av.open(str(output)) as video:
+        assert (len(video.streams.audio), len(video.streams.subtitles)) == (1, 0)
+    assert not task_for(source, output, leave_out="1,2,3").complete()

@@ -1,4 +1,4 @@
-"""A small DAG on tasks.base, for the tests of what stands under the real one."""
+"""A small DAG on tasks.runtime.store_task, for the tests of what stands under the real one."""
 
 import os
 import signal
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import luigi
 
+from data.atomic_files import read_json, write_json
 from data.errors import UserError
-from data.files import read_json, write_json
 from data.progress import silent
 from sr.training import launch
-from tasks import closing
-from tasks.base import StoreTask
-from tasks.progress import stage
+from tasks.runtime import hooks
+from tasks.runtime.progress import stage
+from tasks.runtime.store_task import StoreTask
 
-closing.install()
+hooks.install()
 
 
 class toy(luigi.Config):

@@ -10,19 +10,19 @@ import zipfile
 
 import pytest
 from hostile import TAR_SIZES, with_size
-from pictures import textured
+from images import textured
 from PIL import Image
 
 from data.errors import UserError
 from data.records import Reason, Rejection, SourceEntry
-from data.sources import gzipped
+from data.sources import gzip_reader
 from data.sources.archive import ArchiveSource
-from data.sources.gzipped import GzipBytes, GzipFault
-from data.sources.names import leads_outside, readable
+from data.sources.gzip_reader import GzipBytes, GzipFault
+from data.sources.member_names import leads_outside, readable
 from data.sources.tar import TarFault, walk
 
 
-def picture(seed, height=20, width=30):
+def image(seed, height=20, width=30):
     buffer = io.BytesIO()
     Image.fromarray(textured(seed, height, width)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -46,7 +46,7 @@ def read_at(content):
     return lambda offset, size: content[offset : offset + size]
 
 
-WHOLE = tar_bytes({f"{number}.png": picture(number) for number in range(4)})
+WHOLE = tar_bytes({f"{number}.png": image(number) for number in range(4)})
 BARE = WHOLE[: WHOLE.rindex(b"IEND") // 512 * 512 + 512]
 """Without the end mark."""
 
@@ -162,7 +162,7 @@ def test_zeros_over_a_header_are_never_taken_for_the_end():
 def test_a_tar_of_tars_is_read_by_position(tmp_path):
     inner = {}
     for folder in range(3):
-        inner[f"n{folder}.tar"] = tar_bytes({f"n{folder}_{k}.png": picture(9 * folder + k) for k in range(3)})
+        inner[f"n{folder}.tar"] = tar_bytes({f"n{folder}_{k}.png": image(9 * folder + k) for k in range(3)})
     inner["n1.tar"] = inner["n1.tar"][:1400]
     (tmp_path / "whole.tar").write_bytes(tar_bytes(inner | {"readme.txt": b"hello"}))
     source = ArchiveSource([tmp_path / "whole.tar"])
@@ -173,7 +173,7 @@ def test_a_tar_of_tars_is_read_by_position(tmp_path):
     assert {one.id: one.reason for one in found if isinstance(one, Rejection)} == {
         "n1.tar": Reason.UNREADABLE, "readme.txt": Reason.NOT_AN_IMAGE,
     }  # fmt: skip
-    assert source.load(entries["n2.tar/n2_1.png"].locator) == picture(19)
+    assert source.load(entries["n2.tar/n2_1.png"].locator) == image(19)
     assert calls[-1] == (len(found), len(found))
     only = scanned(tmp_path / "whole.tar", "n2.tar/n2_0")
     assert [one.id for one in only] == ["n2.tar/n2_0.png"]
@@ -185,14 +185,14 @@ def test_a_tar_of_tars_is_read_by_position(tmp_path):
 def test_several_archives_are_one_source(tmp_path):
     (tmp_path / "one.tar").write_bytes(WHOLE)
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
-        archive.writestr("0.png", picture(7))
+        archive.writestr("0.png", image(7))
     source = ArchiveSource([tmp_path / "one.tar", tmp_path / "two.zip"])
     assert [one.id for one in source.scan()] == [*(f"one/{number}.png" for number in range(4)), "two/0.png"]
 
 
 def test_gzip_is_read_at_any_place_and_in_any_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(gzipped, "_SPACING_BYTES", 100_000)
-    monkeypatch.setattr(gzipped, "_OUTPUT_BYTES", 30_000)
+    monkeypatch.setattr(gzip_reader, "_SPACING_BYTES", 100_000)
+    monkeypatch.setattr(gzip_reader, "_OUTPUT_BYTES", 30_000)
     chance = random.Random(0)
     content = chance.randbytes(400_000) + bytes(600_000) + chance.randbytes(200_000)
     stored = gzip.compress(content[:700_000]) + gzip.compress(content[700_000:]) + bytes(100)
@@ -215,7 +215,7 @@ def test_a_compressed_tar_is_read_in_place(tmp_path, suffix):
     path.write_bytes(gzip.compress(WHOLE))
     source = ArchiveSource([path])
     entries = list(source.scan(threads=3))
-    assert [source.load(one.locator) for one in entries[::-1]] == [picture(number) for number in (3, 2, 1, 0)]
+    assert [source.load(one.locator) for one in entries[::-1]] == [image(number) for number in (3, 2, 1, 0)]
     path.write_bytes(gzip.compress(WHOLE)[:-500])
     with pytest.raises(UserError, match="cut off"):
         list(ArchiveSource([path]).scan())
@@ -227,9 +227,9 @@ def test_a_zip_behind_something_else_and_with_a_comment_is_read(tmp_path):
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.comment = b"a comment " * 30
         for number in range(3):
-            archive.writestr(f"{number}.png", picture(number))
+            archive.writestr(f"{number}.png", image(number))
     source = ArchiveSource([path])
-    assert [source.load(one.locator) for one in source.scan()] == [picture(number) for number in range(3)]
+    assert [source.load(one.locator) for one in source.scan()] == [image(number) for number in range(3)]
 
 
 def zip_bytes(compressed, size, offset):
@@ -264,7 +264,7 @@ def test_a_zip_whose_directory_would_be_beyond_its_end_is_refused(tmp_path):
 def test_a_zip_cut_off_anywhere_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for number in range(3):
-            archive.writestr(f"{number}.png", picture(number))
+            archive.writestr(f"{number}.png", image(number))
     whole = (tmp_path / "a.zip").read_bytes()
     for length in [0, 10, *range(100, len(whole), 401), len(whole) - 1]:
         (tmp_path / "cut.zip").write_bytes(whole[:length])

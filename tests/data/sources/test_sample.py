@@ -5,16 +5,16 @@ from data.errors import UserError
 from data.sources.sample import SampleSource
 
 
-def test_pictures_follow_from_the_recipe_alone():
-    source = SampleSource(pictures=3, height_px=64, width_px=96, seed=1)
+def test_images_follow_from_the_recipe_alone():
+    source = SampleSource(images=3, height_px=64, width_px=96, seed=1)
     entries = list(source.scan())
     assert [(one.height, one.width) for one in entries] == [(64, 96)] * 3
-    pictures = {one.id: picture for one, picture in source.read(entries)}
-    backwards = {one.id: picture for one, picture in source.read(entries[::-1])}
-    for name, picture in pictures.items():
-        assert picture.shape == (64, 96, 3) and picture.dtype == np.uint8
-        assert np.array_equal(picture, backwards[name])
-    assert not np.array_equal(pictures["sample-00000"], pictures["sample-00001"])
+    images = {one.id: image for one, image in source.read(entries)}
+    backwards = {one.id: image for one, image in source.read(entries[::-1])}
+    for name, image in images.items():
+        assert image.shape == (64, 96, 3) and image.dtype == np.uint8
+        assert np.array_equal(image, backwards[name])
+    assert not np.array_equal(images["sample-00000"], images["sample-00001"])
 
 
 def test_another_seed_is_another_source():

@@ -4,16 +4,16 @@ import csv
 import json
 
 import pytest
-from pictures import textured
+from images import textured
 
+from data.atomic_files import write_json
+from data.catalog.published_figures import Published, PublishedRow
 from data.errors import UserError
-from data.files import write_json
-from data.published import Published, PublishedRow
 from sr.evaluation.compare import Evaluation, lines, write_comparison
 from sr.evaluation.evaluate import evaluate
-from sr.evaluation.measure import formula
+from sr.evaluation.image_pair import formula
 from sr.evaluation.protocols import build
-from sr.upscalers import load_upscaler
+from sr.runtime.upscalers import load_upscaler
 
 PRINTED = Published(
     {"Set5": 5, "Set14": 14},
@@ -33,10 +33,10 @@ def evaluations(tmp_path_factory, realtime_dir):
     root, terms = tmp_path_factory.mktemp("evaluations"), build("protocol-a", 2)
     made = []
     for number, benchmark in enumerate(("Set5-x2", "mine")):
-        pictures = [(str(one), textured(10 * number + one, 48, 64)) for one in range(2)]
+        images = [(str(one), textured(10 * number + one, 48, 64)) for one in range(2)]
         for name, upscaler in (("net", load_upscaler(realtime_dir)), ("bicubic", formula("bicubic", terms))):
             directory = root / f"{name}-{benchmark}"
-            evaluate(upscaler, pictures, terms, directory)
+            evaluate(upscaler, images, terms, directory)
             made.append(Evaluation(name, benchmark, directory))
     return made
 

@@ -3,18 +3,18 @@
 import pytest
 
 from sr.evaluation.cost import gmacs, parameters
-from sr.upscalers import load_upscaler
+from sr.runtime.upscalers import load_upscaler
 
 
 def test_macs_are_counted_by_hand(vapsr_dir):
     # Of the small VapSR of conftest: 8 features, 2 blocks with 3x3 projections and 8 attention channels, x2.
     block = 8 * 8 * 9 + 8 * 8 + 8 * 25 + 8 * 25 + 8 * 8
-    low = 3 * 8 * 9 + 2 * block + 8 * 8 * 9 + 8 * 56 * 9 + 56 * 12 * 9
+    lr_image = 3 * 8 * 9 + 2 * block + 8 * 8 * 9 + 8 * 56 * 9 + 56 * 12 * 9
     upscaler = load_upscaler(vapsr_dir)
-    assert gmacs(upscaler) == pytest.approx(low * 640 * 360 / 1e9, abs=1e-4)
+    assert gmacs(upscaler) == pytest.approx(lr_image * 640 * 360 / 1e9, abs=1e-4)
     # Every weight is used once a pixel; biases and norms come on top.
     biases = 8 + 2 * (8 + 8 + 8 + 8 + 8 + 16) + 8 + 56 + 12
-    assert parameters(upscaler) == low + biases
+    assert parameters(upscaler) == lr_image + biases
 
 
 def test_all_forms_of_a_network_count_alike(realtime_dir, realtime_onnx, realtime_irs):

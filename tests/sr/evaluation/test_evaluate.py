@@ -13,21 +13,21 @@ import skimage.data
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from data.benchmarks import Benchmark
-from data.catalogue import resolve
+from data.benchmark_dataset import Benchmark
+from data.catalog.catalog import resolve
 from data.errors import UserError
 from data.records import EvalProtocol, SourceEntry
 from data.sources import open_source
 from sr.evaluation.evaluate import PSNR_CAP_DB, evaluate
 from sr.evaluation.protocols import build
-from sr.upscalers import MatlabUpscaler, PillowUpscaler, load_upscaler
+from sr.runtime.upscalers import MatlabUpscaler, PillowUpscaler, load_upscaler
 
 RGB = EvalProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
 Y = dataclasses.replace(RGB, channel="y")
 SUPPLIED = dataclasses.replace(RGB, degradation="supplied")
 
 
-def _pictures() -> list[tuple[str, np.ndarray]]:
+def _images() -> list[tuple[str, np.ndarray]]:
     return [("cat", skimage.data.chelsea()[:101, :91]), ("coffee", skimage.data.coffee()[100:180, 200:300])]
 
 
@@ -37,11 +37,11 @@ def _tree(directory):
 
 
 def test_figures_equal_scikit_image_on_rgb(tmp_path):
-    report = evaluate(load_upscaler("bicubic"), _pictures()[:1], RGB, tmp_path)
-    high = _pictures()[0][1][:100, :90]
-    small = Image.fromarray(high).resize((45, 50), Image.Resampling.BICUBIC)
+    report = evaluate(load_upscaler("bicubic"), _images()[:1], RGB, tmp_path)
+    hr_image = _images()[0][1][:100, :90]
+    small = Image.fromarray(hr_image).resize((45, 50), Image.Resampling.BICUBIC)
     made = np.asarray(small.resize((90, 100), Image.Resampling.BICUBIC))
-    first, second = high[2:-2, 2:-2], made[2:-2, 2:-2]
+    first, second = hr_image[2:-2, 2:-2], made[2:-2, 2:-2]
     wanted = structural_similarity(
         first,
         second,
@@ -58,7 +58,7 @@ def test_figures_equal_scikit_image_on_rgb(tmp_path):
 
 
 def test_report_has_the_fields_that_others_rely_on(tmp_path):
-    report = evaluate(load_upscaler("lanczos"), _pictures(), Y, tmp_path)
+    report = evaluate(load_upscaler("lanczos"), _images(), Y, tmp_path)
     assert report == json.loads((tmp_path / "report.json").read_text())
     assert report["schema"] == 1
     assert report["images"] == len(report["per_image"]) == 2
@@ -70,36 +70,36 @@ def test_report_has_the_fields_that_others_rely_on(tmp_path):
     rows = list(csv.DictReader((tmp_path / "per_image.csv").open()))
     assert [row["name"] for row in rows] == ["cat", "coffee"]
     assert float(rows[1]["bicubic_ssim"]) == report["per_image"][1]["bicubic"]["ssim"]
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["cat.png", "coffee.png"]
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["cat.png", "coffee.png"]
     timing = json.loads((tmp_path / "run" / "timing.json").read_text())
-    assert timing["frame"]["high_px"] == [512, 512] and timing["frame"]["median_ms"] > 0
+    assert timing["frame"]["hr_image_px"] == [512, 512] and timing["frame"]["median_ms"] > 0
     assert timing["host"]["cores"] >= 1
 
 
 def test_two_runs_write_the_same_bytes(tmp_path):
     for name in ("one", "two"):
-        evaluate(load_upscaler("bicubic"), iter(_pictures()), RGB, tmp_path / name)
+        evaluate(load_upscaler("bicubic"), iter(_images()), RGB, tmp_path / name)
     assert _tree(tmp_path / "one") == _tree(tmp_path / "two")
 
 
 def test_luma_and_rgb_are_different_protocols(tmp_path):
-    rgb = evaluate(load_upscaler("bicubic"), _pictures(), RGB, tmp_path / "rgb")
-    luma = evaluate(load_upscaler("bicubic"), _pictures(), Y, tmp_path / "y")
+    rgb = evaluate(load_upscaler("bicubic"), _images(), RGB, tmp_path / "rgb")
+    luma = evaluate(load_upscaler("bicubic"), _images(), Y, tmp_path / "y")
     assert luma["mean"]["psnr_db"] > rgb["mean"]["psnr_db"] + 0.5
 
 
-def test_grey_pictures_count_as_grey_rgb(tmp_path):
-    grey = skimage.data.camera()[:96, :96]
-    flat = evaluate(load_upscaler("bicubic"), [("grey", grey)], Y, tmp_path / "flat")
-    rgb = evaluate(load_upscaler("bicubic"), [("grey", np.dstack([grey] * 3))], Y, tmp_path / "rgb")
+def test_gray_images_count_as_gray_rgb(tmp_path):
+    gray = skimage.data.camera()[:96, :96]
+    flat = evaluate(load_upscaler("bicubic"), [("gray", gray)], Y, tmp_path / "flat")
+    rgb = evaluate(load_upscaler("bicubic"), [("gray", np.dstack([gray] * 3))], Y, tmp_path / "rgb")
     assert flat == rgb
 
 
-def test_supplied_low_pictures_are_used_and_named(tmp_path):
-    high = skimage.data.chelsea()[:64, :64]
-    low = high[::2, ::2]  # no antialiasing: other figures than our own degradation
-    report = evaluate(load_upscaler("bicubic"), [("cat", high, low)], RGB, tmp_path / "supplied")
-    made = evaluate(load_upscaler("bicubic"), [("cat", high)], RGB, tmp_path / "made")
+def test_supplied_low_images_are_used_and_named(tmp_path):
+    hr_image = skimage.data.chelsea()[:64, :64]
+    lr_image = hr_image[::2, ::2]  # no antialiasing: other figures than our own degradation
+    report = evaluate(load_upscaler("bicubic"), [("cat", hr_image, lr_image)], RGB, tmp_path / "supplied")
+    made = evaluate(load_upscaler("bicubic"), [("cat", hr_image)], RGB, tmp_path / "made")
     assert report["protocol"]["name"].endswith("supplied")
     assert report["protocol"]["degradation"] == "supplied"
     assert report["mean"] != made["mean"]
@@ -110,14 +110,14 @@ def test_lpips_stands_in_every_row_where_it_is_asked_for(tmp_path, name):
     class Distance:
         """Stands for the weights, which the test of LPIPS itself has."""
 
-        def features(self, picture):
-            return [picture]
+        def features(self, image):
+            return [image]
 
-        def distance(self, features, picture):
-            return float(np.abs(features[0].astype(int) - picture).mean())
+        def distance(self, features, image):
+            return float(np.abs(features[0].astype(int) - image).mean())
 
     lpips = Distance() if name == "lpips" else None
-    report = evaluate(load_upscaler("lanczos"), _pictures(), RGB, tmp_path, lpips=lpips)
+    report = evaluate(load_upscaler("lanczos"), _images(), RGB, tmp_path, lpips=lpips)
     rows = [report["mean"], *report["baselines"].values(), *report["per_image"]]
     assert all(("lpips" in row) == (name == "lpips") for row in rows)
     if lpips:
@@ -132,33 +132,33 @@ def test_lpips_stands_in_every_row_where_it_is_asked_for(tmp_path, name):
             evaluate(MatlabUpscaler("bicubic", 2), small, build("classic", 2), tmp_path, lpips=lpips)
 
 
-def test_the_classic_protocol_is_for_formulas_and_takes_grey_files_as_they_are(tmp_path):
-    classic, grey = build("classic", 2), skimage.data.camera()[150:246, 200:296]
-    pictures = [("grey", grey), ("colour", np.dstack([grey] * 3))]
-    report = evaluate(MatlabUpscaler("bicubic", 2), pictures, classic, tmp_path)
+def test_the_classic_protocol_is_for_formulas_and_takes_gray_files_as_they_are(tmp_path):
+    classic, gray = build("classic", 2), skimage.data.camera()[150:246, 200:296]
+    images = [("gray", gray), ("color", np.dstack([gray] * 3))]
+    report = evaluate(MatlabUpscaler("bicubic", 2), images, classic, tmp_path)
     by_name = {row["name"]: row["psnr_db"] for row in report["per_image"]}
-    # Levels 0 to 255 taken for luma have more contrast than the 16 to 235 of the same picture as RGB.
-    assert by_name["colour"] - by_name["grey"] == pytest.approx(20 * np.log10(255 / 219), abs=0.1)
+    # Levels 0 to 255 taken for luma have more contrast than the 16 to 235 of the same image as RGB.
+    assert by_name["color"] - by_name["gray"] == pytest.approx(20 * np.log10(255 / 219), abs=0.1)
     with pytest.raises(UserError, match="got a network of RGB bytes in bicubic; judge it by rgb-network"):
-        evaluate(PillowUpscaler("bicubic", 2), pictures, classic, tmp_path / "network")
+        evaluate(PillowUpscaler("bicubic", 2), images, classic, tmp_path / "network")
 
 
-def test_a_supplied_low_picture_is_cut_with_its_high_one_or_made_anew(tmp_path):
-    high = np.ascontiguousarray(skimage.data.chelsea()[:101, :91])
-    low = high[:100:2, :90:2]
-    cut = dataclasses.replace(RGB, cut_multiple=16)
-    report = evaluate(load_upscaler("bicubic"), [("cat", high, low)], cut, tmp_path / "cut")
+def test_a_supplied_low_image_is_cut_with_its_high_one_or_made_anew(tmp_path):
+    hr_image = np.ascontiguousarray(skimage.data.chelsea()[:101, :91])
+    lr_image = hr_image[:100:2, :90:2]
+    cut = dataclasses.replace(RGB, modcrop=16)
+    report = evaluate(load_upscaler("bicubic"), [("cat", hr_image, lr_image)], cut, tmp_path / "cut")
     assert (report["per_image"][0]["height"], report["per_image"][0]["width"]) == (96, 80)
     made = dataclasses.replace(RGB, use_supplied=False)
     reports = [
         evaluate(load_upscaler("bicubic"), [one], made, tmp_path / str(len(one)))
-        for one in (("cat", high), ("cat", high, low))
+        for one in (("cat", hr_image), ("cat", hr_image, lr_image))
     ]
     assert reports[0] == reports[1] and reports[0]["protocol"]["degradation"] == "pillow-bicubic"
 
 
-def _stored(folder, picture, name, mode=None):
-    image = Image.fromarray(picture)
+def _stored(folder, image, name, mode=None):
+    image = Image.fromarray(image)
     (image.convert(mode) if mode else image).save(folder / name)
 
 
@@ -168,30 +168,30 @@ def _of_folder(folder):
     return Benchmark(dataset, source, [one for one in source.scan() if isinstance(one, SourceEntry)])
 
 
-def test_files_of_every_kind_are_judged_as_the_pictures_that_they_show(tmp_path):
-    folder, high = tmp_path / "photos", np.ascontiguousarray(skimage.data.chelsea()[:75, :91])
+def test_files_of_every_kind_are_judged_as_the_images_that_they_show(tmp_path):
+    folder, hr_image = tmp_path / "photos", np.ascontiguousarray(skimage.data.chelsea()[:75, :91])
     folder.mkdir()
-    grey = high[..., 1]
-    _stored(folder, high, "plain.png")
-    _stored(folder, high, "opaque.png", "RGBA")
-    _stored(folder, grey, "grey.png")
-    _stored(folder, np.dstack([grey] * 3), "grey-rgb.png")
-    _stored(folder, grey.astype(np.uint16) * 257 + 100, "grey-16.png")
-    cv2.imwrite(str(folder / "rgb-16.png"), high[..., ::-1].astype(np.uint16) * 257)
+    gray = hr_image[..., 1]
+    _stored(folder, hr_image, "plain.png")
+    _stored(folder, hr_image, "opaque.png", "RGBA")
+    _stored(folder, gray, "gray.png")
+    _stored(folder, np.dstack([gray] * 3), "gray-rgb.png")
+    _stored(folder, gray.astype(np.uint16) * 257 + 100, "gray-16.png")
+    cv2.imwrite(str(folder / "rgb-16.png"), hr_image[..., ::-1].astype(np.uint16) * 257)
     report = evaluate(load_upscaler("bicubic"), _of_folder(folder), Y, tmp_path / "out")
     rows = {row["name"]: (row["psnr_db"], row["ssim"]) for row in report["per_image"]}
     assert rows["plain"] == rows["opaque"] == rows["rgb-16"]
-    assert rows["grey"] == rows["grey-rgb"] == rows["grey-16"] != rows["plain"]
+    assert rows["gray"] == rows["gray-rgb"] == rows["gray-16"] != rows["plain"]
     assert all((row["height"], row["width"]) == (74, 90) for row in report["per_image"])
 
 
-def test_a_transparent_picture_is_refused_in_words(tmp_path):
-    folder, high = (
+def test_a_transparent_image_is_refused_in_words(tmp_path):
+    folder, hr_image = (
         tmp_path / "photos",
         np.dstack([skimage.data.chelsea()[:40, :40], np.full((40, 40), 128, np.uint8)]),
     )
     folder.mkdir()
-    _stored(folder, high, "logo.png")
+    _stored(folder, hr_image, "logo.png")
     with pytest.raises(UserError, match=r"unsupported \(transparent .* in photos/logo.png"):
         evaluate(load_upscaler("bicubic"), _of_folder(folder), Y, tmp_path / "out")
     assert not (tmp_path / "out" / "report.json").exists()
@@ -199,8 +199,8 @@ def test_a_transparent_picture_is_refused_in_words(tmp_path):
 
 def test_the_page_has_every_row_and_loads_nothing(tmp_path):
     hostile = '<b onclick="x()">&.png'
-    pictures = [*_pictures(), (hostile, _pictures()[0][1])]
-    evaluate(load_upscaler("lanczos"), pictures, RGB, tmp_path, parameters=1234)
+    images = [*_images(), (hostile, _images()[0][1])]
+    evaluate(load_upscaler("lanczos"), images, RGB, tmp_path, parameters=1234)
     page = (tmp_path / "report.html").read_text()
     assert "://" not in page and ' src="data:' in page and "<b onclick" not in page
     assert page.count('<table class="sortable">') == 2 and page.count("<script>") == 1
@@ -210,22 +210,22 @@ def test_the_page_has_every_row_and_loads_nothing(tmp_path):
         assert f'data-value="{row["psnr_db"]}"' in page
     for link in re.findall('<a href="([^"]+)"', page):
         assert (tmp_path / unquote(link)).is_file()
-    assert len(re.findall('<a href="pictures/', page)) == 3
+    assert len(re.findall('<a href="images/', page)) == 3
     assert report["cost"] == {"parameters": 1234, "gmacs_720p": None}
 
 
-def test_equal_pictures_are_capped_not_infinite(tmp_path):
+def test_equal_images_are_capped_not_infinite(tmp_path):
     black = np.zeros((32, 32, 3), np.uint8)
     report = evaluate(load_upscaler("bicubic"), [("black", black)], RGB, tmp_path)
     assert report["mean"] == {"psnr_db": PSNR_CAP_DB, "ssim": 1.0}
     assert report["protocol"]["psnr_cap_db"] == PSNR_CAP_DB
 
 
-def test_progress_counts_pictures(tmp_path):
+def test_progress_counts_images(tmp_path):
     calls = []
     evaluate(
         load_upscaler("bicubic"),
-        _pictures(),
+        _images(),
         RGB,
         tmp_path,
         lambda done, total, note="": calls.append((done, total)),
@@ -237,21 +237,21 @@ GOOD = np.zeros((32, 32, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("pictures", "protocol", "words"),
+    ("images", "protocol", "words"),
     [
-        ([], RGB, "no pictures"),
+        ([], RGB, "no images"),
         ([("tiny", np.zeros((14, 40, 3), np.uint8))], RGB, "15x15.*14x40.*tiny"),
         ([("a", GOOD), ("a", GOOD)], RGB, "twice"),
         ([("a/b", GOOD), ("a_b", GOOD)], RGB, "twice"),
         ([("a", GOOD, GOOD[:16, :16]), ("b", GOOD)], RGB, "for some only"),
         ([("a", GOOD, GOOD[:16, :17])], RGB, "16x16 px, got 16x17 px in a"),
-        ([("a", GOOD)], SUPPLIED, "low picture, got none in a"),
+        ([("a", GOOD)], SUPPLIED, "LR image, got none in a"),
         ([("a", GOOD)], dataclasses.replace(RGB, channel="yuv"), "'yuv'"),
         ([("a", GOOD)], dataclasses.replace(RGB, degradation="blur"), "'blur'"),
         ([("a", GOOD)], dataclasses.replace(RGB, scale=3), "scale 2 in bicubic"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_and_leaves_no_report(tmp_path, pictures, protocol, words):
+def test_what_cannot_be_judged_is_refused_and_leaves_no_report(tmp_path, images, protocol, words):
     with pytest.raises(UserError, match=words):
-        evaluate(PillowUpscaler("bicubic", 2), pictures, protocol, tmp_path)
+        evaluate(PillowUpscaler("bicubic", 2), images, protocol, tmp_path)
     assert not (tmp_path / "report.json").exists()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from pictures import textured
+from images import textured
 
-from data.catalogue import resolve
+from data.catalog.catalog import resolve
 from data.errors import UserError
 from sr.evaluation.lpips import LEAST_PX, LINEAR, TRUNK, Lpips
 
@@ -47,8 +47,8 @@ def _by_numpy(first, second, trunk, linear):
     """LPIPS v0.1 in float64, from the paper's and the reference implementation's description."""
     total = 0.0
     values = []
-    for picture in (first, second):
-        scaled = picture.transpose(2, 0, 1) / 255.0 * 2.0 - 1.0
+    for image in (first, second):
+        scaled = image.transpose(2, 0, 1) / 255.0 * 2.0 - 1.0
         shift, scale = (np.reshape(v, (3, 1, 1)) for v in ((-0.03, -0.088, -0.188), (0.458, 0.448, 0.45)))
         values.append((scaled - shift) / scale)
     for place, (number, (stride, padding)) in enumerate(STEPS.items()):
@@ -78,7 +78,7 @@ def test_it_equals_plain_numpy(weights, size):
     assert lpips.distance(lpips.features(first), first) == 0.0
 
 
-def test_a_picture_that_alexnet_cannot_take_is_refused(weights):
+def test_a_image_that_alexnet_cannot_take_is_refused(weights):
     with pytest.raises(ValueError, match="31x31 px for LPIPS, got 30x64"):
         Lpips(weights[0]).features(textured(1, 30, 64))
 
@@ -92,7 +92,7 @@ def test_missing_and_wrong_weights_are_said_in_words(weights, tmp_path):
         Lpips(tmp_path)
 
 
-def test_the_catalogue_fetches_both_files():
+def test_the_catalog_fetches_both_files():
     files = {file.name: file for file in resolve("LPIPS_AlexNet").files}
     assert set(files) == {TRUNK, LINEAR}
     assert files[TRUNK].sha256.startswith("7be5be79"), "torchvision puts the hash's beginning into the name"

@@ -45,23 +45,23 @@ def test_luma_spans_studio_range_and_is_not_rounded():
     np.testing.assert_allclose(metrics.luma(corners), [[16.0, 235.0, 16.0 + 65.481 / 255]], atol=1e-12)
 
 
-def test_equal_pictures_are_infinitely_alike():
-    picture = skimage.data.chelsea()[:32, :32]
-    assert metrics.psnr(picture, picture) == float("inf")
-    assert metrics.ssim(picture, picture) == pytest.approx(1.0, abs=1e-12)
+def test_equal_images_are_infinitely_alike():
+    image = skimage.data.chelsea()[:32, :32]
+    assert metrics.psnr(image, image) == float("inf")
+    assert metrics.ssim(image, image) == pytest.approx(1.0, abs=1e-12)
 
 
-def test_uint8_pictures_do_not_wrap_around():
+def test_uint8_images_do_not_wrap_around():
     dark, light = np.zeros((12, 12, 3), np.uint8), np.full((12, 12, 3), 255, np.uint8)
     assert metrics.psnr(dark, light) == metrics.psnr(light, dark) == 0.0
 
 
 def test_border_is_cut_from_every_side():
-    picture = np.arange(6 * 8).reshape(6, 8)
-    np.testing.assert_array_equal(metrics.crop_border(picture, 2), picture[2:4, 2:6])
-    assert metrics.crop_border(picture, 0).shape == (6, 8)
+    image = np.arange(6 * 8).reshape(6, 8)
+    np.testing.assert_array_equal(metrics.crop_border(image, 2), image[2:4, 2:6])
+    assert metrics.crop_border(image, 0).shape == (6, 8)
     with pytest.raises(ValueError, match="6x8"):
-        metrics.crop_border(picture, 3)
+        metrics.crop_border(image, 3)
 
 
 def test_what_cannot_be_compared_is_refused():

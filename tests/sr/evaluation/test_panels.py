@@ -7,28 +7,33 @@ import pytest
 import skimage.data
 
 from data.errors import UserError
-from data.images import decode
-from sr.evaluation.panels import choose_pictures, jpeg_uri, png_uri, read, take_apart
-from sr.evaluation.pictures import PANEL_PX, find_window, side_by_side
+from data.imaging.decode import decode
+from sr.evaluation.panels import choose_images, jpeg_uri, png_uri, read, take_apart
+from sr.evaluation.side_by_side import PANEL_PX, find_window, side_by_side
 
 
-def _sheet(high):
-    ours, bicubic = high.copy(), high.copy()
+def _sheet(hr_image):
+    ours, bicubic = hr_image.copy(), hr_image.copy()
     bicubic[9:30, 4:30] //= 2  # where the two differ
-    low = np.ascontiguousarray(high[::2, ::2])
-    sheet = decode(side_by_side(high, ours, bicubic, low, ["a", "b", "c", "d"]))
-    return sheet, {"original": high, "ours": ours, "bicubic": bicubic, "low": low.repeat(2, 0).repeat(2, 1)}
+    lr_image = np.ascontiguousarray(hr_image[::2, ::2])
+    sheet = decode(side_by_side(hr_image, ours, bicubic, lr_image, ["a", "b", "c", "d"]))
+    return sheet, {
+        "original": hr_image,
+        "ours": ours,
+        "bicubic": bicubic,
+        "LR": lr_image.repeat(2, 0).repeat(2, 1),
+    }
 
 
 @pytest.mark.parametrize(("height", "width"), [(100, 140), (300, 450), (400, 200), (40, 60)])
-def test_windows_are_the_pictures_own_pixels(height, width):
-    high = np.ascontiguousarray(skimage.data.coffee()[:height, 100 : 100 + width])
-    high = high[: height // 2 * 2, : width // 2 * 2]
-    sheet, pictures = _sheet(high)
-    parts = take_apart(sheet, *high.shape[:2], "sheet.png")
-    window = find_window(pictures["ours"], pictures["bicubic"])
-    for name, picture in pictures.items():
-        wanted = picture[window.top : window.top + window.side, window.left : window.left + window.side]
+def test_windows_are_the_images_own_pixels(height, width):
+    hr_image = np.ascontiguousarray(skimage.data.coffee()[:height, 100 : 100 + width])
+    hr_image = hr_image[: height // 2 * 2, : width // 2 * 2]
+    sheet, images = _sheet(hr_image)
+    parts = take_apart(sheet, *hr_image.shape[:2], "sheet.png")
+    window = find_window(images["ours"], images["bicubic"])
+    for name, image in images.items():
+        wanted = image[window.top : window.top + window.side, window.left : window.left + window.side]
         assert np.array_equal(parts.windows[name], wanted), name
     assert max(parts.whole.shape[:2]) == min(PANEL_PX, max(height, width))
     assert parts.whole.shape[0] / parts.whole.shape[1] == pytest.approx(height / width, rel=0.01)
@@ -40,25 +45,25 @@ def test_a_sheet_of_another_size_is_refused():
         take_apart(sheet, 120, 100, "x.png")
 
 
-def test_uris_hold_the_pictures(tmp_path):
-    picture = np.ascontiguousarray(skimage.data.chelsea()[:40, :50])
-    head, content = png_uri(picture).split(",")
+def test_uris_hold_the_images(tmp_path):
+    image = np.ascontiguousarray(skimage.data.chelsea()[:40, :50])
+    head, content = png_uri(image).split(",")
     assert head == "data:image/png;base64"
-    assert np.array_equal(decode(base64.b64decode(content)), picture)
-    head, content = jpeg_uri(picture).split(",")
+    assert np.array_equal(decode(base64.b64decode(content)), image)
+    head, content = jpeg_uri(image).split(",")
     assert head == "data:image/jpeg;base64"
     (tmp_path / "x.jpg").write_bytes(base64.b64decode(content))
-    assert np.abs(read(tmp_path / "x.jpg").astype(int) - picture).mean() < 4
+    assert np.abs(read(tmp_path / "x.jpg").astype(int) - image).mean() < 4
     assert read(tmp_path / "none.jpg") is None
 
 
-def test_of_a_large_benchmark_the_worst_pictures_are_shown_too():
+def test_of_a_large_benchmark_the_worst_images_are_shown_too():
     rng = np.random.default_rng(0)
     gains = rng.permutation(100)
     rows = [
         {"name": str(gain), "psnr_db": 30.0 + gain, "bicubic": {"psnr_db": 30.0}} for gain in gains.tolist()
     ]
-    assert [row["name"] for row in choose_pictures(rows)] == [
+    assert [row["name"] for row in choose_images(rows)] == [
         "99",
         "98",
         "97",

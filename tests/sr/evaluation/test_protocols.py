@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from data.benchmarks import Benchmark
-from data.catalogue import resolve
+from data.benchmark_dataset import Benchmark
+from data.catalog.catalog import resolve
 from data.errors import UserError
 from data.records import SourceEntry
 from data.sources import open_source
 from sr.evaluation.evaluate import evaluate
-from sr.evaluation.measure import formula
+from sr.evaluation.image_pair import formula
 from sr.evaluation.protocols import PROTOCOLS, build, cut_px, title
-from sr.upscalers import load_upscaler
+from sr.runtime.upscalers import load_upscaler
 
 
 def test_every_protocol_is_named_in_its_reports():
@@ -29,7 +29,7 @@ def test_what_is_replaced_takes_the_name_away():
     same = build("protocol-a", 3, channel="y", border_px=3, degradation="matlab-bicubic")
     assert same == build("protocol-a", 3)
     other = build("protocol-a", 3, "Set5", channel="rgb", border_px=5)
-    assert (other.name, other.channel, other.border_px, other.cut_multiple) == ("", "rgb", 5, 12)
+    assert (other.name, other.channel, other.border_px, other.modcrop) == ("", "rgb", 5, 12)
     assert title(other, supplied=False) == "rgb-x3-border5-matlab-bicubic-cut12-matlab-filters"
 
 
@@ -60,7 +60,7 @@ def test_set5_is_cut_otherwise_in_protocol_a_by_any_of_its_names():
         ("pillow", {"degradation": "bicubic"}, "pillow-bicubic, .*got 'bicubic'"),
         ("classic", {"channel": "rgb"}, "channel y .the rounding is 'classic'., got 'rgb'"),
         ("pillow", {"rounding": "none"}, "output, luma, classic for the rounding, got 'none'"),
-        ("pillow", {"cut_multiple": -4}, "1 px or more, got -4"),
+        ("pillow", {"modcrop": -4}, "1 px or more, got -4"),
         ("pillow", {"rounding": "classic"}, "unrounded luma, got pillow-bicubic"),
         ("classic", {"degradation": "pillow-bicubic"}, "unrounded luma, got pillow-bicubic"),
     ],
@@ -90,8 +90,8 @@ def _benchmark(root):
 def test_the_published_bicubic_figures(shared, tmp_path, protocol, tolerance_db, figures):
     for (benchmark, scale), published_db in figures.items():
         terms = build(protocol, scale, benchmark)
-        pictures = _benchmark(shared / "images" / benchmark / f"x{scale}")
-        report = evaluate(formula("bicubic", terms), pictures, terms, tmp_path / f"{benchmark}{scale}")
+        images = _benchmark(shared / "images" / benchmark / f"x{scale}")
+        report = evaluate(formula("bicubic", terms), images, terms, tmp_path / f"{benchmark}{scale}")
         assert report["protocol"]["name"] == f"{protocol}-x{scale}"
         assert report["mean"]["psnr_db"] == pytest.approx(published_db, abs=tolerance_db), (benchmark, scale)
         assert report["mean"] == report["baselines"]["bicubic"]
@@ -100,8 +100,8 @@ def test_the_published_bicubic_figures(shared, tmp_path, protocol, tolerance_db,
 def test_published_ssim_of_bicubic(shared, tmp_path):
     for benchmark, ssim in (("Set5", 0.9299), ("Set14", 0.8688)):
         terms = build("classic", 2, benchmark)
-        pictures = _benchmark(shared / "images" / benchmark / "x2")
-        report = evaluate(formula("bicubic", terms), pictures, terms, tmp_path / benchmark)
+        images = _benchmark(shared / "images" / benchmark / "x2")
+        report = evaluate(formula("bicubic", terms), images, terms, tmp_path / benchmark)
         assert report["mean"]["ssim"] == pytest.approx(ssim, abs=0.0002)
 
 
@@ -130,11 +130,11 @@ def test_low_files_that_are_not_supplied_are_made_like_them(shared, tmp_path):
 
 
 def test_rounding_luma_is_a_protocol_of_its_own(tmp_path):
-    high = np.random.default_rng(1).integers(0, 256, (48, 48, 3), np.uint8)
+    hr_image = np.random.default_rng(1).integers(0, 256, (48, 48, 3), np.uint8)
     plain = build("pillow", 2)
     rounded = build("pillow", 2, rounding="luma")
     reports = [
-        evaluate(load_upscaler("bicubic"), [("noise", high)], one, tmp_path / one.rounding)
+        evaluate(load_upscaler("bicubic"), [("noise", hr_image)], one, tmp_path / one.rounding)
         for one in (plain, rounded)
     ]
     assert reports[0]["mean"]["psnr_db"] != reports[1]["mean"]["psnr_db"]

@@ -13,15 +13,15 @@ class Counting:
     def __init__(self) -> None:
         self.shapes = []
 
-    def __call__(self, low: np.ndarray) -> np.ndarray:
-        self.shapes.append(low.shape)
-        return low
+    def __call__(self, lr_image: np.ndarray) -> np.ndarray:
+        self.shapes.append(lr_image.shape)
+        return lr_image
 
 
 def test_a_frame_is_timed_after_warming_up():
     upscaler = Counting()
     timing = time_frame(upscaler)
-    assert timing["low_px"] == [256, 256] and timing["high_px"] == [512, 512]
+    assert timing["lr_image_px"] == [256, 256] and timing["hr_image_px"] == [512, 512]
     assert timing["rounds"] == MAX_ROUNDS
     assert upscaler.shapes == [(256, 256, 3)] * (WARM_UP_ROUNDS + MAX_ROUNDS)
 
@@ -30,7 +30,7 @@ def test_a_model_of_one_size_is_timed_at_it():
     upscaler = Counting()
     upscaler.fixed_size = (32, 46)
     timing = time_frame(upscaler)
-    assert timing["low_px"] == [46, 32] and timing["high_px"] == [92, 64]
+    assert timing["lr_image_px"] == [46, 32] and timing["hr_image_px"] == [92, 64]
     assert set(upscaler.shapes) == {(32, 46, 3)}
 
 

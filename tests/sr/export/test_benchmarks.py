@@ -1,18 +1,18 @@
-"""With SR_SHARED: the published checkpoint's fp32 and fp16 IR beside torch on every low picture of Set5 and Set14."""
+"""With SR_SHARED: the published checkpoint's fp32 and fp16 IR beside torch on every LR image of Set5 and Set14."""
 
 import numpy as np
 import pytest
 
-from data.images import decode
-from sr.checkpoint import export_checkpoint
+from data.imaging.decode import decode
 from sr.evaluation import metrics
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
-from sr.upscalers import load_upscaler
+from sr.models.checkpoint import export_checkpoint
+from sr.runtime.upscalers import load_upscaler
 
 
 @pytest.mark.slow
-def test_irs_make_torchs_pictures(shared, tmp_path):
+def test_irs_make_torchs_images(shared, tmp_path):
     export_checkpoint(shared / "weights" / "vapsr3x3_x2.pth", tmp_path / "model")
     export_onnx(tmp_path / "model", tmp_path / "onnx")
     for precision in ("fp32", "fp16"):
@@ -21,13 +21,13 @@ def test_irs_make_torchs_pictures(shared, tmp_path):
     losses = []
     for folder in ("Set5", "Set14"):
         root = shared / "images" / folder / "x2"
-        for low_path in sorted((root / "LR").iterdir()):
-            low, high = (decode((root / kind / low_path.name).read_bytes()) for kind in ("LR", "HR"))
-            expected = torch(low)
-            assert np.abs(fp32(low).astype(int) - expected).max() <= 1, low_path
+        for lr_path in sorted((root / "LR").iterdir()):
+            lr_image, hr_image = (decode((root / kind / lr_path.name).read_bytes()) for kind in ("LR", "HR"))
+            expected = torch(lr_image)
+            assert np.abs(fp32(lr_image).astype(int) - expected).max() <= 1, lr_path
             ours, whole = (
-                metrics.psnr(metrics.crop_border(high, 2), metrics.crop_border(one, 2))
-                for one in (fp16(low), expected)
+                metrics.psnr(metrics.crop_border(hr_image, 2), metrics.crop_border(one, 2))
+                for one in (fp16(lr_image), expected)
             )
             losses.append(whole - ours)
     assert sum(losses) / len(losses) <= 0.02

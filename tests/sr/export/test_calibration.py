@@ -1,11 +1,11 @@
-"""Crops for calibration follow from selection, split and seed alone, and come with their low pictures."""
+"""Crops for calibration follow from selection, split and seed alone, and come with their LR images."""
 
 import numpy as np
 import pytest
-from selections import picture_of, write_selection
+from selections import image_of, write_selection
 
 from data.errors import UserError
-from sr.evaluation.degrade import degrade
+from sr.evaluation.degradation import degrade
 from sr.export.calibration import choose_crops
 
 
@@ -13,12 +13,12 @@ def _keys(selection, split="train", count=9, seed=0):
     return [crop.key for crop in choose_crops(selection, split, count, seed, 32, 2, 2)]
 
 
-def test_crops_are_the_middles_of_the_selections_pictures(crops):
+def test_crops_are_the_middles_of_the_selections_images(crops):
     for crop in choose_crops(crops, "train", 3, 0, patch_px=50, scale=2, size_multiple=2):
-        whole = picture_of(crop.key, 96)
+        whole = image_of(crop.key, 96)
         # 48 px: the largest multiple of 4 below 50.
-        np.testing.assert_array_equal(crop.high, whole[24:72, 24:72])
-        np.testing.assert_array_equal(crop.low, degrade(crop.high, 2, "pillow-bicubic"))
+        np.testing.assert_array_equal(crop.hr_image, whole[24:72, 24:72])
+        np.testing.assert_array_equal(crop.lr_image, degrade(crop.hr_image, 2, "pillow-bicubic"))
 
 
 def test_choice_follows_from_the_seed(crops):

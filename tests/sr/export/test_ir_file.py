@@ -9,7 +9,7 @@ from sr.export import ir_file
 IR = """<?xml version="1.0"?>
 <net name="onnx_Frontend_IR" version="11">
   <layers>
-    <layer id="0" name="low" type="Parameter" version="opset1"><data shape="1" element_type="u8" /></layer>
+    <layer id="0" name="input" type="Parameter" version="opset1"><data shape="1" element_type="u8" /></layer>
     <layer id="1" name="Convert_502" type="Convert" version="1"><data /><input /></layer>
     <layer id="2" name="core/Reshape_2" type="Reshape" version="opset1"><input /></layer>
     <layer id="3" name="MVN_9_compressed" type="MVN" version="opset1"><data /><rt_info /></layer>
@@ -30,7 +30,7 @@ def path(tmp_path):
 
 
 def test_marks_are_set_and_found(path):
-    ir_file.mark_exact(path, {"low", "Convert_502", "MVN_9_compressed", "core/Reshape_2"})
+    ir_file.mark_exact(path, {"input", "Convert_502", "MVN_9_compressed", "core/Reshape_2"})
     assert ir_file.exact_names(path) == {
         "Convert_502",
         "MVN_9_compressed",
@@ -48,7 +48,7 @@ def test_a_mark_on_nothing_is_refused(path):
 def test_tidy_leaves_metadata_and_names_that_last(path):
     root = ElementTree.fromstring(ir_file.tidy(path, {"scale": "2"}))
     assert [layer.get("name") for layer in root.find("layers")] == [
-        "low",
+        "input",
         "Convert_1",
         "core/Reshape_2",
         "MVN_3",

@@ -4,7 +4,7 @@ import onnx
 
 from sr.export.onnx_graph import tidy
 
-SIZES = {"low": ["n", 3], "high": ["n", 6]}
+SIZES = {"input": ["n", 3], "output": ["n", 6]}
 
 
 def _model() -> onnx.ModelProto:
@@ -17,16 +17,16 @@ def _model() -> onnx.ModelProto:
     nodes = [
         node(
             "Add",
-            ["low", "network.core.a.bias"],
+            ["input", "network.core.a.bias"],
             "one",
             ["", "network", "network.core", "network.core.a", "add"],
         ),
         node("Relu", ["one"], "two", ["", "network", "network.core", "relu"]),
         node("Relu", ["two"], "three", ["", "network", "network.core", "relu_1"]),
-        node("Cast", ["three"], "high", ["", "cast"]),
+        node("Cast", ["three"], "output", ["", "cast"]),
     ]
     nodes[3].attribute.add(name="to", i=onnx.TensorProto.FLOAT, type=onnx.AttributeProto.INT)
-    values = [onnx.helper.make_tensor_value_info(name, 1, ["s77", 3]) for name in ("low", "high")]
+    values = [onnx.helper.make_tensor_value_info(name, 1, ["s77", 3]) for name in ("input", "output")]
     bias = onnx.helper.make_tensor("network.core.a.bias", 1, [3], [1.0, 2.0, 3.0])
     between = [onnx.helper.make_tensor_value_info("one", 1, ["s77", 3])]
     graph = onnx.helper.make_graph(nodes, "main", values[:1], values[1:], [bias], value_info=between)
@@ -37,7 +37,7 @@ def test_names_come_from_modules():
     graph = tidy(_model(), {}, SIZES).graph
     assert [node.name for node in graph.node] == ["core.a/Add", "core/Relu", "core/Relu_2", "pixels/Cast"]
     assert graph.initializer[0].name == graph.node[0].input[1] == "core.a.bias"
-    assert [list(node.output) for node in graph.node] == [["one"], ["two"], ["three"], ["high"]]
+    assert [list(node.output) for node in graph.node] == [["one"], ["two"], ["three"], ["output"]]
 
 
 def test_traces_of_the_machine_are_gone_and_metadata_is_there():

@@ -1,14 +1,14 @@
-"""Quantisers on sensitive places, or missing elsewhere, are noticed."""
+"""Quantizers on sensitive places, or missing elsewhere, are noticed."""
 
 import dataclasses
 
 import pytest
-from pictures import textured
+from images import textured
 
 from data.errors import UserError
 from sr.export.ir_graph import SensitivePlaces, find_sensitive_places
-from sr.export.quantize import check_places, quantise
-from sr.openvino_runtime import openvino as ov
+from sr.export.quantize import check_places, quantize
+from sr.runtime.openvino_runtime import openvino as ov
 
 LOWS = [textured(seed, 32, 32) for seed in range(2)]
 
@@ -18,16 +18,16 @@ def model(realtime_onnx) -> ov.Model:
     return ov.convert_model(realtime_onnx / "model.onnx")
 
 
-def test_the_trunk_is_quantised_and_nothing_sensitive(model):
-    quantised, places = quantise(model, LOWS, find_sensitive_places(model))
+def test_the_trunk_is_quantized_and_nothing_sensitive(model):
+    quantized, places = quantize(model, LOWS, find_sensitive_places(model))
     assert (places.layers, places.float_layers) == (3, 1)
-    assert places.quantisers >= 3
-    assert check_places(quantised, find_sensitive_places(model)) == places
+    assert places.quantizers >= 3
+    assert check_places(quantized, find_sensitive_places(model)) == places
 
 
-def test_a_quantiser_on_a_sensitive_place_is_noticed(model):
-    # Nothing protected: NNCF puts quantisers on the enlargement and on the global addition.
-    everywhere, _ = quantise(model, LOWS, SensitivePlaces(frozenset(), frozenset()))
+def test_a_quantizer_on_a_sensitive_place_is_noticed(model):
+    # Nothing protected: NNCF puts quantizers on the upscaling and on the global addition.
+    everywhere, _ = quantize(model, LOWS, SensitivePlaces(frozenset(), frozenset()))
     with pytest.raises(UserError, match=r"8 bits before \[.*core/Add"):
         check_places(everywhere, find_sensitive_places(model))
 
@@ -35,8 +35,8 @@ def test_a_quantiser_on_a_sensitive_place_is_noticed(model):
 def test_a_layer_left_in_float_is_noticed(model):
     sensitive = find_sensitive_places(model)
     convolution = "core.layers.1/Conv/WithoutBiases"
-    fewer, _ = quantise(
-        model, LOWS, dataclasses.replace(sensitive, unquantised=sensitive.unquantised | {convolution})
+    fewer, _ = quantize(
+        model, LOWS, dataclasses.replace(sensitive, unquantized=sensitive.unquantized | {convolution})
     )
     with pytest.raises(UserError, match=r"float in \['core.layers.1/Conv"):
         check_places(fewer, sensitive)
@@ -44,11 +44,11 @@ def test_a_layer_left_in_float_is_noticed(model):
 
 def test_names_that_match_nothing_are_noticed(model):
     sensitive = find_sensitive_places(model)
-    misspelt = dataclasses.replace(sensitive, unquantised=sensitive.unquantised | {"core.enlargment/Conv"})
+    misspelt = dataclasses.replace(sensitive, unquantized=sensitive.unquantized | {"core.enlargment/Conv"})
     with pytest.raises(UserError, match=r"without \['core.enlargment/Conv'\]"):
-        quantise(model, LOWS, misspelt)
+        quantize(model, LOWS, misspelt)
 
 
-def test_no_pictures_no_quantisation(model):
-    with pytest.raises(UserError, match="pictures to calibrate with"):
-        quantise(model, [], find_sensitive_places(model))
+def test_no_images_no_quantization(model):
+    with pytest.raises(UserError, match="images to calibrate with"):
+        quantize(model, [], find_sensitive_places(model))

@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import save_file
 
 from data.errors import UserError
-from sr.checkpoint import export_checkpoint
 from sr.export.search import free_places, groups_of
 from sr.export.settings import Int8Settings
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
+from sr.models.checkpoint import export_checkpoint
 from sr.models.presets import ModelDescription
 from sr.models.registry import build_from
 
@@ -98,19 +98,19 @@ def fragile_onnx(tmp_path_factory):
 
 
 def test_a_layer_that_8_bits_harm_is_found_and_left_in_float(fragile_onnx, crops, tmp_path):
-    settings = Int8Settings(calibration_crops=3, held_out_crops=2, search_tries=6)
+    settings = Int8Settings(calibration_crops=3, held_out_crops=2, search_trials=6)
     record = export_openvino(fragile_onnx, tmp_path, "int8", calibration=crops, settings=settings)
     search = record["search"]
     assert search["ranked_by"] == 2 and len(record["calibration"]["keys"]) == 3
     assert search["freed"] == ["core.layers.2"]
     assert search["gains_db"]["core.layers.2"] > 1 > search["gains_db"]["core.layers.0"]
-    assert (record["quantised"]["layers"], record["quantised"]["float_layers"]) == (2, 2)
-    assert any(name.startswith("core.layers.2/") for name in record["quantised"]["kept_in_float"])
+    assert (record["quantized"]["layers"], record["quantized"]["float_layers"]) == (2, 2)
+    assert any(name.startswith("core.layers.2/") for name in record["quantized"]["kept_in_float"])
     assert record == json.loads((tmp_path / "export.json").read_text())
 
 
 def test_without_tries_it_is_refused(fragile_onnx, crops, tmp_path):
-    settings = Int8Settings(calibration_crops=3, held_out_crops=2, search_tries=0)
+    settings = Int8Settings(calibration_crops=3, held_out_crops=2, search_trials=0)
     with pytest.raises(
         UserError, match=r"0.2 dB below fp32, got \d+\.\d+ dB against .* 2 crops .* after 0 tries"
     ):

@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 from deployment import script
-from pictures import textured
+from images import textured
 from PIL import Image
 
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
-from sr.upscalers import load_upscaler
+from sr.runtime.upscalers import load_upscaler
 
 CLOSED = """
 import sys
@@ -50,11 +50,11 @@ def files(realtime_dir, tmp_path_factory):
 def test_ten_lines_and_a_runtime_are_enough(files, tmp_path, runtime, other):
     block = script(runtime)
     assert len([line for line in block.splitlines() if line]) <= 10
-    low = textured(5, 31, 47)
-    Image.fromarray(low).save(tmp_path / "low.png")
+    lr_image = textured(5, 31, 47)
+    Image.fromarray(lr_image).save(tmp_path / "low.png")
     program = CLOSED.format(refused=OURS | {other}) + block
     command = [sys.executable, "-I", "-c", program, str(files[runtime]), "low.png", "high.png"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    high = np.asarray(Image.open(tmp_path / "high.png")).astype(int)
-    assert np.abs(high - load_upscaler(files[runtime])(low)).max() <= 1
+    hr_image = np.asarray(Image.open(tmp_path / "high.png")).astype(int)
+    assert np.abs(hr_image - load_upscaler(files[runtime])(lr_image)).max() <= 1

@@ -12,12 +12,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from pictures import textured
+from images import textured
 
-from data.digests import sha256_file
 from data.errors import UserError
-from sr.checkpoint import load_model
+from data.hashing import sha256_file
 from sr.export import to_onnx
+from sr.models.checkpoint import load_model
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,7 +28,7 @@ def test_record_describes_the_file(realtime_onnx, realtime_dir):
     assert record["metadata"]["weights_sha256"] == sha256_file(realtime_dir / "model.safetensors")
     assert record["metadata"]["size_multiple"] == "2"
     assert record["parity"]["max_level_difference"] <= 1
-    assert record["photographs"]["pictures"] == 7 and record["photographs"]["max_level_difference"] <= 1
+    assert record["photographs"]["images"] == 7 and record["photographs"]["max_level_difference"] <= 1
     props = {item.key: item.value for item in onnx.load(realtime_onnx / "model.onnx").metadata_props}
     assert props == record["metadata"]
 
@@ -38,10 +38,10 @@ def test_record_describes_the_file(realtime_onnx, realtime_dir):
 def test_any_batch_and_size_equal_torch(model, shape, request):
     network = load_model(request.getfixturevalue(f"{model}_dir"))
     session = onnxruntime.InferenceSession(request.getfixturevalue(f"{model}_onnx") / "model.onnx")
-    low = np.stack([textured(seed, *shape[1:]) for seed in range(shape[0])])
+    lr_image = np.stack([textured(seed, *shape[1:]) for seed in range(shape[0])])
     with torch.inference_mode():
-        expected = network(torch.from_numpy(low).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-    made = session.run(["high"], {"low": low})[0]
+        expected = network(torch.from_numpy(lr_image).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    made = session.run(["output"], {"input": lr_image})[0]
     assert made.dtype == np.uint8
     assert np.abs(made.astype(int) - expected).max() <= 1
 
@@ -60,7 +60,7 @@ def test_nodes_are_named_by_their_modules(realtime_onnx, vapsr_onnx):
         [node.name for node in onnx.load(directory / "model.onnx").graph.node]
         for directory in (realtime_onnx, vapsr_onnx)
     )
-    assert {"core.enlargement/Conv", "core.layers.0/Conv", "core.layers.2/Conv"} <= set(realtime)
+    assert {"core.upscaling/Conv", "core.layers.0/Conv", "core.layers.2/Conv"} <= set(realtime)
     assert {"core.conv_first/Conv", "core.body.1.proj_1/Conv", "core.upsampler.2/Conv"} <= set(vapsr)
     assert len(set(realtime)) == len(realtime)
 
@@ -87,8 +87,6 @@ def test_a_graph_that_computes_something_else_is_refused(realtime_dir, tmp_path,
         return network
 
     monkeypatch.setattr(to_onnx, "to_export", lambda network: other(copy.deepcopy(network)))
-    with pytest.raises(
-        UserError, match=r"at most 1 level from the network.*the fp32 form, on drawn pictures"
-    ):
+    with pytest.raises(UserError, match=r"at most 1 level from the network.*the fp32 form, on drawn images"):
         to_onnx.export_onnx(realtime_dir, tmp_path)
     assert list(tmp_path.iterdir()) == []

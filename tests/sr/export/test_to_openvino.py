@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import textured
+from images import textured
 
-from data.digests import sha256_file
 from data.errors import UserError
-from data.stored import StoredPicture
+from data.hashing import sha256_file
+from data.imaging.original import StoredImage
 from sr.evaluation.cost import gmacs
 from sr.evaluation.timing import time_frame
 from sr.export import ir_file, to_openvino
 from sr.export.reference import network_run
 from sr.export.settings import Int8Settings
 from sr.export.to_openvino import PRECISIONS, export_openvino
-from sr.upscale.pictures import enlarged_bands
-from sr.upscalers import load_upscaler
+from sr.runtime.upscalers import load_upscaler
+from sr.upscale.images.upscale_images import upscaled_bands
 
 SETTINGS = Int8Settings(calibration_crops=4, held_out_crops=2)
 
@@ -58,7 +58,7 @@ def test_an_ir_is_held_to_the_network_in_torch(realtime_onnx, realtime_dir, vaps
 
     def off(model_dir, metadata):
         run = network_run(model_dir, metadata)
-        return lambda low: run(low) // 4 * 4
+        return lambda lr_image: run(lr_image) // 4 * 4
 
     monkeypatch.setattr(to_openvino, "network_run", off)
     with pytest.raises(UserError, match="at most 1 level from the network"):
@@ -66,7 +66,7 @@ def test_an_ir_is_held_to_the_network_in_torch(realtime_onnx, realtime_dir, vaps
     assert not (tmp_path / "other").exists()
 
 
-def test_weights_are_stored_as_asked_and_the_enlargement_in_full(realtime_irs):
+def test_weights_are_stored_as_asked_and_the_upscaling_in_full(realtime_irs):
     types = {precision: _constant_types(realtime_irs[precision]) for precision in PRECISIONS}
     assert types["fp32"]["core.layers.1.weight"] == "f32"
     assert types["fp16"]["core.layers.1.weight"] == "f16"
@@ -74,7 +74,7 @@ def test_weights_are_stored_as_asked_and_the_enlargement_in_full(realtime_irs):
     for precision in PRECISIONS:
         assert types[precision]["div"] == "f32"  # the kernel: numerators divided by their denominator
         exact = ir_file.exact_names(realtime_irs[precision] / "model.xml")
-        assert {"core.enlargement/Conv", "core/Add", "pixels/Mul"} <= exact
+        assert {"core.upscaling/Conv", "core/Add", "pixels/Mul"} <= exact
 
 
 def test_metadata_is_all_that_the_ir_says_of_its_making(realtime_irs):
@@ -94,9 +94,9 @@ def test_int8_says_what_it_was_calibrated_with_and_how_good_it_is(realtime_irs):
     assert all(key.startswith("train-") for key in record["calibration"]["keys"])
     assert all(key.startswith("validation-") for key in record["accuracy"]["keys"])
     assert record["accuracy"]["fp32_psnr_db"] - record["accuracy"]["int8_psnr_db"] <= 0.2
-    assert record["quantised"]["layers"] == 3
-    assert record["quantised"]["float_layers"] == 1
-    assert "core.enlargement/Conv" in record["quantised"]["kept_in_float"]
+    assert record["quantized"]["layers"] == 3
+    assert record["quantized"]["float_layers"] == 1
+    assert "core.upscaling/Conv" in record["quantized"]["kept_in_float"]
 
 
 def test_exporting_again_writes_the_same_bytes(realtime_irs, realtime_onnx, crops, tmp_path):
@@ -109,12 +109,12 @@ def test_exporting_again_writes_the_same_bytes(realtime_irs, realtime_onnx, crop
 def test_vapsr_keeps_its_sensitive_layers(vapsr_onnx, crops, tmp_path):
     loose = Int8Settings(calibration_crops=2, held_out_crops=1, int8_loss_db=50.0)
     record = export_openvino(vapsr_onnx, tmp_path, "int8", calibration=crops, settings=loose)
-    kept = set(record["quantised"]["kept_in_float"])
+    kept = set(record["quantized"]["kept_in_float"])
     for module in ("conv_first", "conv_body", "upsampler.0", "upsampler.2"):
         assert f"core.{module}/Conv" in kept
     assert {"core/Add", "core.body.0/Add", "core.body.1/Add"} <= kept
-    assert record["quantised"]["layers"] == 2 * 5  # of each block: two projections and the attention's three
-    assert record["quantised"]["float_layers"] == 4
+    assert record["quantized"]["layers"] == 2 * 5  # of each block: two projections and the attention's three
+    assert record["quantized"]["float_layers"] == 4
 
 
 def test_wrong_calls_are_refused_in_words(realtime_onnx, tmp_path):
@@ -129,7 +129,7 @@ def test_wrong_calls_are_refused_in_words(realtime_onnx, tmp_path):
     [
         ({"held_out_crops": 0}, "1 or more, got 0 in --export-held-out-crops"),
         ({"calibration_crops": -1}, "--export-calibration-crops"),
-        ({"search_tries": -1}, "--export-search-tries"),
+        ({"search_trials": -1}, "--export-search-trials"),
         ({"int8_loss_db": float("nan")}, "0 dB or more, got nan"),
         ({"int8_loss_db": float("inf")}, "0 dB or more, got inf"),
         ({"int8_loss_db": -1.0}, "0 dB or more, got -1"),
@@ -144,18 +144,18 @@ def test_a_file_of_one_size_takes_that_size_and_says_so_of_others(realtime_onnx,
     record = export_openvino(realtime_onnx, tmp_path, "fp32", size=(32, 46))
     assert record["input"]["shape"] == [1, 32, 46, 3] and record["output"]["shape"] == [1, 64, 92, 3]
     fixed, free = load_upscaler(tmp_path), load_upscaler(realtime_irs["fp32"])
-    low = textured(4, 32, 46)
-    assert np.abs(fixed(low).astype(int) - free(low)).max() <= 1
+    lr_image = textured(4, 32, 46)
+    assert np.abs(fixed(lr_image).astype(int) - free(lr_image)).max() <= 1
     assert record["parity_at_size"]["max_level_difference"] <= 1
     for tile_px in (16, 128):  # no tiles: the model takes this size and no other
-        picture = StoredPicture(low, np.full((32, 46), 90, np.uint8), b"", b"")
-        made = np.concatenate(list(enlarged_bands(picture, fixed, tile_px)))
-        np.testing.assert_array_equal(made[..., :3], fixed(low))
+        image = StoredImage(lr_image, np.full((32, 46), 90, np.uint8), b"", b"")
+        made = np.concatenate(list(upscaled_bands(image, fixed, tile_px)))
+        np.testing.assert_array_equal(made[..., :3], fixed(lr_image))
         assert (made[..., 3] == 90).all()
     fixed.tile_px = 16
-    assert fixed(low).shape == (64, 92, 3)
-    assert time_frame(fixed)["low_px"] == [46, 32] and gmacs(fixed) == gmacs(free)
-    with pytest.raises(UserError, match="a picture of 32x46 .* got 30x46"):
+    assert fixed(lr_image).shape == (64, 92, 3)
+    assert time_frame(fixed)["lr_image_px"] == [46, 32] and gmacs(fixed) == gmacs(free)
+    with pytest.raises(UserError, match="an image of 32x46 .* got 30x46"):
         fixed(textured(4, 30, 46))
     with pytest.raises(UserError, match="multiples of 2, got 33x46"):
         export_openvino(realtime_onnx, tmp_path / "odd", "fp32", size=(33, 46))

@@ -19,8 +19,8 @@ class Doubling(nn.Module):
         super().__init__()
         self.offset = offset
 
-    def forward(self, low: torch.Tensor) -> torch.Tensor:
-        return low.repeat_interleave(2, 2).repeat_interleave(2, 3) + self.offset
+    def forward(self, lr_image: torch.Tensor) -> torch.Tensor:
+        return lr_image.repeat_interleave(2, 2).repeat_interleave(2, 3) + self.offset
 
 
 def wrapped(value_range: tuple[float, float], offset: float = 0.0) -> UpsamplingNetwork:
@@ -32,14 +32,14 @@ EVERY_LEVEL = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).repeat(
 
 @pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255 / 256)])
 def test_every_level_survives_the_way_in_and_out(value_range):
-    high = wrapped(value_range)(EVERY_LEVEL)
-    assert high.dtype == torch.uint8
-    assert torch.equal(high, EVERY_LEVEL.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    hr_image = wrapped(value_range)(EVERY_LEVEL)
+    assert hr_image.dtype == torch.uint8
+    assert torch.equal(hr_image, EVERY_LEVEL.repeat_interleave(2, 2).repeat_interleave(2, 3))
 
 
 @pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255 / 256)])
-def test_normalised_levels_span_the_value_range(value_range):
-    values = wrapped(value_range).normalise(EVERY_LEVEL)
+def test_normalized_levels_span_the_value_range(value_range):
+    values = wrapped(value_range).normalize(EVERY_LEVEL)
     assert values.dtype == torch.float32
     assert (values.min().item(), values.max().item()) == pytest.approx(value_range)
 
@@ -58,9 +58,9 @@ def test_predictions_are_not_clamped():
     assert predicted.max().item() == pytest.approx(1.5)
 
 
-@pytest.mark.parametrize("method", ["forward", "predict", "normalise"])
+@pytest.mark.parametrize("method", ["forward", "predict", "normalize"])
 def test_floats_are_refused(method):
-    with pytest.raises(TypeError, match=r"Expected a uint8 picture, got torch\.float32"):
+    with pytest.raises(TypeError, match=r"Expected a uint8 image, got torch\.float32"):
         getattr(wrapped((0.0, 1.0)), method)(EVERY_LEVEL.float())
 
 
@@ -78,6 +78,6 @@ def test_sizes_that_are_no_multiple_are_refused(height, width):
 
 def test_the_realtime_range_holds_every_level_exactly_in_bf16():
     levels = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256)
-    values = build("realtime-x2").normalise(levels)
+    values = build("realtime-x2").normalize(levels)
     assert torch.equal(values.bfloat16().float(), values)
     assert torch.equal(values, levels.float() / 256)

@@ -1,4 +1,4 @@
-"""The realtime network starts as the exact bicubic enlargement, in any precision, and learns a residual."""
+"""The realtime network starts as the exact bicubic upscaling, in any precision, and learns a residual."""
 
 import numpy as np
 import pytest
@@ -19,14 +19,14 @@ def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def run(network, low: np.ndarray) -> np.ndarray:
+def run(network, lr_image: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
-        return network(torch.from_numpy(low).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+        return network(torch.from_numpy(lr_image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
 
 
-def pillow_bicubic(low: np.ndarray, scale: int) -> np.ndarray:
+def pillow_bicubic(lr_image: np.ndarray, scale: int) -> np.ndarray:
     """Pillow's bicubic with repeated edges, where Pillow would leave the missing pixels out."""
-    padded = np.pad(low, ((MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX), (0, 0)), mode="edge")
+    padded = np.pad(lr_image, ((MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX), (0, 0)), mode="edge")
     size = (padded.shape[1] * scale, padded.shape[0] * scale)
     inside = slice(MARGIN_PX * scale, -MARGIN_PX * scale)
     return np.asarray(Image.fromarray(padded).resize(size, Image.Resampling.BICUBIC))[inside, inside]
@@ -35,63 +35,63 @@ def pillow_bicubic(low: np.ndarray, scale: int) -> np.ndarray:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_untrained_it_is_pillows_bicubic(scale):
     # Pillow rounds to bytes between its two passes, too: at most a level where nothing clips.
-    low = noise(14, 22) // 2 + 64
-    difference = np.abs(run(realtime(scale), low).astype(int) - pillow_bicubic(low, scale))
+    lr_image = noise(14, 22) // 2 + 64
+    difference = np.abs(run(realtime(scale), lr_image).astype(int) - pillow_bicubic(lr_image, scale))
     assert difference.max() <= 1
 
 
 @pytest.mark.parametrize("height_width", [(2, 2), (2, 6), (6, 2)])
-def test_the_smallest_pictures_enlarge_too(height_width):
-    low = noise(*height_width) // 2 + 64
-    difference = np.abs(run(realtime(2), low).astype(int) - pillow_bicubic(low, 2))
+def test_the_smallest_images_upscale_too(height_width):
+    lr_image = noise(*height_width) // 2 + 64
+    difference = np.abs(run(realtime(2), lr_image).astype(int) - pillow_bicubic(lr_image, 2))
     assert difference.max() <= 1
 
 
-def test_the_enlargement_stays_exact_in_low_precision():
-    low = noise(14, 22)
+def test_the_upscaling_stays_exact_in_low_precision():
+    lr_image = noise(14, 22)
     network = realtime(2)
-    expected = run(network, low)
+    expected = run(network, lr_image)
     with torch.autocast("cpu", torch.bfloat16):
-        assert np.array_equal(run(network, low), expected)
-    assert np.array_equal(run(network.bfloat16(), low), expected)
+        assert np.array_equal(run(network, lr_image), expected)
+    assert np.array_equal(run(network.bfloat16(), lr_image), expected)
 
 
-def test_a_flat_picture_stays_flat():
+def test_a_flat_image_stays_flat():
     for level in (0, 1, 128, 255):
         assert (run(realtime(2), np.full((8, 8, 3), level, np.uint8)) == level).all()
 
 
-def test_colours_do_not_leak_into_each_other():
-    low = noise(8, 8)
-    low[..., 1:] = 0
-    assert (run(realtime(2), low)[..., 1:] == 0).all()
+def test_colors_do_not_leak_into_each_other():
+    lr_image = noise(8, 8)
+    lr_image[..., 1:] = 0
+    assert (run(realtime(2), lr_image)[..., 1:] == 0).all()
 
 
 def test_the_fixed_kernel_is_neither_trained_nor_stored():
     network = realtime(2)
-    assert all("enlargement" not in name for name, _ in network.named_parameters())
-    assert all("enlargement" not in name for name in network.state_dict())
+    assert all("upscaling" not in name for name, _ in network.named_parameters())
+    assert all("upscaling" not in name for name in network.state_dict())
 
 
 def test_training_reaches_every_layer():
     network = realtime(2)
     torch.nn.init.normal_(network.core.layers[-1].weight, generator=torch.Generator().manual_seed(1))
-    low = torch.from_numpy(noise(8, 8)).permute(2, 0, 1)[None]
-    network.predict(low).abs().mean().backward()
+    lr_image = torch.from_numpy(noise(8, 8)).permute(2, 0, 1)[None]
+    network.predict(lr_image).abs().mean().backward()
     assert all(
         parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters()
     )
 
 
 def test_output_pixels_depend_on_their_own_place():
-    """A changed low pixel changes the high picture around itself: cells go back where they came from."""
+    """A changed low pixel changes the HR image around itself: cells go back where they came from."""
     torch.manual_seed(1)
     network = realtime(2)
     torch.nn.init.normal_(network.core.layers[-1].weight, std=0.1)
-    low = np.full((40, 60, 3), 90, np.uint8)
-    touched = low.copy()
+    lr_image = np.full((40, 60, 3), 90, np.uint8)
+    touched = lr_image.copy()
     touched[20, 31] = 200
-    rows, columns, _ = np.nonzero(run(network, low) != run(network, touched))
+    rows, columns, _ = np.nonzero(run(network, lr_image) != run(network, touched))
     # Three layers of 3x3 cells reach three cells, six low pixels, beyond the pixel's own cell.
     assert rows.min() >= 2 * 14 and rows.max() < 2 * 28
     assert columns.min() >= 2 * 24 and columns.max() < 2 * 38

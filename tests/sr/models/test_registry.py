@@ -5,7 +5,7 @@ import torch
 
 from data.errors import UserError
 from sr.models.presets import PRESETS, ModelDescription
-from sr.models.registry import build, build_from, recognise
+from sr.models.registry import build, build_from, recognize
 
 PARAMETERS = {
     "vapsr-x2": 329_236,
@@ -22,10 +22,10 @@ def test_published_networks_have_their_published_number_of_parameters(preset, pa
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_presets_weights_are_recognised_and_load_into_what_is_built(preset):
+def test_a_presets_weights_are_recognized_and_load_into_what_is_built(preset):
     network = build(preset)
     weights = network.core.state_dict()
-    description = recognise(weights)
+    description = recognize(weights)
     assert description == PRESETS[preset]
     build_from(description).core.load_state_dict(weights, strict=True)
     assert (network.scale, network.value_range) == (description.scale, description.value_range)
@@ -48,9 +48,9 @@ def test_a_presets_weights_are_recognised_and_load_into_what_is_built(preset):
         ("realtime", {"scale": 2, "layers": 2, "channels": 7, "planes": 1}, (0.0, 255 / 256)),
     ],
 )
-def test_weights_of_no_preset_are_recognised_too(architecture, configuration, value_range):
+def test_weights_of_no_preset_are_recognized_too(architecture, configuration, value_range):
     description = ModelDescription(architecture, configuration, value_range)
-    assert recognise(build_from(description).core.state_dict()) == description
+    assert recognize(build_from(description).core.state_dict()) == description
 
 
 @pytest.mark.parametrize("spoil", ["missing", "extra", "reshaped", "wrapped"])
@@ -67,14 +67,14 @@ def test_weights_that_fit_nothing_are_refused(preset, spoil):
     else:
         weights = {f"module.{key}": value for key, value in weights.items()}
     with pytest.raises(UserError, match="Expected the weights of a known network"):
-        recognise(weights)
+        recognize(weights)
 
 
 def test_the_refusal_names_the_tensor_that_differs():
     weights = dict(build("realtime-x2").core.state_dict())
     weights["layers.1.bias"] = torch.zeros(5)
     with pytest.raises(UserError, match=r"tensor layers\.1\.bias should be \(\d+,\) and is \(5,\)"):
-        recognise(weights)
+        recognize(weights)
 
 
 def test_an_unknown_preset_is_refused_with_the_names_there_are():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sr.models.registry import build, build_from, recognise
+from sr.models.registry import build, build_from, recognize
 from sr.models.vapsr import AttentionBlock, VapSR
 
 
@@ -27,14 +27,16 @@ def test_tensors_have_their_published_names():
 
 
 @pytest.mark.parametrize(("preset", "scale"), [("vapsr-x2", 2), ("vapsr-x3", 3), ("vapsr-s-x4", 4)])
-def test_pictures_of_any_size_are_upsampled(preset, scale):
-    low = torch.randint(0, 256, (2, 3, 5, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+def test_images_of_any_size_are_upsampled(preset, scale):
+    lr_image = torch.randint(
+        0, 256, (2, 3, 5, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(2)
+    )
     with torch.inference_mode():
-        high = build(preset)(low)
-    assert (high.shape, high.dtype) == ((2, 3, 5 * scale, 8 * scale), torch.uint8)
+        hr_image = build(preset)(lr_image)
+    assert (hr_image.shape, hr_image.dtype) == ((2, 3, 5 * scale, 8 * scale), torch.uint8)
 
 
-def test_a_block_normalises_the_features_of_each_pixel():
+def test_a_block_normalizes_the_features_of_each_pixel():
     torch.manual_seed(0)
     block = AttentionBlock(features=8, attention=6, projection=1)
     features = torch.randn(1, 8, 4, 5)
@@ -55,28 +57,28 @@ def test_attention_sees_seventeen_pixels_around():
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (7, 23, 7, 23)
 
 
-def _luma(picture: np.ndarray) -> np.ndarray:
-    return 16 + picture.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
+def _luma(image: np.ndarray) -> np.ndarray:
+    return 16 + image.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
 
 
 @pytest.mark.skipif(
-    "SR_SHARED" not in os.environ, reason="SR_SHARED names no folder with weights and benchmark pictures"
+    "SR_SHARED" not in os.environ, reason="SR_SHARED names no folder with weights and benchmark images"
 )
 def test_published_weights_give_their_measured_psnr_on_set5():
     shared = Path(os.environ["SR_SHARED"])
     weights = torch.load(shared / "weights/vapsr3x3_x2.pth", map_location="cpu", weights_only=True)
-    network = build_from(recognise(weights)).eval()
+    network = build_from(recognize(weights)).eval()
     network.core.load_state_dict(weights, strict=True)
     assert network.description.preset == "vapsr3x3-x2"
     psnrs_db = []
     for path in sorted((shared / "images/Set5/x2/LR").iterdir()):
-        low = np.array(Image.open(path).convert("RGB"))
+        lr_image = np.array(Image.open(path).convert("RGB"))
         with torch.inference_mode():
-            high = network(torch.from_numpy(low).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+            hr_image = network(torch.from_numpy(lr_image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
         truth = np.array(Image.open(path.parents[1] / "HR" / path.name).convert("RGB"))[
-            : high.shape[0], : high.shape[1]
+            : hr_image.shape[0], : hr_image.shape[1]
         ]
-        error = (_luma(high) - _luma(truth))[2:-2, 2:-2]
+        error = (_luma(hr_image) - _luma(truth))[2:-2, 2:-2]
         psnrs_db.append(10 * np.log10(255**2 / np.mean(error**2)))
     assert len(psnrs_db) == 5
     assert np.mean(psnrs_db) == pytest.approx(38.099, abs=0.002)

@@ -22,7 +22,7 @@ def one_rank():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (alone | {"MASTER_PORT": str(_free_port())}).items():
             patch.setenv(name, value)
-        # On tiny pictures threads wait for each other longer than they work.
+        # On tiny images threads wait for each other longer than they work.
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield start_ranks()

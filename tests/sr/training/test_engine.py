@@ -9,7 +9,7 @@ from data.records import TrainingJob
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
 from sr.training.engine import TrainingEngine, _copy
-from sr.training.lanes import Batch
+from sr.training.partitions import Batch
 
 pytestmark = pytest.mark.usefixtures("one_rank")
 CPU = torch.device("cpu")
@@ -18,10 +18,10 @@ JOB = TrainingJob(
     "",
     "",
     patch_px=16,
-    micro_batch=2,
-    accumulation=2,
+    micro_batch_size=2,
+    gradient_accumulation_steps=2,
     weight_decay=1.0,
-    clip_norm=0.01,
+    max_grad_norm=0.01,
     precision="fp32",
     ema_decay=0.9,
 )
@@ -31,7 +31,7 @@ RATES = (0.01, 0.02, 0.01)
 @pytest.fixture
 def network():
     torch.manual_seed(5)
-    network = build_for_training(describe(JOB.preset, branches="off"))
+    network = build_for_training(describe(JOB.preset, reparameterize="off"))
     torch.nn.init.normal_(network.core.layers[-1].weight, std=0.02)
     return network
 
@@ -40,10 +40,10 @@ def network():
 def batches():
     stream = torch.Generator().manual_seed(6)
 
-    def pictures(side_px):
+    def images(side_px):
         return torch.randint(0, 256, (2, 3, side_px, side_px), dtype=torch.uint8, generator=stream)
 
-    return [Batch(pictures(8), pictures(16), ("a", "b")) for _ in range(2)]
+    return [Batch(images(8), images(16), ("a", "b")) for _ in range(2)]
 
 
 def test_steps_are_those_of_plain_torch_on_the_whole_batch(network, batches):
@@ -52,15 +52,17 @@ def test_steps_are_those_of_plain_torch_on_the_whole_batch(network, batches):
     weights = list(plain.core.parameters())
     averages = [weight.detach().clone() for weight in weights]
     optimizer = torch.optim.AdamW(weights, betas=(JOB.beta1, JOB.beta2), weight_decay=JOB.weight_decay)
-    low, high = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("low", "high"))
+    lr_image, hr_image = (
+        torch.cat([getattr(batch, name) for batch in batches]) for name in ("lr_image", "hr_image")
+    )
     for rate in RATES:
         loss = engine.step(batches, rate, measure=True)[0]
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
-        expected = torch.nn.functional.l1_loss(plain.predict(low), plain.normalise(high))
+        expected = torch.nn.functional.l1_loss(plain.predict(lr_image), plain.normalize(hr_image))
         expected.backward()
-        norm = torch.nn.utils.clip_grad_norm_(weights, JOB.clip_norm)
-        assert norm > 2 * JOB.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(weights, JOB.max_grad_norm)
+        assert norm > 2 * JOB.max_grad_norm
         optimizer.step()
         averages = [0.9 * old + 0.1 * weight.detach() for old, weight in zip(averages, weights, strict=True)]
         assert float(loss) == pytest.approx(float(expected.detach()), rel=1e-4)

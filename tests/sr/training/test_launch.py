@@ -18,13 +18,13 @@ from safetensors.torch import load_file
 from selections import SELECTION_HASH, write_selection
 
 import sr
+from data.atomic_files import read_json, write_json
 from data.errors import UserError
-from data.files import read_json, write_json
-from data.plain import to_plain
+from data.record_json import to_plain
 from data.records import TrainingConduct, TrainingJob
 from sr.training import engine, launch
-from sr.training.failures import tell
 from sr.training.launch import fitting_ranks, train
+from sr.training.rank_errors import tell
 
 PATIENCE_S = 180.0
 JOB = TrainingJob(
@@ -32,8 +32,8 @@ JOB = TrainingJob(
     "../selection/selection.json",
     SELECTION_HASH,
     patch_px=32,
-    micro_batch=4,
-    accumulation=2,
+    micro_batch_size=4,
+    gradient_accumulation_steps=2,
     learning_rate=2e-3,
     warmup_steps=2,
     max_epochs=3,
@@ -44,10 +44,10 @@ LAST = "checkpoints/step-000000030/state.safetensors"
 START = """
 import sys
 from pathlib import Path
-from data.files import read_json
-from data.plain import from_plain
+from data.atomic_files import read_json
+from data.record_json import from_plain
 from data.records import TrainingConduct, TrainingJob
-from sr.training.failures import tell
+from sr.training.rank_errors import tell
 from sr.training.launch import train
 run_dir = Path(sys.argv[1])
 job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test")
@@ -57,7 +57,7 @@ FAILING_RANKS = """
 import sys
 from pathlib import Path
 from data.errors import UserError
-from sr.training.failures import StepError, tell
+from sr.training.rank_errors import StepError, tell
 run_dir = Path(sys.argv[-1])
 tell(run_dir, 0, StepError(13, "a finite loss", "nan", "step 13", "look at it"))
 tell(run_dir, 1, StepError(12, "a finite loss", "inf", "step 12", "look at it"))
@@ -75,7 +75,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(store):
     told = []
-    train(JOB, store / "undisturbed", lambda *progress: told.append(progress), TrainingConduct(ranks=1))
+    train(JOB, store / "undisturbed", lambda *progress: told.append(progress), TrainingConduct(world_size=1))
     return store / "undisturbed", told
 
 
@@ -121,7 +121,7 @@ def test_a_run_in_pieces_leaves_no_process_behind_and_ends_with_equal_weights(st
 
 def test_two_ranks_agree_with_one(store, undisturbed):
     run_dir = store / "two"
-    train(JOB, run_dir, conduct=TrainingConduct(ranks=2))
+    train(JOB, run_dir, conduct=TrainingConduct(world_size=2))
     expected, found = (load_file(path / "best.safetensors") for path in (undisturbed[0], run_dir))
     assert all(torch.allclose(found[name], expected[name], atol=2e-4) for name in expected)
     # AdamW's step is the same for gradients that are summed instead of averaged; its moments are not.
@@ -167,10 +167,11 @@ def test_any_other_failure_is_told_with_the_end_of_the_log(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("accumulation", "gpus", "ranks"), [(1, 0, 1), (1, 8, 1), (4, 3, 2), (16, 8, 8), (6, 4, 3)]
+    ("gradient_accumulation_steps", "gpus", "world_size"),
+    [(1, 0, 1), (1, 8, 1), (4, 3, 2), (16, 8, 8), (6, 4, 3)],
 )
-def test_ranks_share_the_micro_batches_evenly(accumulation, gpus, ranks):
-    assert fitting_ranks(accumulation, gpus) == ranks
+def test_ranks_share_the_micro_batches_evenly(gradient_accumulation_steps, gpus, world_size):
+    assert fitting_ranks(gradient_accumulation_steps, gpus) == world_size
 
 
 def test_a_hostfile_is_handed_to_the_launcher_and_has_to_be_there(tmp_path):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from selections import SELECTION_HASH, picture_of, write_selection
+from selections import SELECTION_HASH, image_of, write_selection
 
 from data.errors import UserError
 from data.records import TrainingJob
+from data.selection import open_split
 from data.shards import read_index
-from sr.selection import open_split
 from sr.training.loader import TrainingStream, ValidationSet
 from sr.training.pairs import Draw, cut_batch, cut_pair, draw
 from sr.training.readers import READERS
@@ -19,7 +19,12 @@ from sr.training.readers import READERS
 SIDE_PX, PATCH_PX = 96, 32
 CPU = torch.device("cpu")
 JOB = TrainingJob(
-    "realtime-x2", "selection.json", SELECTION_HASH, patch_px=PATCH_PX, micro_batch=4, rotate_probability=0.7
+    "realtime-x2",
+    "selection.json",
+    SELECTION_HASH,
+    patch_px=PATCH_PX,
+    micro_batch_size=4,
+    rotate_probability=0.7,
 )
 
 
@@ -49,8 +54,8 @@ def take(stream, count):
 def same(first, second):
     return (
         first.keys == second.keys
-        and torch.equal(first.low, second.low)
-        and torch.equal(first.high, second.high)
+        and torch.equal(first.lr_image, second.lr_image)
+        and torch.equal(first.hr_image, second.hr_image)
     )
 
 
@@ -77,8 +82,8 @@ def test_a_restored_position_gives_the_batches_that_would_have_come(split, job, 
     assert all(map(same, expected, take(stream_of(split, job, states=states), 8)))
 
 
-def test_a_step_sees_the_same_pictures_on_one_rank_and_on_two(split, job):
-    job = dataclasses.replace(job, accumulation=2)
+def test_a_step_sees_the_same_images_on_one_rank_and_on_two(split, job):
+    job = dataclasses.replace(job, gradient_accumulation_steps=2)
     alone = stream_of(split, job, (0, 1))
     first, second = stream_of(split, job, (0,)), stream_of(split, job, (1,))
     for _ in range(6):
@@ -87,38 +92,38 @@ def test_a_step_sees_the_same_pictures_on_one_rank_and_on_two(split, job):
 
 
 def test_a_position_is_not_told_within_a_step(split):
-    stream = stream_of(split, dataclasses.replace(JOB, accumulation=2), (0, 1))
+    stream = stream_of(split, dataclasses.replace(JOB, gradient_accumulation_steps=2), (0, 1))
     next(stream)
     with pytest.raises(RuntimeError, match="middle"):
         stream.states()
 
 
 def test_lanes_go_through_all_samples(split, job):
-    job = dataclasses.replace(job, accumulation=2)
+    job = dataclasses.replace(job, gradient_accumulation_steps=2)
     keys = {key_of(place) for batch in take(stream_of(split, job, (0, 1)), 26) for place in batch.keys}
     assert len(keys) == 13
 
 
-def variants_of(picture):
-    """All eight turns and reflections of a picture."""
-    for flipped in (picture, picture[:, ::-1]):
+def variants_of(image):
+    """All eight turns and reflections of an image."""
+    for flipped in (image, image[:, ::-1]):
         for quarter_turns in range(4):
             yield np.rot90(flipped, quarter_turns)
 
 
-def find_patch(picture, patch):
-    """Return the top left corner of `patch` in `picture`, or None."""
+def find_patch(image, patch):
+    """Return the top left corner of `patch` in `image`, or None."""
     side = patch.shape[0]
-    tops, lefts = np.nonzero((picture[: 1 - side, : 1 - side] == patch[0, 0]).all(axis=2))
+    tops, lefts = np.nonzero((image[: 1 - side, : 1 - side] == patch[0, 0]).all(axis=2))
     for top, left in zip(tops, lefts, strict=True):
-        if np.array_equal(picture[top : top + side, left : left + side], patch):
+        if np.array_equal(image[top : top + side, left : left + side], patch):
             return top, left
     return None
 
 
-def reduced(picture, scale):
-    height, width = picture.shape[0] // scale, picture.shape[1] // scale
-    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), Image.BICUBIC))
+def reduced(image, scale):
+    height, width = image.shape[0] // scale, image.shape[1] // scale
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.BICUBIC))
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -130,8 +135,8 @@ def test_low_is_the_bicubic_of_high_for_every_augmented_pair(
 ):
     job = dataclasses.replace(
         job,
-        micro_batch=8,
-        patches_per_picture=patches,
+        micro_batch_size=8,
+        patches_per_image=patches,
         patch_px=patch_px,
         brightness_probability=1.0,
         brightness_min=brightness,
@@ -140,72 +145,72 @@ def test_low_is_the_bicubic_of_high_for_every_augmented_pair(
     batch = next(stream_of(split, job, scale=scale))
     margin_px = 0 if patch_px == SIDE_PX else 2 * scale
     seen = set()
-    for low, high, place in zip(batch.low, batch.high, batch.keys, strict=True):
-        low, high = low.permute(1, 2, 0).numpy(), high.permute(1, 2, 0).numpy()
-        picture = np.rint(picture_of(key_of(place), SIDE_PX) * brightness).clip(0, 255).astype(np.uint8)
+    for lr_image, hr_image, place in zip(batch.lr_image, batch.hr_image, batch.keys, strict=True):
+        lr_image, hr_image = lr_image.permute(1, 2, 0).numpy(), hr_image.permute(1, 2, 0).numpy()
+        image = np.rint(image_of(key_of(place), SIDE_PX) * brightness).clip(0, 255).astype(np.uint8)
         found = [
-            (turn, *at) for turn, one in enumerate(variants_of(picture)) if (at := find_patch(one, high))
+            (turn, *at) for turn, one in enumerate(variants_of(image)) if (at := find_patch(one, hr_image))
         ]
         assert len(found) == 1
         turn, top, left = found[0]
-        whole = list(variants_of(picture))[turn]
+        whole = list(variants_of(image))[turn]
         side_px = patch_px + 2 * margin_px
         top, left, inner = top - margin_px, left - margin_px, margin_px // scale
         expected = reduced(whole[top : top + side_px, left : left + side_px], scale)
         expected = expected[inner : inner + patch_px // scale, inner : inner + patch_px // scale]
-        assert np.abs(low - expected.astype(int)).max() <= 1
+        assert np.abs(lr_image - expected.astype(int)).max() <= 1
         seen.add(turn)
     assert len(seen) > 2
 
 
-def test_both_loaders_give_the_same_pictures_where_nothing_is_left_to_chance(split):
+def test_both_loaders_give_the_same_images_where_nothing_is_left_to_chance(split):
     still = {"rotate_probability": 0.0, "flip_probability": 0.0, "brightness_probability": 0.0}
     given = []
     for loader in READERS:
         job = dataclasses.replace(JOB, loader=loader, patch_px=SIDE_PX, **still)
         batches = take(stream_of(split, job), 26)
-        pairs = (zip(batch.keys, batch.low, batch.high, strict=True) for batch in batches)
-        given.append({key: (low, high) for several in pairs for key, low, high in several})
+        pairs = (zip(batch.keys, batch.lr_image, batch.hr_image, strict=True) for batch in batches)
+        given.append({key: (lr_image, hr_image) for several in pairs for key, lr_image, hr_image in several})
     dali, plain = given
     assert dali.keys() == plain.keys() and len(dali) == 13
     for key, pair in dali.items():
         assert all(torch.equal(one, other) for one, other in zip(pair, plain[key], strict=True))
-        assert np.array_equal(pair[1].permute(1, 2, 0).numpy(), picture_of(key_of(key), SIDE_PX))
+        assert np.array_equal(pair[1].permute(1, 2, 0).numpy(), image_of(key_of(key), SIDE_PX))
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_pictures_on_a_device_give_the_pairs_that_those_in_memory_give(scale):
+def test_images_on_a_device_give_the_pairs_that_those_in_memory_give(scale):
     job = dataclasses.replace(JOB, brightness_probability=0.5, rotate_probability=1.0)
-    pictures = np.stack([picture_of(f"train-0-{number}", SIDE_PX) for number in range(4)])
+    images = np.stack([image_of(f"train-0-{number}", SIDE_PX) for number in range(4)])
     draws = [draw(job, 0, 0, place) for place in range(24)]
-    low, high = cut_batch(torch.from_numpy(pictures), draws, PATCH_PX, scale)
+    lr_image, hr_image = cut_batch(torch.from_numpy(images), draws, PATCH_PX, scale)
     assert {(one.quarter_turns, one.flipped) for one in draws} >= {(1, False), (2, True), (3, False)}
     for place, one in enumerate(draws):
-        expected = cut_pair(pictures[place % 4], one, PATCH_PX, scale)
-        for got, wanted in zip((low[place], high[place]), expected, strict=True):
+        expected = cut_pair(images[place % 4], one, PATCH_PX, scale)
+        for got, wanted in zip((lr_image[place], hr_image[place]), expected, strict=True):
             assert np.abs(got.permute(1, 2, 0).numpy() - wanted.astype(int)).max() <= 1
 
 
 def test_without_probabilities_nothing_is_changed(split):
     still = dataclasses.replace(JOB, rotate_probability=0.0, flip_probability=0.0, brightness_probability=0.0)
     batch = next(stream_of(split, still))
-    for high, place in zip(batch.high, batch.keys, strict=True):
-        assert find_patch(picture_of(key_of(place), SIDE_PX), high.permute(1, 2, 0).numpy())
+    for hr_image, place in zip(batch.hr_image, batch.keys, strict=True):
+        assert find_patch(image_of(key_of(place), SIDE_PX), hr_image.permute(1, 2, 0).numpy())
 
 
 def test_batches_are_channels_last_bytes(split):
     batch = next(stream_of(split))
-    assert batch.low.shape == (4, 3, 16, 16) and batch.high.shape == (4, 3, 32, 32)
-    assert batch.low.dtype == batch.high.dtype == torch.uint8
-    assert batch.high.is_contiguous(memory_format=torch.channels_last)
+    assert batch.lr_image.shape == (4, 3, 16, 16) and batch.hr_image.shape == (4, 3, 32, 32)
+    assert batch.lr_image.dtype == batch.hr_image.dtype == torch.uint8
+    assert batch.hr_image.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_several_patches_of_a_picture_are_cut_independently(split, job):
-    job = dataclasses.replace(job, patches_per_picture=2)
+def test_several_patches_of_a_image_are_cut_independently(split, job):
+    job = dataclasses.replace(job, patches_per_image=2)
     stream = stream_of(split, job)
     batch = next(stream)
-    assert batch.high.shape[0] == 4 and batch.keys[:2] == batch.keys[2:] and len(set(batch.keys)) == 2
-    assert not torch.equal(batch.high[0], batch.high[2])
+    assert batch.hr_image.shape[0] == 4 and batch.keys[:2] == batch.keys[2:] and len(set(batch.keys)) == 2
+    assert not torch.equal(batch.hr_image[0], batch.hr_image[2])
     states = stream.states()
     assert all(map(same, take(stream, 5), take(stream_of(split, job, states=states), 5)))
 
@@ -214,7 +219,7 @@ SPOILT = "bicubic,blur@1,noise@1,jpeg:30-60@1,codec@0.5"
 
 
 def test_degraded_pairs_depend_on_nothing_but_their_number(split, job):
-    job = dataclasses.replace(job, degradation=SPOILT, accumulation=2)
+    job = dataclasses.replace(job, degradation=SPOILT, gradient_accumulation_steps=2)
     alone = TrainingStream(split, job, 2, 2, (0, 1), CPU, 3)
     expected = take(alone, 6)
     first, second = stream_of(split, job, (0,)), stream_of(split, job, (1,))
@@ -223,20 +228,20 @@ def test_degraded_pairs_depend_on_nothing_but_their_number(split, job):
     assert all(map(same, expected[2:], take(stream_of(split, job, (0, 1), states=states), 4)))
 
 
-def test_a_degradation_changes_low_pictures_alone(split):
+def test_a_degradation_changes_low_images_alone(split):
     spoilt_job = dataclasses.replace(JOB, degradation="bicubic,noise:2-8@1,codec@1")
     plain, spoilt = next(stream_of(split)), next(stream_of(split, spoilt_job))
-    assert torch.equal(plain.high, spoilt.high) and plain.keys == spoilt.keys
-    difference = (plain.low.float() - spoilt.low.float()).square().mean(dim=(1, 2, 3))
+    assert torch.equal(plain.hr_image, spoilt.hr_image) and plain.keys == spoilt.keys
+    difference = (plain.lr_image.float() - spoilt.lr_image.float()).square().mean(dim=(1, 2, 3))
     assert (difference > 4).all()
 
 
 def test_blur_comes_before_the_reduction_and_sees_beyond_the_patch():
-    picture, middle = picture_of("train-0-0", SIDE_PX), Draw(0.5, 0.5, 0, False, 1.0)
-    low, high = cut_pair(picture, middle, PATCH_PX, 2, 1.0, 4)
-    expected = reduced(cv2.GaussianBlur(picture, (0, 0), 1.0), 2)[16:32, 16:32]
-    assert np.array_equal(high, picture[32:64, 32:64])
-    assert np.abs(low - expected.astype(int)).max() <= 1
+    image, middle = image_of("train-0-0", SIDE_PX), Draw(0.5, 0.5, 0, False, 1.0)
+    lr_image, hr_image = cut_pair(image, middle, PATCH_PX, 2, 1.0, 4)
+    expected = reduced(cv2.GaussianBlur(image, (0, 0), 1.0), 2)[16:32, 16:32]
+    assert np.array_equal(hr_image, image[32:64, 32:64])
+    assert np.abs(lr_image - expected.astype(int)).max() <= 1
 
 
 STAGES = "16:0.25,24:0.5"
@@ -249,7 +254,7 @@ def test_patches_grow_by_stages_and_a_run_is_taken_up_across_them(split, job):
     for _ in range(8):
         states.append(stream.states())
         batches.append(next(stream))
-    assert [batch.high.shape[2] for batch in batches] == [16, 16, 24, 24, 24, 24, 32, 32]
+    assert [batch.hr_image.shape[2] for batch in batches] == [16, 16, 24, 24, 24, 24, 32, 32]
     for taken in (1, 2, 5, 6):
         again = TrainingStream(split, job, 2, 2, (0,), CPU, 1, states[taken], 8)
         assert all(map(same, batches[taken:], take(again, 8 - taken)))
@@ -272,14 +277,14 @@ def damaged_split(tmp_path):
     return split
 
 
-def test_a_damaged_picture_is_named_with_its_shard(damaged_split, job):
+def test_a_damaged_image_is_named_with_its_shard(damaged_split, job):
     with pytest.raises(UserError, match=r"train-1-2\.png .*train-000001\.tar; run VerifyDataset") as failure:
         take(stream_of(damaged_split, job), 6)
     assert len(str(failure.value)) < 600
 
 
 def test_a_whole_crop_can_be_the_patch(split):
-    assert next(stream_of(split, dataclasses.replace(JOB, patch_px=SIDE_PX))).low.shape[2:] == (48, 48)
+    assert next(stream_of(split, dataclasses.replace(JOB, patch_px=SIDE_PX))).lr_image.shape[2:] == (48, 48)
 
 
 @pytest.mark.parametrize(
@@ -287,50 +292,50 @@ def test_a_whole_crop_can_be_the_patch(split):
     [
         ({"patch_px": 97}, "97 px"),
         ({"patch_px": 34}, "34 px"),
-        ({"accumulation": 14}, "13"),
+        ({"gradient_accumulation_steps": 14}, "13"),
         ({"patch_stages": "18:0.5"}, "18 px"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(split, change, wrong):
     job = dataclasses.replace(JOB, **change)
     with pytest.raises(UserError, match=wrong):
-        stream_of(split, job, range(job.accumulation))
+        stream_of(split, job, range(job.gradient_accumulation_steps))
 
 
 @pytest.mark.parametrize("loader", ["dali", "torch"])
-def test_more_ranks_than_validation_pictures_are_refused(selection, loader):
+def test_more_ranks_than_validation_images_are_refused(selection, loader):
     split = open_split(selection, "validation")
     job = dataclasses.replace(JOB, loader=loader)
     with pytest.raises(UserError, match=f"at least {split.samples + 1} validation samples"):
         ValidationSet(split, job, 2, 2, 4, 0, split.samples + 1, CPU, 1)
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_validation_sees_each_picture_once_in_every_pass(selection, job, ranks):
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_validation_sees_each_image_once_in_every_pass(selection, job, world_size):
     split = open_split(selection, "validation")
-    shares = [ValidationSet(split, job, 2, 2, 2, rank, ranks, CPU, 1) for rank in range(ranks)]
+    shares = [ValidationSet(split, job, 2, 2, 2, rank, world_size, CPU, 1) for rank in range(world_size)]
     for _ in range(2):
         batches = [batch for share in shares for batch in share]
         keys = [key_of(place) for batch in batches for place in batch.keys]
         assert sorted(keys) == sorted(
             f"validation-{shard}-{i}" for shard, n in ((0, 4), (1, 3)) for i in range(n)
         )
-        highs = torch.cat([batch.high for batch in batches])
-        for key, high in zip(keys, highs, strict=True):
-            assert np.array_equal(high.permute(1, 2, 0).numpy(), picture_of(key, SIDE_PX))
+        hr_images = torch.cat([batch.hr_image for batch in batches])
+        for key, hr_image in zip(keys, hr_images, strict=True):
+            assert np.array_equal(hr_image.permute(1, 2, 0).numpy(), image_of(key, SIDE_PX))
 
 
-def test_validation_pictures_are_cut_to_fit(selection):
+def test_validation_images_are_cut_to_fit(selection):
     validation = ValidationSet(open_split(selection, "validation"), JOB, 3, 10, 4, 0, 1, CPU, 1)
     batch = next(iter(validation))
-    assert batch.high.shape[2:] == (90, 90) and batch.low.shape[2:] == (30, 30)
+    assert batch.hr_image.shape[2:] == (90, 90) and batch.lr_image.shape[2:] == (30, 30)
     assert np.array_equal(
-        batch.high[0].permute(1, 2, 0).numpy(), picture_of(key_of(batch.keys[0]), SIDE_PX)[3:93, 3:93]
+        batch.hr_image[0].permute(1, 2, 0).numpy(), image_of(key_of(batch.keys[0]), SIDE_PX)[3:93, 3:93]
     )
 
 
-def test_validation_pictures_are_degraded_alike_on_any_number_of_ranks(selection):
+def test_validation_images_are_degraded_alike_on_any_number_of_ranks(selection):
     split, job = open_split(selection, "validation"), dataclasses.replace(JOB, degradation=SPOILT)
-    alone = torch.cat([batch.low for batch in ValidationSet(split, job, 2, 2, 4, 0, 1, CPU, 1)])
+    alone = torch.cat([batch.lr_image for batch in ValidationSet(split, job, 2, 2, 4, 0, 1, CPU, 1)])
     shares = [ValidationSet(split, job, 2, 2, 2, rank, 2, CPU, 1) for rank in (0, 1)]
-    assert torch.equal(alone, torch.cat([batch.low for share in shares for batch in share]))
+    assert torch.equal(alone, torch.cat([batch.lr_image for share in shares for batch in share]))

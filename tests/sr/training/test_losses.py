@@ -58,9 +58,9 @@ def test_lpips_as_a_loss_is_the_metric_and_has_a_gradient(lpips_dir):
     levels = torch.randint(0, 256, (2, 2, 3, 48, 64), generator=torch.Generator().manual_seed(2))
     first, second = levels.to(torch.uint8)
     metric = Lpips(lpips_dir)
-    pictures = [batch.permute(0, 2, 3, 1).numpy() for batch in (first, second)]
+    images = [batch.permute(0, 2, 3, 1).numpy() for batch in (first, second)]
     expected = np.mean(
-        [metric.distance(metric.features(other), one) for one, other in zip(*pictures, strict=True)]
+        [metric.distance(metric.features(other), one) for one, other in zip(*images, strict=True)]
     )
     for darkest, brightest in ((0.0, 1.0), (-1.0, 1.0)):
         loss = LpipsLoss(lpips_dir, (darkest, brightest), CPU)

@@ -6,7 +6,13 @@ from data.records import TrainingJob
 from sr.training.schedule import learning_rate_at, plan_run
 
 JOB = TrainingJob(
-    "realtime-x2", "s.json", "h", learning_rate=1.0, warmup_steps=10, micro_batch=4, accumulation=2
+    "realtime-x2",
+    "s.json",
+    "h",
+    learning_rate=1.0,
+    warmup_steps=10,
+    micro_batch_size=4,
+    gradient_accumulation_steps=2,
 )
 
 

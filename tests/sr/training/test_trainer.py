@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from data.errors import UserError
 from data.records import TrainingConduct, TrainingJob
-from sr.models.registry import build, recognise
-from sr.training.failures import StepError
+from sr.models.registry import build, recognize
+from sr.training.rank_errors import StepError
 from sr.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_rank")
@@ -23,8 +23,8 @@ JOB = TrainingJob(
     "../selection/selection.json",
     SELECTION_HASH,
     patch_px=32,
-    micro_batch=4,
-    accumulation=2,
+    micro_batch_size=4,
+    gradient_accumulation_steps=2,
     learning_rate=2e-3,
     warmup_steps=3,
     schedule="cosine",
@@ -95,7 +95,7 @@ def test_a_run_leaves_what_it_promises(undisturbed):
     events = EventAccumulator(str(undisturbed / "tensorboard")).Reload()
     assert {"epoch/loss", "epoch/psnr_db", "epoch/learning_rate"} <= set(events.Tags()["scalars"])
     assert {"speed/pairs_per_s", "speed/data_wait_share"} <= set(events.Tags()["scalars"])
-    assert {"picture 0/low", "picture 0/output", "picture 0/target"} <= set(events.Tags()["images"])
+    assert {"image 0/LR", "image 0/output", "image 0/target"} <= set(events.Tags()["images"])
     curve = ElementTree.parse(undisturbed / "curve.svg").getroot()
     assert [chart.get("aria-label") for chart in curve.findall("{*}svg")] == [
         "training loss",
@@ -120,13 +120,15 @@ def test_branches_stay_in_the_states_and_plain_weights_leave(store, undisturbed)
     state = load_file(undisturbed / "checkpoints/step-000000015/state.safetensors")
     for kind in ("network", "average", "optimizer.exp_avg"):
         assert any(name.startswith(f"{kind}.layers.") and name.endswith(".squeeze") for name in state)
-    assert recognise(load_file(undisturbed / "best.safetensors")).preset == "realtime-x2"
+    assert recognize(load_file(undisturbed / "best.safetensors")).preset == "realtime-x2"
     engine = trainer_of(store, "undisturbed").engine
     plain = build("realtime-x2")
     plain.core.load_state_dict(engine.kept_weights(), strict=True)
-    low = torch.randint(0, 256, (1, 3, 16, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    assert not torch.equal(plain.predict(low), build("realtime-x2").predict(low))
-    torch.testing.assert_close(plain.predict(low), engine.judged.predict(low), atol=1e-5, rtol=0)
+    lr_image = torch.randint(
+        0, 256, (1, 3, 16, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+    assert not torch.equal(plain.predict(lr_image), build("realtime-x2").predict(lr_image))
+    torch.testing.assert_close(plain.predict(lr_image), engine.judged.predict(lr_image), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("deaths", [[7], [2, 5, 11, 14]])
@@ -144,7 +146,7 @@ def test_a_run_in_pieces_is_equal_bit_for_bit(store, undisturbed, deaths):
 
 
 @pytest.mark.parametrize("loader", ["dali", "torch"])
-def test_a_run_in_pieces_with_growing_patches_and_degraded_pictures_is_equal_too(store, loader):
+def test_a_run_in_pieces_with_growing_patches_and_degraded_images_is_equal_too(store, loader):
     changes = {"loader": loader, "patch_stages": "16:0.4", "degradation": "bicubic,noise,jpeg,h264@0.2"}
     whole, pieces = f"whole-{loader}", f"stages-{loader}"
     assert trainer_of(store, whole, **changes).run()
@@ -184,15 +186,15 @@ def test_a_signal_saves_and_stops(store, undisturbed):
 
 
 def when_judging(trainer, step, act):
-    """Have `act` called before the validation pictures are looked at after `step` steps."""
-    original = trainer._pictures
+    """Have `act` called before the validation images are looked at after `step` steps."""
+    original = trainer._images
 
-    def pictures():
+    def images():
         if trainer.standing.step == step:
             act()
         yield from original()
 
-    trainer._pictures = pictures
+    trainer._images = images
 
 
 def test_an_epoch_that_is_killed_while_it_is_judged_is_judged_again(store, undisturbed):
@@ -201,7 +203,7 @@ def test_an_epoch_that_is_killed_while_it_is_judged_is_judged_again(store, undis
 
     for step in (5, 10, 15):
         trainer = trainer_of(store, "judged", save_every_steps=1)
-        trainer.conduct = dataclasses.replace(trainer.conduct, kept_states=1)
+        trainer.conduct = dataclasses.replace(trainer.conduct, save_total_limit=1)
         when_judging(trainer, step, die)
         with pytest.raises(GivenUpError):
             trainer.run()
@@ -234,7 +236,7 @@ def test_patience_ends_a_run_that_gains_nothing_and_that_is_told(store, capsys):
     assert f"warning at step 15: {record['warnings'][0]['text']}" in capsys.readouterr().out
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(store):
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_images(store):
     trainer = trainer_of(store, "nan")
     with torch.no_grad():
         trainer.engine.network.core.layers[-1].bias.fill_(float("nan"))
@@ -262,8 +264,8 @@ def test_weights_that_broke_after_a_finite_loss_are_not_saved(store):
 
 
 def test_another_job_in_the_same_place_is_refused(store, undisturbed):
-    with pytest.raises(UserError, match=r"micro_batch 4.*micro_batch 2"):
-        trainer_of(store, "undisturbed", micro_batch=2)
+    with pytest.raises(UserError, match=r"micro_batch_size 4.*micro_batch_size 2"):
+        trainer_of(store, "undisturbed", micro_batch_size=2)
 
 
 def test_a_longer_run_goes_on_and_records_the_change(store):
@@ -329,10 +331,10 @@ def test_states_are_kept_by_steps_and_at_the_best(store):
 
 
 def test_the_validation_loss_can_say_what_is_best(store):
-    trainer = trainer_of(store, "watch", watch="loss")
+    trainer = trainer_of(store, "monitor", monitor="loss")
     assert trainer.run()
-    lines = [json.loads(line) for line in (store / "watch" / "history.jsonl").read_text().splitlines()]
-    record = record_of(store, "watch")
+    lines = [json.loads(line) for line in (store / "monitor" / "history.jsonl").read_text().splitlines()]
+    record = record_of(store, "monitor")
     assert record["best_loss"] == min(line["validation_loss"] for line in lines)
     assert lines[record["best_epoch"] - 1]["best"]
 

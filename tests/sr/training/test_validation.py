@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from pictures import textured
+from images import textured
 from PIL import Image
 
 from sr.evaluation.metrics import psnr
@@ -10,8 +10,8 @@ from sr.training.loader import Batch
 from sr.training.validation import EXACT_DB, bicubic, mean_psnr_db, psnr_db
 
 
-def to_tensor(*pictures: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+def to_tensor(*images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 def test_psnr_is_that_of_the_evaluator():
@@ -22,24 +22,24 @@ def test_psnr_is_that_of_the_evaluator():
     )
 
 
-def test_equal_pictures_do_not_make_the_mean_infinite():
-    picture = to_tensor(textured(1, 16, 16))
-    assert psnr_db(picture, picture).tolist() == [EXACT_DB]
+def test_equal_images_do_not_make_the_mean_infinite():
+    image = to_tensor(textured(1, 16, 16))
+    assert psnr_db(image, image).tolist() == [EXACT_DB]
 
 
 def test_bicubic_is_pillows():
-    low = textured(1, 20, 24)
-    expected = np.asarray(Image.fromarray(low).resize((48, 40), Image.BICUBIC))
-    assert np.array_equal(bicubic(2)(to_tensor(low))[0].permute(1, 2, 0).numpy(), expected)
+    lr_image = textured(1, 20, 24)
+    expected = np.asarray(Image.fromarray(lr_image).resize((48, 40), Image.BICUBIC))
+    assert np.array_equal(bicubic(2)(to_tensor(lr_image))[0].permute(1, 2, 0).numpy(), expected)
 
 
-def test_the_mean_is_over_pictures_of_all_ranks(monkeypatch):
-    # The other rank has one picture of 20 dB.
+def test_the_mean_is_over_images_of_all_ranks(monkeypatch):
+    # The other rank has one image of 20 dB.
     monkeypatch.setattr(
         validation, "sum_over_ranks", lambda values, device: [values[0] + 20.0, values[1] + 1]
     )
-    dark, grey = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)
-    batches = [Batch(dark, torch.cat([dark]), ("a",)), Batch(grey, dark, ("b",))]
-    assert mean_psnr_db(lambda low: low, batches, torch.device("cpu")) == pytest.approx(
+    dark, gray = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)
+    batches = [Batch(dark, torch.cat([dark]), ("a",)), Batch(gray, dark, ("b",))]
+    assert mean_psnr_db(lambda lr_image: lr_image, batches, torch.device("cpu")) == pytest.approx(
         (EXACT_DB + 0 + 20) / 3
     )

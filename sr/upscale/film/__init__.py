@@ -1,1 +1,0 @@
-"""Films: decoded, enlarged and encoded at once, in segments that survive a kill, and joined with all else they hold."""

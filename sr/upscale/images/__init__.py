@@ -1,0 +1,1 @@
+"""sr/upscale/images."""

@@ -1,0 +1,304 @@
+"""Progress bars that read well with one worker and with several.
+
+A task opens a `stage`; what the tasks of all processes report is summed into one line a stage and name. Each
+process looks a few times a second, and whichever comes first draws for all: so there is no one drawer whose
+end would have to be noticed. On a terminal the bars are live, elsewhere a plain line comes every ten seconds.
+What the lines say is worked out by pure functions from the states and the time.
+"""
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from tqdm import tqdm
+
+from data.progress import Progress
+from tasks.runtime.progress_board import Board, Screen, Sheet, State, run_directory
+
+TICK_S = 0.25
+PATIENCE_S = 2.0
+"""Stages that take less than this show nothing but their closing line."""
+PLAIN_INTERVAL_S = 10.0
+
+
+class Named(Protocol):
+    """What a stage must know of its task; every StoreTask has it."""
+
+    task_family: str
+    task_id: str
+
+    def name(self) -> str:
+        """Return what the task works on."""
+
+
+@contextlib.contextmanager
+def stage(task: Named, unit: str, whole: int = 0, resumes: bool = False) -> Iterator[Progress]:
+    """Show a bar while the block runs, and one line with totals and duration when it ends without an error.
+
+    Args:
+        task: whose work this is.
+        unit: what is counted, in the plural.
+        whole: where several tasks of this class do one thing's parts: the units of all of them together, so
+            that they share a bar; its closing line comes when all are done.
+        resumes: the first number that is reported is an earlier run's work, and no part of the speed.
+
+    Yields:
+        A `Progress` that only notes the numbers: to be called as often as one likes, from any thread.
+    """
+    board = Board(run_directory(), Screen.standard(sys.__stderr__))
+    state = State(task.task_family, task.name(), unit, time.monotonic(), whole, pid=os.getpid())
+    reporter = Reporter(board, task.task_id, state, resumes)
+    stop = threading.Event()
+    ticker = threading.Thread(target=_tick_until, args=(reporter, stop), daemon=True)
+    succeeded = False
+    ticker.start()
+    try:
+        with _logs_above_bars(board):
+            yield reporter.report
+        succeeded = True
+    finally:
+        stop.set()
+        ticker.join()
+        with contextlib.suppress(OSError):
+            reporter.end(time.monotonic(), succeeded)
+
+
+class Reporter:
+    """Carries one task's numbers to the board and draws when it is time to."""
+
+    def __init__(self, board: Board, key: str, state: State, resumes: bool = False) -> None:
+        self.board, self.key, self.state, self.resumes = board, key, state, resumes
+        self.latest: tuple[int, int, str] | None = None
+
+    def report(self, done: int, total: int, note: str = "") -> None:
+        """Be the task's `Progress`."""
+        if self.resumes and self.latest is None:
+            self.state.first = done
+        self.latest = (done, total, note)
+
+    def tick(self, now: float) -> None:
+        """Bring the board up to date, and the terminal if nobody has done so lately."""
+        with self.board.held() as sheet:
+            sheet.states[self.key] = self._current()
+            refresh(sheet, self.board.screen, now)
+
+    def end(self, now: float, succeeded: bool) -> None:
+        """Close the task's state; one that failed leaves no line."""
+        with self.board.held() as sheet:
+            sheet.states.pop(self.key, None)
+            if succeeded:
+                ended = dataclasses.replace(self._current(), ended=now, pid=0)
+                key = "/".join(_group_key(ended))
+                sheet.states[key] = merge([sheet.states[key], ended]) if key in sheet.states else ended
+            refresh(sheet, self.board.screen, now, at_once=True)
+
+    def _current(self) -> State:
+        done, total, note = self.latest or (0, 0, "")
+        return dataclasses.replace(self.state, done=done, total=total, note=note)
+
+
+def finish(board: Board) -> None:
+    """Close what is still open when the run ends, and leave the terminal without bars."""
+    with board.held() as sheet:
+        groups = [group for group in grouped(sheet.states) if group.ended is not None]
+        board.screen.write(sheet, [closing_line(group) for group in groups], [])
+        sheet.states.clear()
+
+
+def refresh(sheet: Sheet, screen: Screen, now: float, at_once: bool = False) -> None:
+    """Write the closing lines that are due, and the bars (on a terminal) or plain lines (elsewhere)."""
+    sheet.states = {key: state for key, state in sheet.states.items() if _is_alive(state)}
+    groups = grouped(sheet.states)
+    lines = [closing_line(group) for group in groups if is_finished(group)]
+    for group in filter(is_finished, groups):
+        del sheet.states["/".join(_group_key(group))]
+    under_way = [group for group in groups if not is_finished(group) and now - group.started >= PATIENCE_S]
+    if not screen.live:
+        due = [group for group in under_way if group.pid and _is_due(sheet.said.get(_said_key(group)), now)]
+        screen.write(sheet, [*lines, *(plain_line(group, now) for group in due)], [])
+        sheet.said.update({_said_key(group): now for group in due})
+    elif lines or at_once or now - sheet.drawn >= TICK_S:
+        width, encoding = screen.width(), screen.stream.encoding
+        screen.write(sheet, lines, [bar_line(group, now, width, encoding) for group in under_way])
+        sheet.drawn = now
+
+
+def grouped(states: dict[str, State]) -> list[State]:
+    """Return one state for each stage and name, in the order in which they began."""
+    in_groups = itertools.groupby(sorted(states.values(), key=_group_key), key=_group_key)
+    return sorted((merge(list(group)) for _, group in in_groups), key=lambda state: state.started)
+
+
+def merge(states: list[State]) -> State:
+    """Return the sum of several states of one stage and name; it has ended when all have."""
+    earliest = min(states, key=lambda state: state.started)
+    running = [state for state in states if state.ended is None]
+    return dataclasses.replace(
+        earliest,
+        done=sum(state.done for state in states),
+        first=sum(state.first for state in states),
+        total=sum(state.total for state in states),
+        note=states[0].note if len(states) == 1 else "",
+        ended=None if running else max(state.ended for state in states if state.ended is not None),
+        pid=running[0].pid if running else 0,
+    )
+
+
+def is_finished(group: State) -> bool:
+    """Return whether nothing more is to come."""
+    return group.ended is not None and group.done >= group.whole
+
+
+def bar_line(group: State, now: float, width: int, encoding: str) -> str:
+    """Return the line of a live bar, as tqdm draws it, at most `width` - 1 characters so that no terminal wraps it."""
+    elapsed_s = now - group.started
+    made = group.done - group.first
+    line = tqdm.format_meter(
+        n=group.done,
+        total=group.whole or group.total or None,
+        elapsed=elapsed_s,
+        ncols=width - 1,
+        prefix=f"{group.label} {group.name}",
+        ascii=not encoding.lower().startswith("utf"),
+        unit=f" {group.unit}",
+        unit_scale=group.unit == "bytes",
+        rate=made / elapsed_s if made and elapsed_s > 0 else None,
+        postfix=group.note or None,
+    )
+    return line[: width - 1]
+
+
+def plain_line(group: State, now: float) -> str:
+    """Return the line that tells the same where there is no terminal."""
+    return f"{group.label} {group.name}: {_numbers(group, now)}"
+
+
+def closing_line(group: State) -> str:
+    """Return what stays of an ended stage, e.g. "PackShard Sample: 960 crops in 14.2 s (67.6 crops/s)"."""
+    duration_s = max(group.ended - group.started, 1e-3)
+    made = group.done - group.first
+    counted = f"{_amount(group.done, group.unit)} {group.unit}" if group.done else "done"
+    rate = f" ({_rate(made / duration_s, group.unit)})" if made and duration_s >= 0.1 else ""
+    note = f", {group.note}" if group.note else ""
+    return f"{group.label} {group.name}: {counted} in {_duration(duration_s)}{rate}{note}"
+
+
+def _numbers(group: State, now: float) -> str:
+    total = group.whole or group.total
+    elapsed_s = now - group.started
+    rate = (group.done - group.first) / elapsed_s if elapsed_s > 0 else 0.0
+    done = _amount(group.done, group.unit)
+    parts = [f"{done}/{_amount(total, group.unit)} {group.unit}" if total else f"{done} {group.unit}"]
+    if rate > 0:
+        parts.append(_rate(rate, group.unit))
+    if rate > 0 and total:
+        parts.append(f"{_clock((total - group.done) / rate)} left")
+    else:
+        parts.append(_clock(elapsed_s))
+    if group.note:
+        parts.append(group.note)
+    return ", ".join(parts)
+
+
+def _amount(number: int, unit: str) -> str:
+    """Return a count as it is, and bytes as 3.53G: there are too many of them to read."""
+    return tqdm.format_sizeof(number) if unit == "bytes" else str(number)
+
+
+def _rate(per_second: float, unit: str) -> str:
+    if unit == "bytes":
+        return f"{tqdm.format_sizeof(per_second)} bytes/s"
+    if per_second < 1:
+        return f"{1 / per_second:.3g} s each"
+    return f"{per_second:.3g} {unit}/s" if per_second < 1000 else f"{per_second:.0f} {unit}/s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else _clock(seconds)
+
+
+def _group_key(state: State) -> tuple[str, str, str]:
+    return state.label, state.name, state.unit
+
+
+def _said_key(group: State) -> str:
+    return f"{'/'.join(_group_key(group))}/{group.started}"
+
+
+def _is_alive(state: State) -> bool:
+    return state.ended is not None or Path(f"/proc/{state.pid}").exists()
+
+
+def _is_due(said: float | None, now: float) -> bool:
+    return said is None or now - said >= PLAIN_INTERVAL_S
+
+
+def _tick_until(reporter: Reporter, stop: threading.Event) -> None:
+    while not stop.wait(TICK_S):
+        # A terminal that is gone costs a bar, never the work that it shows.
+        with contextlib.suppress(OSError):
+            reporter.tick(time.monotonic())
+
+
+@contextlib.contextmanager
+def _logs_above_bars(board: Board) -> Iterator[None]:
+    """On a terminal, lead what the block prints through the board."""
+    if not board.screen.live or isinstance(sys.stderr, _AboveBars):
+        yield
+        return
+    errors = _AboveBars(sys.stderr, board)
+    printed = _AboveBars(sys.stdout, board) if sys.stdout.isatty() else sys.stdout
+    try:
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        errors.close()
+        if isinstance(printed, _AboveBars):
+            printed.close()
+
+
+class _AboveBars(io.TextIOBase):
+    """A standard stream whose whole lines are written above the bars, so that neither tears the other.
+
+    It says that it is no terminal: programs that would move the cursor then print plainly.
+    """
+
+    def __init__(self, stream: TextIO, board: Board) -> None:
+        super().__init__()
+        self._stream, self._board, self._rest = stream, board, ""
+
+    @property
+    def encoding(self) -> str:
+        return self._stream.encoding
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        lines, end, self._rest = (self._rest + text).rpartition("\n")
+        if end:
+            self._board.pass_through(lines + end, self._stream)
+        return len(text)
+
+    def close(self) -> None:
+        if self._rest:
+            self._board.pass_through(self._rest + "\n", self._stream)
+        self._rest = ""
+        super().close()

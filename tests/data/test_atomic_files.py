@@ -1,0 +1,134 @@
+import multiprocessing
+import os
+import signal
+import stat
+
+import pytest
+
+from data import atomic_files
+from data.atomic_files import (
+    atomic_directory,
+    atomic_file,
+    read_json,
+    read_jsonl,
+    write_bytes,
+    write_json,
+    write_jsonl,
+)
+from data.errors import UserError
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a") as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert names(tmp_path) == []
+    with atomic_file(tmp_path / "deep" / "a", "w") as file:
+        assert names(tmp_path / "deep") != ["a"]
+        file.write("ü\n")
+    assert (tmp_path / "deep" / "a").read_bytes() == "ü\n".encode()
+
+
+def test_an_older_file_stays_when_writing_fails(tmp_path):
+    write_json(tmp_path / "a", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a", object())
+    assert read_json(tmp_path / "a") == 1
+
+
+def test_a_directory_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "d") as part:
+        (part / "x").write_text("half")
+        raise RuntimeError
+    assert names(tmp_path) == []
+    for text in ("old", "new"):
+        with atomic_directory(tmp_path / "d") as part:
+            (part / text).write_text(text)
+    assert names(tmp_path / "d") == ["new"]
+
+
+def _write_file(path):
+    with atomic_file(path) as file:
+        file.write(b"half")
+        file.flush()
+        yield
+
+
+def _write_directory(path):
+    with atomic_directory(path) as part:
+        (part / "x").write_text("half")
+        yield
+
+
+def _write_until_killed(write, path, is_writing):
+    for _ in write(path):
+        is_writing.set()
+        signal.pause()
+
+
+@pytest.mark.parametrize(("write", "parts"), [(_write_file, 1), (_write_directory, 2)])
+def test_what_a_killed_writer_left_is_swept_and_a_live_one_is_not(write, parts, tmp_path):
+    context = multiprocessing.get_context("fork")
+    is_writing = context.Event()
+    writer = context.Process(target=_write_until_killed, args=(write, tmp_path / "a", is_writing))
+    writer.start()
+    assert is_writing.wait(20)
+    list(write(tmp_path / "a"))
+    assert len(names(tmp_path)) == 1 + parts, "what the live writer has must stay"
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    list(write(tmp_path / "a"))
+    assert names(tmp_path) == ["a"]
+
+
+def test_locks_are_taken_on_files_open_for_writing(tmp_path, monkeypatch):
+    """As between hosts NFS has no others, and none on directories."""
+    modes, lock = [], atomic_files.fcntl.flock
+
+    def noted(handle, how):
+        modes.append(
+            (
+                stat.S_ISREG(os.fstat(handle).st_mode),
+                atomic_files.fcntl.fcntl(handle, atomic_files.fcntl.F_GETFL) & os.O_RDWR,
+            )
+        )
+        lock(handle, how)
+
+    monkeypatch.setattr(atomic_files.fcntl, "flock", noted)
+    (tmp_path / ".a.0123abcd.part").mkdir()
+    (tmp_path / ".a.4567cdef.part").write_bytes(b"half")
+    list(_write_directory(tmp_path / "a"))
+    list(_write_file(tmp_path / "b"))
+    assert names(tmp_path) == ["a", "b"]
+    assert modes == [(True, os.O_RDWR)] * 4
+
+
+def test_jsonl_round_trip_and_damage(tmp_path):
+    write_jsonl(tmp_path / "x.jsonl", [{"a": 1}, {"b": "ü"}])
+    assert list(read_jsonl(tmp_path / "x.jsonl")) == [{"a": 1}, {"b": "ü"}]
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"b"')
+    with pytest.raises(UserError, match="line 2"):
+        list(read_jsonl(tmp_path / "x.jsonl"))
+    with pytest.raises(UserError, match="nothing"):
+        read_json(tmp_path / "none.json")
+
+
+def test_a_sweep_between_making_and_locking_a_part_does_no_harm(tmp_path, monkeypatch):
+    target, swept = tmp_path / "a.json", []
+    lock = atomic_files.fcntl.flock
+
+    def lock_late(handle, how):
+        if not swept and how == atomic_files.fcntl.LOCK_EX:
+            swept.extend(tmp_path.glob(".a.json.*"))
+            for part in swept:
+                part.unlink()
+        lock(handle, how)
+
+    monkeypatch.setattr(atomic_files.fcntl, "flock", lock_late)
+    write_bytes(target, b"whole")
+    assert len(swept) == 1 and target.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [target]

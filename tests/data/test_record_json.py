@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+from data.errors import UserError
+from data.record_json import from_plain, to_plain
+from data.records import (
+    Box,
+    DatasetManifest,
+    PlannedCrop,
+    PlannedSource,
+    Reason,
+    Rejection,
+    ShardHeader,
+    SourceEntry,
+    TrainingJob,
+)
+
+ENTRY = SourceEntry("a/b.png", "a/b.png", 640, 480, "png", 12345, "ab" * 32, False, "a", 8)
+HEADER = ShardHeader(1, "train-000000", "train", 2, 1, 10, 2048, "aa", "bb", "cc", "dd")
+EXAMPLES = [
+    ENTRY,
+    Rejection("x", "pack", Reason.FLAT, "contrast 3"),
+    PlannedSource(ENTRY, "train", 0, (PlannedCrop("k", 2, Box(1, 2, 3, 4)),)),
+    HEADER,
+    DatasetManifest(
+        2, "d", "ff", "t", "MIT", 512, "png", (HEADER,), {"crops": 2}, {"flat": 1}, "", {"README.md": "ab"}
+    ),
+    TrainingJob("realtime-x2", "../s.json", "ff"),
+]
+
+
+@pytest.mark.parametrize("record", EXAMPLES, ids=lambda record: type(record).__name__)
+def test_records_come_back_equal_from_json(record):
+    assert from_plain(type(record), json.loads(json.dumps(to_plain(record))), "here") == record
+
+
+def test_another_schema_is_refused():
+    with pytest.raises(UserError, match=r"version 1, got version 2 in here"):
+        from_plain(ShardHeader, to_plain(HEADER) | {"schema": 2}, "here")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"width": "640"}, "Expected int"), ({"width": True}, "Expected int"), ({"color": 1}, "color")],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        from_plain(SourceEntry, to_plain(ENTRY) | change, "here")
+
+
+def test_a_reason_that_is_not_known_is_refused():
+    plain = to_plain(Rejection("x", "pack", Reason.FLAT, "contrast 3")) | {"reason": "too_yellow"}
+    with pytest.raises(UserError, match="one of .*flat.*, got 'too_yellow' in here"):
+        from_plain(Rejection, plain, "here")
+
+
+def test_missing_fields_are_named():
+    plain = to_plain(ENTRY)
+    del plain["sha256"]
+    with pytest.raises(UserError, match="sha256"):
+        from_plain(SourceEntry, plain, "here")

@@ -1,0 +1,449 @@
+"""Downloads against a server on this machine that misbehaves in every way that is known of real ones."""
+
+import errno
+import hashlib
+import json
+import os
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from server import serving
+
+from data.catalog.catalog import DatasetSpec, RemoteFile
+from data.errors import UserError
+from pipeline.download import journal as journals
+from pipeline.download import transfer as transfers
+from pipeline.download.download import DownloadSettings, download_dataset, is_untouched
+from pipeline.download.journal import Journal, merged
+from pipeline.download.transfer import ATTEMPTS, TransferSettings, backoff_s
+
+CONTENT = random.Random(0).randbytes(1_280_000)
+OTHER = random.Random(1).randbytes(1_280_000)
+
+
+def dataset(*urls, content=CONTENT, manual="", **change):
+    published = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "md5": ""} | change
+    return DatasetSpec(
+        "D", "archives", "t", "l", files=(RemoteFile("a.zip", urls, **published),), manual=manual
+    )
+
+
+def fetch(spec, out, archives=(), connections=1, part_bytes=200_000, timeout_s=5.0, pause=None, **options):
+    pauses = []
+    transfer = TransferSettings(connections, part_bytes, timeout_s, pause or pauses.append)
+    download_dataset(spec, out, DownloadSettings(tuple(archives), transfer), **options)
+    return pauses
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "downloads" / "D-0123456789ab"
+
+
+def test_a_file_is_fetched_in_parts_and_recorded(out):
+    with serving({"/a.zip": CONTENT}) as server:
+        fetch(dataset(f"{server.url}/a.zip"), out, connections=3)
+    assert (out / "a.zip").read_bytes() == CONTENT
+    assert len(server.seen) == 7 and server.twice == 0
+    row = json.loads((out / "download.json").read_text())["files"]["a.zip"]
+    assert row == {"bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
+    assert names(out) == ["a.zip", "download.json"]
+
+
+class KilledError(BaseException):
+    pass
+
+
+def kill(seconds):
+    raise KilledError
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_that_is_killed_fifty_times_fetches_next_to_nothing_twice(out, ranges):
+    chance = random.Random(5)
+    with serving({"/a.zip": CONTENT}) as server:
+        server.cut = lambda size: chance.randrange(size // 2 + 1)
+        server.ranges = ranges
+        kills = 0
+        while kills < 50 and not (out / "a.zip").exists():
+            try:
+                fetch(dataset(f"{server.url}/a.zip"), out, pause=kill, part_bytes=40_000)
+            except KilledError:
+                kills += 1
+                assert not (out / "a.zip").exists()
+        assert kills == 50
+        server.cut = lambda size: None
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+    if ranges:
+        assert server.twice <= 0.02
+    assert names(out) == ["a.zip", "download.json"]
+
+
+def test_broken_connections_are_taken_up_where_they_broke(out):
+    cuts = [1000, 50_000, None]
+    with serving({"/a.zip": CONTENT}) as server:
+        server.cut = lambda size: cuts.pop(0) if cuts else None
+        pauses = fetch(dataset(f"{server.url}/a.zip"), out, part_bytes=10_000_000)
+    assert [wanted for _, wanted in server.seen] == [
+        "bytes=0-1279999", "bytes=1000-1279999", "bytes=51000-1279999",
+    ]  # fmt: skip
+    assert (out / "a.zip").read_bytes() == CONTENT and len(pauses) == 2
+
+
+def test_what_an_interrupted_run_left_is_hashed_again_and_counted_by_the_bar(out):
+    calls = []
+    with serving({"/a.zip": CONTENT}) as server:
+        server.cut = lambda size: 150_000
+        with pytest.raises(KilledError):
+            fetch(dataset(f"{server.url}/a.zip"), out, pause=kill)
+        server.cut = lambda size: None
+        fetch(dataset(f"{server.url}/a.zip"), out, progress=lambda *numbers: calls.append(numbers[:2]))
+    assert calls[0][0] >= 150_000 and calls[-1] == (len(CONTENT), len(CONTENT))
+    assert server.twice == 0
+
+
+@pytest.mark.parametrize("validators", [True, False])
+def test_a_file_that_changes_midway_starts_anew(out, validators):
+    with serving({"/a.zip": OTHER}) as server:
+        server.validators = validators
+        server.cut = lambda size: 150_000
+
+        def change(seconds):
+            server.files["/a.zip"], server.cut = CONTENT, lambda size: None
+
+        fetch(dataset(f"{server.url}/a.zip"), out, pause=change)
+    assert (out / "a.zip").read_bytes() == CONTENT
+    assert names(out) == sorted(["a.zip", "download.json"] + ["a.zip.bad"] * (not validators))
+
+
+def test_a_server_that_ignores_ranges_gives_the_whole(out):
+    cuts = [100_000]
+    with serving({"/a.zip": CONTENT}) as server:
+        server.ranges = False
+        server.cut = lambda size: cuts.pop() if cuts else None
+        fetch(dataset(f"{server.url}/a.zip"), out, connections=4)
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_server_that_ignores_ranges_and_always_breaks_is_given_up(out):
+    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="of 1280000 bytes, 5 times"):
+        server.ranges, server.cut = False, lambda size: 1000
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert "a.zip" not in names(out)
+
+
+@pytest.mark.parametrize("length", ["1000", "9999999", ""])
+def test_a_server_that_lies_about_the_length(out, length):
+    """Too short and too long contradict what was published; none at all is borne."""
+    with serving({"/a.zip": CONTENT}) as server:
+        server.ranges, server.headers = False, {"Content-Length": length}
+        if length:
+            with pytest.raises(UserError, match=f"it has {length} bytes there; 1280000 were published"):
+                fetch(dataset(f"{server.url}/a.zip"), out)
+            assert "a.zip" not in names(out)
+        else:
+            fetch(dataset(f"{server.url}/a.zip"), out)
+            assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_range_that_was_not_asked_for_is_refused(out):
+    with (
+        serving({"/a.zip": CONTENT}) as server,
+        pytest.raises(UserError, match="Content-Range 'bytes 5-9/1280000'"),
+    ):
+        server.headers = {"Content-Range": "bytes 5-9/1280000"}
+        fetch(dataset(f"{server.url}/a.zip"), out)
+
+
+def test_a_connection_that_stalls_is_broken_off(out):
+    cuts = [70_000]
+    with serving({"/a.zip": CONTENT}) as server:
+        server.stall.set()
+        server.cut = lambda size: cuts.pop() if cuts else None
+        pauses = fetch(dataset(f"{server.url}/a.zip"), out, timeout_s=0.2)
+    assert (out / "a.zip").read_bytes() == CONTENT
+    assert len(pauses) == 1 and server.twice <= 0.06
+
+
+def test_a_busy_server_is_asked_again_when_it_says(out):
+    with serving({"/a.zip": CONTENT}) as server:
+        server.statuses, server.headers = [503, 429], {"Retry-After": "7"}
+        pauses = fetch(dataset(f"{server.url}/a.zip"), out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+    assert pauses == [7.0, 7.0]
+
+
+def test_a_server_that_knows_no_such_range_is_not_asked_for_ever(out):
+    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="HTTP 416"):
+        server.statuses = [416] * 99
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert len(server.seen) == 2
+
+
+def test_a_server_that_stays_busy_is_left_for_the_next_mirror(out):
+    with serving({"/a.zip": CONTENT}) as busy, serving({"/a.zip": CONTENT}) as server:
+        busy.statuses = [503] * 99
+        fetch(dataset(f"{busy.url}/a.zip", f"{server.url}/a.zip"), out)
+        assert len(busy.seen) == ATTEMPTS
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_another_mirror_goes_on_where_one_broke(out):
+    with serving({"/a.zip": CONTENT}) as first, serving({"/b/a.zip": CONTENT}) as second:
+        first.cut = lambda size: first.statuses.extend([404]) or 190_000
+        fetch(dataset(f"{first.url}/a.zip", f"{second.url}/b/a.zip"), out)
+        assert second.seen[0][1] == "bytes=190000-389999"
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_all_mirrors_gone_says_which_and_why_and_what_else_to_do(out):
+    with serving({}) as server:
+        spec = dataset(f"{server.url}/a.zip", "http://127.0.0.1:9/a.zip", manual="ask the authors")
+        with pytest.raises(UserError, match=r"a.zip: HTTP 404.*:9/a.zip: .*refused.*; ask the authors"):
+            fetch(spec, out)
+    assert "a.zip" not in names(out)
+
+
+def test_an_html_page_in_place_of_the_file_is_refused(out):
+    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="an HTML page"):
+        server.headers = {"Content-Type": "text/html; charset=utf-8"}
+        fetch(dataset(f"{server.url}/a.zip"), out)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"sha256": "0" * 64}, "sha256 0{64}, got"), ({"sha256": "", "md5": "0" * 32}, "md5 0{32}, got")],
+)
+def test_a_wrong_checksum_is_told_and_the_file_kept_aside(out, change, words):
+    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match=words):
+        fetch(dataset(f"{server.url}/a.zip", **change), out)
+    assert names(out) == ["a.zip.bad"]
+    assert (out / "a.zip.bad").read_bytes() == CONTENT
+    assert server.twice == 0
+
+
+def test_after_a_wrong_checksum_the_next_mirror_is_tried(out):
+    with serving({"/a.zip": OTHER}) as wrong, serving({"/a.zip": CONTENT}) as right:
+        fetch(dataset(f"{wrong.url}/a.zip", f"{right.url}/a.zip"), out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_full_disk_is_noticed_before_anything_is_fetched(out):
+    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="bytes free"):
+        fetch(dataset(f"{server.url}/a.zip", bytes=1 << 60), out)
+    assert not server.seen
+
+
+def test_where_nothing_is_published_the_checksum_that_was_found_is_recorded(out):
+    with serving({"/a.zip": CONTENT}) as server:
+        fetch(dataset(f"{server.url}/a.zip", bytes=0, sha256=""), out)
+    row = json.loads((out / "download.json").read_text())["files"]["a.zip"]
+    assert row["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_proxies_come_from_the_environment(out, monkeypatch):
+    with serving({"/a.zip": CONTENT}) as server:
+        monkeypatch.setenv("http_proxy", server.url)
+        fetch(dataset("http://unreachable.example/a.zip"), out)
+    assert server.seen[0][0] == "http://unreachable.example/a.zip"
+
+
+def test_an_archive_on_disk_is_adopted_once_verified_and_remembered(out, tmp_path, monkeypatch):
+    spec = dataset("http://127.0.0.1:9/a.zip")
+    (tmp_path / "mine" / "D").mkdir(parents=True)
+    mine = tmp_path / "mine" / "D" / "a.zip"
+    mine.write_bytes(CONTENT)
+    calls = []
+    fetch(spec, out, [tmp_path / "mine"], progress=lambda *numbers: calls.append(numbers))
+    assert (out / "a.zip").resolve() == mine and calls[-2:] == [
+        (len(CONTENT), len(CONTENT), "verifying a.zip"),
+        (len(CONTENT), len(CONTENT)),
+    ]
+    assert is_untouched(spec, out)
+    calls.clear()
+    fetch(spec, out, [tmp_path / "mine"], progress=lambda *numbers: calls.append(numbers))
+    assert calls == [(len(CONTENT), len(CONTENT))], "what was verified is not read again"
+    mine.write_bytes(OTHER)
+    os.utime(mine, (1, 1))
+    assert not is_untouched(spec, out)
+    with pytest.raises(UserError, match="a.zip with sha256 .* got sha256"):
+        fetch(spec, out, [tmp_path / "mine"])
+    assert mine.read_bytes() == OTHER, "what is a person's own is left alone"
+
+
+def test_a_file_put_into_the_store_by_hand_is_verified_too(out):
+    out.mkdir(parents=True)
+    (out / "a.zip").write_bytes(OTHER)
+    with serving({"/a.zip": CONTENT}) as server:
+        fetch(dataset(f"{server.url}/a.zip"), out)
+        assert (out / "a.zip").read_bytes() == CONTENT and (out / "a.zip.bad").read_bytes() == OTHER
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert len(server.seen) == 7
+
+
+def test_what_is_to_be_got_by_hand_says_how(out):
+    with pytest.raises(
+        UserError, match=r"a.zip in a folder of archives, got none there .*; register at the site"
+    ):
+        fetch(dataset(manual="register at the site"), out)
+
+
+def test_two_runs_side_by_side_fetch_a_file_once(out):
+    with serving({"/a.zip": CONTENT}) as server, ThreadPoolExecutor(2) as pool:
+        for run in [pool.submit(fetch, dataset(f"{server.url}/a.zip"), out) for _ in range(2)]:
+            run.result()
+    assert server.twice == 0 and names(out) == ["a.zip", "download.json"]
+
+
+def test_several_files_share_one_bar(out):
+    files = []
+    with serving({"/a.zip": CONTENT, "/b.zip": OTHER}) as server:
+        for name, content in (("a.zip", CONTENT), ("b.zip", OTHER)):
+            digest = hashlib.sha256(content).hexdigest()
+            files.append(RemoteFile(name, (f"{server.url}/{name}",), len(content), digest))
+        calls = []
+        spec = DatasetSpec("D", "archives", "t", "l", files=tuple(files))
+        fetch(spec, out, progress=lambda *numbers: calls.append(numbers[:2]))
+    assert calls[-1] == (2_560_000, 2_560_000) and {total for _, total in calls} == {2_560_000}
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_a_disk_that_fills_up_stops_the_download_and_keeps_what_came(out, monkeypatch):
+    write, left = os.pwrite, [3]
+
+    def full(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(*arguments)
+
+    with serving({"/a.zip": CONTENT}) as server:
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(UserError, match="room to write to, got none"):
+            fetch(dataset(f"{server.url}/a.zip"), out)
+        monkeypatch.undo()
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert (out / "a.zip").read_bytes() == CONTENT and server.seen[1][1].startswith("bytes=196608-")
+
+
+def test_a_server_that_does_not_say_how_large_a_file_is_gives_the_whole(out):
+    with serving({"/a.zip": CONTENT}) as server:
+        server.headers = {"Content-Range": "bytes 0-199999/*"}
+        fetch(dataset(f"{server.url}/a.zip", bytes=0), out)
+    assert (out / "a.zip").read_bytes() == CONTENT and server.seen[-1][1] == "whole"
+
+
+def test_pauses_grow_with_jitter_and_stay_bounded():
+    for tries in range(20):
+        longest = min(2.0**tries, 60.0)
+        assert all(longest / 2 <= backoff_s(tries) <= longest for _ in range(50))
+    assert len({backoff_s(6) for _ in range(50)}) > 10
+    assert backoff_s(0, retry_after_s=30) == 30 and backoff_s(0, retry_after_s=1e9) == 300
+
+
+ABOUT = {"url": "u", "total": 100, "etag": "", "modified": ""}
+
+
+def test_a_journal_survives_a_torn_line_and_refuses_nonsense(tmp_path):
+    path = tmp_path / "j"
+    journal = Journal(path)
+    journal.begin(ABOUT, [])
+    journal.note(0, 10)
+    journal.note(20, 30)
+    journal.note(10, 15)
+    with open(path, "ab") as file:
+        file.write(b"40 5")
+    again = Journal(path)
+    assert again.ranges == [(0, 15), (20, 30)] and again.frontier == 15 and again.done == 25
+    assert again.missing(50) == [(15, 20), (30, 80), (80, 100)]
+    again.note(15, 16)
+    assert Journal(path).ranges == [(0, 16), (20, 30)]
+    whole = path.read_bytes()
+    for nonsense in (
+        b"",
+        b"\n",
+        b"[]\n",
+        whole.replace(b": 2", b": 3"),
+        b"\xff\n",
+        whole + b"x y\n",
+        whole + b"1 2 3\n",
+    ):
+        path.write_bytes(nonsense)
+        assert Journal(path).ranges == []
+    assert merged([(5, 7), (0, 2), (2, 5), (6, 9)]) == [(0, 9)]
+
+
+def test_after_a_power_cut_only_what_was_synced_counts(tmp_path, monkeypatch):
+    path = tmp_path / "j"
+    journal = Journal(path)
+    journal.begin(ABOUT, [])
+    for start in (0, 20, 40):
+        journal.note(start, start + 10)
+    journal.mark_safe([(0, 10), (20, 30)])
+    assert Journal(path).ranges == [(0, 10), (20, 30), (40, 50)]
+    monkeypatch.setattr(journals, "_boot", lambda: "the next one")
+    after = Journal(path)
+    assert (after.about, after.ranges) == (ABOUT, [(0, 10), (20, 30)])
+    after.note(10, 20)
+    assert Journal(path).ranges == [(0, 30)]
+
+
+def test_a_download_is_synced_on_its_way_and_a_sync_that_fails_is_told(out, monkeypatch):
+    sync = os.fdatasync
+    with serving({"/a.zip": CONTENT}) as server:
+        spec = dataset(f"{server.url}/a.zip")
+
+        def sync_and_go_on(handle):
+            sync(handle)
+            server.released.set()
+
+        def fail(handle):
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(transfers, "_SYNC_BYTES", 300_000)
+        monkeypatch.setattr(os, "fdatasync", sync_and_go_on)
+        server.cut = lambda size: 400_000
+        server.stall.set()
+        with pytest.raises(KilledError):
+            fetch(spec, out, part_bytes=len(CONTENT), pause=kill)
+        server.cut = lambda size: None
+        monkeypatch.setattr(transfers, "_SYNC_BYTES", 10**9)
+        monkeypatch.setattr(os, "fdatasync", fail)
+        with pytest.raises(UserError, match="room to write to, got .* Input/output error"):
+            fetch(spec, out)
+        assert 300_000 <= Journal(out / "a.zip.partial.journal").done <= 400_000
+        monkeypatch.undo()
+        fetch(spec, out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_partial_file_that_was_removed_without_its_journal_is_fetched_whole(out):
+    with serving({"/a.zip": CONTENT}) as server:
+        server.cut = lambda size: 150_000
+        with pytest.raises(KilledError):
+            fetch(dataset(f"{server.url}/a.zip", bytes=0, sha256=""), out, pause=kill)
+        (out / "a.zip.partial").unlink()
+        server.cut = lambda size: None
+        fetch(dataset(f"{server.url}/a.zip", bytes=0, sha256=""), out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_nothing_waits_for_workers_that_hang_when_a_mirror_refuses(out):
+    """One part stalls, another is refused: the refusal is told without waiting for the stalled one."""
+    with serving({"/a.zip": CONTENT}) as server:
+        first = [None, 50_000, None]
+        server.stall.set()
+        server.cut = lambda size: (
+            (server.statuses.append(404) if len(first) == 2 else None) or (first.pop(0) if first else None)
+        )
+        begun = time.monotonic()
+        with pytest.raises(UserError, match="HTTP 404"):
+            fetch(dataset(f"{server.url}/a.zip"), out, connections=2, timeout_s=15)
+        assert time.monotonic() - begun < 10

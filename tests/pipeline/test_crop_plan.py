@@ -1,0 +1,155 @@
+import dataclasses
+
+import pytest
+from settings import plan_settings
+
+from data.errors import UserError
+from data.records import Reason, SourceEntry
+from pipeline.crop_plan import count_crops, plan_source, planned_shards, read_plan_shard, write_plan
+from pipeline.crop_plan import plan_dataset as plan_lazily
+
+SETTINGS = plan_settings(size_px=256, validation_fraction=0.1, crops_per_shard=20)
+
+
+def entry(
+    number: int, height: int = 600, width: int = 800, lossy: bool = False, group: str = ""
+) -> SourceEntry:
+    sha256 = f"{number:064x}"[::-1]
+    return SourceEntry(
+        f"p{number}", f"p{number}", width, height, "png", 1, sha256, lossy, group or f"p{number}", 8
+    )
+
+
+ENTRIES = [entry(number) for number in range(40)]
+
+
+def plan_dataset(entries, settings, name):
+    planned, rejections = plan_lazily(entries, settings, name)
+    return list(planned), list(rejections)
+
+
+def test_every_reduction_that_the_image_allows_is_cropped():
+    crops = plan_source(entry(1), SETTINGS)
+    assert [crop.downscale_factor for crop in crops] == [1] * 6 + [2]
+    assert len({crop.key for crop in crops}) == 7
+    assert all(set(crop.key) <= set("0123456789abcdef-") for crop in crops)
+
+
+def test_lossy_images_are_halved_first():
+    assert {crop.downscale_factor for crop in plan_source(entry(1, 1200, 1600, lossy=True), SETTINGS)} == {
+        2,
+        4,
+    }
+    assert plan_source(entry(1, 511, 511, lossy=True), SETTINGS) == ()
+
+
+def test_a_cap_keeps_a_choice():
+    capped = plan_source(entry(1), dataclasses.replace(SETTINGS, max_crops_per_image=3))
+    assert len(capped) == 3
+    assert set(capped) <= set(plan_source(entry(1), SETTINGS))
+
+
+def test_one_more_image_moves_no_box_of_another():
+    before, _ = plan_dataset(ENTRIES, SETTINGS, "d")
+    after, _ = plan_dataset([*ENTRIES, entry(99)], SETTINGS, "d")
+    boxes = {one.entry.id: one.crops for one in after}
+    assert all(boxes[one.entry.id] == one.crops for one in before)
+
+
+def test_the_order_of_the_index_does_not_matter():
+    assert plan_dataset(ENTRIES, SETTINGS, "d") == plan_dataset(ENTRIES[::-1], SETTINGS, "d")
+
+
+def test_groups_stay_together_and_splits_are_as_large_as_asked():
+    entries = [entry(number, group=f"scene{number % 10}") for number in range(40)]
+    planned, _ = plan_dataset(entries, SETTINGS, "d")
+    places: dict[str, set[tuple[str, int]]] = {}
+    for one in planned:
+        places.setdefault(one.entry.group, set()).add((one.split, one.shard))
+    assert all(len(where) == 1 for where in places.values())
+    assert sum(one.split == "validation" for one in planned) == 4
+    shards = [one.shard for one in planned if one.split == "train"]
+    assert shards == sorted(shards) and set(shards) == set(range(max(shards) + 1))
+
+
+def test_shards_hold_about_as_many_crops_as_asked():
+    planned, _ = plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, validation_fraction=0.0), "d")
+    sizes: dict[int, int] = {}
+    for one in planned:
+        sizes[one.shard] = sizes.get(one.shard, 0) + len(one.crops)
+    assert sum(sizes.values()) == 280
+    assert all(14 <= size <= 28 for size in sizes.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"max_crops_per_image": 5}, {"policy": "grid", "grid_step_px": 100}, {"largest_px": 600_000}],
+)
+def test_crops_are_counted_as_they_are_planned(change):
+    settings = dataclasses.replace(SETTINGS, **change)
+    for one in (entry(1), entry(2, 1300, 900, lossy=True), entry(3, 255, 800), entry(4, 3000, 257)):
+        planned = plan_source(one, settings) if one.width * one.height <= settings.largest_px else ()
+        assert count_crops(one, settings) == len(planned)
+
+
+def test_what_is_too_small_is_rejected_by_name():
+    planned, rejections = plan_dataset([entry(1), entry(2, 511, 800, lossy=True)], SETTINGS, "d")
+    assert [one.entry.id for one in planned] == ["p1"]
+    assert [(one.id, one.reason) for one in rejections] == [("p2", Reason.TOO_SMALL)]
+    assert "lossy" in rejections[0].detail
+
+
+def test_no_crop_at_all_is_refused_in_words():
+    with pytest.raises(UserError, match="a 2000x2000 crop fits into, got none .largest 800x600;"):
+        plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, size_px=2000), "d")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size_px": 0},
+        {"downscale_factors": (0, 1)},
+        {"validation_fraction": 1.0},
+        {"crops_per_shard": 0},
+        {"max_crops_per_image": -1},
+        {"policy": "center"},
+        {"grid_step_px": 0},
+        {"largest_px": 0},
+    ],
+)
+def test_nonsense_is_refused(change):
+    with pytest.raises(UserError, match=next(iter(change))):
+        plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, **change), "d")
+
+
+def test_a_plan_reads_back_shard_by_shard(tmp_path):
+    planned, rejections = plan_dataset(ENTRIES, SETTINGS, "d")
+    write_plan(planned, rejections, tmp_path)
+    shards = planned_shards(tmp_path)
+    again = [one for shard in shards for one in read_plan_shard(tmp_path, shard["name"])]
+    assert again == planned
+    assert sum(shard["crops"] for shard in shards) == sum(len(one.crops) for one in planned)
+
+
+def test_a_grid_is_the_same_at_every_reduction():
+    crops = plan_source(entry(1, 600, 800), dataclasses.replace(SETTINGS, policy="grid", grid_step_px=256))
+    assert [(crop.downscale_factor, crop.box.top, crop.box.left) for crop in crops] == [
+        *((1, top, left) for top in (0, 256, 344) for left in (0, 256, 512, 544)),
+        *((2, top, left) for top in (0, 44) for left in (0, 144)),
+    ]
+
+
+def test_the_best_places_are_left_to_the_packer():
+    settings = dataclasses.replace(SETTINGS, policy="best", max_crops_per_image=4, validation_fraction=0.0)
+    planned, _ = plan_dataset([entry(1), entry(2, 300, 300)], settings, "d")
+    wanted = {one.entry.id: (one.best, one.crops) for one in planned}
+    assert wanted == {"p1": (4, ()), "p2": (1, ())}, "one crop fits into 300x300"
+    with pytest.raises(UserError, match="1 or more under the policy best"):
+        plan_dataset([entry(1)], dataclasses.replace(settings, max_crops_per_image=0), "d")
+
+
+def test_a_image_that_needs_too_much_memory_is_rejected():
+    planned, rejections = plan_dataset([entry(1), entry(2, 30_000, 30_000)], SETTINGS, "d")
+    assert [one.entry.id for one in planned] == ["p1"]
+    assert [(one.id, one.reason) for one in rejections] == [("p2", Reason.TOO_LARGE)]
+    assert "max_megapixels" in rejections[0].detail

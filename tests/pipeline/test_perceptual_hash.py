@@ -1,0 +1,31 @@
+import cv2
+import numpy as np
+from images import textured
+
+from pipeline.perceptual_hash import luma_hash, perceptual_hash
+from pipeline.quality_metrics import luma_of
+
+IMAGE = textured(3, 256, 256)
+
+
+def distance(first: str, second: str) -> int:
+    return (int(first, 16) ^ int(second, 16)).bit_count()
+
+
+def test_the_hash_survives_scaling_and_compression_only():
+    original = perceptual_hash(IMAGE)
+    smaller = cv2.resize(IMAGE, (150, 150), interpolation=cv2.INTER_AREA)
+    _, content = cv2.imencode(".jpg", IMAGE, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    assert len(original) == 16
+    assert distance(original, perceptual_hash(smaller)) <= 4
+    assert distance(original, perceptual_hash(cv2.imdecode(content, cv2.IMREAD_COLOR))) <= 4
+    assert distance(original, perceptual_hash(textured(4, 256, 256))) > 12
+
+
+def test_a_crop_and_a_whole_image_are_hashed_alike():
+    assert distance(perceptual_hash(IMAGE), luma_hash(luma_of(IMAGE))) <= 2
+
+
+def test_any_size_has_a_hash():
+    for height, width in ((16, 16), (31, 500), (513, 40)):
+        assert len(perceptual_hash(np.zeros((height, width, 3), np.uint8))) == 16

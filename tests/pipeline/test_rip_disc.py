@@ -1,0 +1,16 @@
+import pytest
+
+from pipeline.rip_disc import robot_fields
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("65,128,65536", ["65", "128", "65536"]),
+        ('5018,0,"Saving all titles"', ["5018", "0", "Saving all titles"]),
+        ('1,2,999,12,"BD-RE","A, \\"B\\" \\\\ C",""', ["1", "2", "999", "12", "BD-RE", 'A, "B" \\ C', ""]),
+        ("", []),
+    ],
+)
+def test_fields_of_robot_mode(text, fields):
+    assert robot_fields(text) == fields

@@ -1,0 +1,381 @@
+"""The report: its figures come out of the records, the page stands alone, and no file can break it."""
+
+import html.parser
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import skimage.data
+
+from data.atomic_files import write_bytes, write_json, write_jsonl
+from data.errors import UserError
+from data.imaging.encode import encode_jpeg
+from data.record_json import to_plain
+from data.records import (
+    SCHEMA,
+    DatasetManifest,
+    EvalProtocol,
+    Reason,
+    Rejection,
+    SelectionManifest,
+    TrainingJob,
+)
+from sr.evaluation.evaluate import evaluate
+from sr.report.figures import ReportInputs
+from sr.report.report import headline, tiles, write_report
+from sr.runtime.upscalers import PillowUpscaler
+
+HOSTILE = '<script>alert("1")</script>&\u202e.png'
+PROTOCOL = EvalProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
+DATASET_REJECTIONS = [
+    Rejection("notes.txt", "index", Reason.NOT_AN_IMAGE, "none of .png, .jpg"),
+    Rejection(HOSTILE, "index", Reason.TOO_SMALL, "300x200; the shorter side must be at least 512"),
+    *(
+        Rejection(f"aa-1-{place:04d}", "pack", Reason.FLAT, f"sky.png: contrast {place}")
+        for place in range(9)
+    ),
+]
+SELECTION_REJECTIONS = [
+    Rejection("bb-1-0000", "select", Reason.NEAR_DUPLICATE, "nearly the same as cc-1-0000")
+]
+MEANS = {"torch": 33.0, "onnx": 33.0, "fp32": 32.9999, "fp16": 32.995, "int8": 32.9}
+MILLISECONDS = {"torch": 40.0, "onnx": 20.0, "fp32": 12.5, "fp16": 6.25, "int8": 4.126}
+
+
+def _counts(rejections):
+    return {
+        reason: sum(one.reason == reason for one in rejections)
+        for reason in {one.reason for one in rejections}
+    }
+
+
+def make_store(root: Path, forms=tuple(MEANS), rejections=True) -> ReportInputs:
+    """Every record of a small run, with an evaluation that really was made."""
+    dropped, deselected = (DATASET_REJECTIONS, SELECTION_REJECTIONS) if rejections else ([], [])
+    dataset, selection = root / "crops" / "Sample-0123456789ab", root / "selections" / "Sample-0123456789ab"
+    manifest = DatasetManifest(
+        schema=DatasetManifest.VERSION,
+        name="Sample",
+        spec_hash="0123456789ab",
+        title="Drawings & <leaves>",
+        license="MIT",
+        crop_size_px=512,
+        image_extension="png",
+        shards=(),
+        totals={"sources": 96, "crops": 1200, "bytes": 345_678_901, "rejected": len(dropped)},
+        rejections=_counts(dropped),
+        citation="",
+        sides={},
+    )
+    write_jsonl(dataset / "rejections.jsonl", map(to_plain, dropped))
+    write_bytes(dataset / "contact-sheet.jpg", encode_jpeg(skimage.data.chelsea()[:128, :256]))
+    write_json(dataset / "dataset.json", to_plain(manifest))
+    chosen = SelectionManifest(
+        schema=SCHEMA,
+        spec_hash="0123456789ab",
+        crop_size_px=512,
+        image_extension="png",
+        splits={},
+        totals={"train": 1100, "validation": 60, "rejected": len(deselected)},
+        rejections=_counts(deselected),
+    )
+    write_jsonl(selection / "rejections.jsonl", map(to_plain, deselected))
+    write_json(selection / "selection.json", to_plain(chosen))
+    exports = tuple(_export(root, form) for form in forms if form != "torch")
+    evaluations = _evaluations(root, forms)
+    return ReportInputs((dataset,), selection, _run(root), _model(root), exports, {"Photos": evaluations})
+
+
+def _run(root: Path) -> Path:
+    run = root / "runs" / "realtime-x2-0123456789ab"
+    job = TrainingJob("realtime-x2", "../../selections/Sample-0123456789ab/selection.json", "0123456789ab")
+    levels = [30.0, 31.5, 32.0, 31.9]
+    lines = [{"epoch": n, "step": 50 * n, "loss": 0.05 / n, "psnr_db": levels[n - 1]} for n in range(1, 5)]
+    write_json(run / "job.json", to_plain(job))
+    write_jsonl(run / "history.jsonl", lines)
+    record = {
+        "schema": 2,
+        "preset": "realtime-x2",
+        "steps": 200,
+        "epochs": 4,
+        "best_epoch": 3,
+        "best_psnr_db": 32.0,
+        "bicubic_psnr_db": 31.0,
+        "stopped_by": "patience",
+        "warnings": [{"step": 150, "kind": "exploding", "text": "the loss <grew>"}],
+        "changes": [{"step": 100, "field": "learning_rate", "from": 0.001, "to": 0.0005}],
+        "weights_sha256": "ab" * 32,
+    }
+    write_json(run / "training.json", record)
+    return run
+
+
+def _model(root: Path) -> Path:
+    model = root / "models" / "realtime-x2-0123456789ab"
+    write_bytes(model / "model.safetensors", bytes(400_000))
+    record = {
+        "schema": 2,
+        "preset": "realtime-x2",
+        "architecture": "realtime",
+        "configuration": {"scale": 2, "layers": 5, "channels": 48},
+        "scale": 2,
+        "size_multiple": 2,
+        "parameters": 91_788,
+        "weights_sha256": "ab" * 32,
+    }
+    write_json(model / "model.json", record)
+    return model
+
+
+def _export(root: Path, form: str) -> Path:
+    directory = root / "exports" / f"realtime-x2-{form}-0123456789ab"
+    sizes = {"model.onnx": 370_000} if form == "onnx" else {"model.xml": 50_000, "model.bin": 100_000}
+    files = {name: {"bytes": size, "sha256": "cd" * 32} for name, size in sizes.items()}
+    precision = "fp32" if form == "onnx" else form
+    write_json(directory / "export.json", {"schema": 1, "metadata": {"precision": precision}, "files": files})
+    return directory
+
+
+def _evaluations(root: Path, forms) -> dict[str, Path]:
+    """One evaluation that was really made, copied for each form with figures of its own."""
+    images = [(f"{HOSTILE}{n}", skimage.data.chelsea()[n * 9 : n * 9 + 70, :90]) for n in range(2)]
+    evaluate(PillowUpscaler("lanczos", 2), images, PROTOCOL, root / "made")
+    directories = {form: root / "evaluations" / f"realtime-x2-{form}-Photos-0123456789ab" for form in forms}
+    for form, directory in directories.items():
+        shutil.copytree(root / "made", directory)
+        _change(directory / "report.json", lambda one, form=form: one["mean"].update(psnr_db=MEANS[form]))
+        _change(directory / "report.json", lambda one: one["baselines"]["bicubic"].update(psnr_db=32.1))
+        _set_milliseconds(directory, MILLISECONDS[form])
+    return directories
+
+
+def _set_milliseconds(evaluation: Path, value: float) -> None:
+    frame = {
+        "lr_image_px": [256, 256],
+        "hr_image_px": [512, 512],
+        "median_ms": value,
+        "min_ms": value,
+        "max_ms": 2 * value,
+    }
+    write_json(
+        evaluation / "run" / "timing.json", {"frame": frame, "host": {"processor": "<Chip>", "cores": 2}}
+    )
+
+
+def _change(path: Path, change) -> None:
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+class _Page(html.parser.HTMLParser):
+    """What a browser would make of the page: every element is closed, and what it refers to is known."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.references, self.ids, self.words = [], set(), [], set(), []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.references += [
+            value for name, value in attributes if name in ("src", "href", "srcset", "action")
+        ]
+        self.ids |= {value for name, value in attributes if name == "id"}
+        if tag not in ("meta", "img", "path", "circle", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def page(store, tmp_path_factory):
+    out_dir = tmp_path_factory.mktemp("report")
+    write_report(store, out_dir)
+    return _Page((out_dir / "report.html").read_text())
+
+
+def test_figures_are_those_of_the_records(store, tmp_path):
+    report = write_report(store, tmp_path)
+    assert report == json.loads((tmp_path / "report.json").read_text())
+    assert report["totals"] == {
+        "sources": 96,
+        "sources_rejected": 1,
+        "crops": 1200,
+        "bytes": 345_678_901,
+        "train": 1100,
+        "validation": 60,
+        "kept": 1160,
+        "rejected": 12,
+    }
+    assert next(iter(report["rejections"].items())) == ("flat", 9)
+    assert report["gain_db"]["Photos"] == {
+        "bicubic": 0.0,
+        "lanczos": pytest.approx(
+            report["benchmarks"]["Photos"]["forms"]["lanczos"]["psnr_db"] - 32.1, abs=1e-4
+        ),
+        "torch": 0.9,
+        "onnx": 0.9,
+        "fp32": 0.8999,
+        "fp16": 0.895,
+        "int8": 0.8,
+    }
+    assert report["benchmarks"]["Photos"]["forms"]["fp16"]["difference_db"] == -0.005
+    assert {form: timing["median_ms"] for form, timing in report["timings"].items()} == MILLISECONDS
+    assert report["files"]["torch"]["bytes"] == 400_000
+    assert report["protocol"]["name"] == "rgb-x2-border2-pillow-bicubic"
+
+
+def test_the_fastest_form_that_is_close_to_torch_is_deployed(store, tmp_path):
+    assert write_report(store, tmp_path)["deploy"] == {
+        "form": "int8",
+        "path": "exports/realtime-x2-int8-0123456789ab/model.xml",
+        "files": ["model.bin", "model.xml"],
+        "bytes": 150_000,
+        "precision": "int8",
+    }
+
+
+def test_a_fast_form_that_lost_too_much_is_not_deployed(tmp_path):
+    store = make_store(tmp_path / "store")
+    _change(
+        store.evaluations["Photos"]["int8"] / "report.json", lambda one: one["mean"].update(psnr_db=32.79)
+    )
+    assert write_report(store, tmp_path / "out")["deploy"]["form"] == "fp16"
+
+
+def test_no_file_is_deployed_where_none_can_be_compared(tmp_path):
+    report = write_report(make_store(tmp_path / "store", forms=("onnx", "int8")), tmp_path / "out")
+    assert report["deploy"] is None
+    assert report["gain_db"]["Photos"]["int8"] == 0.8
+    assert "none to deploy" in _Page((tmp_path / "out" / "report.html").read_text()).text
+
+
+def test_page_stands_alone(page):
+    assert not page.open
+    assert "script" not in page.tags
+    assert page.references
+    for reference in page.references:
+        assert reference.startswith("data:image/") or reference[1:] in page.ids, reference[:80]
+
+
+def test_page_shows_what_a_newcomer_looks_for(page):
+    for words in (
+        "96 images in",
+        "1,160 crops kept of 1,200: 1,100 to train, 60 to validate",
+        "+0.90 dB over bicubic on Photos PyTorch fp32; fp16 +0.90; int8 +0.80",
+        "4.13 ms per 256x256 → 512x512 frame OpenVINO int8, the fastest form",
+        "OpenVINO int8 to deploy, 150 kB exports/realtime-x2-int8-0123456789ab/model.xml",
+        "near duplicate 1 The crop looks nearly the same as another one.",
+        "too small index " + HOSTILE,
+        "stopped early",
+        "The weights of epoch 3 were kept",
+        "learning_rate from 0.001 to 0.0005",
+        "at step 150: the loss <grew>",
+        "measured on red, green and blue together",
+        "PyTorch fp32 33.00",
+        "−0.100",
+        "91,788 parameters",
+    ):
+        assert words in page.text, words
+    assert page.text.count("aa-1-") == 4  # examples of a frequent reason are limited
+    assert page.text.count("network, ") == 2
+
+
+def test_equal_inputs_give_equal_bytes_and_the_clock_decides_only_timings_and_the_choice(tmp_path):
+    store = make_store(tmp_path / "store")
+    first, again = (write_report(store, tmp_path / name) for name in ("first", "again"))
+    assert first == again
+    assert (tmp_path / "first" / "report.html").read_bytes() == (
+        tmp_path / "again" / "report.html"
+    ).read_bytes()
+    _set_milliseconds(store.evaluations["Photos"]["int8"], 50.0)
+    slower = write_report(store, tmp_path / "slower")
+    assert {key for key in first if first[key] != slower[key]} == {"timings", "deploy"}
+
+
+def test_missing_pieces_are_said_to_be_missing(tmp_path):
+    store = make_store(tmp_path / "store", forms=("torch",), rejections=False)
+    evaluation = store.evaluations["Photos"]["torch"]
+    (store.datasets[0] / "contact-sheet.jpg").unlink()
+    (store.datasets[0] / "rejections.jsonl").unlink()
+    (store.run / "history.jsonl").write_text("")
+    (evaluation / "run" / "timing.json").unlink()
+    for image in (evaluation / "images").iterdir():
+        image.unlink()
+    _change(
+        store.run / "training.json",
+        lambda one: one.update(best_epoch=0, best_psnr_db=None, bicubic_psnr_db=None),
+    )
+    write_report(store, tmp_path / "out")
+    text = _Page((tmp_path / "out" / "report.html").read_text()).text
+    for words in (
+        "no contact sheet",
+        "Nothing: every file",
+        "No epoch left a figure",
+        "No form was timed",
+        "left no images",
+        "not timed",
+        "None: no exported form was evaluated",
+    ):
+        assert words in text, words
+
+
+@pytest.mark.parametrize(("value", "shown"), [("Infinity", "∞"), ("null", "–")])
+def test_a_psnr_that_is_no_number_is_shown_as_such_and_stored_as_null(tmp_path, value, shown):
+    store = make_store(tmp_path / "store", forms=("torch", "onnx"))
+    path = store.evaluations["Photos"]["onnx"] / "report.json"
+    path.write_text(path.read_text().replace('"psnr_db": 33.0', f'"psnr_db": {value}'))
+    report = write_report(store, tmp_path / "out")
+    assert report["benchmarks"]["Photos"]["forms"]["onnx"]["psnr_db"] is None
+    json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
+    text = _Page((tmp_path / "out" / "report.html").read_text()).text
+    assert f"ONNX fp32 {shown} 0." in text.replace(" deploy", "")
+
+
+def test_no_benchmark_at_all(tmp_path):
+    store = make_store(tmp_path / "store", forms=())
+    report = write_report(ReportInputs(**{**vars(store), "evaluations": {}}), tmp_path / "out")
+    assert report["deploy"] is None and report["gain_db"] == {}
+    assert "No benchmark was run." in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_record_of_another_version_is_refused_and_leaves_nothing(tmp_path):
+    store = make_store(tmp_path / "store", forms=("torch",))
+    _change(store.model / "model.json", lambda one: one.update(schema=3))
+    with pytest.raises(UserError, match=r"version 2, got version 3 in .*model\.json"):
+        write_report(store, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_headline_can_be_told_from_report_json(store, tmp_path):
+    report = write_report(store, tmp_path)
+    stored = json.loads((tmp_path / "report.json").read_text())
+    assert tiles(stored) == tiles(report)
+    assert [tile.value for tile in tiles(stored)] == ["96", "1,160", "+0.90 dB", "4.13 ms", "OpenVINO int8"]
+    lines = headline(stored).splitlines()
+    assert len(lines) == 5
+    assert lines[2] == "+0.90 dB over bicubic on Photos (PyTorch fp32; fp16 +0.90; int8 +0.80)"
+
+
+def test_forms_judged_by_different_protocols_are_not_compared(tmp_path):
+    store = make_store(tmp_path / "store", forms=("torch", "int8"))
+    path = store.evaluations["Photos"]["int8"] / "report.json"
+    _change(path, lambda one: one["protocol"].update(channel="y"))
+    with pytest.raises(UserError, match=r"others for \['int8'\] in Photos"):
+        write_report(store, tmp_path / "out")

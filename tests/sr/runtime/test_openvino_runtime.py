@@ -1,0 +1,107 @@
+"""Compiling for a device: the type follows its capabilities, and a compiled model out of the cache is the same one."""
+
+import numpy as np
+import pytest
+from images import textured
+
+from data.errors import UserError
+from sr.runtime import compiled_cache, openvino_runtime
+from sr.runtime.openvino_runtime import DEVICES_CHOICE, compile_for, devices_present, float_type, openvino
+
+AMX, AVX2 = ["BF16", "FP32", "INT8", "FP16"], ["FP32", "INT8"]
+GPU, NPU = ["FP32", "FP16", "INT8", "EXPORT_IMPORT"], ["FP16", "INT8"]
+
+
+@pytest.mark.parametrize(
+    ("device", "capabilities", "stored", "wanted"),
+    [
+        ("CPU", AMX, "fp32", "f32"),
+        ("CPU", AMX, "fp16", "bf16"),
+        ("CPU", AMX, "int8", "bf16"),
+        ("CPU", AVX2, "fp16", "f32"),
+        ("CPU", ["FP32", "FP16"], "fp16", "f16"),
+        ("GPU.1", GPU, "fp16", "f16"),
+        ("GPU", GPU, "fp32", "f32"),
+        ("NPU", NPU, "fp32", "f16"),
+    ],
+)
+def test_the_type_follows_the_capabilities(device, capabilities, stored, wanted):
+    assert float_type(device, capabilities, stored) == wanted
+
+
+def _upscale(compiled, lr_image):
+    return compiled({"input": lr_image[None]})["output"].copy()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_model_out_of_the_cache_gives_the_same_bytes(realtime_irs, tmp_path, precision, monkeypatch):
+    core, lr_image = openvino.Core(), textured(1, 34, 46)
+    model = core.read_model(realtime_irs[precision] / "model.xml")
+    fresh = _upscale(compile_for(core, model, "CPU", precision), lr_image)
+    first = _upscale(compile_for(core, model, "CPU", precision, cache=tmp_path), lr_image)
+    assert len(list(tmp_path.iterdir())) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino_runtime.compiled_cache, "save", lambda *_: pytest.fail("compiled again"))
+        second = _upscale(compile_for(openvino.Core(), model, "CPU", precision, cache=tmp_path), lr_image)
+    np.testing.assert_array_equal(fresh, first)
+    np.testing.assert_array_equal(fresh, second)
+
+
+def test_whatever_changes_the_result_is_compiled_anew(realtime_irs, tmp_path):
+    core = openvino.Core()
+
+    def compile_one(path, stored="fp16", shape=None, **options):
+        model = core.read_model(path / "model.xml")
+        if shape:
+            model.reshape({"input": shape})
+        compile_for(core, model, "CPU", stored, cache=tmp_path, **options)
+        return len(list(tmp_path.iterdir()))
+
+    assert compile_one(realtime_irs["fp16"]) == 1
+    assert compile_one(realtime_irs["fp16"]) == 1
+    assert compile_one(realtime_irs["int8"]) == 2
+    # A CPU without 16-bit floats computes fp16 and fp32 alike, so they share what is compiled.
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    types = {float_type("CPU", capabilities, stored) for stored in ("fp16", "fp32")}
+    count = 1 + len(types)
+    assert compile_one(realtime_irs["fp16"], stored="fp32") == count
+    assert compile_one(realtime_irs["fp16"], shape=[1, 16, 16, 3]) == count + 1
+    assert compile_one(realtime_irs["fp16"], streams=DEVICES_CHOICE) == count + 2
+    other = tmp_path.parent / f"{tmp_path.name}-other"
+    other.mkdir()
+    for end in ("xml", "bin"):
+        (other / f"model.{end}").write_bytes((realtime_irs["fp16"] / f"model.{end}").read_bytes())
+    weights = bytearray((other / "model.bin").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (other / "model.bin").write_bytes(weights)
+    assert compile_one(other) == count + 3
+
+
+def test_what_the_device_does_not_take_is_compiled_anew(realtime_irs, tmp_path):
+    core, lr_image = openvino.Core(), textured(2, 16, 16)
+    model = core.read_model(realtime_irs["fp16"] / "model.xml")
+    wanted = _upscale(compile_for(core, model, "CPU", "fp16", cache=tmp_path), lr_image)
+    (path,) = tmp_path.iterdir()
+    compiled_cache.save(tmp_path, path.stem, b"of another driver")
+    np.testing.assert_array_equal(
+        _upscale(compile_for(core, model, "CPU", "fp16", cache=tmp_path), lr_image), wanted
+    )
+    assert path.stat().st_size > 1000
+
+
+def test_auto_is_a_device_and_keeps_nothing(realtime_irs, tmp_path):
+    core, lr_image = openvino.Core(), textured(3, 16, 16)
+    assert devices_present(core)[0] == "CPU" and devices_present(core)[-1] == "AUTO"
+    model = core.read_model(realtime_irs["fp32"] / "model.xml")
+    auto, cpu = (
+        _upscale(compile_for(core, model, one, "fp32", cache=tmp_path), lr_image) for one in ("AUTO", "CPU")
+    )
+    np.testing.assert_array_equal(auto, cpu)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_device_that_is_not_there_is_named(realtime_irs):
+    core = openvino.Core()
+    model = core.read_model(realtime_irs["fp32"] / "model.xml")
+    with pytest.raises(UserError, match=r"CPU.*AUTO, got 'TPU'"):
+        compile_for(core, model, "TPU", "fp32")

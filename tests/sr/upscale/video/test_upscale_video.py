@@ -1,0 +1,280 @@
+"""A video in, a video out: the same frames at the same times, everything else bit-equal, whatever was in the way."""
+
+import io
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from odd_videos import MS, TAGS, check_plays, copied, decoded_times, make_odd_video
+from PIL import Image
+from videos import interlaced_video, make_video, numbered
+
+from data.atomic_files import read_jsonl
+from data.errors import UserError
+from sr.upscale.video import upscale_video as module
+from sr.upscale.video.output_file import Place
+from sr.upscale.video.segments import read_headers
+from sr.upscale.video.settings import VideoSettings
+from sr.upscale.video.upscale_video import RECORD, partial_path, salvage, upscale_video
+
+QUICK = VideoSettings(preset="ultrafast", segment_s=0.7)
+REPOSITORY = Path(__file__).parents[4]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory) -> Path:
+    return make_odd_video(tmp_path_factory.mktemp("odd") / "in.mkv", garbage=8)
+
+
+@pytest.fixture(scope="module")
+def upscaled(odd, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("upscaled")
+    upscale_video(odd, folder / "out.mkv", folder / "store", "bicubic", QUICK)
+    return folder / "out.mkv"
+
+
+def test_frames_and_their_times_are_those_of_a_plain_decode_and_damage_is_counted(odd, upscaled):
+    times = check_plays(upscaled)
+    assert times == decoded_times(odd) and len(times) >= 60
+    faults = list(read_jsonl(upscaled.parent / "store" / "rejections.jsonl"))
+    assert [one["stage"] for one in faults] == ["upscale"] * len(faults)
+    assert len(faults) > 4 and "8 frames" in faults[-1]["detail"], "packets of noise, and the count"
+
+
+def test_all_else_is_kept_bit_for_bit(odd, upscaled):
+    for kind in ("audio", "subtitles"):
+        assert copied(upscaled, kind) == copied(odd, kind) != []
+    with av.open(str(odd)) as before, av.open(str(upscaled)) as after:
+        assert after.chapters() == before.chapters() and after.metadata["title"] == "An odd video"
+        assert [one.type for one in after.streams] == [one.type for one in before.streams]
+        for one, other in zip(before.streams, after.streams, strict=True):
+            assert (other.language, other.disposition) == (one.language, one.disposition)
+        assert after.streams.attachments[0].data == b"glyphs" * 9
+        images = after.streams.video[0]
+        assert images.sample_aspect_ratio == before.streams.video[0].sample_aspect_ratio
+        assert {name: getattr(images.codec_context, name) for name in TAGS} == TAGS
+        was, now = next(before.decode(video=0)), next(after.decode(video=0))
+        assert (now.width, now.height, now.rotation) == (2 * was.width, 2 * was.height, was.rotation)
+        assert bytes(now.side_data["DISPLAYMATRIX"]) == bytes(was.side_data["DISPLAYMATRIX"])
+        small = now.reformat(was.width, was.height).to_ndarray(format="gray").astype(int)
+        assert np.abs(small - was.to_ndarray(format="gray")).mean() < 4
+
+
+def kill(moment: str, source: Path, output: Path, store: Path) -> None:
+    script = Path(__file__).parent / "killed.py"
+    command = [sys.executable, str(script), moment, str(source), str(output), str(store)]
+    environment = {"PYTHONPATH": str(REPOSITORY), "PATH": ""}
+    assert subprocess.run(command, env=environment, check=False, timeout=60).returncode == -9
+
+
+@pytest.fixture
+def written(monkeypatch) -> list[int]:
+    """Collects the numbers of the segments that are written."""
+    numbers, write = [], module.write_segment
+
+    def noted(directory, number, *given):
+        numbers.append(number)
+        return write(directory, number, *given)
+
+    monkeypatch.setattr(module, "write_segment", noted)
+    return numbers
+
+
+def test_a_kill_costs_a_segment_and_no_byte(odd, upscaled, tmp_path, written, monkeypatch):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    kill("second segment begun", odd, output, store)
+    assert not output.exists()
+    (first,) = read_headers(store)
+    monkeypatch.setattr(module, "inspect_video", None)  # what the video is was kept: it is not read twice
+
+    assert salvage(odd, output, store, QUICK) == len(first.times)
+    part = check_plays(partial_path(output))
+    assert part == decoded_times(odd)[: len(part)] and len(part) == len(first.times)
+    assert 0 < len(copied(partial_path(output), "audio")) < len(copied(odd, "audio"))
+
+    upscale_video(odd, output, store, "bicubic", QUICK)
+    assert written and first.number not in written
+    assert output.read_bytes() == upscaled.read_bytes(), "as if nothing had happened"
+    assert not partial_path(output).exists()
+
+
+@pytest.mark.parametrize(
+    ("moment", "stands"), [("joining", 0), ("receipt written", 0), ("placed", 1), ("recorded", 1)]
+)
+def test_a_kill_around_placing_costs_the_joining(moment, stands, odd, upscaled, tmp_path, written):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    kill(moment, odd, output, store)
+    assert output.exists() == stands and (store / RECORD).exists() == (moment == "recorded")
+    if not stands:
+        output.write_bytes(b"a stranger's")
+        with pytest.raises(UserError, match="free place"):
+            upscale_video(odd, output, store, "bicubic", QUICK)
+        assert output.read_bytes() == b"a stranger's"
+        output.unlink()
+    assert Place(store, output).is_ours() == stands
+    upscale_video(odd, output, store, "bicubic", QUICK)
+    assert not written and output.read_bytes() == upscaled.read_bytes()
+    assert [one.name for one in tmp_path.iterdir() if ".part" in one.name] == []
+
+
+def test_a_full_disk_is_told_and_costs_the_joining(odd, upscaled, tmp_path, written, monkeypatch):
+    output, store = tmp_path / "out.mkv", tmp_path / "store"
+    join, unlimited = module.join, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def join_in_little_room(*given, **named):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, unlimited[1]))
+        try:
+            return join(*given, **named)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "join", join_in_little_room)
+        with pytest.raises(UserError, match=r"out\.mkv; make room"):
+            upscale_video(odd, output, store, "bicubic", QUICK)
+    assert [one.name for one in tmp_path.iterdir()] == ["store"] and written
+    written.clear()
+    upscale_video(odd, output, store, "bicubic", QUICK)
+    assert not written and output.read_bytes() == upscaled.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("codec", "preset", "suffix", "pixels", "made"),
+    [
+        ("x264", "ultrafast", ".mp4", "yuv422p10le", "yuv422p10le"),
+        ("x265", "ultrafast", ".mkv", "yuv420p", "yuv420p"),
+        ("svtav1", "12", ".mp4", "yuv420p10le", "yuv420p10le"),
+        ("x265", "ultrafast", ".mp4", "yuv444p10le", "yuv444p10le"),
+    ],
+)
+def test_every_encoder_keeps_count_times_and_pixel_format(codec, preset, suffix, pixels, made, tmp_path):
+    source = make_odd_video(tmp_path / "in.mp4", 30, pixels=pixels)
+    settings = VideoSettings(codec=codec, preset=preset, segment_s=0.5)
+    output = tmp_path / f"out{suffix}"
+    record = upscale_video(source, output, tmp_path / "store", "bicubic", settings)
+    assert check_plays(output) == decoded_times(source) and record["pixels"] == made
+    with av.open(str(output)) as video:
+        assert video.streams.video[0].codec_context.pix_fmt == made
+        assert (
+            video.streams.video[0].sample_aspect_ratio
+            == av.open(str(source)).streams.video[0].sample_aspect_ratio
+        )
+    sound, ours = copied(source, "audio"), copied(output, "audio")
+    assert [one[1] for one in ours] == [one[1] for one in sound]
+    # Matroska counts in milliseconds.
+    assert max(abs(one[0] - other[0]) for one, other in zip(ours, sound, strict=True)) <= MS
+
+
+def test_odd_sides_come_out_even(tmp_path):
+    source = make_odd_video(tmp_path / "in.mkv", 8, size=(95, 159), options={"bf": "0"}, pixels="yuv444p")
+    odd = tmp_path / "odd.mkv"
+    with av.open(str(source)) as before, av.open(str(odd), "w") as after:
+        stream = after.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 159, 95, "yuv420p"
+        stream.codec_context.time_base = MS
+        for frame in before.decode(video=0):
+            after.mux(stream.encode(frame.reformat(format="yuv420p")))
+        after.mux(stream.encode())
+    record = upscale_video(odd, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    assert (record["width"], record["height"], record["frames"]) == (318, 190, 8)
+    with pytest.raises(UserError, match="even sides"):
+        upscale_video(odd, tmp_path / "x3.mkv", tmp_path / "store3", "bicubic", QUICK, scale=3)
+
+
+def test_interlaced_videos_are_refused_or_deinterlaced(tmp_path):
+    fields = interlaced_video(tmp_path / "in.mkv")
+    with pytest.raises(UserError, match="interlaced.*--deinterlace"):
+        upscale_video(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    settings = VideoSettings(preset="ultrafast", deinterlace=True)
+    upscale_video(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
+    assert check_plays(tmp_path / "out.mkv") == decoded_times(fields)
+
+    def combs(path: Path, scale: int) -> float:
+        with av.open(str(path)) as video:
+            frames = [one.to_ndarray(format="gray")[::scale].astype(int) for one in video.decode(video=0)]
+        return float(np.mean([np.abs(np.diff(one, axis=0)).mean() for one in frames[1:-1]]))
+
+    assert combs(fields, 1) > 8 and combs(tmp_path / "out.mkv", 2) < 1
+
+
+@pytest.mark.parametrize(
+    ("suffix", "settings", "words"),
+    [
+        (".mp4", QUICK, r"\.mp4 holds.*stream 2 \(subtitle, srt\).*--leave-out 2"),
+        (".webm", QUICK, "holds x264"),
+        (".avi", QUICK, "ending in .mkv"),
+        (".mkv", VideoSettings(crf=52), "0 to 51"),
+        (".mkv", VideoSettings(codec="svtav1", preset="slow"), "--preset"),
+        (".mkv", VideoSettings(leave_out=(0,)), "besides the images"),
+    ],
+)
+def test_what_cannot_be_is_told_before_the_work(suffix, settings, words, odd, tmp_path):
+    with pytest.raises(UserError, match=words):
+        upscale_video(odd, tmp_path / f"out{suffix}", tmp_path / "store", "bicubic", settings)
+    assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
+
+
+def test_a_rate_that_the_encoder_does_not_take_is_told(tmp_path):
+    fast = make_video(tmp_path / "in.mkv", frames=10, fps=300)
+    with pytest.raises(UserError, match="up to 240 frames a second for svtav1, got 300"):
+        settings = VideoSettings(codec="svtav1", preset="13")
+        upscale_video(fast, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
+
+
+def test_five_bits_of_red_become_eight(tmp_path):
+    source = make_video(tmp_path / "in.mov", frames=2, codec="qtrle", pixels="rgb555be", options={"g": "1"})
+    record = upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    assert (record["frames"], record["pixels"]) == (2, "yuv444p")
+
+
+def test_encrypted_videos_are_refused(tmp_path):
+    key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0" * 32, "encryption_kid": "1" * 32}
+    locked = make_odd_video(tmp_path / "in.mp4", 5, container=key)
+    with pytest.raises(UserError, match="encrypted"):
+        upscale_video(locked, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_the_last_frame_shows_as_long_as_it_did(suffix, tmp_path):
+    source = tmp_path / "in.mp4"
+    plain = make_video(tmp_path / "plain.mp4", frames=4, options={"bf": "0"})
+    with av.open(str(plain)) as even, av.open(str(source), "w") as video:
+        stream = video.add_stream_from_template(even.streams.video[0])
+        packets = [one for one in even.demux(video=0) if one.size]
+        packets[-1].duration *= 50
+        for packet in packets:
+            packet.stream = stream
+            video.mux(packet)
+
+    def length_s(path: Path) -> float:
+        with av.open(str(path)) as video:
+            return video.duration / av.time_base
+
+    output = tmp_path / f"out{suffix}"
+    upscale_video(source, output, tmp_path / "store", "bicubic", QUICK)
+    assert length_s(source) > 2 and abs(length_s(output) - length_s(source)) <= 0.002
+
+
+def test_a_camera_video_of_jpegs_with_exif_stays_turned(tmp_path):
+    """PyAV gives nothing that stands beside such a frame: EXIF is a kind that it does not know."""
+    image, exif = io.BytesIO(), Image.Exif()
+    exif[274] = 6  # orientation: a quarter to the right
+    Image.fromarray(numbered(3)[:64, :96]).save(image, "JPEG", exif=exif)
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as video:
+        stream = video.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number in range(3):
+            packet = av.Packet(image.getvalue())
+            packet.pts = packet.dts = number * 40
+            packet.time_base, packet.stream, packet.is_keyframe = MS, stream, True
+            video.mux(packet)
+    output = tmp_path / "out.mkv"
+    upscale_video(source, output, tmp_path / "store", "bicubic", QUICK)
+    with av.open(str(source)) as before, av.open(str(output)) as after:
+        assert next(after.decode(video=0)).rotation == next(before.decode(video=0)).rotation == -90
+    assert len(check_plays(output)) == 3

@@ -1,0 +1,114 @@
+"""Each toy task holds a FIFO open while it lives, so the FIFO's end is the end of the last of them."""
+
+import contextlib
+import multiprocessing
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from data.processes.parent_death import die_with_parent
+from tasks.runtime.processes import DiesWithParent
+
+DEADLINE_S = 30
+
+
+@contextlib.contextmanager
+def blocked_run(program, workers: int, task: str = "ToyBlocks"):
+    """Give a run of a task with `workers` below it at work, and the read end of the FIFO that they hold."""
+    fifo = program.directory / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    arguments = ["luigi", "--module", "toy_dag", task, "--fifo", str(fifo), "--workers", str(workers)]
+    with open(program.directory / "stderr", "wb") as errors:
+        main = program.start(*arguments, stderr=errors, start_new_session=True)
+    pids = []
+    try:
+        while len(pids) < workers:
+            said = read(reader)
+            assert said, (program.directory / "stderr").read_text()
+            pids += map(int, said.split())
+        yield main, pids, reader
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(main.pid, signal.SIGKILL)
+        main.wait()
+        os.close(reader)
+
+
+def read(reader: int) -> bytes:
+    """Return what the tasks wrote; empty once none holds the FIFO."""
+    ready, _, _ = select.select([reader], [], [], DEADLINE_S)
+    assert ready, "the tasks neither wrote nor ended in time"
+    return os.read(reader, 4096)
+
+
+def test_tasks_die_when_the_main_process_is_killed(program):
+    with blocked_run(program, workers=2) as (main, pids, reader):
+        assert main.pid not in pids
+        main.kill()
+        assert read(reader) == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_ends_everything_with_one_line(program, workers, number):
+    with blocked_run(program, workers) as (main, _, reader):
+        # Ctrl+C reaches every process of the terminal's foreground group, SIGTERM only the main one.
+        os.killpg(main.pid, number) if number == signal.SIGINT else main.send_signal(number)
+        assert read(reader) == b""
+        assert main.wait(DEADLINE_S) == 128 + number
+    told = (program.directory / "stderr").read_text().splitlines()
+    assert told == ["Interrupted. What was finished stays; the same command goes on from there."]
+    assert list((program.directory / "tmp").glob("*/*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_training_saves_and_ends_the_run(program, workers, number):
+    with blocked_run(program, workers, "ToyTrainings") as (main, _, reader):
+        os.killpg(main.pid, number) if number == signal.SIGINT else main.send_signal(number)
+        said = b"".join(iter(lambda: read(reader), b""))
+        assert said == b"saved\n" * workers
+        assert main.wait(DEADLINE_S) == 128 + number
+    told = (program.directory / "stderr").read_text().splitlines()
+    assert told == ["Interrupted. What was finished stays; the same command goes on from there."]
+
+
+def test_a_child_whose_parent_is_already_dead_dies_at_once():
+    child = multiprocessing.get_context("fork").Process(target=die_with_parent, args=(os.getpid() + 1,))
+    child.start()
+    child.join(DEADLINE_S)
+    assert child.exitcode == -signal.SIGKILL
+
+
+def test_the_main_process_is_left_alone():
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with DiesWithParent(multiprocessing.Process()):
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+def test_a_forked_task_finds_loaded_what_cropping_needs(photo_folder):
+    """Anything that each task process had to load for itself would cost every shard milliseconds."""
+    code = f"""
+import sys, pathlib, tasks
+from tasks.runtime.processes import prepare_to_fork
+from data.imaging.encode import encode_png
+from data.imaging.decode import decode
+from pipeline.perceptual_hash import perceptual_hash
+from pipeline.downscale import halve
+from pipeline.quality_metrics import luma_of, scores
+prepare_to_fork()
+loaded = set(sys.modules)
+for name in ("p0.png", "camera.jpg"):
+    image = decode(pathlib.Path({str(photo_folder)!r}, name).read_bytes())
+    encode_png(image), perceptual_hash(image), scores(luma_of(image), halve(luma_of(image)))
+print(sorted(name for name in set(sys.modules) - loaded if "." in name))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
