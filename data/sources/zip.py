@@ -90,34 +90,66 @@ class ZipArchive:
         Raises:
             ZipFault: it is damaged, or spread over several files.
         """
-        count, at, size, shift = self._directory()
-        directory, place = self._read_at(at, size), 0
-        for _ in range(count):
+        count, modulus, at, size, shift = self._directory()
+        directory, place, read = self._read_at(at, size), 0, 0
+        # The bytes say how many rows there are, not the count: it has 16 bits, and some archivers let it wrap.
+        while place < size and directory[place : place + 4] != b"PK\5\5":
             try:
                 fields = _ENTRY.unpack_from(directory, place)
             except struct.error:
-                raise ZipFault("the directory is cut off") from None
+                raise ZipFault(f"the directory is cut off, or damaged, at byte {at + place}") from None
             if fields[0] != b"PK\1\2":
-                raise ZipFault("the directory is damaged")
+                raise ZipFault(f"the directory is damaged: no entry at byte {at + place}")
             name_end = place + _ENTRY.size + fields[11]
             extra_end = name_end + fields[12]
             name = directory[place + _ENTRY.size : name_end]
             yield _entry(fields, name, directory[name_end:extra_end], shift)
-            place = extra_end + fields[13]
+            place, read = extra_end + fields[13], read + 1
+        if place < size:  # a signature of the directory: the last thing in it
+            place += 6 + int.from_bytes(directory[place + 4 : place + 6], "little")
+        if place != size:
+            raise ZipFault(
+                f"the directory is damaged: its last record does not end with it at byte {at + size}"
+            )
+        if (read - count) % modulus:
+            raise ZipFault(
+                f"the directory at byte {at} is damaged: it has {read} entries, and its end says {count}"
+            )
 
-    def _directory(self) -> tuple[int, int, int, int]:
-        """Return the number of entries, where the directory is, its size, and how far all offsets are shifted."""
+    def _end(self) -> tuple[int, tuple]:
+        """Return where the end record is, and its fields: the one whose comment ends with the file.
+
+        A comment may hold the bytes of an end record too. Where none ends with the file, something was put behind
+        the zip, and the last one counts.
+        """
         tail_at = max(0, self._bytes - _END.size - _LONGEST_COMMENT)
         tail = self._read_at(tail_at, self._bytes - tail_at)
-        found = tail.rfind(b"PK\5\6")
-        if found < 0 or len(tail) < found + _END.size:
+        places, found = [], tail.find(b"PK\5\6")
+        while 0 <= found <= len(tail) - _END.size:
+            places.append(found)
+            found = tail.find(b"PK\5\6", found + 1)
+        if not places:
             raise ZipFault("no zip, or cut off: it has no directory at its end")
-        _, disk, first_disk, _, count, size, offset, _ = _END.unpack_from(tail, found)
-        end = tail_at + found
-        locator_at = end - _END64_LOCATOR.size
+        ends = [(tail_at + place, _END.unpack_from(tail, place)) for place in places]
+        whole = [end for end in ends if end[0] + _END.size + end[1][7] == self._bytes]
+        if len(whole) > 1:
+            places = " and ".join(str(place) for place, _ in whole)
+            raise ZipFault(
+                f"more than one end record, at bytes {places}: which directory is meant can't be told"
+            )
+        return (whole or ends)[-1]
+
+    def _directory(self) -> tuple[int, int, int, int, int]:
+        """Return what the directory is said to be, and where it is.
+
+        That is the number of entries, what that number is counted modulo, where the directory is, its size, and how
+        far all offsets are shifted.
+        """
+        end, (_, disk, first_disk, _, count, size, offset, _) = self._end()
+        modulus, locator_at = 1 << 16, end - _END64_LOCATOR.size
         locator = self._read_at(locator_at, _END64_LOCATOR.size) if locator_at >= 0 else b""
         if locator[:4] == b"PK\6\7":
-            end = _END64_LOCATOR.unpack(locator)[2]
+            end, modulus = _END64_LOCATOR.unpack(locator)[2], 1 << 64
             fields = _END64.unpack(self._read_at(end, _END64.size))
             if fields[0] != b"PK\6\6":
                 raise ZipFault("the zip64 directory is damaged")
@@ -127,7 +159,11 @@ class ZipArchive:
         start = end - size
         if start < 0 or offset > start:
             raise ZipFault("the directory is cut off")
-        return count, start, size, start - offset
+        # A file with something before the zip has its offsets shifted; a size that is too small looks the same.
+        if offset < start and self._read_at(offset, 4) == b"PK\1\2":
+            told = f"a directory begins at byte {offset}, and by its size at byte {start}"
+            raise ZipFault(f"damaged, or two zips in one file: {told}")
+        return count, modulus, start, size, start - offset
 
     def load(self, place: str) -> bytes:
         """Load as an `Archive` does; the bytes are held against the directory's size and CRC."""

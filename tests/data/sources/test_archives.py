@@ -20,6 +20,7 @@ from data.sources.archive import ArchiveSource
 from data.sources.gzip_reader import GzipBytes, GzipFault
 from data.sources.member_names import leads_outside, readable
 from data.sources.tar import TarFault, walk
+from data.sources.zip import ZipArchive, ZipFault
 
 
 def image(seed, height=20, width=30):
@@ -274,6 +275,90 @@ def test_a_zip_cut_off_anywhere_is_refused(tmp_path):
     (tmp_path / "cut.zip").write_bytes(whole[:start] + b"XX" + whole[start + 2 :])
     with pytest.raises(UserError, match="directory is damaged"):
         scanned(tmp_path / "cut.zip")
+
+
+def many_zipped(members, count, size_less=0, behind=b"", comment=b""):
+    """Return a zip without zip64 records of so many members, with a count in its end record that may be wrong.
+
+    The size said for its directory may be too small, and something may stand in the directory behind its entries.
+    """
+    local, rows = [], []
+    step = 30 + 9 + 1
+    for number in range(members):
+        name = b"%05d.png" % number
+        local.append(
+            struct.pack("<4s5H3L2H", b"PK\3\4", 10, 0, 0, 0, 0, 0x8CDC1683, 1, 1, 9, 0) + name + b"x"
+        )
+        row = (b"PK\1\2", 10, 0, 10, 0, 0, 0, 0, 0x8CDC1683, 1, 1, 9, 0, 0, 0, 0, 0, number * step)
+        rows.append(struct.pack("<4sBBHHHHHLLLHHHHHLL", *row) + name)
+    directory = b"".join(rows) + behind
+    numbers = (count & 0xFFFF, count & 0xFFFF, len(directory) - size_less, members * step, len(comment))
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *numbers)
+    return b"".join(local) + directory + end + comment
+
+
+def zip_listing(path, content):
+    path.write_bytes(content)
+    return [found for _, found in ZipArchive(path).listing("", "", "")]
+
+
+@pytest.mark.parametrize("members", [1, 65_535, 65_540])
+def test_a_zip_whose_count_wrapped_is_read_whole(members, tmp_path):
+    path = tmp_path / "a.zip"
+    found = zip_listing(path, many_zipped(members, members))
+    assert len({one.id for one in found}) == members
+    assert ZipArchive(path).load(found[-1].locator) == b"x"
+
+
+@pytest.mark.parametrize("said", [0, 1, 2, 4, 65_535])
+def test_a_zip_whose_count_is_wrong_is_refused(said, tmp_path):
+    (tmp_path / "a.zip").write_bytes(many_zipped(3, said))
+    with pytest.raises(
+        UserError, match=rf"byte 120 is damaged: it has 3 entries, and its end says {said}(?s:.*)a\.zip"
+    ):
+        scanned(tmp_path / "a.zip")
+
+
+def test_what_is_no_entry_in_the_directory_of_a_zip_is_refused(tmp_path):
+    signature = b"PK\5\5\3\0abc"
+    assert len(zip_listing(tmp_path / "a.zip", many_zipped(3, 3, behind=signature))) == 3
+    for behind in (b"x", bytes(60), b"PK\5\5", signature[:-1], signature + b"x"):
+        with pytest.raises(ZipFault, match="damaged"):
+            zip_listing(tmp_path / "a.zip", many_zipped(3, 3, behind=behind))
+
+
+def test_a_zip_whose_directory_is_larger_than_it_says_is_refused(tmp_path):
+    """Also where the count agrees with the size: the rows before would be lost, and all offsets be shifted."""
+    row = 46 + 9
+    for said, less in ((3, row), (2, row), (0, 3 * row), (3, 1)):
+        with pytest.raises(
+            ZipFault, match=f"a directory begins at byte 120, and by its size at byte {120 + less}"
+        ):
+            zip_listing(tmp_path / "a.zip", many_zipped(3, said, size_less=less))
+
+
+def test_an_end_record_in_the_comment_of_a_zip_is_not_taken_for_its_own(tmp_path):
+    path, empty = tmp_path / "a.zip", many_zipped(0, 0)
+    assert len(zip_listing(path, many_zipped(3, 3, comment=empty + b" of old"))) == 3
+    assert len(zip_listing(path, many_zipped(3, 3) + b"put behind")) == 3
+    with pytest.raises(ZipFault, match="more than one end record, at bytes 285 and 307"):
+        zip_listing(path, many_zipped(3, 3, comment=empty))
+
+
+def test_the_count_of_a_zip64_is_held_to_all_its_digits(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 2)
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.png", picture(number))
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"PK\6\6")
+    source = ArchiveSource([path])
+    assert [source.load(one.locator) for one in source.scan()] == [picture(number) for number in range(3)]
+    for said in (2, 4, 3 + (1 << 16), 3 + (1 << 32)):
+        content[end + 32 : end + 40] = struct.pack("<Q", said)
+        with pytest.raises(ZipFault, match=f"it has 3 entries, and its end says {said}"):
+            zip_listing(path, content)
 
 
 def test_an_archive_that_is_gone_is_told(tmp_path):
