@@ -1,7 +1,8 @@
 """The openvino module, imported so that it tells nobody, and the one way to compile a model for a device.
 
 Import openvino from here, and nncf after it: OpenVINO and NNCF report their use over the network on import and on
-every conversion, unless openvino_telemetry is absent. To them it is absent; no other import is affected.
+every conversion, unless openvino_telemetry is absent. To them it is absent; no other import is affected. Importing it
+from here also makes it safe for threads, see `_read_one_tensor`.
 """
 
 import io
@@ -33,6 +34,19 @@ _HALF = {"CPU": ("BF16", "FP16"), "GPU": ("FP16", "BF16"), "NPU": ("FP16", "BF16
 """By device, the two-byte types that it is faster with, the best first. An x86 CPU takes f16 and computes in f32 or
 bf16; where it has f16 of its own, bf16 is as fast and keeps float32's range."""
 _DRIVERS = ("DRIVER_VERSION", "NPU_DRIVER_VERSION", "GPU_UARCH_VERSION", "DEVICE_ARCHITECTURE")
+
+
+def _read_one_tensor() -> None:
+    """Read the data of a tensor, so that no two threads are the first to.
+
+    The first read of a process fills OpenVINO's table of numpy types. C++ lets one thread do so while others wait,
+    and that thread lets go of Python's lock on its way: one that takes the lock and then waits for the table stops
+    both for good. On import there is just one thread here: others that import this module wait for it.
+    """
+    _ = openvino.Tensor(openvino.Type.u8, openvino.Shape([1])).data
+
+
+_read_one_tensor()
 
 
 def devices_present(core: openvino.Core) -> list[str]:

@@ -1,5 +1,9 @@
 """Compiling for a device: the type follows its capabilities, and a compiled model out of the cache is the same one."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from images import textured
@@ -8,6 +12,7 @@ from data.errors import UserError
 from sr.runtime import compiled_cache, openvino_runtime
 from sr.runtime.openvino_runtime import DEVICES_CHOICE, compile_for, devices_present, float_type, openvino
 
+REPOSITORY = Path(__file__).parents[2]
 AMX, AVX2 = ["BF16", "FP32", "INT8", "FP16"], ["FP32", "INT8"]
 GPU, NPU = ["FP32", "FP16", "INT8", "EXPORT_IMPORT"], ["FP16", "INT8"]
 
@@ -105,3 +110,34 @@ def test_a_device_that_is_not_there_is_named(realtime_irs):
     model = core.read_model(realtime_irs["fp32"] / "model.xml")
     with pytest.raises(UserError, match=r"CPU.*AUTO, got 'TPU'"):
         compile_for(core, model, "TPU", "fp32")
+
+
+FIRST_READS = """
+import sys, threading, time
+from sr.openvino_runtime import compile_for, openvino
+from openvino import opset13
+
+low = opset13.parameter([1, 4], openvino.Type.u8)
+model = openvino.Model([opset13.relu(low)], [low])
+compiled = compile_for(openvino.Core(), model, "CPU", "fp32")
+together = threading.Barrier(8)
+
+def read():
+    tensor = compiled.create_infer_request().get_input_tensor()
+    together.wait()
+    done.append(tensor.data.shape)
+
+done = []
+threading.setprofile(lambda *_: time.sleep(0.001))  # at every call a thread lets the others run
+threads = [threading.Thread(target=read) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+sys.exit(done != [(1, 4)] * 8)
+"""
+
+
+def test_threads_that_read_their_first_tensors_at_once_end():
+    # In a process of its own, as only its first reads can hang; 1 s, or for good.
+    subprocess.run([sys.executable, "-c", FIRST_READS], cwd=REPOSITORY, check=True, timeout=60)
