@@ -17,6 +17,7 @@ from data.films.colour import to_rgb
 from data.films.container import FilmFault, read_table
 from data.films.decode import FilmReader, Readers
 from data.films.look import look_at_frames
+from data.films.order import refuse_untrue_times
 from data.films.plan import plan_frames
 from data.films.settings import FilmSettings
 from data.images import ImageFault
@@ -90,6 +91,7 @@ class FilmSource(Source):
     ) -> Iterator[SourceEntry | Rejection]:
         try:
             table = read_table(path, progress)
+            refuse_untrue_times(path)
             planned = plan_frames(table, self.settings)
             looks = look_at_frames(
                 path, table, planned, threads, lambda done: progress(done, len(planned), path.name)

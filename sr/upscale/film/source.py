@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from data.errors import UserError
 from data.films.colour import describe
 from data.films.container import DEINTERLACE, FAULTS, FilmFault, open_film, read_table
+from data.films.order import refuse_untrue_times
 from data.images import ImageFault
 from data.progress import Progress, silent
 from sr.upscale.film.description import Film
@@ -50,10 +51,12 @@ def inspect_film(path: Path, deinterlace: bool = False, progress: Progress = sil
         progress: told which share was read.
 
     Raises:
-        UserError: no film, no video, encrypted, interlaced, too large, or not one frame can be decoded.
+        UserError: no film, no video, encrypted, interlaced, too large, times in another order than the frames, or
+            not one frame can be decoded.
     """
     try:
         table = read_table(path, progress, interlaced=True)
+        refuse_untrue_times(path)
         container, stream = open_pictures(path)
     except FilmFault as fault:
         raise UserError("a film", fault.detail, str(path), fault.remedy) from None

@@ -201,7 +201,7 @@ def test_one_film_that_cannot_be_used_is_told_in_words(tmp_path):
     with pytest.raises(UserError, match="interlaced.*film.mkv; deinterlace it first, for example: ffmpeg"):
         list(FilmSource(path, DENSE).scan())
     avi = make_film(tmp_path / "film.avi", frames=96)
-    with pytest.raises(UserError, match="does not say when frames show.*film.avi; remux it"):
+    with pytest.raises(UserError, match="does not say when frames show.*film.avi; encode it anew"):
         list(FilmSource(avi, DENSE).scan())
     path.write_bytes(b"no film")
     with pytest.raises(UserError, match="no film: Invalid data.*film.mkv"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from films import interlaced_film, make_film, numbered
+from films import counter, interlaced_film, make_film, numbered, packed_film
 from odd_films import MS, TAGS, check_plays, copied, decoded_times, make_odd_film
 from PIL import Image
 
@@ -216,6 +216,24 @@ def test_what_cannot_be_is_told_before_the_work(suffix, settings, words, odd, tm
     with pytest.raises(UserError, match=words):
         upscale_film(odd, tmp_path / f"out{suffix}", tmp_path / "store", "bicubic", settings)
     assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(("make", "remedy"), [(make_film, "encode it anew"), (packed_film, "unpack it")])
+def test_avi_with_b_frames_that_have_no_true_times_is_refused_before_the_work(make, remedy, tmp_path):
+    source = make(tmp_path / "in.avi", frames=75)
+    with pytest.raises(UserError, match=f"AVI, which does not say when frames show.*in.avi; {remedy}"):
+        upscale_film(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(("codec", "b_frames"), [("libx264", "0"), ("mpeg4", "0"), ("mpeg4", "2")])
+def test_other_avi_keeps_all_frames_in_their_order(codec, b_frames, tmp_path):
+    source = make_film(tmp_path / "in.avi", frames=75, codec=codec, options={"bf": b_frames, "g": "48"})
+    record = upscale_film(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    assert record["frames"] == 75
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        halves = [one.to_ndarray(format="rgb24")[::2, ::2] for one in film.decode(video=0)]
+    assert [counter(one) for one in halves] == list(range(75))
 
 
 def test_a_rate_that_the_encoder_does_not_take_is_told(tmp_path):
