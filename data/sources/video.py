@@ -19,6 +19,7 @@ from data.sources.base import Source
 from data.video.color import to_rgb
 from data.video.decode import Readers, VideoReader
 from data.video.demux import VideoFault, read_table
+from data.video.frame_order import refuse_untrue_times
 from data.video.inspect_frames import look_at_frames
 from data.video.sample import plan_frames
 from data.video.sampling_settings import VideoSettings
@@ -90,6 +91,7 @@ class VideoSource(Source):
     ) -> Iterator[SourceEntry | Rejection]:
         try:
             table = read_table(path, progress)
+            refuse_untrue_times(path)
             planned = plan_frames(table, self.settings)
             looks = look_at_frames(
                 path, table, planned, threads, lambda done: progress(done, len(planned), path.name)

@@ -83,6 +83,34 @@ def make_video(
     return path
 
 
+def packed_video(path: Path, frames: int = 75) -> Path:
+    """Encode MPEG-4 into AVI as DivX and Xvid do: a chunk with a frame and a B-frame, then an empty one."""
+    plain = make_video(
+        path.with_stem("plain"),
+        frames=frames,
+        codec="mpeg4",
+        options={"bf": "1", "b_strategy": "0", "g": "48"},
+    )
+    with av.open(str(plain)) as source, av.open(str(path), "w") as video:
+        stream = video.add_stream_from_template(source.streams.video[0], opaque=True)
+        pieces = [bytes(one) for one in source.demux(video=0) if one.size]
+        at = pieces[0].index(b"\0\0\1\xb3")
+        pieces[0] = pieces[0][:at] + b"\0\0\1\xb2DivX503b1393p" + pieces[0][at:]
+        for number, piece in enumerate(pieces):
+            kind, following = _mpeg4_kind(piece), "".join(map(_mpeg4_kind, pieces[number + 1 : number + 2]))
+            content = b"\0\0\1\xb6\x51\x4f" if kind == "B" else piece
+            packet = av.Packet(content + pieces[number + 1] if following == "B" else content)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 24), stream, kind == "I"
+            video.mux(packet)
+    plain.unlink()
+    return path
+
+
+def _mpeg4_kind(packet: bytes) -> str:
+    return "IPBS"[packet[packet.index(b"\0\0\1\xb6") + 4] >> 6]
+
+
 def interlaced_video(path: Path, frames: int = 8) -> Path:
     """Encode a bar that moves by 8 pixels from field to field, top field first, so that its edges are combs."""
 

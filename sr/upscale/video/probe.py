@@ -19,6 +19,7 @@ from data.imaging.decode import ImageFault
 from data.progress import Progress, silent
 from data.video.color import describe
 from data.video.demux import DEINTERLACE, FAULTS, VideoFault, open_video, read_table
+from data.video.frame_order import refuse_untrue_times
 from sr.upscale.video.decode_frames import first_frames, open_images
 from sr.upscale.video.video_info import Video
 
@@ -50,10 +51,12 @@ def inspect_video(path: Path, deinterlace: bool = False, progress: Progress = si
         progress: told which share was read.
 
     Raises:
-        UserError: no video, no video, encrypted, interlaced, too large, or not one frame can be decoded.
+        UserError: no video, no video, encrypted, interlaced, too large, times in another order than the frames, or
+            not one frame can be decoded.
     """
     try:
         table = read_table(path, progress, interlaced=True)
+        refuse_untrue_times(path)
         container, stream = open_images(path)
     except VideoFault as fault:
         raise UserError("a video", fault.detail, str(path), fault.remedy) from None

@@ -203,7 +203,7 @@ def test_one_video_that_cannot_be_used_is_told_in_words(tmp_path):
     with pytest.raises(UserError, match="interlaced.*video.mkv; deinterlace it first, for example: ffmpeg"):
         list(VideoSource(path, DENSE).scan())
     avi = make_video(tmp_path / "video.avi", frames=96)
-    with pytest.raises(UserError, match="does not say when frames show.*video.avi; remux it"):
+    with pytest.raises(UserError, match="does not say when frames show.*video.avi; encode it anew"):
         list(VideoSource(avi, DENSE).scan())
     path.write_bytes(b"no video")
     with pytest.raises(UserError, match="no video: Invalid data.*video.mkv"):

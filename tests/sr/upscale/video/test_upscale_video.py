@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from odd_videos import MS, TAGS, check_plays, copied, decoded_times, make_odd_video
 from PIL import Image
-from videos import interlaced_video, make_video, numbered
+from videos import counter, interlaced_video, make_video, numbered, packed_video
 
 from data.atomic_files import read_jsonl
 from data.errors import UserError
@@ -216,6 +216,24 @@ def test_what_cannot_be_is_told_before_the_work(suffix, settings, words, odd, tm
     with pytest.raises(UserError, match=words):
         upscale_video(odd, tmp_path / f"out{suffix}", tmp_path / "store", "bicubic", settings)
     assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(("make", "remedy"), [(make_video, "encode it anew"), (packed_video, "unpack it")])
+def test_avi_with_b_frames_that_have_no_true_times_is_refused_before_the_work(make, remedy, tmp_path):
+    source = make(tmp_path / "in.avi", frames=75)
+    with pytest.raises(UserError, match=f"AVI, which does not say when frames show.*in.avi; {remedy}"):
+        upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(("codec", "b_frames"), [("libx264", "0"), ("mpeg4", "0"), ("mpeg4", "2")])
+def test_other_avi_keeps_all_frames_in_their_order(codec, b_frames, tmp_path):
+    source = make_video(tmp_path / "in.avi", frames=75, codec=codec, options={"bf": b_frames, "g": "48"})
+    record = upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    assert record["frames"] == 75
+    with av.open(str(tmp_path / "out.mkv")) as video:
+        halves = [one.to_ndarray(format="rgb24")[::2, ::2] for one in video.decode(video=0)]
+    assert [counter(one) for one in halves] == list(range(75))
 
 
 def test_a_rate_that_the_encoder_does_not_take_is_told(tmp_path):
