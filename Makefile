@@ -1,19 +1,21 @@
-# The commands of README.md. Each sets up the virtual environment first, if there is none.
+# The commands of README.md. Each one sets up the virtual environment first, if there is none.
 VENV ?= .venv
 PYTHON ?= python3
 STORE ?= work
 BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all bench lint clean
+.PHONY: demo test test-all bench lint docs clean
 
-# A marker for each set of packages, renewed when what it depends on changes.
+# A marker for each set of packages; it is renewed when a file changes that lists them.
 $(VENV)/.installed: setup.cfg constraints.txt
+	@echo "Installing into $(VENV): about 2.7 GB on a machine without a GPU, several more with CUDA. This takes some minutes."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(PIP_INSTALL) --editable '.[all]'
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(PIP_INSTALL) --quiet --editable '.[all,docs,test]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -23,10 +25,15 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/mkdocs build --quiet --strict --site-dir $(STORE)/site
 
-# In two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
+docs: $(VENV)/.installed-test
+	$(BIN)/mkdocs serve
+
+# Two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
 test: lint
-	$(BIN)/pytest tests/data tests/pipeline tests/tasks tests/faults tests/test_end_to_end.py
+	$(BIN)/pytest tests/data tests/pipeline tests/tasks tests/faults tests/docs tests/test_end_to_end.py
 	$(BIN)/pytest tests/sr
 
 test-all: test

@@ -27,6 +27,7 @@ TRAINED_FORMS = {TRAINED: "torch", "trained-onnx": "onnx"} | {f"trained-{one}": 
 class ProtocolTask(StoreTask):
     """A task that judges by a protocol: the parameters that say which."""
 
+    extra = "export"
     protocol = luigi.Parameter(
         default="", description=f"{', '.join(PROTOCOLS)}; by default as [evaluation] says"
     )

@@ -14,6 +14,7 @@ from tasks.train import ExportCheckpoint, SelectSamples, TrainModel, find_preset
 class FullPipeline(StoreTask):
     """Everything → report.html."""
 
+    extra = "export"
     stage = "reports"
     record = "report.json"
 

@@ -102,6 +102,7 @@ class TrainModel(StoreTask):
     directory's name: with others the same run goes on.
     """
 
+    extra = "train"
     stage = "runs"
     record = "training.json"
     format_version = 2
@@ -181,6 +182,7 @@ class TrainModel(StoreTask):
 class ModelTask(StoreTask):
     """A task about one network: the one that [model] and [training] describe, or a file of weights."""
 
+    extra = "export"
     model = luigi.Parameter(default=TRAINED, description="trained, or a path to .pth or .safetensors")
     resources = WHOLE_MACHINE
 

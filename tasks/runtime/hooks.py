@@ -23,6 +23,8 @@ from luigi.execution_summary import LuigiRunResult, LuigiStatusCode
 
 from data.errors import UserError
 from tasks.runtime import arguments, processes, store_errors
+from tasks.runtime.defaults import apply_defaults
+from tasks.runtime.extras import check_extras
 from tasks.runtime.progress import finish
 from tasks.runtime.progress_board import Board, Screen, run_directory, sweep
 from tasks.runtime.store_task import StoreTask
@@ -34,6 +36,7 @@ _luigi_run = luigi.interface._run
 def install() -> None:
     """Take part in this run, if the program is `luigi` or `python -m luigi`; anywhere else do nothing."""
     if "luigi.cmdline" in sys.modules and luigi.interface._run is _luigi_run:
+        apply_defaults()
         luigi.interface._run = run
         arguments.shorten_parser_errors()
         sys.excepthook = _print_uncaught
@@ -91,6 +94,7 @@ def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
     """Run; then print the task's summary, or make sure that its absence was explained."""
     with CmdlineParser.global_instance(argv) as parser:
         arguments.check(parser)
+        check_extras(parser.get_task_obj())
     processes.prepare_to_fork()
     try:
         result = _luigi_run(argv)
