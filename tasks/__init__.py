@@ -1,10 +1,10 @@
-"""The DAG and nothing else: every task has parameters, requires(), one output and a make() of a few lines.
+"""The DAG of the project: every task, from raw material to a trained model, its report and files to deploy.
 
     Download ──► IndexSource ──► PlanCrops ──► PackShard × N ──► MakeCrops ──┐
     RipDisc ───► IndexSource                                                 │  one chain per dataset
-    (archive · folder · video · disc · embedded sample)                       │
+    (archive · folder · nested tar · video · disc · embedded sample)          │
                                                                              ▼
-                   IndexSource of the benchmarks (Set5, Photos …) ──► SelectSamples      near-duplicates, leakage, quality, caps
+                   IndexSource of the benchmarks (Set5, Set14 …) ──► SelectSamples      near-duplicates, leakage, quality, caps
                                                                              ▼
                                                                         TrainModel       DeepSpeed; TensorBoard; resumes
                                                                              ▼
@@ -13,11 +13,10 @@
                                                      ├──────────────► FullPipeline: report.html ◄── EvaluateModel (the IR, same code)
                                                      └──────────────► CompareModels: several models on several benchmarks
 
-    Beside it, on a finished dataset: VerifyDataset (and to rebuild what is damaged, the plan and the download), ExportFolder.
-    Beside it, on a model: UpscaleImages, UpscaleVideo, BenchmarkModel.
+    Beside it: VerifyDataset, ExportFolder on a dataset; BenchmarkModel, UpscaleImages, UpscaleVideo on a model.
 
-In words, from what is made to what is made of it (SelectSamples gives ExportOpenVINO the crops that calibrate int8;
-Download gives EvaluateModel the weights of LPIPS, where that is measured, and TrainModel, where it is a loss):
+The same as a list, from each task to the tasks that require it. SelectSamples gives ExportOpenVINO the crops that
+calibrate int8. Download also gives EvaluateModel and TrainModel the weights of LPIPS where it is a metric or a loss.
 
     Download → IndexSource, TrainModel, EvaluateModel, VerifyDataset
     RipDisc → IndexSource
@@ -32,24 +31,30 @@ Download gives EvaluateModel the weights of LPIPS, where that is measured, and T
     ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel
     EvaluateModel → FullPipeline, CompareModels
 
-PackShard tasks are found out when the plan is there: MakeCrops yields them. VerifyDataset looks at what MakeCrops made,
-and never makes it: looking must not start a download. This is the only folder that imports
-luigi; heavy libraries are imported inside make(), in the process that needs them, so that listing and scheduling
-stay instant.
+MakeCrops yields its PackShard tasks once the plan tells their number. VerifyDataset reads what MakeCrops has made and
+never makes it, as verifying must not start a download; only with --rebuild it requires the plan and the download.
+
+Each task has parameters, requires(), one output, and a make() that calls one function of `pipeline` or `sr`. This is the
+only folder that imports luigi. Heavy libraries are imported inside make(), in the process that needs them, so that
+listing and scheduling stay instant.
 """  # noqa: E501
 
+from tasks.compare import CompareModels
 from tasks.crops import MakeCrops, PackShard, PlanCrops
-from tasks.download import Download, IndexSource
-from tasks.evaluate import CompareModels, EvaluateModel
-from tasks.export import ExportOnnx, ExportOpenVINO
+from tasks.download import Download
+from tasks.evaluate import EvaluateModel
+from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
+from tasks.export_folder import ExportFolder
 from tasks.full_pipeline import FullPipeline
+from tasks.index import IndexSource
 from tasks.rip_disc import RipDisc
 from tasks.runtime import hooks
+from tasks.select import SelectSamples
 from tasks.speed import BenchmarkModel
-from tasks.train import ExportCheckpoint, SelectSamples, TrainModel
+from tasks.train import TrainModel
 from tasks.upscale_images import UpscaleImages
 from tasks.upscale_video import UpscaleVideo
-from tasks.verify import ExportFolder, VerifyDataset
+from tasks.verify import VerifyDataset
 
 __all__ = [
     "BenchmarkModel",

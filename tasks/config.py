@@ -1,124 +1,163 @@
-"""The parameters that several tasks share, each declared once as a section of luigi.cfg.
+"""The parameters that several tasks share, each declared once in a section of luigi.cfg.
 
-A section's parameter is set on the command line in Luigi's own way: `root` of `[store]` is `--store-root DIR`.
+On the command line a parameter is named after its section: `size_px` of `[crops]` is `--crops-size-px`. The sections
+[model] and [training] are in `tasks.training_config`, and [store] is in `tasks.runtime.store`.
 """
 
-import dataclasses
-import math
-from typing import Any
-
 import luigi
-from luigi.interface import core
 
-from data.cpu_count import usable_cores
-from data.errors import UserError
 from data.imaging.decode import ALPHAS
-from data.records import TrainingConduct, TrainingJob
 from data.video.sampling_settings import VideoSettings
-from sr.training.settings import WATCHED
+from sr.evaluation.protocols import PROTOCOLS
+from tasks.runtime.parameters import (
+    ChoiceListParameter,
+    ChoiceParameter,
+    FloatParameter,
+    IntListParameter,
+    IntParameter,
+    Size,
+    SizeListParameter,
+    StrListParameter,
+)
 
-
-class store(luigi.Config):
-    """Where everything that a run makes lives."""
-
-    root = luigi.Parameter(default="work", description="directory of the store; made if it is missing")
-    catalog = luigi.Parameter(
-        default="", description="a folder of catalog files of your own, see docs/datasets.md"
-    )
-    archives = luigi.Parameter(
-        default="", description="folders of archives that are on disk already, with commas between them"
-    )
-    connections = luigi.IntParameter(default=4, description="to one server at once while downloading")
+PRECISIONS = ("fp32", "fp16", "int8")
+"""What the weights of an OpenVINO IR can be stored in."""
+MIN_SCALE, MAX_SCALE = 2, 8
+"""Scales that images and videos can be upscaled by."""
+UNKNOWN_LICENSE = "unknown"
+AUTO_STREAMS = -1
+"""The number of streams that leaves the choice to the device; `auto` in luigi.cfg."""
+_MAX_SIZE_PX = 16_384
+_SAMPLING = VideoSettings()
 
 
 class crops(luigi.Config):
-    """How images become crops."""
+    """How images become crops, and which crops are rejected. A quality threshold of 0 turns its filter off."""
 
-    size_px = luigi.IntParameter(default=512, description="side of the square crops")
-    policy = luigi.ChoiceParameter(
+    size_px: int = IntParameter(
+        default=512, at_least=16, at_most=8192, description="side of the square crops, pixels"
+    )
+    policy: str = ChoiceParameter(
         default="random",
         choices=["random", "grid", "best"],
-        description="as many random boxes as fit; a regular grid; or the max_crops_per_image boxes of most detail",
+        description="where crops are cut: as many random boxes as fit, a regular grid, or the max_crops_per_image most "
+        "detailed boxes",
     )
-    downscale_factors = luigi.Parameter(
-        default="1,2,4", description="reductions to crop at; doubled for lossy images"
+    downscale_factors: tuple[int, ...] = IntListParameter(
+        default=(1, 2, 4),
+        at_least=1,
+        min_items=1,
+        description="factors that images are downscaled by before cropping, separated by commas; "
+        "doubled for lossy images",
     )
-    max_crops_per_image = luigi.IntParameter(
-        default=0, description="crops of one image at the most; 0: no limit"
+    max_crops_per_image: int = IntParameter(
+        default=0, at_least=0, description="maximum number of crops from one image; 0: no limit"
     )
-    grid_step_px = luigi.IntParameter(default=512, description="under grid: from one crop to the next")
-    grid_min_rest_px = luigi.IntParameter(
-        default=0, description="under grid: a larger rest gets a crop of its own"
+    grid_step_px: int = IntParameter(
+        default=512, at_least=1, description="policy grid: distance from one crop to the next, pixels"
     )
-    max_megapixels = luigi.FloatParameter(
+    grid_min_rest_px: int = IntParameter(
+        default=0,
+        at_least=0,
+        description="policy grid: a strip at the far edge that is wider than this gets a crop of its own, pixels",
+    )
+    max_megapixels: float = FloatParameter(
         default=134.0,
-        description="larger images are rejected; a process needs about 5 MB a megapixel, 17 for TIFF and 16 bits",
+        above=0,
+        description="larger images are rejected; a process needs about 5 MB of memory a megapixel, "
+        "17 MB for TIFF and 16 bits",
     )
-    validation_fraction = luigi.FloatParameter(default=0.02, description="share of the images that validates")
-    crops_per_shard = luigi.IntParameter(default=1000, description="about how many crops a shard holds")
-    seed = luigi.IntParameter(default=0, description="of the boxes, the split and the spread over shards")
-    image_format = luigi.ChoiceParameter(
-        default="png", choices=["png", "jpg"], description="of the stored crops"
+    validation_fraction: float = FloatParameter(
+        default=0.02,
+        at_least=0,
+        below=1,
+        description="fraction of the images that goes to the validation split",
     )
-    png_effort = luigi.ChoiceParameter(
+    crops_per_shard: int = IntParameter(
+        default=1000, at_least=1, description="approximate number of crops in a shard"
+    )
+    seed: int = luigi.IntParameter(
+        default=0, description="seed of the crop boxes, the validation split and the order of the shards"
+    )
+    image_format: str = ChoiceParameter(
+        default="png", choices=["png", "jpg"], description="file format of the stored crops"
+    )
+    png_effort: str = ChoiceParameter(
         default="fast",
         choices=["fast", "balanced", "small"],
-        description="time against bytes; make bench has the figures",
+        description="PNG compression, from fastest to smallest; make bench has the figures",
     )
-    jpeg_quality = luigi.IntParameter(default=95, description="1 to 100, for jpg")
-    min_contrast = luigi.IntParameter(
-        default=200, description="least contrast, hundredths of a level; 0: off"
+    jpeg_quality: int = IntParameter(default=95, at_least=1, at_most=100, description="quality of JPEG crops")
+    min_contrast: float = FloatParameter(
+        default=2.0, at_least=0, description="crops of less contrast are rejected, levels of 255; 0: off"
     )
-    min_sharpness = luigi.IntParameter(default=60, description="least detail, hundredths of a level; 0: off")
-    max_underexposed = luigi.IntParameter(default=900, description="near-black pixels, thousandths; 0: off")
-    max_overexposed = luigi.IntParameter(default=900, description="near-white pixels, thousandths; 0: off")
-    max_blockiness = luigi.IntParameter(
-        default=750, description="how far JPEG's blocks stand out, thousandths; 0: off"
+    min_sharpness: float = FloatParameter(
+        default=0.6, at_least=0, description="crops of less detail are rejected, levels of 255; 0: off"
     )
-    max_noise = luigi.IntParameter(default=2000, description="noise, hundredths of a level; 0: off")
-    max_border_px = luigi.IntParameter(default=8, description="black lines at an edge, pixels; 0: off")
-    alpha = luigi.ChoiceParameter(
+    max_underexposed: float = FloatParameter(
+        default=0.9,
+        at_least=0,
+        at_most=1,
+        description="largest fraction of near-black pixels in a crop; 0: off",
+    )
+    max_overexposed: float = FloatParameter(
+        default=0.9,
+        at_least=0,
+        at_most=1,
+        description="largest fraction of near-white pixels in a crop; 0: off",
+    )
+    max_blockiness: float = FloatParameter(
+        default=0.75,
+        at_least=0,
+        description="how much stronger than other edges those of JPEG's 8x8 blocks may be, as a fraction; 0: off",
+    )
+    max_noise: float = FloatParameter(
+        default=20.0, at_least=0, description="crops of more noise are rejected, levels of 255; 0: off"
+    )
+    max_border_px: int = IntParameter(
+        default=8,
+        at_least=0,
+        description="crops with more black lines than this at an edge are rejected; 0: off",
+    )
+    alpha: str = ChoiceParameter(
         default="refuse",
         choices=ALPHAS,
-        description="transparent images: refused, or laid over black or white",
+        description="what happens to transparent images: they are rejected, or composited over black or white",
     )
-    max_bad_fraction = luigi.FloatParameter(default=0.01, description="share of damaged images that is borne")
-
-    def check(self) -> None:
-        """Refuse numbers that are none; `PlanSettings.check` and the packer look at the others.
-
-        Raises:
-            UserError: which one, and what it must be.
-        """
-        for name, holds, expected in (
-            ("max_megapixels", 0 < self.max_megapixels < math.inf, "a number of megapixels above 0"),
-            ("max_bad_fraction", 0 <= self.max_bad_fraction <= 1, "from 0 to 1"),
-        ):
-            if not holds:
-                remedy = "mend it in luigi.cfg or on the command line"
-                raise UserError(expected, repr(getattr(self, name)), f"[crops] {name}", remedy)
-
-
-_VIDEOS = VideoSettings()
+    max_bad_fraction: float = FloatParameter(
+        default=0.01,
+        at_least=0,
+        at_most=1,
+        description="fraction of damaged images above which a dataset fails",
+    )
 
 
 class video(luigi.Config):
-    """Which frames of videos are taken."""
+    """Which frames of a video become images."""
 
-    min_spacing_s = luigi.FloatParameter(
-        default=_VIDEOS.min_spacing_s, description="seconds between frames that are taken, at least"
+    min_spacing_s: float = FloatParameter(
+        default=_SAMPLING.min_spacing_s,
+        above=0,
+        description="shortest time between two sampled frames, seconds",
     )
-    typical_spacing_s = luigi.FloatParameter(
-        default=_VIDEOS.typical_spacing_s, description="the commonest of them"
+    typical_spacing_s: float = FloatParameter(
+        default=_SAMPLING.typical_spacing_s,
+        above=0,
+        description="most frequent time between two sampled frames, seconds",
     )
-    max_spacing_s = luigi.FloatParameter(default=_VIDEOS.max_spacing_s, description="the same, at most")
-    seed = luigi.IntParameter(default=_VIDEOS.seed, description="of the intervals")
+    max_spacing_s: float = FloatParameter(
+        default=_SAMPLING.max_spacing_s,
+        above=0,
+        at_most=86_400,
+        description="longest time between two sampled frames, seconds",
+    )
+    seed: int = luigi.IntParameter(default=_SAMPLING.seed, description="seed of the spacings")
 
     def settings(self) -> VideoSettings:
-        """Return them as the source of videos wants them.
+        """Return the section as the source of videos takes it.
 
         Raises:
-            UserError: they make no sense.
+            UserError: the three spacings are not in ascending order.
         """
         settings = VideoSettings(self.min_spacing_s, self.typical_spacing_s, self.max_spacing_s, self.seed)
         settings.check()
@@ -126,215 +165,150 @@ class video(luigi.Config):
 
 
 class selection(luigi.Config):
-    """Which crops are trained on."""
+    """Which crops are used for training and validation."""
 
-    datasets = luigi.Parameter(default="DIV2K", description="names or paths, with commas between them")
-    near_duplicate_bits = luigi.IntParameter(
-        default=2, description="of 64 hash bits, that may differ; -1: off"
+    datasets: tuple[str, ...] = StrListParameter(
+        default=("DIV2K",),
+        min_items=1,
+        description="datasets to train on: names or paths, separated by commas",
     )
-    leakage_bits = luigi.IntParameter(
-        default=4, description="the same, of images against benchmarks; -1: off"
+    near_duplicate_bits: int = IntParameter(
+        default=2,
+        at_least=-1,
+        at_most=64,
+        description="crops whose 64-bit perceptual hashes differ in at most this many bits are "
+        "near-duplicates; -1: off",
     )
-    min_sharpness = luigi.IntParameter(
-        default=0, description="hundredths of a level, see pipeline/quality_metrics.py"
+    leakage_bits: int = IntParameter(
+        default=4,
+        at_least=-1,
+        at_most=64,
+        description="images whose hashes differ from a benchmark image's in at most this many bits are "
+        "left out; -1: off",
     )
-    max_train = luigi.IntParameter(default=0, description="training crops at the most; 0: all")
-    max_validation = luigi.IntParameter(default=256, description="validation crops at the most; 0: all")
-    seed = luigi.IntParameter(default=0, description="of choices and of the order")
+    min_sharpness: float = FloatParameter(
+        default=0.0, at_least=0, description="crops of less detail are left out, levels of 255; 0: off"
+    )
+    max_train: int = IntParameter(
+        default=0, at_least=0, description="maximum number of training crops; 0: all"
+    )
+    max_validation: int = IntParameter(
+        default=256, at_least=0, description="maximum number of validation crops; 0: all"
+    )
+    seed: int = luigi.IntParameter(default=0, description="seed of the random choice and of the order")
 
 
-class model(luigi.Config):
-    """Which network is trained."""
+class evaluation(luigi.Config):
+    """How models are evaluated."""
 
-    preset = luigi.Parameter(default="vapsr3x3-x2", description="a name of sr.models.PRESETS")
-    color_space = luigi.Parameter(
-        default="", description="rgb, ycbcr-601, ycbcr-709 or oklab, inside the network; empty: the preset's"
+    benchmarks: tuple[str, ...] = StrListParameter(
+        default=("Set5", "Set14"),
+        min_items=1,
+        description="benchmark datasets: names or paths, separated by commas",
     )
-    reparameterize = luigi.ChoiceParameter(
+    protocol: str = ChoiceParameter(
+        default="pillow", choices=PROTOCOLS, description="evaluation protocol, see docs/evaluation.md"
+    )
+    channel: str = ChoiceParameter(
         default="",
-        choices=["", "on", "off"],
-        description="learn 3x3 kernels as sums of branches, fused afterward; empty: the preset's",
+        choices=["", "rgb", "y"],
+        description="channel that is compared, y being the luma of BT.601; empty: the protocol's",
     )
-
-
-_JOB = {field.name: field.default for field in dataclasses.fields(TrainingJob)}
-_CONDUCT = {field.name: field.default for field in dataclasses.fields(TrainingConduct)}
-
-
-class training(luigi.Config):
-    """How it is trained; the defaults are those of data.records.TrainingJob, which explains each."""
-
-    seed = luigi.IntParameter(default=_JOB["seed"])
-    patch_px = luigi.IntParameter(default=_JOB["patch_px"])
-    patch_stages = luigi.Parameter(default=_JOB["patch_stages"])
-    micro_batch_size = luigi.IntParameter(default=_JOB["micro_batch_size"])
-    patches_per_image = luigi.IntParameter(default=_JOB["patches_per_image"])
-    gradient_accumulation_steps = luigi.IntParameter(default=_JOB["gradient_accumulation_steps"])
-    loss = luigi.Parameter(
-        default=_JOB["loss"],
-        description="l1, charbonnier, mse, frequency, lpips, or a weighted sum: l1:1+frequency:0.05",
+    degradation: str = luigi.Parameter(
+        default="", description="how LR images are made, see docs/evaluation.md; empty: the protocol's"
     )
-    learning_rate = luigi.FloatParameter(default=_JOB["learning_rate"])
-    beta1 = luigi.FloatParameter(default=_JOB["beta1"])
-    beta2 = luigi.FloatParameter(default=_JOB["beta2"])
-    weight_decay = luigi.FloatParameter(default=_JOB["weight_decay"])
-    max_grad_norm = luigi.FloatParameter(default=_JOB["max_grad_norm"])
-    warmup_steps = luigi.IntParameter(default=_JOB["warmup_steps"])
-    schedule = luigi.ChoiceParameter(default=_JOB["schedule"], choices=["constant", "cosine"])
-    max_epochs = luigi.IntParameter(default=_JOB["max_epochs"])
-    max_steps = luigi.IntParameter(default=_JOB["max_steps"])
-    steps_per_epoch = luigi.IntParameter(default=_JOB["steps_per_epoch"])
-    max_hours = luigi.FloatParameter(
-        default=_JOB["max_hours"], description="of training, all pieces together; 0: no limit"
+    border_px: int = IntParameter(
+        default=-1, at_least=-1, description="border that is cropped before measuring, pixels; -1: the scale"
     )
-    patience_epochs = luigi.IntParameter(default=_JOB["patience_epochs"])
-    monitor = luigi.ChoiceParameter(
-        default=_JOB["monitor"], choices=WATCHED, description="what of the validation says what is best"
+    rounding: str = ChoiceParameter(
+        default="",
+        choices=["", "output", "luma", "classic"],
+        description="what is rounded to 8 bits, see docs/evaluation.md; empty: the protocol's",
     )
-    precision = luigi.ChoiceParameter(default=_JOB["precision"], choices=["fp32", "bf16", "fp16"])
-    compile = luigi.BoolParameter(
-        default=_JOB["compile"], description="network and loss by torch.compile, where that works"
+    modcrop: int = IntParameter(
+        default=0,
+        at_least=0,
+        description="HR images are cropped to a multiple of this, pixels; 0: the protocol's",
     )
-    ema_decay = luigi.FloatParameter(default=_JOB["ema_decay"])
-    flip_probability = luigi.FloatParameter(default=_JOB["flip_probability"])
-    rotate_probability = luigi.FloatParameter(default=_JOB["rotate_probability"])
-    brightness_probability = luigi.FloatParameter(default=_JOB["brightness_probability"])
-    brightness_min = luigi.FloatParameter(default=_JOB["brightness_min"])
-    brightness_max = luigi.FloatParameter(default=_JOB["brightness_max"])
-    degradation = luigi.Parameter(default=_JOB["degradation"])
-    loader = luigi.ChoiceParameter(
-        default="auto", choices=["auto", "dali", "torch"], description="auto: dali where it is installed"
+    lpips: bool = luigi.BoolParameter(
+        default=False, description="also measure LPIPS; its weights are downloaded (244 MB)"
     )
-
-    # How it is carried out: fields of TrainingConduct, which have no part in the result.
-    world_size = luigi.IntParameter(
-        default=_CONDUCT["world_size"],
-        description="processes; 0: one a GPU, as many as share the micro batches evenly",
+    tile_px: int = IntParameter(
+        default=1024,
+        at_least=0,
+        description="side of the LR tiles that a network processes at once; 0: whole images",
     )
-    hostfile = luigi.Parameter(
-        default=_CONDUCT["hostfile"],
-        description="DeepSpeed's list of hosts, for several, see docs/cluster.md",
-    )
-    threads = luigi.IntParameter(
-        default=_CONDUCT["threads"], description="of each rank's loader; 0: what suits the machine"
-    )
-    save_every_s = luigi.FloatParameter(
-        default=_CONDUCT["save_every_s"], description="seconds between states within an epoch"
-    )
-    save_every_steps = luigi.IntParameter(
-        default=_CONDUCT["save_every_steps"], description="steps between states, beside the clock; 0: none"
-    )
-    save_total_limit = luigi.IntParameter(
-        default=_CONDUCT["save_total_limit"],
-        description="newest states that stay, beside that of the best epoch",
-    )
-
-    def values(self, kind: type) -> dict[str, Any]:
-        """Return the parameters that are fields of a record of settings, by name."""
-        named = {field.name for field in dataclasses.fields(kind)}
-        return {name: getattr(self, name) for name, _ in self.get_params() if name in named}
-
-
-UNKNOWN_LICENSE = "unknown"
 
 
 class export(luigi.Config):
     """How the model is exported."""
 
-    license = luigi.Parameter(default=UNKNOWN_LICENSE, description="of the weights; stands in the files")
-
-    precision = luigi.ChoiceParameter(
-        default="fp16", choices=["fp32", "fp16", "int8"], description="of the IR"
+    license: str = luigi.Parameter(
+        default=UNKNOWN_LICENSE, description="license of the weights, written into the exported files"
     )
-    calibration_crops = luigi.IntParameter(default=128, description="training crops that calibrate int8")
-    held_out_crops = luigi.IntParameter(default=32, description="validation crops that judge int8")
-    int8_loss_db = luigi.FloatParameter(
-        default=0.0, description="PSNR that int8 may lose; 0: 0.1 for VapSR, 0.2 for realtime"
+    precision: str = ChoiceParameter(
+        default="fp16", choices=PRECISIONS, description="precision of the OpenVINO IR"
     )
-    search_trials = luigi.IntParameter(
-        default=24, description="quantizations with more layers in float, at most, where that is missed"
+    calibration_crops: int = IntParameter(
+        default=128, at_least=1, description="number of training crops that calibrate int8"
     )
-    seed = luigi.IntParameter(default=0, description="of the choice of crops")
-
-
-class evaluation(luigi.Config):
-    """How models are judged."""
-
-    benchmarks = luigi.Parameter(default="Set5,Set14", description="names or paths, with commas between them")
-    protocol = luigi.Parameter(default="pillow", description="a name of sr.evaluation.protocols")
-    channel = luigi.ChoiceParameter(
-        default="", choices=["", "rgb", "y"], description="rgb, or y of BT.601; empty: the protocol's own"
+    held_out_crops: int = IntParameter(
+        default=32, at_least=1, description="number of validation crops that int8 is evaluated on"
     )
-    degradation = luigi.Parameter(
-        default="", description="a name of sr.evaluation.degradation; empty: the protocol's own"
+    int8_loss_db: float = FloatParameter(
+        default=0.0,
+        at_least=0,
+        description="PSNR that int8 may lose against fp32, dB; 0: 0.1 for VapSR, 0.2 for realtime",
     )
-    border_px = luigi.IntParameter(default=-1, description="cropped before measuring; -1: the scale")
-    rounding = luigi.Parameter(
-        default="", description="output, luma or classic: what is rounded; empty: the protocol's own"
+    search_trials: int = IntParameter(
+        default=24,
+        at_least=0,
+        description="maximum number of further quantizations, with more layers in floating point, where "
+        "int8 loses too much",
     )
-    modcrop = luigi.IntParameter(
-        default=0, description="HR images are cut to a multiple of it, px; 0: the protocol's own"
-    )
-    lpips = luigi.BoolParameter(
-        default=False, description="measure LPIPS too; its weights are downloaded (244 MB)"
-    )
-    tile_px = luigi.IntParameter(
-        default=1024, description="low pixels a side that a network takes at once, by tiles; 0: any number"
-    )
+    seed: int = luigi.IntParameter(default=0, description="seed of the choice of crops")
 
 
 class upscaling(luigi.Config):
     """How images and videos are upscaled."""
 
-    device = luigi.Parameter(
-        default="CPU", description="that an IR runs on: CPU, GPU, NPU, AUTO; GPU.1 where there are several"
+    device: str = luigi.Parameter(
+        default="CPU", description="OpenVINO device: CPU, GPU, NPU or AUTO; GPU.1 is the second of several"
     )
-    memory_mb = luigi.IntParameter(
-        default=1500, description="what the side of tiles follows from; the process stays near it"
+    memory_mb: int = IntParameter(
+        default=1500,
+        at_least=1,
+        description="memory that the process should stay near; it determines the tile size",
     )
 
 
 class speed(luigi.Config):
     """What BenchmarkModel measures."""
 
-    sizes = luigi.Parameter(
-        default="256x256,960x540,1280x720", description="WIDTHxHEIGHT of the LR image, with commas between"
+    sizes: tuple[Size, ...] = SizeListParameter(
+        default=((256, 256), (540, 960), (720, 1280)),
+        min_items=1,
+        max_side_px=_MAX_SIZE_PX,
+        description="sizes of the LR image, WIDTHxHEIGHT, separated by commas",
     )
-    precisions = luigi.Parameter(
-        default="", description="of fp32, fp16, int8; empty: all, of a file int8 only where it is exported"
+    precisions: tuple[str, ...] = ChoiceListParameter(
+        default=(),
+        choices=PRECISIONS,
+        description="empty: all, but int8 of a weights file only where it is already exported",
     )
-    devices = luigi.Parameter(default="", description="of CPU, GPU, NPU, AUTO; empty: all that are present")
-    streams = luigi.Parameter(
-        default="1,auto",
-        description="requests side by side, with commas; auto: as the device likes; empty: none",
+    devices: tuple[str, ...] = StrListParameter(
+        default=(),
+        description="OpenVINO devices (CPU, GPU, NPU, AUTO), separated by commas; empty: all that are present",
     )
-    seconds = luigi.FloatParameter(
-        default=2.0, description="for each row, at least 5 rounds whatever they take"
+    streams: tuple[int, ...] = IntListParameter(
+        default=(1, AUTO_STREAMS),
+        at_least=1,
+        auto=AUTO_STREAMS,
+        description="numbers of parallel requests for throughput, separated by commas; auto: the device's "
+        "choice; empty: none",
     )
-
-
-def listed(text: str, section: str) -> list[str]:
-    """Split a comma-separated parameter into its names.
-
-    Raises:
-        UserError: there is none.
-    """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UserError(
-            "at least one name or path", repr(text), section, "set it in luigi.cfg or on the command line"
-        )
-    return names
-
-
-def threads(tasks: int = 0, place: int = 0) -> int:
-    """Return how many threads or processes a task may use, so that all workers together fill the machine once.
-
-    Args:
-        tasks: of its kind; where there are fewer than workers, each gets more. 0: not known.
-        place: of the task among them; the first ones get what can't be divided evenly.
-    """
-    workers = max(1, core().workers)
-    at_once = min(workers, tasks or workers)
-    each, rest = divmod(usable_cores(), at_once)
-    return max(1, each + (tasks > 0 and place % at_once < rest))
+    seconds: float = FloatParameter(
+        default=2.0,
+        above=0,
+        description="time to measure each row, seconds; at least 5 rounds whatever they take",
+    )

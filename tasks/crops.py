@@ -1,21 +1,21 @@
-"""From an index to a crop dataset: PlanCrops, PackShard, MakeCrops."""
+"""Turn an index into a crop dataset: PlanCrops, PackShard, MakeCrops."""
 
 import dataclasses
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import luigi
 
-from data.errors import UserError
 from data.progress import Progress, silent
 from data.shards import ShardPaths, read_header
 from pipeline import crop_plan, dataset, index, pack
 from pipeline.quality_filters import ScreenSettings
-from tasks.config import crops, threads
-from tasks.download import DatasetTask, IndexSource
+from tasks.config import crops
+from tasks.download import DatasetTask
+from tasks.index import IndexSource
+from tasks.runtime.cpu_share import cpu_share
 from tasks.runtime.progress import stage
-from tasks.runtime.store_task import StoreTask
 
 
 class PlanCrops(DatasetTask):
@@ -25,19 +25,23 @@ class PlanCrops(DatasetTask):
     format_version = 2
     record = crop_plan.RECORD
 
-    def requires(self) -> IndexSource:
-        """The index, of images that a crop could fit into."""
-        self.settings().check()
+    @property
+    def index(self) -> IndexSource:
+        """The index of the images that are large enough for a crop."""
         return IndexSource(dataset=self.dataset, least_side_px=crops().size_px)
 
+    def requires(self) -> IndexSource:
+        """The index."""
+        self.settings().check()
+        return self.index
+
     def settings(self) -> crop_plan.PlanSettings:
-        """Return [crops] as the planner wants it."""
+        """Return [crops] as the planner takes it."""
         section = crops()
-        section.check()
         return crop_plan.PlanSettings(
             policy=section.policy,
             size_px=section.size_px,
-            downscale_factors=_whole_numbers(section.downscale_factors, "[crops] downscale_factors"),
+            downscale_factors=_downscale_factors(),
             max_crops_per_image=section.max_crops_per_image,
             grid_step_px=section.grid_step_px,
             grid_min_rest_px=section.grid_min_rest_px,
@@ -48,60 +52,67 @@ class PlanCrops(DatasetTask):
         )
 
     def parameters(self) -> dict[str, Any]:
-        """Return the settings, those of a grid only where there is one."""
+        """Return the settings; those of the grid only under the policy grid."""
         settings = self.settings()
         named = vars(settings) | {"downscale_factors": list(settings.downscale_factors)}
-        return (
-            named if settings.policy == "grid" else named | {"grid_step_px": None, "grid_min_rest_px": None}
-        )
+        if settings.policy != "grid":
+            named |= {"grid_step_px": None, "grid_min_rest_px": None}
+        return named
 
     def make(self) -> None:
-        """Plan."""
-        entries = index.Entries(self.requires().directory())
+        """Place the crops of every image and assign them to shards."""
+        entries = index.Entries(self.index.directory())
         crop_plan.write_plan(*crop_plan.plan_dataset(entries, self.settings(), self.name()), self.directory())
 
+    def shards(self) -> dict[str, int]:
+        """Return the number of crops of each planned shard, by name; the plan must be finished."""
+        return {shard["name"]: shard["crops"] for shard in crop_plan.planned_shards(self.directory())}
+
     def counts(self) -> str:
-        """Return crops and shards."""
-        shards = crop_plan.planned_shards(self.directory())
-        return f"{sum(shard['crops'] for shard in shards)} crops in {len(shards)} shards"
+        """Return the numbers of crops and shards."""
+        shards = self.shards()
+        return f"{sum(shards.values())} crops in {len(shards)} shards"
 
 
 class PackShard(DatasetTask):
     """Crop plan → one shard with its index, manifest and header."""
 
-    shard = luigi.Parameter(description="the shard's name, e.g. train-000000")
+    shard: str = luigi.Parameter(description="name of the shard, e.g. train-000000")
     stage = "crops"
 
     @property
-    def record(self) -> str:
-        """The shard's header."""
-        return f"manifest/{self.shard}.json"
+    def plan(self) -> PlanCrops:
+        """The crop plan of the dataset."""
+        return PlanCrops(dataset=self.dataset)
 
     def requires(self) -> PlanCrops:
         """The plan."""
-        return PlanCrops(dataset=self.dataset)
+        return self.plan
 
-    def home(self) -> StoreTask:
-        """Shards stand in their dataset's directory."""
+    def record_path(self) -> Path:
+        """Return the path of the shard's header."""
+        return self.directory() / "manifest" / f"{self.shard}.json"
+
+    def home(self) -> "MakeCrops":
+        """Return the dataset's task: shards are written into its directory."""
         return MakeCrops(dataset=self.dataset)
 
     def make(self) -> None:
-        """Pack."""
-        plan_dir = self.requires().directory()
-        planned = {shard["name"]: shard["crops"] for shard in crop_plan.planned_shards(plan_dir)}
-        with stage(self, "crops", sum(planned.values())) as progress:
+        """Cut the shard's crops out of their images and write them."""
+        shards = self.plan.shards()
+        with stage(self, "crops", sum(shards.values())) as progress:
             pack.pack_shard(
-                crop_plan.read_plan_shard(plan_dir, self.shard),
-                self.requires().requires().source(),
+                crop_plan.read_plan_shard(self.plan.directory(), self.shard),
+                self.plan.index.source(),
                 ShardPaths(self.directory(), self.shard),
                 pack_settings(),
-                processes=threads(len(planned), list(planned).index(self.shard)),
+                processes=cpu_share(len(shards), list(shards).index(self.shard)),
                 progress=progress,
             )
 
     def counts(self) -> str:
         """Return the number of crops."""
-        return f"{read_header(self.directory() / self.record).samples} crops"
+        return f"{read_header(self.record_path()).samples} crops"
 
 
 class MakeCrops(DatasetTask):
@@ -111,55 +122,53 @@ class MakeCrops(DatasetTask):
     format_version = 4  # 4: the policy best finds as many crops as fit
     record = dataset.RECORD
 
-    def requires(self) -> dict[str, StoreTask]:
-        """The plan; its shards are known once it is there."""
-        settings = pack_settings()
-        if not 1 <= settings.jpeg_quality <= 100:
-            raise UserError("1 to 100", str(settings.jpeg_quality), "[crops] jpeg_quality", "mend it")
-        return {"plan": PlanCrops(dataset=self.dataset)}
+    @property
+    def plan(self) -> PlanCrops:
+        """The crop plan of the dataset."""
+        return PlanCrops(dataset=self.dataset)
 
-    def dynamic_requires(self) -> list[StoreTask]:
-        """One PackShard for each planned shard."""
-        planned = self.requires()["plan"]
-        if not planned.complete():
+    def requires(self) -> dict[str, PlanCrops]:
+        """The plan; its shards are known once it is finished."""
+        return {"plan": self.plan}
+
+    def dynamic_requires(self) -> list[PackShard]:
+        """Return one PackShard for each planned shard."""
+        if not self.plan.complete():
             return []
-        return [
-            PackShard(dataset=self.dataset, shard=shard["name"])
-            for shard in crop_plan.planned_shards(planned.directory())
-        ]
+        return [PackShard(dataset=self.dataset, shard=shard) for shard in self.plan.shards()]
 
     def parameters(self) -> dict[str, Any]:
-        """Return codec and screens; the plan's hash covers what it has of them."""
+        """Return encoding and quality thresholds; the plan's hash covers all else."""
         settings = pack_settings()
         is_jpeg = settings.image_extension == "jpg"
         return {
             "image_extension": settings.image_extension,
             "png_effort": None if is_jpeg else settings.png_effort,
             "jpeg_quality": settings.jpeg_quality if is_jpeg else None,
-            "screens": vars(settings.screens),
+            "thresholds": vars(settings.screens),
         }
 
     def is_done(self) -> bool:
-        """Return whether dataset.json is there, and what has no part in the directory's name is as it says, too."""
+        """Return whether dataset.json exists and is current; the license, for one, is not in the directory's name."""
         if not super().is_done():
             return False
         manifest = dataset.read_manifest(self.directory())
         return dataset.is_current(manifest, self.dataset_spec, crops().max_bad_fraction)
 
-    def make(self) -> Iterator[list[StoreTask]]:
-        """Wait for the shards, then make them one dataset."""
+    def make(self) -> Iterator[Sequence[luigi.Task]]:
+        """Wait for the shards, then combine them."""
         yield self.dynamic_requires()
         with stage(self, "shards") as progress:
             self.finish(progress)
 
     def finish(self, progress: Progress = silent) -> None:
-        """Make one dataset of the shards that are there."""
+        """Write the files that make one dataset of the finished shards."""
         dataset.finish_dataset(
             self.directory(),
             self.dataset_spec,
-            self.requires()["plan"].requires().directory(),
-            self.requires()["plan"].directory(),
-            spec_hash=self.directory_name.rpartition("-")[2],
+            self.plan.index.directory(),
+            self.plan.directory(),
+            spec_hash=self.spec_hash,
             crop_size_px=crops().size_px,
             image_extension=crops().image_format,
             max_bad_fraction=crops().max_bad_fraction,
@@ -167,12 +176,12 @@ class MakeCrops(DatasetTask):
         )
 
     def counts(self) -> str:
-        """Return images, crops and rejections."""
+        """Return the numbers of images, crops and rejections."""
         totals = dataset.read_manifest(self.directory()).totals
         return f"{totals['crops']} crops of {totals['sources']} images, {totals['rejected']} rejected"
 
     def summary(self) -> str:
-        """Say where the crops are and how many."""
+        """Return where the crops are, and how many."""
         totals = dataset.read_manifest(self.directory()).totals
         return (
             f"Crops: {self.directory()}\n"
@@ -181,22 +190,19 @@ class MakeCrops(DatasetTask):
 
 
 def pack_settings() -> pack.PackSettings:
-    """Return [crops] as the packer wants it."""
+    """Return [crops] as the packer takes it."""
     section = crops()
-    limits = [field.name for field in dataclasses.fields(ScreenSettings)]
+    thresholds = {field.name: getattr(section, field.name) for field in dataclasses.fields(ScreenSettings)}
     return pack.PackSettings(
         size_px=section.size_px,
-        downscale_factors=_whole_numbers(section.downscale_factors, "[crops] downscale_factors"),
+        downscale_factors=_downscale_factors(),
         image_extension=section.image_format,
         png_effort=section.png_effort,
         jpeg_quality=section.jpeg_quality,
-        screens=ScreenSettings(**{name: getattr(section, name) for name in limits}),
+        screens=ScreenSettings(**thresholds),
     )
 
 
-def _whole_numbers(text: str, where: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", text):
-        raise UserError(
-            "whole numbers with commas between them", repr(text), where, "write for example 1,2,4"
-        )
-    return tuple(sorted({int(part) for part in text.split(",")}))
+def _downscale_factors() -> tuple[int, ...]:
+    """Return [crops] downscale_factors in ascending order, each once."""
+    return tuple(sorted(set(crops().downscale_factors)))

@@ -1,4 +1,4 @@
-"""From models and benchmarks to figures: EvaluateModel, CompareModels."""
+"""Evaluate any upscaler on a benchmark dataset: EvaluateModel."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,87 +6,113 @@ from typing import Any
 
 import luigi
 
-from data.atomic_files import read_json
 from data.benchmark_dataset import lr_images_fingerprint
-from data.catalog.published_figures import published
 from data.records import EvalProtocol
 from sr.evaluation.protocols import PROTOCOLS, build
 from sr.runtime.upscalers import FORMULAS
-from tasks.config import evaluation, listed, model
-from tasks.download import Download, IndexSource
-from tasks.export import PRECISIONS, ExportOnnx, ExportOpenVINO
-from tasks.model_choice import graph_identity
+from tasks.config import MAX_SCALE, MIN_SCALE, PRECISIONS, evaluation
+from tasks.download import LPIPS_WEIGHTS, Download
+from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
+from tasks.index import IndexSource
+from tasks.model_choice import TRAINED, hash_graph, is_weights
+from tasks.runtime.parameters import ChoiceParameter, IntParameter
 from tasks.runtime.progress import stage
-from tasks.runtime.store_task import StoreTask
-from tasks.train import LPIPS_WEIGHTS, TRAINED, WEIGHTS_SUFFIXES, WHOLE_MACHINE, ExportCheckpoint
+from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
+from tasks.training_config import model
 
-TRAINED_FORMS = {TRAINED: "torch", "trained-onnx": "onnx"} | {f"trained-{one}": one for one in PRECISIONS}
-"""What `--model` of EvaluateModel calls the forms of the trained model, and what the report calls them."""
+TRAINED_VARIANTS = {TRAINED: "torch", "trained-onnx": "onnx"} | {f"trained-{one}": one for one in PRECISIONS}
+"""The variants of the trained model: what `--model` calls each, and what the report calls it."""
 
 
 class ProtocolTask(StoreTask):
-    """A task that judges by a protocol: the parameters that say which."""
+    """A task that evaluates under a protocol, and the parameters that choose one."""
 
     extra = "export"
-    protocol = luigi.Parameter(
-        default="", description=f"{', '.join(PROTOCOLS)}; by default as [evaluation] says"
+    protocol: str = ChoiceParameter(
+        default="",
+        choices=["", *PROTOCOLS],
+        description="evaluation protocol, see docs/evaluation.md; empty: that of [evaluation]",
     )
-    channel = luigi.Parameter(default="", description="rgb or y; by default as [evaluation] says")
-    degradation = luigi.Parameter(
-        default="", description="how LR images are made; by default as [evaluation] says"
+    channel: str = ChoiceParameter(
+        default="",
+        choices=["", "rgb", "y"],
+        description="channel that is compared; empty: that of [evaluation]",
     )
-    scale = luigi.IntParameter(default=2, description="of bicubic and lanczos; a network has its own")
+    degradation: str = luigi.Parameter(
+        default="", description="how LR images are made, see docs/evaluation.md; empty: that of [evaluation]"
+    )
+    scale: int = IntParameter(
+        default=2,
+        at_least=MIN_SCALE,
+        at_most=MAX_SCALE,
+        description="scale of bicubic and lanczos; a network has its own",
+    )
     resources = WHOLE_MACHINE
 
 
 class EvaluateModel(ProtocolTask):
     """Any upscaler and a benchmark → PSNR, SSIM and images, beside bicubic and Lanczos."""
 
-    model = luigi.Parameter(
+    model: str = luigi.Parameter(
         default=TRAINED,
-        description=f"{', '.join(TRAINED_FORMS)}, bicubic, lanczos, or a path to .pth .safetensors .onnx .xml",
+        description=f"{', '.join(TRAINED_VARIANTS)}, bicubic, lanczos, or a path to .pth .safetensors .onnx .xml",
     )
-    benchmark = luigi.Parameter(
+    benchmark: str = luigi.Parameter(
         description="a catalog name, a folder of HR images, or a folder with HR/ and LR/"
     )
     stage = "evaluations"
     record = "report.json"
     format_version = 2
 
-    def name(self) -> str:
-        """Return model and benchmark."""
-        return f"{self.model_name()}-{IndexSource(dataset=self.benchmark).name()}"
+    @property
+    def benchmark_index(self) -> IndexSource:
+        """The index of the benchmark's HR images."""
+        return IndexSource(dataset=self.benchmark)
 
-    def model_name(self) -> str:
-        """Return the preset and the form, a formula's name, or the file's."""
-        known = self.model in FORMULAS or self.model in TRAINED_FORMS
-        return self.model.replace(TRAINED, model().preset) if known else Path(self.model).stem
+    @property
+    def model_export(self) -> ExportCheckpoint | ExportOnnx | ExportOpenVINO | None:
+        """The task that makes the model; None for a filter or a graph file."""
+        if self.model not in TRAINED_VARIANTS:
+            return ExportCheckpoint(model=self.model) if is_weights(self.model) else None
+        variant = TRAINED_VARIANTS[self.model]
+        if variant in PRECISIONS:
+            return ExportOpenVINO(precision=variant)
+        return ExportOnnx() if variant == "onnx" else ExportCheckpoint()
+
+    @property
+    def lpips_weights(self) -> Download | None:
+        """The download of the weights of LPIPS; None where LPIPS is not measured."""
+        return Download(dataset=LPIPS_WEIGHTS) if evaluation().lpips else None
 
     def requires(self) -> dict[str, StoreTask]:
-        """The benchmark, the model in the form that is asked for, and for LPIPS its weights."""
-        lpips = {"lpips": Download(dataset=LPIPS_WEIGHTS)} if evaluation().lpips else {}
-        return {"benchmark": IndexSource(dataset=self.benchmark)} | self._model_task() | lpips
+        """The benchmark, the model, and the weights of LPIPS where it is measured."""
+        needed: dict[str, StoreTask | None] = {
+            "benchmark": self.benchmark_index,
+            "model": self.model_export,
+            "lpips": self.lpips_weights,
+        }
+        return {role: task for role, task in needed.items() if task}
 
-    def _model_task(self) -> dict[str, StoreTask]:
-        if self.model not in TRAINED_FORMS:
-            is_weights = Path(self.model).suffix in WEIGHTS_SUFFIXES
-            return {"model": ExportCheckpoint(model=self.model)} if is_weights else {}
-        form = TRAINED_FORMS[self.model]
-        if form in PRECISIONS:
-            return {"model": ExportOpenVINO(precision=form)}
-        return {"model": ExportOnnx() if form == "onnx" else ExportCheckpoint()}
+    def name(self) -> str:
+        """Return the names of the model and the benchmark."""
+        return f"{self.model_name()}-{self.benchmark_index.name()}"
 
-    def terms(self, scale: int) -> EvalProtocol:
-        """Return how a model of this scale is judged.
+    def model_name(self) -> str:
+        """Return the preset and the variant, the filter's name, or the file's."""
+        is_known = self.model in FORMULAS or self.model in TRAINED_VARIANTS
+        return self.model.replace(TRAINED, model().preset) if is_known else Path(self.model).stem
+
+    def protocol_at(self, scale: int) -> EvalProtocol:
+        """Return the protocol for a model of this scale.
 
         Raises:
-            UserError: a parameter is none that there is, or excludes another.
+            UserError: a parameter is invalid, or two exclude each other.
         """
         section = evaluation()
         return build(
             self.protocol or section.protocol,
             scale,
-            IndexSource(dataset=self.benchmark).name(),
+            self.benchmark_index.name(),
             channel=self.channel or section.channel,
             degradation=self.degradation or section.degradation,
             border_px=section.border_px,
@@ -95,145 +121,88 @@ class EvaluateModel(ProtocolTask):
         )
 
     def parameters(self) -> dict[str, Any]:
-        """Return the protocol, what was named on the command line, and the LR images where they are used."""
-        terms = self.terms(self.scale)
-        dataset = IndexSource(dataset=self.benchmark).dataset_spec
+        """Return the model, the protocol, and the fingerprint of the benchmark's LR images where they are used."""
+        protocol = self.protocol_at(self.scale)
+        dataset = self.benchmark_index.dataset_spec
         return {
             "model": self._identity(),
-            "protocol": vars(terms),
-            "supplied_lows": lr_images_fingerprint(dataset) if terms.use_supplied else None,
+            "protocol": vars(protocol),
+            "supplied_lr_images": lr_images_fingerprint(dataset) if protocol.use_supplied else None,
             "lpips": evaluation().lpips,
             "tile_px": None if self.model in FORMULAS else evaluation().tile_px,
         }
 
     def _identity(self) -> str | dict[str, str]:
-        """Return a formula's name, or the hashes of a graph's files; of a task's model the spec has the hash."""
-        if self._model_task():
+        """Return a filter's name, or the hashes of a graph's files; the spec has the hash of a task's model."""
+        if self.model_export:
             return "made"
         if self.model in FORMULAS:
             return self.model
-        return graph_identity(self.model, [*TRAINED_FORMS, *FORMULAS])
+        return hash_graph(self.model, [*TRAINED_VARIANTS, *FORMULAS])
 
     def make(self) -> None:
-        """Judge."""
+        """Upscale each LR image, compare it with the HR image, and write the report."""
         from sr.evaluation.evaluate import evaluate
         from sr.evaluation.image_pair import formula
         from sr.evaluation.lpips import Lpips
         from sr.runtime.upscalers import load_upscaler
 
-        needed = self.requires()
-        images = needed["benchmark"].benchmark()
+        images = self.benchmark_index.benchmark()
         if self.model in FORMULAS:
-            upscaler = formula(self.model, self.terms(self.scale))
+            upscaler = formula(self.model, self.protocol_at(self.scale))
         else:
-            source = needed["model"].directory() if "model" in needed else Path(self.model).expanduser()
+            source = self.model_export.directory() if self.model_export else Path(self.model).expanduser()
             upscaler = load_upscaler(source, tile_px=evaluation().tile_px)
         with stage(self, "images") as progress:
             evaluate(
                 upscaler,
                 images,
-                self.terms(upscaler.scale),
+                self.protocol_at(upscaler.scale),
                 self.directory(),
                 progress=progress,
-                lpips=Lpips(needed["lpips"].directory()) if "lpips" in needed else None,
-                parameters=self._trained_values(),
+                lpips=Lpips(self.lpips_weights.directory()) if self.lpips_weights else None,
+                parameters=self._parameter_count(),
             )
 
-    def _trained_values(self) -> int | None:
-        """Return how many parameters the network has that an export was made of; None for a file from elsewhere."""
-        made = self.requires().get("model")
-        while made is not None and not isinstance(made, ExportCheckpoint):
-            made = made.requires().get("model") or made.requires().get("onnx")
-        return made and read_json(Path(made.output().path))["parameters"]
+    def _parameter_count(self) -> int | None:
+        """Return how many parameters the network has; None where no task makes the model."""
+        made = self.model_export
+        if isinstance(made, ExportOpenVINO):
+            made = made.onnx
+        if isinstance(made, ExportOnnx):
+            made = made.checkpoint
+        return made.parameter_count() if made else None
 
     def counts(self) -> str:
-        """Return the mean PSNR and the gain."""
-        report = read_json(Path(self.output().path))
-        ours, bicubic = report["mean"], report["baselines"]["bicubic"]
-        gain_db = ours["psnr_db"] - bicubic["psnr_db"]
-        lpips = f", LPIPS {ours['lpips']:.4f}" if "lpips" in ours else ""
-        return f"{ours['psnr_db']:.2f} dB, {gain_db:+.2f} over bicubic, SSIM {ours['ssim']:.4f}{lpips}"
+        """Return the mean PSNR, the gain over bicubic, the mean SSIM and, where measured, LPIPS."""
+        report = self.load_record()
+        mean, bicubic = report["mean"], report["baselines"]["bicubic"]
+        gain_db = mean["psnr_db"] - bicubic["psnr_db"]
+        lpips = f", LPIPS {mean['lpips']:.4f}" if "lpips" in mean else ""
+        return f"{mean['psnr_db']:.2f} dB, {gain_db:+.2f} over bicubic, SSIM {mean['ssim']:.4f}{lpips}"
 
     def summary(self) -> str:
-        """Say where the report is, the figures, and the protocol."""
-        report = read_json(Path(self.output().path))
-        how = report["protocol"]
-        images = f"{report['images']} images, x{how['scale']}, {how['channel']}, border {how['border_px']}"
+        """Return where the report is, the figures, and the protocol."""
+        report = self.load_record()
+        protocol = report["protocol"]
+        terms = f"x{protocol['scale']}, {protocol['channel']}, border {protocol['border_px']}"
         return (
             f"Evaluation: {self.directory()}\nPage: {self.directory() / 'report.html'}\n"
-            f"{self.counts()} ({images}; protocol {how['name']})."
+            f"{self.counts()} ({report['images']} images, {terms}; protocol {protocol['name']})."
         )
 
 
 def benchmark_labels(evaluations: Sequence[EvaluateModel]) -> dict[str, str]:
-    """Return what a report calls each benchmark, by what was given: its name, or all that was given where two share
-    one.
+    """Return a distinct label for each benchmark: its name, or what was given where two share a name."""
+    return distinct_labels({one.benchmark: one.benchmark_index.name() for one in evaluations})
+
+
+def distinct_labels(names: dict[str, str]) -> dict[str, str]:
+    """Return the names by key, with the key itself in place of a name that several keys share.
+
+    Example:
+        >>> distinct_labels({"a/net.onnx": "net", "b/net.onnx": "net", "bicubic": "bicubic"})
+        {'a/net.onnx': 'a/net.onnx', 'b/net.onnx': 'b/net.onnx', 'bicubic': 'bicubic'}
     """
-    return _told_apart({one.benchmark: one.requires()["benchmark"].name() for one in evaluations})
-
-
-def _told_apart(short: dict[str, str]) -> dict[str, str]:
-    names = list(short.values())
-    return {given: given if names.count(name) > 1 else name for given, name in short.items()}
-
-
-class CompareModels(ProtocolTask):
-    """Several upscalers and benchmarks → one table, with published rows beside the measured ones."""
-
-    models = luigi.Parameter(description="what --model of EvaluateModel takes, with commas between them")
-    benchmarks = luigi.Parameter(
-        default="", description="names or paths, with commas; by default as [evaluation] says"
-    )
-    stage = "comparisons"
-    record = "comparison.json"
-
-    def requires(self) -> list[StoreTask]:
-        """Every model on every benchmark."""
-        benchmarks = listed(self.benchmarks or evaluation().benchmarks, "--benchmarks")
-        shared = {name: getattr(self, name) for name, _ in ProtocolTask.get_params()}
-        return [
-            EvaluateModel(model=one, benchmark=benchmark, **shared)
-            for one in listed(self.models, "--models")
-            for benchmark in benchmarks
-        ]
-
-    def name(self) -> str:
-        """Return the models' names."""
-        return "+".join(dict.fromkeys(one.model_name() for one in self.requires()))[:60]
-
-    def parameters(self) -> dict[str, Any]:
-        """Return what is published, and the names in the table; the spec names the evaluations anyway."""
-        known = published()
-        return {
-            "labels": self._labels(),
-            "benchmarks": list(benchmark_labels(self.requires()).values()),
-            "published": [vars(row) for row in known.rows],
-        }
-
-    def _labels(self) -> dict[str, str]:
-        """Return what the table calls each model: its short name, or all that was given where two share one."""
-        return _told_apart({one.model: one.model_name() for one in self.requires()})
-
-    def make(self) -> None:
-        """Compare."""
-        from sr.evaluation.compare import Evaluation, write_comparison
-
-        models, benchmarks = self._labels(), benchmark_labels(self.requires())
-        evaluations = [
-            Evaluation(models[one.model], benchmarks[one.benchmark], one.directory())
-            for one in self.requires()
-        ]
-        write_comparison(evaluations, published(), self.directory())
-
-    def counts(self) -> str:
-        """Return how much is compared."""
-        rows = read_json(Path(self.output().path))["rows"]
-        kinds = [row["kind"] for row in rows]
-        return f"{kinds.count('measured')} models, {kinds.count('published')} published rows"
-
-    def summary(self) -> str:
-        """Say where the page is, and all rows."""
-        from sr.evaluation.compare import lines
-
-        told = lines(read_json(Path(self.output().path)))
-        return "\n".join([*told, f"Comparison: {self.directory() / 'comparison.html'}"])
+    taken = list(names.values())
+    return {key: key if taken.count(name) > 1 else name for key, name in names.items()}

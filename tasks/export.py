@@ -1,52 +1,110 @@
-"""From a model to files to deploy: ExportOnnx, ExportOpenVINO."""
+"""Export a model to files to deploy: ExportCheckpoint, ExportOnnx, ExportOpenVINO."""
 
-import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import luigi
 
 from data.errors import UserError
+from data.hashing import sha256_file
 from sr.export.settings import Int8Settings
 from sr.models.presets import find_preset
-from tasks.config import export
+from tasks.config import PRECISIONS, UNKNOWN_LICENSE, export
+from tasks.model_choice import TRAINED, find_weights, is_weights
+from tasks.runtime.parameters import ChoiceParameter, OptionalSizeParameter, Size, format_size
 from tasks.runtime.progress import stage
-from tasks.runtime.store_task import StoreTask
-from tasks.train import TRAINED, ExportCheckpoint, ModelTask, SelectSamples
+from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
+from tasks.select import SelectSamples
+from tasks.train import TrainModel
+from tasks.training_config import changeable_settings, describe_model
 
-PRECISIONS = ("fp32", "fp16", "int8")
+
+class ModelTask(StoreTask):
+    """A task about one network: the one that [model] and [training] describe, or a file of weights."""
+
+    extra = "export"
+    model: str = luigi.Parameter(default=TRAINED, description="trained, or a path to .pth or .safetensors")
+    resources = WHOLE_MACHINE
+
+    def name(self) -> str:
+        """Return the preset, or the file's name."""
+        return describe_model().preset if self.model == TRAINED else find_weights(self.model).stem
+
+
+class ExportCheckpoint(ModelTask):
+    """Best weights of a run, or any checkpoint → model.safetensors and model.json."""
+
+    stage = "models"
+    record = "model.json"
+
+    @property
+    def training_run(self) -> TrainModel | None:
+        """The training run; None where a file is named."""
+        return TrainModel() if self.model == TRAINED else None
+
+    def requires(self) -> dict[str, TrainModel]:
+        """The run, unless a file is named."""
+        return {"run": self.training_run} if self.training_run else {}
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the hash of a file, or the settings that are not part of the run's directory name."""
+        license = {"license": export().license} if export().license != UNKNOWN_LICENSE else {}
+        if self.model == TRAINED:
+            return {"settings": changeable_settings(), **license}
+        return {"weights_sha256": sha256_file(find_weights(self.model)), **license}
+
+    def make(self) -> None:
+        """Recognize the network of the weights and write both files."""
+        from sr.models.checkpoint import export_checkpoint
+
+        source = self.training_run.directory() if self.training_run else find_weights(self.model)
+        export_checkpoint(source, self.directory(), export().license)
+
+    def parameter_count(self) -> int:
+        """Return how many parameters the network has."""
+        return int(self.load_record()["parameters"])
+
+    def counts(self) -> str:
+        """Return the preset and the number of parameters."""
+        return f"{self.load_record()['preset']}, {self.parameter_count():,} parameters"
+
+    def summary(self) -> str:
+        """Return where the model is."""
+        return f"Model: {self.directory() / 'model.safetensors'}\n{self.counts()}."
 
 
 class ExportTask(ModelTask):
-    """A task that writes a graph: of RGB, or of luma alone as videos have it."""
+    """A task that writes a graph: of RGB, or of luma alone, as video stores it."""
 
-    planes = luigi.ChoiceParameter(
+    planes: str = ChoiceParameter(
         default="rgb",
         choices=["rgb", "luma"],
-        description="what goes in and out; luma, as video stores it, for networks of luma alone",
+        description="input and output of the graph; luma, as video stores it, is for networks of luma alone",
     )
-    format_version = 2  # 2: VapSR's norm without transposes
+    format_version: ClassVar[int] = 2  # 2: VapSR's norm without transposes
 
     def name(self) -> str:
-        """Return the model's name, with the planes where they are not RGB.
+        """Return the model's name, with the planes unless they are RGB.
 
         Raises:
-            UserError: the preset has no luma form.
+            UserError: the preset has no luma graph.
         """
         if self.planes == "rgb":
             return super().name()
-        if self.model == TRAINED and not luma_only(super().name()):
-            remedy = "choose a preset of luma alone (realtime-x2 and its like), or leave --planes out"
-            raise UserError("a network of luma alone", super().name(), "--planes luma", remedy)
+        if self.model == TRAINED and not is_luma_only(super().name()):
+            hint = "Choose a preset of luma alone, such as realtime-x2, or leave --planes out"
+            raise UserError(
+                f"--planes luma needs a network of luma alone, but {super().name()} works on RGB", hint
+            )
         return f"{super().name()}-{self.planes}"
 
     def parameters(self) -> dict[str, Any]:
-        """Return the planes where they are not RGB."""
+        """Return the planes unless they are RGB."""
         return {} if self.planes == "rgb" else {"planes": self.planes}
 
 
-def luma_only(preset: str) -> bool:
-    """Return whether the networks of a preset can be exported as luma."""
+def is_luma_only(preset: str) -> bool:
+    """Return whether the networks of a preset work on luma alone, so that they can be exported with planes luma."""
     return find_preset(preset).configuration.get("planes") == 1
 
 
@@ -56,103 +114,118 @@ class ExportOnnx(ExportTask):
     stage = "exports"
     record = "export.json"
 
+    @property
+    def checkpoint(self) -> ExportCheckpoint:
+        """The model to export."""
+        return ExportCheckpoint(model=self.model)
+
+    def requires(self) -> dict[str, ExportCheckpoint]:
+        """The model."""
+        return {"model": self.checkpoint}
+
     def name(self) -> str:
-        """Return the model's name with the form."""
+        """Return the model's name and the format."""
         return f"{super().name()}-onnx"
 
-    def requires(self) -> dict[str, StoreTask]:
-        """The model."""
-        return {"model": ExportCheckpoint(model=self.model)}
-
     def make(self) -> None:
-        """Export."""
+        """Trace the network, write the graph and compare its output with torch's."""
         from sr.export.to_onnx import export_onnx
 
-        export_onnx(self.requires()["model"].directory(), self.directory(), self.planes)
+        export_onnx(self.checkpoint.directory(), self.directory(), self.planes)
 
     def summary(self) -> str:
-        """Say where the file is."""
+        """Return where the file is."""
         return f"ONNX: {self.directory() / 'model.onnx'}"
 
 
 class ExportOpenVINO(ExportTask):
     """ONNX → OpenVINO IR in fp32, fp16 or int8 (calibrated on training crops)."""
 
-    precision = luigi.Parameter(default="", description="fp32, fp16 or int8; by default as [export] says")
-    size = luigi.Parameter(default="", description="WIDTHxHEIGHT of the LR image; empty: any size")
+    precision: str = ChoiceParameter(
+        default="", choices=["", *PRECISIONS], description="precision of the weights; empty: that of [export]"
+    )
+    size: Size | None = OptionalSizeParameter(
+        default=None, description="fixed size of the LR image, WIDTHxHEIGHT; empty: any size"
+    )
     stage = "exports"
     record = "export.json"
 
-    def form(self) -> str:
-        """Return the precision.
+    @property
+    def onnx(self) -> ExportOnnx:
+        """The graph to convert."""
+        return ExportOnnx(model=self.model, planes=self.planes)
 
-        Raises:
-            UserError: it is none of the three.
-        """
-        form = self.precision or export().precision
-        if form not in PRECISIONS:
-            raise UserError(f"one of {', '.join(PRECISIONS)}", repr(form), "--precision", "choose one")
-        return form
-
-    def name(self) -> str:
-        """Return the model's name with the form, and with the size where it is fixed."""
-        return "-".join(filter(None, [super().name(), self.form(), self.size]))
-
-    def fixed_size(self) -> tuple[int, int] | None:
-        """Return the one height and width that the file is to take; None for any.
-
-        Raises:
-            UserError: it is no size.
-        """
-        if not self.size:
-            return None
-        if not (found := re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", self.size)):
-            remedy = "give width and height of the LR image"
-            raise UserError("a size like 960x540", repr(self.size), "--size", remedy)
-        return int(found[2]), int(found[1])
+    @property
+    def selection(self) -> SelectSamples | None:
+        """The crops to calibrate int8 with; None for the other precisions."""
+        return SelectSamples() if self.resolved_precision == "int8" else None
 
     def requires(self) -> dict[str, StoreTask]:
-        """The ONNX file; for int8 the crops to calibrate with."""
-        onnx = {"onnx": ExportOnnx(model=self.model, planes=self.planes)}
-        return onnx | {"selection": SelectSamples()} if self.form() == "int8" else onnx
+        """The ONNX file, and the crops that calibrate int8."""
+        needed: dict[str, StoreTask] = {"onnx": self.onnx}
+        if self.selection:
+            needed["selection"] = self.selection
+        return needed
+
+    @property
+    def resolved_precision(self) -> str:
+        """The precision of the weights, with that of [export] where none is given."""
+        return self.precision or export().precision
+
+    def name(self) -> str:
+        """Return the model's name, the precision, and the size where it is fixed."""
+        size = format_size(self.size) if self.size else ""
+        return "-".join(filter(None, [super().name(), self.resolved_precision, size]))
 
     def settings(self) -> dict[str, Any]:
-        """Return [export] as far as it bears on this precision.
-
-        Raises:
-            UserError: a value is none that there is.
-        """
-        if self.form() != "int8":
+        """Return what of [export] matters for this precision."""
+        if self.resolved_precision != "int8":
             return {}
-        given = export().param_kwargs
-        settings = {name: value for name, value in given.items() if name not in ("precision", "license")}
+        settings = {
+            name: value
+            for name, value in export().param_kwargs.items()
+            if name not in ("precision", "license")
+        }
         Int8Settings(**settings).check()
         return settings
 
     def parameters(self) -> dict[str, Any]:
-        """Return precision and settings."""
-        size = self.fixed_size()
-        fixed = {"size": list(size)} if size else {}
-        return {"precision": self.form(), **self.settings(), **fixed, **super().parameters()}
+        """Return precision, settings and size."""
+        size = {"size": list(self.size)} if self.size else {}
+        return {"precision": self.resolved_precision, **self.settings(), **size, **super().parameters()}
 
     def make(self) -> None:
-        """Convert, and quantize where that is asked for."""
+        """Convert the graph, and quantize it for int8."""
         from sr.export.to_openvino import export_openvino
 
-        calibration = Path(self.requires()["selection"].output().path) if self.form() == "int8" else None
         with stage(self, "steps") as progress:
-            graph = self.requires()["onnx"]
             export_openvino(
-                graph.directory(),
+                self.onnx.directory(),
                 self.directory(),
-                self.form(),
-                model_dir=graph.requires()["model"].directory(),
-                calibration=calibration,
+                self.resolved_precision,
+                model_dir=self.onnx.checkpoint.directory(),
+                calibration=self.selection.record_path() if self.selection else None,
                 settings=Int8Settings(**self.settings()),
-                size=self.fixed_size(),
+                size=self.size,
                 progress=progress,
             )
 
+    def ir_path(self) -> Path:
+        """Return the path of the IR's .xml file."""
+        return self.directory() / "model.xml"
+
     def summary(self) -> str:
-        """Say where the files are."""
-        return f"OpenVINO IR ({self.form()}): {self.directory() / 'model.xml'}"
+        """Return where the files are."""
+        return f"OpenVINO IR ({self.resolved_precision}): {self.ir_path()}"
+
+
+def make_ir_of(model: str, precision: str = "") -> dict[str, ExportOpenVINO]:
+    """Return the task that makes an IR of the trained model or of a file of weights, under the key "model".
+
+    Args:
+        model: as `--model` gives it; for a filter or a graph file there is nothing to make, and the result is empty.
+        precision: of the weights; empty: that of [export].
+    """
+    if model == TRAINED or is_weights(model):
+        return {"model": ExportOpenVINO(model=model, precision=precision)}
+    return {}

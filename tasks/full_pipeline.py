@@ -1,14 +1,15 @@
-"""The whole road at once: FullPipeline."""
+"""Run everything, from the datasets to the report: FullPipeline."""
 
 from pathlib import Path
 
-from data.atomic_files import read_json
-from tasks.config import evaluation, listed, selection
+from tasks.config import PRECISIONS, evaluation
 from tasks.crops import MakeCrops
-from tasks.evaluate import TRAINED_FORMS, EvaluateModel, benchmark_labels
-from tasks.export import PRECISIONS, ExportOnnx, ExportOpenVINO
+from tasks.evaluate import TRAINED_VARIANTS, EvaluateModel, benchmark_labels
+from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
 from tasks.runtime.store_task import StoreTask
-from tasks.train import ExportCheckpoint, SelectSamples, TrainModel, find_preset_name
+from tasks.select import SelectSamples
+from tasks.train import TrainModel
+from tasks.training_config import describe_model
 
 
 class FullPipeline(StoreTask):
@@ -18,48 +19,62 @@ class FullPipeline(StoreTask):
     stage = "reports"
     record = "report.json"
 
-    def name(self) -> str:
-        """Return the preset."""
-        return find_preset_name()
+    @property
+    def datasets(self) -> list[MakeCrops]:
+        """The crop datasets of [selection]."""
+        return SelectSamples().datasets
+
+    @property
+    def exports(self) -> list[ExportOnnx | ExportOpenVINO]:
+        """The trained model in every format and precision."""
+        return [ExportOnnx(), *(ExportOpenVINO(precision=precision) for precision in PRECISIONS)]
+
+    @property
+    def evaluations(self) -> list[EvaluateModel]:
+        """Every variant of the trained model on every benchmark of [evaluation]."""
+        return [
+            EvaluateModel(model=variant, benchmark=benchmark)
+            for benchmark in evaluation().benchmarks
+            for variant in TRAINED_VARIANTS
+        ]
 
     def requires(self) -> dict[str, list[StoreTask]]:
         """Everything that the report shows."""
-        benchmarks = listed(evaluation().benchmarks, "[evaluation] benchmarks")
         return {
-            "datasets": [
-                MakeCrops(dataset=name) for name in listed(selection().datasets, "[selection] datasets")
-            ],
+            "datasets": [*self.datasets],
             "selection": [SelectSamples()],
             "run": [TrainModel()],
             "model": [ExportCheckpoint()],
-            "exports": [ExportOnnx(), *(ExportOpenVINO(precision=one) for one in PRECISIONS)],
-            "evaluations": [
-                EvaluateModel(model=form, benchmark=one) for one in benchmarks for form in TRAINED_FORMS
-            ],
+            "exports": [*self.exports],
+            "evaluations": [*self.evaluations],
         }
+
+    def name(self) -> str:
+        """Return the preset."""
+        return describe_model().preset
 
     def make(self) -> None:
         """Write the report."""
         from sr.report.figures import ReportInputs
         from sr.report.report import write_report
 
-        needed = self.requires()
+        labels = benchmark_labels(self.evaluations)
         evaluations: dict[str, dict[str, Path]] = {}
-        labels = benchmark_labels(needed["evaluations"])
-        for one in needed["evaluations"]:
-            evaluations.setdefault(labels[one.benchmark], {})[TRAINED_FORMS[one.model]] = one.directory()
+        for one in self.evaluations:
+            of_benchmark = evaluations.setdefault(labels[one.benchmark], {})
+            of_benchmark[TRAINED_VARIANTS[one.model]] = one.directory()
         inputs = ReportInputs(
-            datasets=tuple(one.directory() for one in needed["datasets"]),
-            selection=needed["selection"][0].directory(),
-            run=needed["run"][0].directory(),
-            model=needed["model"][0].directory(),
-            exports=tuple(one.directory() for one in needed["exports"]),
+            datasets=tuple(one.directory() for one in self.datasets),
+            selection=SelectSamples().directory(),
+            run=TrainModel().directory(),
+            model=ExportCheckpoint().directory(),
+            exports=tuple(one.directory() for one in self.exports),
             evaluations=evaluations,
         )
         write_report(inputs, self.directory())
 
     def summary(self) -> str:
-        """Say where the report is, and the five numbers that matter."""
+        """Return the numbers that matter most, and where the report is."""
         from sr.report.report import headline
 
-        return f"{headline(read_json(Path(self.output().path)))}\nReport: {self.directory() / 'report.html'}"
+        return f"{headline(self.load_record())}\nReport: {self.directory() / 'report.html'}"

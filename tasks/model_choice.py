@@ -1,51 +1,82 @@
-"""Which model a person means by --model of the tasks that upscale: what it requires, and what it is."""
+"""Resolve `--model`: the trained model, a file of weights, a graph file, or an interpolation filter."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from data.errors import UserError
 from data.hashing import sha256_file
-from tasks.export import ExportOpenVINO
-from tasks.train import TRAINED, WEIGHTS_SUFFIXES
 
+TRAINED = "trained"
+"""The model that [model] and [training] describe."""
+WEIGHTS_SUFFIXES = (".pth", ".safetensors")
 GRAPH_SUFFIXES = (".onnx", ".xml")
 
 
-def requires_of(model: str, precision: str = "") -> dict[str, ExportOpenVINO]:
-    """Return the model as an IR; none for a formula, and for a file that is a graph already."""
-    if model == TRAINED or Path(model).suffix in WEIGHTS_SUFFIXES:
-        return {"model": ExportOpenVINO(model=model, precision=precision)}
-    return {}
+def is_weights(model: str) -> bool:
+    """Return whether `model` names a file of weights."""
+    return Path(model).suffix in WEIGHTS_SUFFIXES
 
 
-def identity_of(model: str, scale: int, formulas: Iterable[str]) -> Any:
-    """Return what names a directory by the model: "made", a formula with its scale, or the hashes of its files.
+def is_graph(model: str) -> bool:
+    """Return whether `model` names an ONNX file or an OpenVINO IR."""
+    return Path(model).suffix in GRAPH_SUFFIXES
+
+
+def find_weights(model: str) -> Path:
+    """Return the path of a file of weights.
 
     Raises:
-        UserError: it is none of these.
+        UserError: there is no such file, or it has another suffix.
     """
-    if requires_of(model):
-        return "made"
-    if model in formulas:
-        return [model, scale]
-    return graph_identity(model, (TRAINED, *formulas))
+    return _find(model, WEIGHTS_SUFFIXES, (TRAINED,))
 
 
-def graph_identity(model: str, names: Iterable[str]) -> dict[str, str]:
-    """Return the hashes of a graph's files, by suffix.
+def hash_graph(model: str, names: Iterable[str]) -> dict[str, str]:
+    """Hash the files of a graph.
 
     Args:
-        model: a path.
-        names: what could have been named instead, for the error.
+        model: path of an .onnx or .xml file; the .bin file beside an .xml belongs to it.
+        names: the names that `--model` also takes, for the error.
+
+    Returns:
+        The sha256 of each file, by suffix.
 
     Raises:
-        UserError: there is no such graph.
+        UserError: there is no such file, or it has another suffix.
     """
-    path = Path(model).expanduser()
-    if path.suffix not in GRAPH_SUFFIXES or not path.is_file():
-        files = ", ".join([*WEIGHTS_SUFFIXES, *GRAPH_SUFFIXES])
-        known = f"{', '.join(names)}, or a file ending in {files}"
-        raise UserError(known, repr(model), "--model", "check the path")
+    path = _find(model, (*WEIGHTS_SUFFIXES, *GRAPH_SUFFIXES), names)
     files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-    return {one.suffix: sha256_file(one) for one in files if one.is_file()}
+    return {file.suffix: sha256_file(file) for file in files if file.is_file()}
+
+
+def identify_upscaler(
+    model: str, scale: int, filters: Iterable[str]
+) -> str | list[str | int] | dict[str, str]:
+    """Return what identifies the model in a task's parameters.
+
+    Args:
+        model: as `--model` gives it.
+        scale: the scale of a filter.
+        filters: the names of the interpolation filters that the task takes.
+
+    Returns:
+        "made" for a model that another task makes (the spec has that task's hash), a filter's name and scale, or the
+        hashes of a graph's files.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    if model == TRAINED or is_weights(model):
+        return "made"
+    if model in filters:
+        return [model, scale]
+    return hash_graph(model, (TRAINED, *filters))
+
+
+def _find(model: str, suffixes: Iterable[str], names: Iterable[str]) -> Path:
+    path = Path(model).expanduser()
+    if path.suffix in suffixes and path.is_file():
+        return path
+    problem = "no such file exists" if path.suffix in suffixes else "it is no such name or file"
+    hint = f"Check the path; --model takes {', '.join(names)}, or a file ending in {', '.join(suffixes)}"
+    raise UserError(f"--model is {model!r}, but {problem}", hint)

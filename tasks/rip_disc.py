@@ -1,4 +1,4 @@
-"""From a disc in a drive to videos: RipDisc. A video that is already a file needs none of this."""
+"""Rip a disc in a drive to video files: RipDisc. A video that is already a file needs none of this."""
 
 import sys
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import Any
 
 import luigi
 
-from data.atomic_files import read_json
 from data.catalog.catalog import DatasetSpec, plain_name
 from data.processes import supervise
 from pipeline import rip_disc
+from tasks.runtime.parameters import IntParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import StoreTask
 
 
 class RipDisc(StoreTask):
-    """Disc → videos: what makemkvcon saves of it."""
+    """Disc → videos, as makemkvcon saves them."""
 
-    disc = luigi.IntParameter(default=0, description="number of the drive, as MakeMKV counts them")
-    title = luigi.Parameter(
-        default="", description="of the disc; without it whatever lies in this drive is taken for one disc"
+    disc: int = IntParameter(default=0, at_least=0, description="number of the drive, as MakeMKV counts them")
+    title: str = luigi.Parameter(
+        default="", description="name of the disc; without it, any disc in this drive counts as the same one"
     )
     stage = "discs"
     record = rip_disc.RECORD
@@ -31,15 +31,15 @@ class RipDisc(StoreTask):
         return cls(disc=int(dataset.path), title="" if dataset.name == unnamed else dataset.name)
 
     def name(self) -> str:
-        """Return the title, or the drive."""
+        """Return the title, or the drive where there is none."""
         return self.title or f"disc{self.disc}"
 
     def parameters(self) -> dict[str, Any]:
-        """Return what tells discs apart: the title, or the drive where none was given."""
+        """Return what tells discs apart: the title, or the drive where there is none."""
         return {"title": plain_name(self.title)} if self.title else {"disc": self.disc}
 
     def make(self) -> None:
-        """Rip."""
+        """Save every title of the disc as a file, with a process that ends makemkvcon if this one is killed."""
         supervised = [sys.executable, "-I", supervise.__file__]
         with stage(self, "%") as progress:
             rip_disc.rip_disc(self.disc, self.directory(), supervised, progress)
@@ -49,10 +49,10 @@ class RipDisc(StoreTask):
         return self.directory() / rip_disc.VIDEOS
 
     def counts(self) -> str:
-        """Return videos and bytes."""
-        videos = read_json(Path(self.output().path))["videos"]
+        """Return the number of videos and their size."""
+        videos = self.load_record()["videos"]
         return f"{len(videos)} videos, {sum(video['bytes'] for video in videos) / 1e9:.1f} GB"
 
     def summary(self) -> str:
-        """Say where the videos are."""
-        return f"Videos: {self.videos()}\n{self.counts()}. Crops of them: MakeCrops --dataset {self.videos()}"
+        """Return where the videos are, and the command that makes crops of them."""
+        return f"Videos: {self.videos()}\n{self.counts()}. To make crops of them: MakeCrops --dataset {self.videos()}"

@@ -1,146 +1,111 @@
-"""From a finished model to how fast it runs here: BenchmarkModel."""
+"""Measure how fast a model runs on this machine: BenchmarkModel."""
 
-import re
-import secrets
-from functools import cached_property
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import luigi
 
-from data.atomic_files import read_json
 from data.errors import UserError
 from data.hashing import sha256_file
-from tasks.config import listed, speed
-from tasks.export import PRECISIONS, ExportOpenVINO
-from tasks.model_choice import GRAPH_SUFFIXES
+from tasks.config import PRECISIONS, speed
+from tasks.export import ExportCheckpoint, ExportOpenVINO, ModelTask
+from tasks.model_choice import TRAINED, is_graph
+from tasks.runtime.every_run_task import EveryRunTask
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import StoreTask
-from tasks.train import TRAINED, ExportCheckpoint, ModelTask
-from tasks.verify import ThisRunsTarget
 
-_LARGEST_PX = 16384
-_CHOICE = "auto"
+if TYPE_CHECKING:
+    from sr.speed.profile import Subject
 
 
-class BenchmarkModel(ModelTask):
-    """Exports → milliseconds and frames a second by device, size and streams, beside the plain way of running them."""
+class BenchmarkModel(EveryRunTask, ModelTask):
+    """Exports → milliseconds and frames per second by device, size and streams, beside plain inference.
 
-    model = luigi.Parameter(default=TRAINED, description="trained, or a path to .pth .safetensors .onnx .xml")
+    Each run measures again, since the machine may have changed.
+    """
+
+    model: str = luigi.Parameter(
+        default=TRAINED, description="trained, or a path to .pth .safetensors .onnx .xml"
+    )
     stage = "benchmarks"
     record = "benchmark.json"
 
     def name(self) -> str:
         """Return the preset, or the file's name."""
-        return Path(self.model).stem if self._is_graph() else super().name()
+        return Path(self.model).stem if is_graph(self.model) else super().name()
 
-    def _is_graph(self) -> bool:
-        return Path(self.model).suffix in GRAPH_SUFFIXES
+    @property
+    def checkpoint(self) -> ExportCheckpoint:
+        """The model, unless a graph file is named."""
+        return ExportCheckpoint(model=self.model)
+
+    @property
+    def exports(self) -> dict[str, ExportOpenVINO]:
+        """The IR in each precision of [speed].
+
+        By default these are all, but int8 of a weights file only where it is already exported: quantizing takes the
+        crops of [selection], which may have to be downloaded.
+        """
+        exports = {
+            one: ExportOpenVINO(model=self.model, precision=one) for one in speed().precisions or PRECISIONS
+        }
+        if not speed().precisions and self.model != TRAINED and not exports["int8"].complete():
+            del exports["int8"]
+        return exports
 
     def requires(self) -> dict[str, StoreTask]:
-        """The model and its exports; nothing where a graph was named."""
-        if self._is_graph():
-            return {}
-        forms = {form: ExportOpenVINO(model=self.model, precision=form) for form in self._precisions()}
-        return {"model": ExportCheckpoint(model=self.model)} | forms
-
-    def _precisions(self) -> list[str]:
-        """Return those of [speed]; by default all, of a file int8 only where it is exported already.
-
-        To quantize a file takes the crops of [selection], and those may be a download.
-        """
-        if speed().precisions:
-            named = listed(speed().precisions, "--speed-precisions")
-            wrong = [one for one in named if one not in PRECISIONS]
-            if wrong:
-                expected = f"some of {', '.join(PRECISIONS)}"
-                raise UserError(expected, repr(wrong[0]), "--speed-precisions", "name those")
-            return named
-        is_there = self.model == TRAINED or ExportOpenVINO(model=self.model, precision="int8").complete()
-        return [one for one in PRECISIONS if one != "int8" or is_there]
+        """The model and its exports; nothing where a graph file is named."""
+        return {} if is_graph(self.model) else {"model": self.checkpoint, **self.exports}
 
     def parameters(self) -> dict[str, Any]:
-        """Return what is measured, and the hash of a graph that was named."""
+        """Return what is measured, and the hash of a graph file."""
         section = speed()
         return {
-            "graph": sha256_file(self._graph()) if self._is_graph() else None,
-            "sizes": self._sizes(),
-            "devices": _names(section.devices),
-            "streams": self._streams(),
+            "graph": sha256_file(self._graph_file()) if is_graph(self.model) else None,
+            "sizes": section.sizes,
+            "devices": section.devices,
+            "streams": section.streams,
         }
 
-    def _graph(self) -> Path:
+    def _graph_file(self) -> Path:
         path = Path(self.model).expanduser()
         if not path.is_file():
-            raise UserError("a model file", repr(self.model), "--model", "check the path")
+            raise UserError(f"--model is {self.model!r}, but no such file exists", "Check the path")
         return path
 
-    def _sizes(self) -> list[tuple[int, int]]:
-        """Return height and width of each size."""
-        sizes = []
-        for text in listed(speed().sizes, "--speed-sizes"):
-            found = re.fullmatch(r"(\d+)x(\d+)", text)
-            width, height = map(int, found.groups()) if found else (0, 0)
-            if not (0 < width <= _LARGEST_PX and 0 < height <= _LARGEST_PX):
-                raise UserError("WIDTHxHEIGHT in pixels", repr(text), "--speed-sizes", "write 960x540")
-            sizes.append((height, width))
-        return sizes
-
-    def _streams(self) -> list[int]:
-        """Return the numbers; -1 for the device's choice."""
-        texts = _names(speed().streams)
-        wrong = [
-            text for text in texts if text != _CHOICE and not (text.isdecimal() and 0 < int(text) < 1000)
-        ]
-        if wrong:
-            remedy = "write 1,2,auto"
-            raise UserError(f"numbers of 1 or more, or {_CHOICE}", repr(wrong[0]), "--speed-streams", remedy)
-        return [-1 if text == _CHOICE else int(text) for text in texts]
-
-    @cached_property
-    def run_id(self) -> str:
-        """What tells this run's figures from any other's; Luigi asks for it before it forks."""
-        return secrets.token_hex(8)
-
-    def output(self) -> luigi.LocalTarget:
-        """Return the record, which counts for this run only: tomorrow the machine may be another."""
-        return ThisRunsTarget(str(self.directory() / self.record), self.run_id)
-
     def make(self) -> None:
-        """Measure."""
+        """Time the model and the reference on each device and size."""
         from sr.speed.profile import BenchmarkSettings, benchmark_model
         from sr.speed.timing import Limits
 
+        section = speed()
         settings = BenchmarkSettings(
-            sizes=tuple(self._sizes()),
-            devices=tuple(_names(speed().devices)),
-            streams=tuple(self._streams()),
-            limits=Limits(budget_s=speed().seconds),
+            sizes=section.sizes,
+            devices=section.devices,
+            streams=section.streams,
+            limits=Limits(budget_s=section.seconds),
         )
         with self._subject() as subject, stage(self, "sizes") as progress:
             benchmark_model(subject, settings, self.directory(), self.run_id, progress)
 
-    def _subject(self) -> Any:
+    def _subject(self) -> "AbstractContextManager[Subject]":
+        """Return what is measured, as a context manager."""
         from sr.speed import subjects
 
-        if self._is_graph():
-            return subjects.graph(self._graph())
-        made = self.requires()
-        forms = {form: task.directory() / "model.xml" for form, task in made.items() if form != "model"}
-        return subjects.network(self.name(), made["model"].directory(), forms)
+        if is_graph(self.model):
+            return subjects.graph(self._graph_file())
+        graphs = {precision: task.ir_path() for precision, task in self.exports.items()}
+        return subjects.network(self.name(), self.checkpoint.directory(), graphs)
 
     def counts(self) -> str:
-        """Return how much was measured."""
-        record = read_json(Path(self.output().path))
+        """Return the number of rows and the devices."""
+        record = self.load_record()
         return f"{len(record['rows'])} rows on {', '.join(record['devices'])}"
 
     def summary(self) -> str:
-        """Say all rows, and where the table and the chart are."""
+        """Return all rows, and where the table and the chart are."""
         from sr.speed.render import lines
 
-        told = lines(read_json(Path(self.output().path)))
-        return "\n".join([*told, f"Benchmark: {self.directory()} (benchmark.md, benchmark.svg)"])
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+        rows = lines(self.load_record())
+        return "\n".join([*rows, f"Benchmark: {self.directory()} (benchmark.md, benchmark.svg)"])

@@ -1,4 +1,4 @@
-"""From images to upscaled images: UpscaleImages."""
+"""Upscale an image or a folder of images: UpscaleImages."""
 
 import os
 from collections.abc import Callable
@@ -7,27 +7,34 @@ from typing import Any
 
 import luigi
 
-from data.atomic_files import read_json
 from data.errors import UserError
 from sr.runtime.upscalers import FORMULAS
-from tasks.config import upscaling
-from tasks.model_choice import identity_of, requires_of
+from tasks.config import MAX_SCALE, MIN_SCALE, PRECISIONS, upscaling
+from tasks.export import ExportOpenVINO, make_ir_of
+from tasks.model_choice import TRAINED, identify_upscaler
+from tasks.runtime.parameters import ChoiceParameter, IntParameter
 from tasks.runtime.progress import stage
-from tasks.runtime.store_task import StoreTask
-from tasks.train import TRAINED, WHOLE_MACHINE
+from tasks.runtime.record_target import RecordTarget
+from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 
-_LISTED = 10
+_MAX_SHOWN = 10
+"""How many rejected images the summary lists."""
 
 
-class ImagesTarget(luigi.LocalTarget):
-    """The record of upscaled images, which counts while the inputs are the same and each result stands there."""
+class ImagesTarget(RecordTarget):
+    """The record of upscaled images, which counts while the inputs are unchanged and all results exist.
 
-    def __init__(self, record: str, fingerprint: Callable[[], str]) -> None:
+    Args:
+        record: path of the record.
+        fingerprint: returns which images there are now.
+    """
+
+    def __init__(self, record: Path, fingerprint: Callable[[], str]) -> None:
         super().__init__(record)
         self._fingerprint = fingerprint
 
     def exists(self) -> bool:
-        """Return whether all are there, by size; make() compares their hashes.
+        """Return whether all results exist with the right size; make() compares their hashes.
 
         Raises:
             UserError: there are no images.
@@ -35,7 +42,7 @@ class ImagesTarget(luigi.LocalTarget):
         fingerprint = self._fingerprint()
         if not super().exists():
             return False
-        record = read_json(self.path)
+        record = self.load()
         if record["fingerprint"] != fingerprint:
             return False
         results = [(Path(one["output"]), one["bytes"]) for one in record["images"]]
@@ -45,14 +52,27 @@ class ImagesTarget(luigi.LocalTarget):
 class UpscaleImages(StoreTask):
     """Images and model → upscaled images, in their formats, with profile, EXIF and alpha."""
 
-    input = luigi.Parameter(description="an image, or a folder that is searched to the bottom")
-    output_dir = luigi.Parameter(description="folder of the results, under the same relative paths")
-    model = luigi.Parameter(
+    input: str = luigi.Parameter(  # type: ignore[assignment]  # hides Task.input(), which nothing here uses
+        description="an image, or a folder that is searched recursively"
+    )
+    output_dir: str = luigi.Parameter(description="folder for the results, which get the same relative paths")
+    model: str = luigi.Parameter(
         default=TRAINED, description="trained, bicubic, lanczos, or a path to .pth .safetensors .onnx .xml"
     )
-    precision = luigi.Parameter(default="", description="of the IR that is made: fp32, fp16 or int8")
-    scale = luigi.IntParameter(default=2, description="of bicubic and lanczos; a network has its own")
-    quality = luigi.IntParameter(default=95, description="of JPEG and WebP, 1 to 100")
+    precision: str = ChoiceParameter(
+        default="",
+        choices=["", *PRECISIONS],
+        description="precision of the IR that is made of trained or a weights file; empty: that of [export]",
+    )
+    scale: int = IntParameter(
+        default=2,
+        at_least=MIN_SCALE,
+        at_most=MAX_SCALE,
+        description="scale of bicubic and lanczos; a network has its own",
+    )
+    quality: int = IntParameter(
+        default=95, at_least=1, at_most=100, description="quality of JPEG and WebP results"
+    )
     stage = "images"
     record = "images.json"
     resources = WHOLE_MACHINE
@@ -75,29 +95,28 @@ class UpscaleImages(StoreTask):
         """
         path = Path(os.path.abspath(Path(self.output_dir).expanduser()))
         if path.exists() and not path.is_dir():
-            raise UserError("a folder", "a file", "--output-dir", "name a folder")
+            raise UserError(f"--output-dir {path} is a file", "Choose a folder")
         return path
 
-    def requires(self) -> dict[str, StoreTask]:
-        """The model as an IR; none for a formula, and for a file that is a graph already."""
-        return requires_of(self.model, self.precision)
+    def requires(self) -> dict[str, ExportOpenVINO]:
+        """The model as an IR; nothing for a filter or a graph file."""
+        return make_ir_of(self.model, self.precision)
 
     def parameters(self) -> dict[str, Any]:
-        """Return where images come from and go to, the model by its bytes, and the quality; not which images.
+        """Return the folders, the model and the quality, but not which images there are: that is in the record.
 
         Raises:
-            UserError: a value is out of its range, or there is no such model.
+            UserError: there is no such model.
         """
         from sr.upscale.images.jobs import root_of
-        from sr.upscale.images.upscale_images import check_settings
 
-        check_settings(self.scale, self.quality, upscaling().memory_mb)
+        device = upscaling().device
         return {
             "root": str(root_of(self.source())),
             "results": str(self.results()),
-            "model": identity_of(self.model, self.scale, FORMULAS),
+            "model": identify_upscaler(self.model, self.scale, FORMULAS),
             "quality": self.quality,
-        } | ({"device": upscaling().device} if upscaling().device != "CPU" else {})
+        } | ({"device": device} if device != "CPU" else {})
 
     def fingerprint(self) -> str:
         """Return which images there are, by names, sizes and times.
@@ -109,20 +128,19 @@ class UpscaleImages(StoreTask):
 
         return images_fingerprint(self.source(), self.results())
 
-    def output(self) -> luigi.LocalTarget:
+    def output(self) -> RecordTarget:
         """Return the record."""
-        return ImagesTarget(str(self.directory() / self.record), self.fingerprint)
+        return ImagesTarget(self.record_path(), self.fingerprint)
 
     def make(self) -> None:
-        """Upscale, or go on upscaling."""
+        """Upscale the images that have no valid result yet."""
         from sr.runtime.upscalers import load_upscaler
         from sr.upscale.images.upscale_images import upscale_images
 
-        model = self.requires()["model"].directory() if self.requires() else self.model
+        made = self.requires().get("model")
+        path = made.directory() if made else Path(self.model).expanduser()
         upscaler = load_upscaler(
-            Path(model).expanduser() if self.model not in FORMULAS else model,
-            self.scale,
-            device=upscaling().device,
+            self.model if self.model in FORMULAS else path, self.scale, device=upscaling().device
         )
         with stage(self, "images") as progress:
             upscale_images(
@@ -136,14 +154,15 @@ class UpscaleImages(StoreTask):
             )
 
     def counts(self) -> str:
-        """Return images and rejections."""
-        record = read_json(self.directory() / self.record)
-        bad = len(record["rejections"])
-        return f"{len(record['images'])} images" + (f", {bad} rejected" if bad else "")
+        """Return the numbers of images and rejections."""
+        record = self.load_record()
+        rejected = len(record["rejections"])
+        return f"{len(record['images'])} images" + (f", {rejected} rejected" if rejected else "")
 
     def summary(self) -> str:
-        """Say where they are, and which could not be read."""
-        bad = read_json(self.directory() / self.record)["rejections"]
-        lines = [f"  {one['id']}: {one['reason']}: {one['detail']}" for one in bad[:_LISTED]]
-        more = [f"  and {len(bad) - _LISTED} more, in {self.output().path}"] if len(bad) > _LISTED else []
-        return "\n".join([f"Images: {self.results()}", f"{self.counts()}.", *lines, *more])
+        """Return where the results are, and which images could not be read."""
+        rejections = self.load_record()["rejections"]
+        lines = [f"  {one['id']}: {one['reason']}: {one['detail']}" for one in rejections[:_MAX_SHOWN]]
+        if len(rejections) > _MAX_SHOWN:
+            lines.append(f"  and {len(rejections) - _MAX_SHOWN} more, listed in {self.record_path()}")
+        return "\n".join([f"Images: {self.results()}", f"{self.counts()}.", *lines])

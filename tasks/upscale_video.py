@@ -1,4 +1,4 @@
-"""From a video to an upscaled video: UpscaleVideo."""
+"""Upscale a video: UpscaleVideo."""
 
 import dataclasses
 import os
@@ -8,127 +8,147 @@ from typing import Any
 
 import luigi
 
-from data.atomic_files import read_json
 from data.errors import UserError
 from sr.upscale.video.output_file import Place
 from sr.upscale.video.settings import CODECS, CONTAINERS, MODES, VideoSettings
 from tasks.config import upscaling
-from tasks.export import ExportOpenVINO, luma_only
-from tasks.model_choice import identity_of, requires_of
+from tasks.export import ExportOpenVINO, is_luma_only, make_ir_of
+from tasks.model_choice import TRAINED, identify_upscaler
+from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntListParameter, IntParameter
 from tasks.runtime.progress import stage
-from tasks.runtime.store_task import StoreTask
-from tasks.train import TRAINED, WHOLE_MACHINE, find_preset_name
+from tasks.runtime.record_target import RecordTarget
+from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
+from tasks.training_config import describe_model
 
 BICUBIC = "bicubic"
-_VIDEO = VideoSettings()
+_DEFAULTS = VideoSettings()
+_DEFAULT_CRFS = ", ".join(f"{one.crf} for {name}" for name, one in CODECS.items())
+_PRESETS = "; ".join(f"{name}: {one.presets[0]} to {one.presets[-1]}" for name, one in CODECS.items())
 
 
-class VideoTarget(luigi.LocalTarget):
-    """The record of an upscaled video, which counts while the video stands where it was put, as it was put there."""
+class VideoTarget(RecordTarget):
+    """The record of an upscaled video, which counts while the video exists as it was written.
 
-    def __init__(self, record: str, video: Path, leave_out: tuple[int, ...]) -> None:
+    Args:
+        record: path of the record.
+        video: path of the upscaled video.
+        leave_out: numbers of the streams that are not copied.
+    """
+
+    def __init__(self, record: Path, video: Path, leave_out: tuple[int, ...]) -> None:
         super().__init__(record)
         self.leave_out = sorted(leave_out)
-        self.place = Place(Path(record).parent, video)
+        self.place = Place(record.parent, video)
 
     def exists(self) -> bool:
-        """Return whether both are there, without the streams that are to be left out.
+        """Return whether record and video exist, and the video lacks exactly the streams to leave out.
 
         Raises:
-            UserError: another file stands in the video's place.
+            UserError: another file has the video's name.
         """
         self.place.check()
         if not self.place.video.exists() or not super().exists():
             return False
-        return read_json(self.path)["leave_out"] == self.leave_out
+        return bool(self.load()["leave_out"] == self.leave_out)
 
 
 class UpscaleVideo(StoreTask):
-    """Video and model → upscaled video, with all else that the video holds; or a preview of it."""
+    """Video and model → upscaled video, with all other streams of the video; or a preview of it."""
 
-    input = luigi.Parameter(description="the video")
-    output_file = luigi.Parameter(default="", description=f"where to; ends in {', '.join(CONTAINERS)}")
-    model = luigi.Parameter(
+    input: str = luigi.Parameter(description="the video")  # type: ignore[assignment]  # hides Task.input(), unused here
+    output_file: str = luigi.Parameter(
+        default="", description=f"the upscaled video; its name ends in {', '.join(CONTAINERS)}"
+    )
+    model: str = luigi.Parameter(
         default=TRAINED, description="trained, bicubic, or a path to .pth .safetensors .onnx .xml"
     )
-    scale = luigi.IntParameter(default=2, description="of bicubic; a network has its own")
-    codec = luigi.ChoiceParameter(default=_VIDEO.codec, choices=list(CODECS), description="the encoder")
-    crf = luigi.IntParameter(
-        default=_VIDEO.crf,
-        description="quality, less is better; -1: "
-        + ", ".join(f"{one.crf} for {name}" for name, one in CODECS.items()),
+    scale: int = IntParameter(default=2, at_least=1, description="scale of bicubic; a network has its own")
+    codec: str = ChoiceParameter(default=_DEFAULTS.codec, choices=CODECS, description="video encoder")
+    crf: int = IntParameter(
+        default=_DEFAULTS.crf,
+        at_least=-1,
+        description=f"constant rate factor, lower is better; -1: {_DEFAULT_CRFS}",
     )
-    preset = luigi.Parameter(
-        default=_VIDEO.preset,
-        description="; ".join(
-            f"{name}: {one.presets[0]} to {one.presets[-1]}" for name, one in CODECS.items()
-        ),
+    preset: str = luigi.Parameter(
+        default=_DEFAULTS.preset,
+        description=f"the encoder's preset, {_PRESETS}; empty: the encoder's default",
     )
-    bits = luigi.ChoiceParameter(
-        default=_VIDEO.bits, choices=list(MODES), description="of the upscaled video"
+    bits: str = ChoiceParameter(
+        default=_DEFAULTS.bits,
+        choices=MODES,
+        description="bit depth of the upscaled video; same: that of the input",
     )
-    segment_s = luigi.FloatParameter(
-        default=_VIDEO.segment_s, description="seconds that are encoded as one piece: what a kill can cost"
+    segment_s: float = FloatParameter(
+        default=_DEFAULTS.segment_s,
+        at_least=0.5,
+        at_most=600,
+        description="length of the segments that are encoded one after another, seconds; an interruption "
+        "costs at most one",
     )
-    encoder_threads = luigi.IntParameter(
-        default=_VIDEO.encoder_threads,
-        description="of the encoder; x264 gives other bytes with another number",
+    encoder_threads: int = IntParameter(
+        default=_DEFAULTS.encoder_threads,
+        at_least=1,
+        at_most=64,
+        description="threads of the encoder; x264 gives other bytes with another number",
     )
-    deinterlace = luigi.BoolParameter(description="make whole images of interlaced fields")
-    leave_out = luigi.Parameter(default="", description="numbers of streams not to copy, with commas")
-    preview = luigi.IntParameter(
-        default=0, description="make no video, but this many images: bicubic left, model right"
+    deinterlace: bool = luigi.BoolParameter(
+        description="deinterlace; without it, interlaced videos are refused"
+    )
+    leave_out: tuple[int, ...] = IntListParameter(
+        default=(), description="numbers of the input's streams that are not copied, separated by commas"
+    )
+    preview: int = IntParameter(
+        default=0,
+        at_least=0,
+        description="write this many comparison images (bicubic left, the model right) instead of a video; 0: a video",
     )
     stage = "videos"
+    record = "video.json"
     format_version = 2
     resources = WHOLE_MACHINE
 
-    @property
-    def record(self) -> str:
-        """Return which file says that all is done."""
-        return "preview.json" if self.preview else "video.json"
+    def record_path(self) -> Path:
+        """Return the path of the record, which for a preview has another name."""
+        return self.directory() / ("preview.json" if self.preview else self.record)
 
     def name(self) -> str:
         """Return the video's name."""
         return f"{self.source().stem}-preview" if self.preview else self.source().stem
 
     def source(self) -> Path:
-        """Return the video.
+        """Return the path of the video.
 
         Raises:
             UserError: there is no such file.
         """
         path = Path(self.input).expanduser()
         if not path.is_file():
-            raise UserError(
-                "a video", "nothing" if not path.exists() else "a folder", self.input, "check --input"
-            )
+            problem = "is a folder" if path.exists() else "does not exist"
+            raise UserError(f"--input {self.input} {problem}", "Give the path of a video")
         return path
 
     def video(self) -> Path:
-        """Return where the upscaled video goes.
+        """Return the path of the upscaled video.
 
         Raises:
-            UserError: nowhere, no container is named so, or it is the input.
+            UserError: it is missing, its suffix names no container, or it is the input.
         """
         path = Path(self.output_file).expanduser()
         if path.suffix.lower() not in CONTAINERS:
-            expected = f"a file name ending in {', '.join(CONTAINERS)}"
-            raise UserError(expected, repr(self.output_file), "--output-file", "name one")
+            raise UserError(
+                f"--output-file is {self.output_file!r}, but must end in {', '.join(CONTAINERS)}",
+                "Give such a file name",
+            )
         if path.exists() and path.samefile(self.source()):
-            raise UserError("another file than the input", str(path), "--output-file", "name another")
+            raise UserError(f"--output-file {path} is the input", "Choose another file name")
         return Path(os.path.abspath(path))
 
     def settings(self) -> VideoSettings:
-        """Return how it is encoded.
+        """Return how the video is encoded.
 
         Raises:
-            UserError: a value is none that there is.
+            UserError: the codec does not take a value.
         """
-        try:
-            leave_out = tuple(int(one) for one in self.leave_out.split(",") if one.strip())
-        except ValueError:
-            raise UserError("numbers", repr(self.leave_out), "--leave-out", "give 2,3 for example") from None
         settings = VideoSettings(
             codec=self.codec,
             crf=self.crf,
@@ -137,44 +157,42 @@ class UpscaleVideo(StoreTask):
             segment_s=self.segment_s,
             encoder_threads=self.encoder_threads,
             deinterlace=self.deinterlace,
-            leave_out=leave_out,
+            leave_out=self.leave_out,
             device=upscaling().device,
         )
         settings.check()
         return settings
 
-    def requires(self) -> dict[str, StoreTask]:
-        """The model as an IR, of luma where the preset is; none for bicubic, and for a file that is a graph already."""
-        if self.model == TRAINED and luma_only(find_preset_name()):
+    def requires(self) -> dict[str, ExportOpenVINO]:
+        """The model as an IR, of luma where the network is; nothing for bicubic or a graph file."""
+        if self.model == TRAINED and is_luma_only(describe_model().preset):
             return {"model": ExportOpenVINO(model=self.model, planes="luma")}
-        return requires_of(self.model)
+        return make_ir_of(self.model)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the video by name, size and time, the model by its bytes, the settings and the codecs' version.
+        """Return the video by name, size and time, the model, the settings and the version of the codecs.
 
-        Streams that are left out change no segment: with others, the same work goes on.
+        Streams that are left out change no segment: when they change, the same work continues.
         """
         status = self.source().stat()
         return {
             "source": [self.source().name, status.st_size, status.st_mtime_ns],
-            "model": identity_of(self.model, self.scale, (BICUBIC,)),
+            "model": identify_upscaler(self.model, self.scale, (BICUBIC,)),
             "settings": vars(dataclasses.replace(self.settings(), leave_out=())),
             "pyav": version("av"),
             "preview": self.preview,
         }
 
-    def output(self) -> luigi.LocalTarget:
+    def output(self) -> RecordTarget:
         """Return the record."""
-        record = str(self.directory() / self.record)
-        return (
-            luigi.LocalTarget(record)
-            if self.preview
-            else VideoTarget(record, self.video(), self.settings().leave_out)
-        )
+        if self.preview:
+            return super().output()
+        return VideoTarget(self.record_path(), self.video(), self.settings().leave_out)
 
     def make(self) -> None:
-        """Upscale, or go on upscaling."""
-        model = self.requires()["model"].directory() if self.requires() else self.model
+        """Upscale the segments that are not finished, and write the video; or write a preview."""
+        made = self.requires().get("model")
+        model = made.directory() if made else self.model
         source, settings = self.source(), self.settings()
         if self.preview:
             from sr.upscale.video.preview import preview_video
@@ -195,8 +213,8 @@ class UpscaleVideo(StoreTask):
                 progress=progress,
             )
 
-    def salvage(self) -> str:
-        """Join what is finished of an interrupted run into a video that plays; return what to say of it."""
+    def save_partial(self) -> str:
+        """Join the finished segments of an interrupted run into a video that plays; return a message about it."""
         from sr.upscale.video.upscale_video import partial_path, salvage
 
         if self.preview or not self.directory().exists():
@@ -205,17 +223,17 @@ class UpscaleVideo(StoreTask):
         return f"The first {frames} frames: {partial_path(self.video())}" if frames else ""
 
     def counts(self) -> str:
-        """Return frames, size, and what went wrong."""
-        record = read_json(self.directory() / self.record)
+        """Return frames, size, undecodable places and streams that were left out."""
+        record = self.load_record()
         if self.preview:
             return f"{len(record['images'])} images"
         lost = sum(record["rejections"].values())
-        said = f", {lost} places that could not be decoded" if lost else ""
-        left = f"; left out: {'; '.join(record['left_out'])}" if record["left_out"] else ""
-        return f"{record['frames']} frames of {record['width']}x{record['height']}{said}{left}"
+        damage = f", {lost} places that could not be decoded" if lost else ""
+        left_out = f"; left out: {'; '.join(record['left_out'])}" if record["left_out"] else ""
+        return f"{record['frames']} frames of {record['width']}x{record['height']}{damage}{left_out}"
 
     def summary(self) -> str:
-        """Say where it is."""
+        """Return where the video or the preview is."""
         if self.preview:
             return (
                 f"Preview: {self.directory()}\n{self.counts()}: bicubic on the left, the model on the right."

@@ -1,198 +1,152 @@
-"""What is done with a finished crop dataset besides training: VerifyDataset, ExportFolder."""
+"""Check a finished crop dataset and repair it: VerifyDataset."""
 
 import datetime
-import secrets
-from functools import cached_property
-from pathlib import Path
 
 import luigi
 
-from data.atomic_files import read_json, write_json
+from data.atomic_files import write_json
 from data.cpu_count import usable_cores
 from data.errors import UserError
 from data.record_json import from_plain, to_plain
-from data.records import SCHEMA, Damage, FolderManifest, Verification
-from pipeline import crop_plan, export_folder, rebuild, verify
-from tasks.config import threads
+from data.records import SCHEMA, Damage, ShardHeader, Verification
+from pipeline import rebuild, verify
 from tasks.crops import MakeCrops, PlanCrops, pack_settings
 from tasks.download import DatasetTask
+from tasks.runtime.every_run_task import EveryRunTask
 from tasks.runtime.progress import stage
-from tasks.runtime.store_task import StoreTask
-from tasks.train import WHOLE_MACHINE
+from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 
 _SHOWN = 4
-"""Names and findings that an error message has of each; verification.json has all."""
+"""How many shards and findings an error message lists; verification.json has all."""
 
 
-class ThisRunsTarget(luigi.LocalTarget):
-    """A JSON file that is there only when its `run` is this run's: an answer that may be another one tomorrow."""
+class VerifyDataset(EveryRunTask, DatasetTask):
+    """Crop dataset → what in it is damaged, by name; with --rebuild, repaired."""
 
-    def __init__(self, path: str, run: str) -> None:
-        super().__init__(path)
-        self.run = run
-
-    def exists(self) -> bool:
-        """Return whether this run has written it."""
-        try:
-            return super().exists() and read_json(Path(self.path))["run"] == self.run
-        except (UserError, KeyError, TypeError):
-            return False
-
-
-class VerifyDataset(DatasetTask):
-    """Crop dataset → what in it is damaged, by name; with --rebuild, mended."""
-
-    level = luigi.ChoiceParameter(
-        default=verify.LEVELS[0],
-        choices=verify.LEVELS,
-        description="headers: sizes and small files; hashes: every byte; full: every image decoded",
+    hashes: bool = luigi.BoolParameter(
+        description="also hash every byte; by default sizes and small files are checked"
     )
-    full = luigi.BoolParameter(description="the same as --level full")
-    rebuild = luigi.BoolParameter(description="make the damaged shards again, and no others")
+    full: bool = luigi.BoolParameter(description="also hash every byte and decode every image")
+    rebuild: bool = luigi.BoolParameter(description="make the damaged shards again, and no others")
     stage = "crops"
     record = "run/verification.json"
     resources = WHOLE_MACHINE
 
-    def home(self) -> StoreTask:
-        """The record stands in the dataset's directory, under run/: it is no part of what the dataset is."""
+    @property
+    def crops(self) -> MakeCrops:
+        """The dataset to verify."""
         return MakeCrops(dataset=self.dataset)
 
+    @property
+    def plan(self) -> PlanCrops:
+        """The crop plan of the dataset."""
+        return self.crops.plan
+
+    @property
+    def level(self) -> str:
+        """How thoroughly the dataset is checked, a name of `pipeline.verify.LEVELS`."""
+        return "full" if self.full else "hashes" if self.hashes else "headers"
+
+    def home(self) -> MakeCrops:
+        """Return the dataset's task: the record is in its directory, under run/, as it is not part of the dataset."""
+        return self.crops
+
     def requires(self) -> dict[str, StoreTask | list[StoreTask]]:
-        """Nothing: looking must not make anything. To rebuild takes the plan, and the archives of a download."""
+        """Nothing, as verifying must not make anything; a rebuild needs the plan and the downloaded archives."""
         if not self.rebuild:
             return {}
-        planned = PlanCrops(dataset=self.dataset)
-        return {"plan": planned, "downloads": planned.requires().requires()}
-
-    @cached_property
-    def run_id(self) -> str:
-        """What tells this run's answer from any other's; Luigi asks for it before it forks."""
-        return secrets.token_hex(8)
-
-    def output(self) -> luigi.LocalTarget:
-        """Return the record, which counts for this run only."""
-        return ThisRunsTarget(str(self.directory() / self.record), self.run_id)
+        return {"plan": self.plan, "downloads": [*self.plan.index.requires()]}
 
     def write_spec(self) -> None:
-        """Leave spec.json as it is: it belongs to what is looked at."""
+        """Leave spec.json unchanged: it is part of what is verified."""
 
     def make(self) -> None:
-        """Look, rebuild where that is asked for, and write down both."""
-        level = verify.LEVELS[-1] if self.full else self.level
+        """Verify, rebuild where asked to, and write down both.
+
+        Raises:
+            UserError: something is still damaged.
+        """
         _, headers, _ = verify.find_headers(self.directory())
         with stage(self, "shards") as progress:
-            found = verify.verify_dataset(
-                self.directory(), level, processes=usable_cores(), progress=progress
+            damage = verify.verify_dataset(
+                self.directory(), self.level, processes=usable_cores(), progress=progress
             )
-        rebuilt, left = [], found
+        rebuilt: list[str] = []
+        remaining = damage
         if self.rebuild:
             rebuild.sweep(self.directory())
-        if found and self.rebuild:
-            rebuilt = self._rebuild(found, {header.shard: header for header in headers})
-            # The other shards were looked at a moment ago.
-            left = verify.verify_dataset(self.directory(), level, closely=rebuilt, processes=usable_cores())
+        if damage and self.rebuild:
+            rebuilt = self._rebuild(damage, {header.shard: header for header in headers})
+            # The other shards have just been verified.
+            remaining = verify.verify_dataset(
+                self.directory(), self.level, closely=rebuilt, processes=usable_cores()
+            )
         record = Verification(
             schema=SCHEMA,
             run=self.run_id,
-            level=level,
+            level=self.level,
             finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             shards=len(headers),
             crops=sum(header.samples for header in headers),
-            damage=tuple(found),
+            damage=tuple(damage),
             rebuilt=tuple(rebuilt),
-            left=tuple(left),
+            left=tuple(remaining),
         )
-        write_json(self.directory() / self.record, to_plain(record))
-        if left:
-            raise self._complaint(left)
+        write_json(self.record_path(), to_plain(record))
+        if remaining:
+            raise self._damage_error(remaining)
 
-    def _rebuild(self, found: list[Damage], headers: dict) -> list[str]:
-        """Make again the shards that are damaged or missing, and what stands beside them; return their names."""
-        planned = self.requires()["plan"]
-        damaged = {one.shard for one in found}
-        names = [shard["name"] for shard in crop_plan.planned_shards(planned.directory())]
-        shards = {name: headers.get(name) for name in names if name in damaged or name not in headers}
+    def _rebuild(self, damage: list[Damage], headers: dict[str, ShardHeader]) -> list[str]:
+        """Make the damaged and missing shards again, and the dataset's other files; return the names of the shards."""
+        damaged = {one.shard for one in damage}
+        shards = {
+            name: headers.get(name) for name in self.plan.shards() if name in damaged or name not in headers
+        }
         with stage(self, "shards rebuilt") as progress:
             rebuild.rebuild_shards(
                 self.directory(),
                 shards,
-                planned.directory(),
-                planned.requires().source(),
+                self.plan.directory(),
+                self.plan.index.source(),
                 pack_settings(),
                 processes=usable_cores(),
                 progress=progress,
             )
-        write_json(self.directory() / "spec.json", self.home().spec())
-        self.home().finish()
+        write_json(self.directory() / "spec.json", self.crops.spec())
+        self.crops.finish()
         return list(shards)
 
-    def _complaint(self, left: list[Damage]) -> UserError:
-        shards = sorted({one.shard for one in left if one.shard})
-        named = f"{len(shards)} damaged shards ({_first(shards, ', ')}); " if shards else ""
-        findings = _first([f"{one.file}: {one.detail}" for one in left], "; ")
-        remedy = f"see {self.record}; " + (
-            "what could not be made again is to be mended by hand"
+    def _damage_error(self, damage: list[Damage]) -> UserError:
+        shards = sorted({one.shard for one in damage if one.shard})
+        in_shards = f"{len(shards)} damaged shards ({_join_first(shards, ', ')}); " if shards else ""
+        findings = _join_first([f"{one.file}: {one.detail}" for one in damage], "; ")
+        hint = (
+            "What could not be made again has to be repaired by hand"
             if self.rebuild
-            else "--rebuild makes them again"
+            else "Add --rebuild to make the damaged shards again"
         )
-        expected = "everything as it was written"
-        return UserError(expected, named + findings, str(self.directory()), remedy)
+        message = f"The dataset {self.directory()} is damaged: {in_shards}{findings}"
+        return UserError(message, f"{hint}; {self.record} lists everything")
 
     def last(self) -> Verification:
-        """Return what the last verification found, whoever made it."""
-        path = self.directory() / self.record
-        return from_plain(Verification, read_json(path), str(path))
+        """Return the result of the last verification, from this run or another."""
+        return from_plain(Verification, self.load_record(), str(self.record_path()))
 
     def counts(self) -> str:
-        """Return what was looked at and what was found."""
-        one = self.last()
+        """Return what was verified and what was found."""
+        result = self.last()
         found = (
-            f"{len(one.damage)} findings, {len(one.rebuilt)} shards rebuilt" if one.damage else "all is sound"
+            f"{len(result.damage)} findings, {len(result.rebuilt)} shards rebuilt"
+            if result.damage
+            else "no damage found"
         )
-        return f"{one.crops} crops in {one.shards} shards, level {one.level}: {found}"
+        return f"{result.crops} crops in {result.shards} shards, level {result.level}: {found}"
 
     def summary(self) -> str:
-        """Say what was found, and where that is written."""
-        return f"Verified: {self.directory()}\n{self.counts()}. {self.output().path}"
+        """Return what was found, and where that is written."""
+        return f"Verified: {self.directory()}\n{self.counts()}. {self.record_path()}"
 
 
-class ExportFolder(DatasetTask):
-    """Crop dataset → plain files, with lists for DALI and BasicSR."""
-
-    stage = "folders"
-    record = export_folder.RECORD
-
-    def requires(self) -> dict[str, StoreTask]:
-        """The dataset."""
-        return {"dataset": MakeCrops(dataset=self.dataset)}
-
-    def make(self) -> None:
-        """Copy."""
-        with stage(self, "crops", resumes=True) as progress:
-            export_folder.export_folder(
-                self.requires()["dataset"].directory(),
-                self.directory(),
-                spec_hash=self.directory_name.rpartition("-")[2],
-                threads=threads(),
-                progress=progress,
-            )
-
-    def written(self) -> FolderManifest:
-        """Return the record."""
-        return from_plain(FolderManifest, read_json(Path(self.output().path)), self.output().path)
-
-    def counts(self) -> str:
-        """Return the number of images by split."""
-        return ", ".join(f"{count} {split}" for split, count in sorted(self.written().crops.items()))
-
-    def summary(self) -> str:
-        """Say where the images and the lists are."""
-        return (
-            f"Images: {self.directory()}\n{self.counts()}, {self.written().bytes / 1e6:.1f} MB, copied out of the "
-            "shards. file_list/ has lists for DALI, meta_info/ for BasicSR."
-        )
-
-
-def _first(texts: list[str], between: str) -> str:
-    more = f"{between}and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return between.join(texts[:_SHOWN]) + more
+def _join_first(texts: list[str], separator: str) -> str:
+    more = f"{separator}and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return separator.join(texts[:_SHOWN]) + more

@@ -1,4 +1,4 @@
-"""The whole road, with the real parts, on a handful of drawings: what `make demo` does, in miniature."""
+"""Run FullPipeline on a few small drawings: what `make demo` does, in miniature."""
 
 import json
 import os
@@ -47,9 +47,9 @@ def only(pattern: str, store: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Run FullPipeline once; give the store, the benchmark and what was printed."""
-    root = tmp_path_factory.mktemp("road")
-    benchmark = root / "judge"
+    """Run FullPipeline once; return the store, the benchmark and what was printed."""
+    root = tmp_path_factory.mktemp("pipeline")
+    benchmark = root / "benchmark"
     benchmark.mkdir()
     for number in range(2):
         cv2.imwrite(str(benchmark / f"{number}.png"), textured(number, 96, 130))
@@ -58,7 +58,7 @@ def finished(tmp_path_factory):
     return root / "store", benchmark, result
 
 
-def test_every_stage_left_its_record(finished):
+def test_every_stage_wrote_its_record(finished):
     store, _, result = finished
     for pattern in (
         "sources/Sample_tiny-*/index.json", "plans/Sample_tiny-*/plan.json", "crops/Sample_tiny-*/dataset.json",
@@ -73,20 +73,20 @@ def test_every_stage_left_its_record(finished):
     assert not list(store.rglob("*.part"))
 
 
-def test_the_screens_found_what_is_spoilt(finished):
+def test_the_quality_filters_rejected_poor_crops(finished):
     store, _, _ = finished
     manifest = json.loads(only("crops/*/dataset.json", store).read_text())
     assert set(manifest["rejections"]) >= {"blurred", "flat"}
 
 
-def test_training_left_a_history_and_events(finished):
+def test_training_wrote_a_history_and_events(finished):
     store, _, _ = finished
     history = [json.loads(line) for line in only("runs/*/history.jsonl", store).read_text().splitlines()]
     assert len(history) == 2
     assert list(store.glob("runs/*/tensorboard/events*"))
 
 
-def test_the_forms_agree(finished):
+def test_all_formats_and_precisions_agree(finished):
     store, _, _ = finished
     psnr_db = {}
     for path in store.glob("evaluations/*/report.json"):
@@ -94,12 +94,12 @@ def test_the_forms_agree(finished):
         psnr_db[path.parent.name.rsplit("-", 2)[0]] = report["mean"]["psnr_db"]
         assert report["images"] == 2 and set(report["baselines"]) == {"bicubic", "lanczos"}
     torch_db = psnr_db.pop("realtime-x2")
-    assert set(psnr_db) == {f"realtime-x2-{form}" for form in ("onnx", "fp32", "fp16", "int8")}
-    for form, value in psnr_db.items():
-        assert abs(value - torch_db) < (0.2 if form.endswith("int8") else 0.02), form
+    assert set(psnr_db) == {f"realtime-x2-{variant}" for variant in ("onnx", "fp32", "fp16", "int8")}
+    for variant, value in psnr_db.items():
+        assert abs(value - torch_db) < (0.2 if variant.endswith("int8") else 0.02), variant
 
 
-def test_again_does_nothing_and_show_says_all_is_done(finished):
+def test_a_second_run_does_nothing_and_status_shows_that_all_is_done(finished):
     store, benchmark, _ = finished
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
     result = run("luigi", store, benchmark, "--module", "tasks", "FullPipeline")

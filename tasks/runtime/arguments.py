@@ -1,13 +1,13 @@
-"""Mistakes on the command line and in luigi.cfg, said in one line before anything runs.
+"""Check the command line and luigi.cfg before anything runs, and word every mistake in one line.
 
-Luigi looks at a parameter only when a task first needs it, and answers a bad one with a traceback. It never
-reads what a value means beyond its type: that is for the stage that uses it.
+Luigi parses a parameter only when a task first needs it, and answers a wrong value with a traceback.
 """
 
 import difflib
 import re
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
@@ -18,94 +18,94 @@ from luigi.task_register import Register, TaskClassException
 from data.errors import UserError
 from tasks.runtime.store_task import StoreTask
 
-_KINDS = {
+_EXPECTED: dict[type, str] = {
     luigi.IntParameter: "a whole number",
     luigi.FloatParameter: "a number",
     luigi.BoolParameter: "true or false",
 }
+"""What Luigi's own parameters take; those of `tasks.runtime.parameters` have an attribute `expected`."""
 USAGE_EXIT_CODE = 2
 
 
 def check(parser: CmdlineParser) -> None:
-    """Look at every parameter that the command line and luigi.cfg give.
+    """Parse every parameter that the command line and luigi.cfg set.
+
+    Args:
+        parser: Luigi's, which has read the command line.
 
     Raises:
-        UserError: a parameter does not read as what it is, or one that the named task needs is not there.
+        UserError: a value is invalid, or the named task lacks a parameter that it requires.
     """
-    arguments = parser.known_args
+    given = vars(parser.known_args)
+    config = luigi.configuration.get_config()
     for section, _, name, parameter in Register.get_all_params():
         flag = _flag(section, name)
-        given = getattr(arguments, f"{section}_{name}", None)
-        if given:
-            _read(parameter, given, flag)
-        elif luigi.configuration.get_config().has_option(section, name):
-            configured = luigi.configuration.get_config().get(section, name)
-            _read(parameter, configured, f"luigi.cfg, [{section}] {name}")
-        if section == arguments.root_task:
-            own = getattr(arguments, name, None)
-            if own:
-                _read(parameter, own, _flag(name))
+        if text := given.get(f"{section}_{name}"):
+            _check_value(parameter, text, flag)
+        elif config.has_option(section, name):
+            _check_value(parameter, config.get(section, name), f"[{section}] {name} in luigi.cfg")
+        if section == given["root_task"]:
+            if text := given.get(name):
+                _check_value(parameter, text, _flag(name))
             elif not parameter.has_task_value(section, name):
-                meaning = parameter.description or f"a value for {name}"
-                where = f"{_flag(name)} of {section}"
-                raise UserError(meaning, "nothing", where, f"add {_flag(name)} to the command")
+                meaning = f" ({parameter.description})" if parameter.description else ""
+                raise UserError(
+                    f"{section} needs {_flag(name)}{meaning}", f"Add {_flag(name)} to the command"
+                )
 
 
 def shorten_parser_errors() -> None:
-    """Have Luigi's argument parser answer a mistake with one line, and take no part of an option's name for it.
+    """Make Luigi's argument parser answer a mistake with one line, and accept options only under their full name.
 
-    It looks for the task's name before it knows the task's options: --model, which many tasks have, is only
-    the beginning of --model-preset and its like then.
+    Luigi looks for the task's name before it knows the task's options. With abbreviations allowed it would read
+    --model, which many tasks have, as the beginning of --model-preset.
     """
-    build = CmdlineParser._build_parser
+    build: Callable[..., ArgumentParser] = CmdlineParser._build_parser
 
     def build_terse(*arguments: Any, **options: Any) -> ArgumentParser:
         parser = build(*arguments, **options)
-        parser.error = partial(_refuse, parser)
+        parser.error = partial(_exit_with_usage_error, parser)  # type: ignore[method-assign]  # no hook for it
         parser.allow_abbrev = False
         return parser
 
-    CmdlineParser._build_parser = staticmethod(build_terse)
+    CmdlineParser._build_parser = staticmethod(build_terse)  # type: ignore[method-assign]  # nor has Luigi
 
 
-def explain(error: Exception) -> str | None:
-    """Return the one line for an error that a person can mend; None for any other."""
+def explain(error: BaseException) -> str | None:
+    """Return the one-line message for an error that the user can fix; None for any other error."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, TaskClassException):
         named = re.match(r"(?:No task|Task) '?(.*?)'?(?:\. | is )", str(error))
-        known = [name for name, cls in Register._get_reg().items() if _is_task(cls)]
-        got = repr(named.group(1)) if named else str(error)
-        return str(
-            UserError(
-                "the name of a task", got, "the command line", f"choose one of {', '.join(sorted(known))}"
-            )
-        )
+        known = sorted(name for name, cls in Register._get_reg().items() if _is_project_task(cls))
+        message = f"There is no task {named.group(1)!r}" if named else str(error)
+        return str(UserError(message, f"Choose one of {', '.join(known)}"))
     return None
 
 
-def _is_task(cls: Any) -> bool:
-    """Tell the project's tasks from Luigi's own, from sections of luigi.cfg and from their base classes."""
+def _is_project_task(cls: Any) -> bool:
+    """Tell the project's tasks from Luigi's own, from sections of luigi.cfg and from base classes."""
     if not isinstance(cls, type) or issubclass(cls, luigi.Config) or cls.__module__.startswith("luigi."):
         return False
-    return hasattr(cls, "record") or not issubclass(cls, StoreTask)
+    return hasattr(cls, "stage") or not issubclass(cls, StoreTask)
 
 
-def _read(parameter: luigi.Parameter, text: str, where: str) -> None:
+def _check_value(parameter: Any, text: str, where: str) -> None:
     try:
         parameter.normalize(parameter.parse(text))
     except Exception as error:
-        kind = _KINDS.get(type(parameter), f"a value that can be read ({error})")
-        raise UserError(kind, repr(text), where, "give another value") from error
+        expected = getattr(parameter, "expected", None) or _EXPECTED.get(type(parameter))
+        rule = f"it must be {expected}" if expected else f"it cannot be read ({error})"
+        raise UserError(f"{where} is {text!r}, but {rule}") from error
 
 
 def _flag(*words: str) -> str:
     return "--" + "-".join(words).replace("_", "-")
 
 
-def _refuse(parser: ArgumentParser, message: str) -> NoReturn:
+def _exit_with_usage_error(parser: ArgumentParser, message: str) -> NoReturn:
     flags = [flag for action in parser._actions for flag in action.option_strings]
     close = difflib.get_close_matches(message.rpartition(": ")[2].split()[0].partition("=")[0], flags, n=1)
-    remedy = f"did you mean {close[0]}?" if close else "--help lists what it takes."
-    print(f"{parser.prog}: {message}; {remedy}", file=sys.stderr)
+    hint = f"did you mean {close[0]}?" if close else "--help lists the options."
+    print(f"{parser.prog}: {message}; {hint}", file=sys.stderr)
     raise SystemExit(USAGE_EXIT_CODE)

@@ -1,8 +1,8 @@
-"""What a task process does before its task: it makes sure that it dies with Luigi's main process.
+"""Prepare the processes of tasks: each ends with Luigi's main process, and starts cheaply.
 
-Luigi leaves its task processes running when it is killed. The programs that a task starts are not seen to
-here: `data.processes.supervise` has them die with their task. With one worker Luigi runs tasks in its own process, where
-there is nothing to do. Linux only, as DALI is.
+Luigi leaves its task processes running when it is killed. Programs that a task starts are not handled here:
+`data.processes.supervise` ends them with their task. With one worker Luigi runs tasks in its own process, where there
+is nothing to do. Linux only, like DALI.
 """
 
 import gc
@@ -14,36 +14,40 @@ from types import FrameType
 from data.processes.parent_death import die_with_parent
 
 _LOADED_LATE = ("numpy.ma", *(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Png", "Ppm")))
-"""What numpy (for a median) and Pillow (for its first image) load when they first need it: 20 ms in each process."""
+"""Modules that numpy (for a median) and Pillow (for its first image) load on first use: 20 ms in each process."""
 _interrupted = False
 
 
 class DiesWithParent:
-    """A context manager for `[worker] task_process_context`: a task process does not outlive its parent."""
+    """A context manager for `[worker] task_process_context`: it ends a task process when its parent ends.
+
+    Args:
+        task_process: the process, as Luigi passes it.
+    """
 
     def __init__(self, task_process: multiprocessing.Process) -> None:
         self._is_child = multiprocessing.current_process() is task_process
 
     def __enter__(self) -> None:
-        if self._is_child:
-            die_with_parent(multiprocessing.parent_process().pid)
-            # The parent decides what an interrupt means and ends its tasks by SIGTERM: at once, as a task may
-            # be killed anywhere. A handler, not SIG_IGN: programs that the task starts would inherit that.
+        parent = multiprocessing.parent_process()
+        if self._is_child and parent is not None and parent.pid is not None:
+            die_with_parent(parent.pid)
+            # The parent decides what an interrupt means, and ends its tasks with SIGTERM: at once, since a task may be
+            # killed at any point. A handler, not SIG_IGN: programs that the task starts would inherit that.
             signal.signal(signal.SIGINT, _leave_to_parent)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            # What was inherited is never looked at again: a collection that did would copy all of its pages,
-            # which costs a short task more than its work.
+            # A garbage collection would copy every inherited page, which costs a short task more than its work.
             gc.freeze()
 
     def __exit__(self, *error: object) -> None:
-        """Leave everything as it is: the process ends now."""
+        """Do nothing: the process ends now."""
 
 
 def prepare_to_fork() -> None:
-    """Make task processes cheap to begin: to be called in the main process once everything is imported.
+    """Make task processes cheap to start. Call it in the main process once everything is imported.
 
-    They find loaded what each would load for itself, and the main process no longer looks through modules and tasks
-    for garbage: that would copy the pages that it shares with them.
+    The modules that each would load for itself are loaded, and the garbage collector no longer visits what exists:
+    that would copy the pages that the main process shares with its tasks.
     """
     for name in _LOADED_LATE:
         importlib.import_module(name)
@@ -51,7 +55,7 @@ def prepare_to_fork() -> None:
 
 
 def is_interrupted() -> bool:
-    """Return whether Ctrl+C was pressed since this task process began: what fails after it is no fault."""
+    """Return whether Ctrl+C was pressed since this task process began: what fails after it is not an error."""
     return _interrupted
 
 

@@ -1,9 +1,9 @@
-"""Progress bars that read well with one worker and with several.
+"""Show progress bars that read well with one worker and with several.
 
-A task opens a `stage`; what the tasks of all processes report is summed into one line a stage and name. Each
-process looks a few times a second, and whichever comes first draws for all: so there is no one drawer whose
-end would have to be noticed. On a terminal the bars are live, elsewhere a plain line comes every ten seconds.
-What the lines say is worked out by pure functions from the states and the time.
+A task opens a `stage`. What the tasks of all processes report is summed into one line for each stage and name. Each
+process checks a few times a second, and the first one draws for all: no single process has to outlive the others. On a
+terminal the bars are live; elsewhere a plain line is printed every ten seconds. Pure functions format the lines from
+the states and the time.
 """
 
 import contextlib
@@ -21,47 +21,52 @@ from typing import Protocol, TextIO
 from tqdm import tqdm
 
 from data.progress import Progress
-from tasks.runtime.progress_board import Board, Screen, Sheet, State, run_directory
+from tasks.runtime.progress_board import Board, Screen, Sheet, State, run_board
 
 TICK_S = 0.25
-PATIENCE_S = 2.0
-"""Stages that take less than this show nothing but their closing line."""
+MIN_SHOWN_S = 2.0
+"""A stage shorter than this shows its closing line only."""
 PLAIN_INTERVAL_S = 10.0
 
 
-class Named(Protocol):
-    """What a stage must know of its task; every StoreTask has it."""
+class NamedTask(Protocol):
+    """What a stage needs to know about its task; every StoreTask has it."""
 
-    task_family: str
-    task_id: str
+    @property
+    def task_family(self) -> str:
+        """The task's class, e.g. "PackShard"."""
+
+    @property
+    def task_id(self) -> str:
+        """What tells the task from all others."""
 
     def name(self) -> str:
         """Return what the task works on."""
 
 
 @contextlib.contextmanager
-def stage(task: Named, unit: str, whole: int = 0, resumes: bool = False) -> Iterator[Progress]:
+def stage(task: NamedTask, unit: str, group_total: int = 0, resumes: bool = False) -> Iterator[Progress]:
     """Show a bar while the block runs, and one line with totals and duration when it ends without an error.
 
     Args:
         task: whose work this is.
         unit: what is counted, in the plural.
-        whole: where several tasks of this class do one thing's parts: the units of all of them together, so
-            that they share a bar; its closing line comes when all are done.
-        resumes: the first number that is reported is an earlier run's work, and no part of the speed.
+        group_total: where several tasks of this class make parts of one thing: the units of all of them together.
+            They share a bar, and its closing line comes when all are done.
+        resumes: the first number that is reported is an earlier run's work and does not count towards the speed.
 
     Yields:
-        A `Progress` that only notes the numbers: to be called as often as one likes, from any thread.
+        A `Progress` that only stores the numbers, so it can be called at any rate and from any thread.
     """
-    board = Board(run_directory(), Screen.standard(sys.__stderr__))
-    state = State(task.task_family, task.name(), unit, time.monotonic(), whole, pid=os.getpid())
+    board = run_board()
+    state = State(task.task_family, task.name(), unit, time.monotonic(), group_total, pid=os.getpid())
     reporter = Reporter(board, task.task_id, state, resumes)
     stop = threading.Event()
     ticker = threading.Thread(target=_tick_until, args=(reporter, stop), daemon=True)
     succeeded = False
     ticker.start()
     try:
-        with _logs_above_bars(board):
+        with _prints_above_bars(board):
             yield reporter.report
         succeeded = True
     finally:
@@ -72,27 +77,27 @@ def stage(task: Named, unit: str, whole: int = 0, resumes: bool = False) -> Iter
 
 
 class Reporter:
-    """Carries one task's numbers to the board and draws when it is time to."""
+    """Writes one task's numbers to the board, and draws when it is time to."""
 
     def __init__(self, board: Board, key: str, state: State, resumes: bool = False) -> None:
         self.board, self.key, self.state, self.resumes = board, key, state, resumes
         self.latest: tuple[int, int, str] | None = None
 
     def report(self, done: int, total: int, note: str = "") -> None:
-        """Be the task's `Progress`."""
+        """Store the numbers; this is the task's `Progress`."""
         if self.resumes and self.latest is None:
-            self.state.first = done
+            self.state.initial = done
         self.latest = (done, total, note)
 
     def tick(self, now: float) -> None:
-        """Bring the board up to date, and the terminal if nobody has done so lately."""
-        with self.board.held() as sheet:
+        """Update the board, and the terminal if no process has done so recently."""
+        with self.board.locked() as sheet:
             sheet.states[self.key] = self._current()
             refresh(sheet, self.board.screen, now)
 
     def end(self, now: float, succeeded: bool) -> None:
-        """Close the task's state; one that failed leaves no line."""
-        with self.board.held() as sheet:
+        """Close the task's state; a failed task leaves no line."""
+        with self.board.locked() as sheet:
             sheet.states.pop(self.key, None)
             if succeeded:
                 ended = dataclasses.replace(self._current(), ended=now, pid=0)
@@ -105,33 +110,37 @@ class Reporter:
         return dataclasses.replace(self.state, done=done, total=total, note=note)
 
 
-def finish(board: Board) -> None:
-    """Close what is still open when the run ends, and leave the terminal without bars."""
-    with board.held() as sheet:
-        groups = [group for group in grouped(sheet.states) if group.ended is not None]
-        board.screen.write(sheet, [closing_line(group) for group in groups], [])
+def close_all(board: Board) -> None:
+    """Close the stages that are still open when the run ends, and leave no bars on the terminal."""
+    with board.locked() as sheet:
+        groups = [group for group in group_states(sheet.states) if group.ended is not None]
+        board.screen.write(sheet, [format_closing_line(group) for group in groups], [])
         sheet.states.clear()
 
 
 def refresh(sheet: Sheet, screen: Screen, now: float, at_once: bool = False) -> None:
     """Write the closing lines that are due, and the bars (on a terminal) or plain lines (elsewhere)."""
     sheet.states = {key: state for key, state in sheet.states.items() if _is_alive(state)}
-    groups = grouped(sheet.states)
-    lines = [closing_line(group) for group in groups if is_finished(group)]
+    groups = group_states(sheet.states)
+    lines = [format_closing_line(group) for group in groups if is_finished(group)]
     for group in filter(is_finished, groups):
         del sheet.states["/".join(_group_key(group))]
-    under_way = [group for group in groups if not is_finished(group) and now - group.started >= PATIENCE_S]
+    under_way = [group for group in groups if not is_finished(group) and now - group.started >= MIN_SHOWN_S]
     if not screen.live:
-        due = [group for group in under_way if group.pid and _is_due(sheet.said.get(_said_key(group)), now)]
-        screen.write(sheet, [*lines, *(plain_line(group, now) for group in due)], [])
-        sheet.said.update({_said_key(group): now for group in due})
-    elif lines or at_once or now - sheet.drawn >= TICK_S:
+        due = [
+            group
+            for group in under_way
+            if group.pid and _is_due(sheet.last_line_at.get(_line_key(group)), now)
+        ]
+        screen.write(sheet, [*lines, *(format_plain_line(group, now) for group in due)], [])
+        sheet.last_line_at.update({_line_key(group): now for group in due})
+    elif lines or at_once or now - sheet.drawn_at >= TICK_S:
         width, encoding = screen.width(), screen.stream.encoding
-        screen.write(sheet, lines, [bar_line(group, now, width, encoding) for group in under_way])
-        sheet.drawn = now
+        screen.write(sheet, lines, [format_bar(group, now, width, encoding) for group in under_way])
+        sheet.drawn_at = now
 
 
-def grouped(states: dict[str, State]) -> list[State]:
+def group_states(states: dict[str, State]) -> list[State]:
     """Return one state for each stage and name, in the order in which they began."""
     in_groups = itertools.groupby(sorted(states.values(), key=_group_key), key=_group_key)
     return sorted((merge(list(group)) for _, group in in_groups), key=lambda state: state.started)
@@ -144,7 +153,7 @@ def merge(states: list[State]) -> State:
     return dataclasses.replace(
         earliest,
         done=sum(state.done for state in states),
-        first=sum(state.first for state in states),
+        initial=sum(state.initial for state in states),
         total=sum(state.total for state in states),
         note=states[0].note if len(states) == 1 else "",
         ended=None if running else max(state.ended for state in states if state.ended is not None),
@@ -153,17 +162,17 @@ def merge(states: list[State]) -> State:
 
 
 def is_finished(group: State) -> bool:
-    """Return whether nothing more is to come."""
-    return group.ended is not None and group.done >= group.whole
+    """Return whether all parts of a stage have ended."""
+    return group.ended is not None and group.done >= group.group_total
 
 
-def bar_line(group: State, now: float, width: int, encoding: str) -> str:
-    """Return the line of a live bar, as tqdm draws it, at most `width` - 1 characters so that no terminal wraps it."""
+def format_bar(group: State, now: float, width: int, encoding: str) -> str:
+    """Return the line of a live bar, drawn by tqdm, shorter than `width` so that no terminal wraps it."""
     elapsed_s = now - group.started
-    made = group.done - group.first
-    line = tqdm.format_meter(
+    made = group.done - group.initial
+    line: str = tqdm.format_meter(
         n=group.done,
-        total=group.whole or group.total or None,
+        total=group.group_total or group.total or None,
         elapsed=elapsed_s,
         ncols=width - 1,
         prefix=f"{group.label} {group.name}",
@@ -176,44 +185,44 @@ def bar_line(group: State, now: float, width: int, encoding: str) -> str:
     return line[: width - 1]
 
 
-def plain_line(group: State, now: float) -> str:
-    """Return the line that tells the same where there is no terminal."""
-    return f"{group.label} {group.name}: {_numbers(group, now)}"
+def format_plain_line(group: State, now: float) -> str:
+    """Return the line that says the same where there is no terminal."""
+    return f"{group.label} {group.name}: {_format_numbers(group, now)}"
 
 
-def closing_line(group: State) -> str:
-    """Return what stays of an ended stage, e.g. "PackShard Sample: 960 crops in 14.2 s (67.6 crops/s)"."""
-    duration_s = max(group.ended - group.started, 1e-3)
-    made = group.done - group.first
-    counted = f"{_amount(group.done, group.unit)} {group.unit}" if group.done else "done"
-    rate = f" ({_rate(made / duration_s, group.unit)})" if made and duration_s >= 0.1 else ""
+def format_closing_line(group: State) -> str:
+    """Return the line that remains of an ended stage, e.g. "PackShard Sample: 960 crops in 14.2 s (67.6 crops/s)"."""
+    duration_s = max((group.ended or group.started) - group.started, 1e-3)
+    made = group.done - group.initial
+    counted = f"{_format_amount(group.done, group.unit)} {group.unit}" if group.done else "done"
+    rate = f" ({_format_rate(made / duration_s, group.unit)})" if made and duration_s >= 0.1 else ""
     note = f", {group.note}" if group.note else ""
-    return f"{group.label} {group.name}: {counted} in {_duration(duration_s)}{rate}{note}"
+    return f"{group.label} {group.name}: {counted} in {_format_duration(duration_s)}{rate}{note}"
 
 
-def _numbers(group: State, now: float) -> str:
-    total = group.whole or group.total
+def _format_numbers(group: State, now: float) -> str:
+    total = group.group_total or group.total
     elapsed_s = now - group.started
-    rate = (group.done - group.first) / elapsed_s if elapsed_s > 0 else 0.0
-    done = _amount(group.done, group.unit)
-    parts = [f"{done}/{_amount(total, group.unit)} {group.unit}" if total else f"{done} {group.unit}"]
+    rate = (group.done - group.initial) / elapsed_s if elapsed_s > 0 else 0.0
+    done = _format_amount(group.done, group.unit)
+    parts = [f"{done}/{_format_amount(total, group.unit)} {group.unit}" if total else f"{done} {group.unit}"]
     if rate > 0:
-        parts.append(_rate(rate, group.unit))
+        parts.append(_format_rate(rate, group.unit))
     if rate > 0 and total:
-        parts.append(f"{_clock((total - group.done) / rate)} left")
+        parts.append(f"{_format_clock((total - group.done) / rate)} left")
     else:
-        parts.append(_clock(elapsed_s))
+        parts.append(_format_clock(elapsed_s))
     if group.note:
         parts.append(group.note)
     return ", ".join(parts)
 
 
-def _amount(number: int, unit: str) -> str:
-    """Return a count as it is, and bytes as 3.53G: there are too many of them to read."""
-    return tqdm.format_sizeof(number) if unit == "bytes" else str(number)
+def _format_amount(number: int, unit: str) -> str:
+    """Return a count in full, and bytes as 3.53G, since long numbers are hard to read."""
+    return str(tqdm.format_sizeof(number)) if unit == "bytes" else str(number)
 
 
-def _rate(per_second: float, unit: str) -> str:
+def _format_rate(per_second: float, unit: str) -> str:
     if unit == "bytes":
         return f"{tqdm.format_sizeof(per_second)} bytes/s"
     if per_second < 1:
@@ -221,21 +230,21 @@ def _rate(per_second: float, unit: str) -> str:
     return f"{per_second:.3g} {unit}/s" if per_second < 1000 else f"{per_second:.0f} {unit}/s"
 
 
-def _clock(seconds: float) -> str:
+def _format_clock(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else _clock(seconds)
+def _format_duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else _format_clock(seconds)
 
 
 def _group_key(state: State) -> tuple[str, str, str]:
     return state.label, state.name, state.unit
 
 
-def _said_key(group: State) -> str:
+def _line_key(group: State) -> str:
     return f"{'/'.join(_group_key(group))}/{group.started}"
 
 
@@ -243,38 +252,38 @@ def _is_alive(state: State) -> bool:
     return state.ended is not None or Path(f"/proc/{state.pid}").exists()
 
 
-def _is_due(said: float | None, now: float) -> bool:
-    return said is None or now - said >= PLAIN_INTERVAL_S
+def _is_due(last_line_at: float | None, now: float) -> bool:
+    return last_line_at is None or now - last_line_at >= PLAIN_INTERVAL_S
 
 
 def _tick_until(reporter: Reporter, stop: threading.Event) -> None:
     while not stop.wait(TICK_S):
-        # A terminal that is gone costs a bar, never the work that it shows.
+        # A closed terminal costs a bar, never the work.
         with contextlib.suppress(OSError):
             reporter.tick(time.monotonic())
 
 
 @contextlib.contextmanager
-def _logs_above_bars(board: Board) -> Iterator[None]:
-    """On a terminal, lead what the block prints through the board."""
-    if not board.screen.live or isinstance(sys.stderr, _AboveBars):
+def _prints_above_bars(board: Board) -> Iterator[None]:
+    """On a terminal, print what the block prints above the bars."""
+    if not board.screen.live or isinstance(sys.stderr, _StreamAboveBars):
         yield
         return
-    errors = _AboveBars(sys.stderr, board)
-    printed = _AboveBars(sys.stdout, board) if sys.stdout.isatty() else sys.stdout
+    errors = _StreamAboveBars(sys.stderr, board)
+    output = _StreamAboveBars(sys.stdout, board) if sys.stdout.isatty() else sys.stdout
     try:
-        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(output):
             yield
     finally:
         errors.close()
-        if isinstance(printed, _AboveBars):
-            printed.close()
+        if isinstance(output, _StreamAboveBars):
+            output.close()
 
 
-class _AboveBars(io.TextIOBase):
-    """A standard stream whose whole lines are written above the bars, so that neither tears the other.
+class _StreamAboveBars(io.TextIOBase):
+    """A standard stream whose complete lines are written above the bars, so that neither breaks the other.
 
-    It says that it is no terminal: programs that would move the cursor then print plainly.
+    It claims not to be a terminal, so that programs print plainly and do not move the cursor.
     """
 
     def __init__(self, stream: TextIO, board: Board) -> None:
@@ -282,7 +291,7 @@ class _AboveBars(io.TextIOBase):
         self._stream, self._board, self._rest = stream, board, ""
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # type: ignore[override]  # typeshed lets it be set; nobody sets it here
         return self._stream.encoding
 
     def fileno(self) -> int:

@@ -1,6 +1,6 @@
-"""What befalls the store while a run goes on (it is full, read-only, gone), in words that a person can act on.
+"""Explain what can happen to the store while a run goes on: it is full, read-only or gone.
 
-Other errors of the operating system pass as they are: they may be faults of this program. Nothing here mends anything.
+Other errors of the operating system pass unchanged: they may be bugs of this program. Nothing here repairs anything.
 """
 
 import contextlib
@@ -10,62 +10,67 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import UserError
-from tasks.config import store
+from tasks.runtime.store import store
 
-_ROOM = "make room there, or give another directory with --store-root DIR, and run again"
-_WRITABLE = "make it writable (mount -o remount,rw), or give another directory with --store-root DIR"
-_BROKEN = "look at the disk (dmesg says what it met), and run again"
-_REMEDIES = {
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
-    errno.EROFS: _WRITABLE,
-    errno.EACCES: _WRITABLE,
-    errno.EPERM: _WRITABLE,
-    errno.EIO: _BROKEN,
-    errno.ESTALE: _BROKEN,
+_ANOTHER_ROOT = "or choose another directory with --store-root DIR"
+_MAKE_ROOM = f"Make room there {_ANOTHER_ROOT}, and run again"
+_MAKE_WRITABLE = f"Make it writable (mount -o remount,rw) {_ANOTHER_ROOT}"
+_CHECK_DISK = "Check the disk (dmesg shows its errors), and run again"
+_HINTS = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EROFS: _MAKE_WRITABLE,
+    errno.EACCES: _MAKE_WRITABLE,
+    errno.EPERM: _MAKE_WRITABLE,
+    errno.EIO: _CHECK_DISK,
+    errno.ESTALE: _CHECK_DISK,
 }
-"""What to do, by what the operating system said; a write that fails so names no file."""
-_GONE = "bring it back (mount it, or undo its move), and run again: what was finished is kept"
+"""What to do, by error number. A write that fails with one of these does not say which file it was."""
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Word what the operating system says of the store while the block runs so that a person can mend it.
+def explain_store_errors() -> Iterator[None]:
+    """Turn errors of the operating system about the store into a UserError while the block runs.
 
     Raises:
-        UserError: the store can't be written or read; it is worded alike for all tasks, so that it is told once.
+        UserError: the store can't be written or read. All tasks word it alike, so it is printed once.
     """
     try:
         yield
     except OSError as error:
-        found = _as_user_error(error)
-        if found is None:
+        explained = _explain(error)
+        if explained is None:
             raise
-        raise found from error
+        raise explained from error
 
 
-def _as_user_error(error: OSError) -> UserError | None:
-    root, named = Path(store().root), isinstance(error.filename, str)
-    if named and not _is_below(error.filename, root):
-        return None
-    if error.errno in _REMEDIES:
-        said, remedy = error.strerror, _REMEDIES[error.errno]
-        return UserError("a directory that can be written", said, f"[store] root ({root})", remedy)
-    if not named:
-        return None
-    if error.errno != errno.ENOENT:
-        remedy = "give another directory with --store-root DIR"
-        return UserError("a directory that can be written", str(error), f"[store] root ({root})", remedy)
-    return lost(Path(error.filename))
-
-
-def lost(path: Path) -> UserError:
-    """Return the error for a file of the store that was there when the run began, and is no more."""
+def lost_file_error(path: Path) -> UserError:
+    """Return the error for a file of the store that existed when the run began and is gone."""
     root = Path(store().root)
     if not root.is_dir() or not any(root.iterdir()):
-        expected = "the directory that was there when the run began"
-        return UserError(expected, "nothing", f"[store] root ({root})", _GONE)
-    return UserError("a file that was there before", "nothing", str(path), "run again: it is made anew")
+        return UserError(
+            f"The store {root} ([store] root) was there when the run began and is gone",
+            "Bring it back (mount it, or undo its move), and run again: finished results are kept",
+        )
+    return UserError(f"{path} was there when the run began and is gone", "Run again: it will be made again")
+
+
+def _explain(error: OSError) -> UserError | None:
+    """Return what an error says of the store; None where it is not about the store."""
+    root = Path(store().root)
+    path = error.filename if isinstance(error.filename, str) else None
+    if path is not None and not _is_below(path, root):
+        return None
+    if error.errno in _HINTS:
+        return UserError(
+            f"The store {root} ([store] root) cannot be used: {error.strerror}", _HINTS[error.errno]
+        )
+    if path is None:
+        return None
+    if error.errno == errno.ENOENT:
+        return lost_file_error(Path(path))
+    hint = "Choose another directory with --store-root DIR"
+    return UserError(f"The store {root} ([store] root) cannot be used: {error}", hint)
 
 
 def _is_below(path: str, folder: Path) -> bool:

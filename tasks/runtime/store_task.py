@@ -1,16 +1,16 @@
-"""What every task of the DAG shares: a directory in the store that is named by what is in it.
+"""The base class of every task: its result is a directory in the store that is named by its content.
 
-A task says what makes its result what it is (`parameters`, the tasks it is made from, a format version); the
-sha256 of that names `<stage>/<name>-<12 hex>/`, so another parameter is another directory and nothing stale
-is ever taken for done. Nothing here knows what any stage does.
+A task lists what determines its result: its `parameters`, the tasks that it is made from, and a format version. The
+sha256 of these names the directory `<stage>/<name>-<12 hex>/`. Another parameter gives another directory, so a stale
+result is never mistaken for a finished one. Nothing here knows what any stage does.
 """
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import luigi
 from luigi.event import Event
@@ -18,55 +18,61 @@ from luigi.task import flatten
 
 from data.atomic_files import write_json
 from data.hashing import spec_hash
-from tasks.config import store
 from tasks.runtime import store_errors
+from tasks.runtime.record_target import RecordTarget
+from tasks.runtime.store import store
+
+WHOLE_MACHINE = {"machine": 1}
+"""A Luigi resource: tasks that use every core, or measure time, run one at a time."""
 
 
 class StoreTask(luigi.Task):
-    """A task whose result is a directory of the store, done when its record is there.
+    """A task whose result is a directory of the store; it is done when its record is there.
 
-    A subclass sets the three attributes and gives `name`, `requires`, `make` and, where they apply, the rest.
+    A subclass sets the three attributes and defines `name`, `requires` and `make`, and the other methods as needed.
     """
 
-    stage: str
-    """Folder of the store that its directories stand in, e.g. "crops"."""
-    record: str
+    stage: ClassVar[str]
+    """Folder of the store that holds its directories, e.g. "crops"."""
+    record: ClassVar[str]
     """The file that is written last, relative to the directory, e.g. "dataset.json"."""
-    format_version: int = 1
-    """Raised when the same parameters make other bytes than before; older directories are then left alone."""
+    format_version: ClassVar[int] = 1
+    """Raised when the same parameters give other bytes than before; older directories are then left alone."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **parameters: Any) -> None: ...  # Luigi's has no types
+
+    def requires(self) -> Any:
+        """Return the tasks that this one is made from: one, a list, or a dict by role."""
+        return []
 
     def name(self) -> str:
-        """Return the readable half of the directory's name, e.g. "Sample"."""
+        """Return the readable part of the directory's name, e.g. "Sample"."""
         raise NotImplementedError
 
     def parameters(self) -> dict[str, Any]:
         """Return everything that changes the output, as JSON data; never paths in the store or threads."""
         return {}
 
-    def write_spec(self) -> None:
-        """Write what the directory is named by, unless it stands there."""
-        path = self.directory() / "spec.json"
-        if not path.exists():
-            write_json(path, self.home().spec())
-
-    def make(self) -> Iterator[luigi.Task] | None:
-        """Write the result into `directory()`, the record last. A generator waits for what it yields."""
+    def make(self) -> Iterator[Sequence[luigi.Task]] | None:
+        """Write the result into `directory()`, the record last. A generator waits for the tasks that it yields."""
         raise NotImplementedError
 
-    def dynamic_requires(self) -> list[luigi.Task]:
-        """Return the tasks that `make` would yield; none while that is not known."""
+    def dynamic_requires(self) -> Sequence["StoreTask"]:
+        """Return the tasks that `make` would yield; none while they are not known."""
         return []
 
     def summary(self) -> str:
-        """Return what a person wants to read at the end: where the result is, and the numbers that matter."""
-        return f"{self.task_family}: {self.output().path}"
+        """Return what is printed at the end: where the result is, and the numbers that matter."""
+        return f"{self.task_family}: {self.record_path()}"
 
     def counts(self) -> str:
         """Return the few counts that `tasks.runtime.status` prints beside a finished task."""
         return ""
 
     def home(self) -> "StoreTask":
-        """Return the task whose directory this one writes into: itself, unless it makes a part of it."""
+        """Return the task whose directory this one writes into: itself, unless it makes one part of it."""
         return self
 
     def made_from(self) -> dict[str, str | list[str]]:
@@ -93,67 +99,90 @@ class StoreTask(luigi.Task):
             "made_from": self.made_from(),
         }
 
+    def write_spec(self) -> None:
+        """Write `spec()` to spec.json, unless the file exists."""
+        path = self.directory() / "spec.json"
+        if not path.exists():
+            write_json(path, self.home().spec())
+
     @cached_property
     def directory_name(self) -> str:
-        """`<stage>/<name>-<12 hex>`; taken once, as Luigi keeps one instance for equal parameters."""
+        """`<stage>/<name>-<12 hex>`; computed once, as Luigi keeps one instance for equal parameters."""
         home = self.home()
         if home is not self:
             return home.directory_name
         readable = re.sub(r"[^\w.-]+", "-", self.name()).strip(".-") or self.stage
         return f"{self.stage}/{readable}-{spec_hash(self.spec())}"
 
+    @property
+    def spec_hash(self) -> str:
+        """The 12 hex digits at the end of the directory's name."""
+        return self.directory_name.rpartition("-")[2]
+
     def directory(self) -> Path:
         """Return the directory that holds the result."""
         return Path(store().root) / self.directory_name
 
-    def output(self) -> luigi.LocalTarget:
+    def record_path(self) -> Path:
+        """Return the path of the record."""
+        return self.directory() / self.record
+
+    def load_record(self) -> dict[str, Any]:
+        """Return the content of the record."""
+        return RecordTarget(self.record_path()).load()
+
+    def output(self) -> RecordTarget:
         """Return the record."""
-        return luigi.LocalTarget(str(self.directory() / self.record))
+        return RecordTarget(self.record_path())
 
     def is_done(self) -> bool:
-        """Return whether the record is there."""
+        """Return whether the record exists."""
         return self.output().exists()
 
     def complete(self) -> bool:
-        """Return `is_done`.
-
-        Luigi only logs what is raised here and fires no event that carries it, so that is done for it.
-        """
+        """Return `is_done`, and fire an event with what it raises: Luigi itself would only log that."""
         try:
             return self.is_done()
         except Exception as error:
-            self.trigger_event(Event.BROKEN_TASK, self, error)
+            luigi.Task.trigger_event(self, Event.BROKEN_TASK, self, error)
             raise
 
-    def run(self) -> Iterator[luigi.Task] | None:
-        """Write spec.json and make the result, unless another host has made it since this one looked.
+    def run(self) -> Iterator[Sequence[luigi.Task]] | None:
+        """Write spec.json and make the result, unless another host has made it in the meantime.
 
         Raises:
             UserError: the store can't be written or read.
         """
         if self.complete():
             return None
-        with store_errors.told():
+        with store_errors.explain_store_errors():
             self.write_spec()
             made = self.make()
-        return None if made is None else _told_throughout(made)
+        return None if made is None else _with_store_errors(made)
 
 
-@StoreTask.event_handler(Event.FAILURE)
-def leave_nothing(task: StoreTask, error: BaseException) -> None:
-    """Remove the directory of a task that failed before it had made anything in it."""
+def remove_empty_directory(task: StoreTask, error: BaseException) -> None:
+    """Remove the directory of a task that failed before it had made anything in it.
+
+    Args:
+        task: the task that failed.
+        error: what it raised; not used.
+    """
     directory = task.directory()
     if directory.is_dir() and [path.name for path in directory.iterdir()] == ["spec.json"]:
         (directory / "spec.json").unlink()
-        # Another task of the same directory or stage may be writing there by now: then it stays.
+        # Another task of the same directory or stage may already be writing there: then it stays.
         with contextlib.suppress(OSError):
             directory.rmdir()
             directory.parent.rmdir()
 
 
-def _told_throughout(made: Iterator[luigi.Task]) -> Iterator[luigi.Task]:
-    """Yield what `make` yields; what it meets in the store is told as in `run`."""
-    with store_errors.told():
+StoreTask.event_handler(Event.FAILURE)(remove_empty_directory)  # type: ignore[no-untyped-call]  # Luigi has no type for it
+
+
+def _with_store_errors(made: Iterator[Sequence[luigi.Task]]) -> Iterator[Sequence[luigi.Task]]:
+    """Yield what `make` yields, and explain errors about the store as `run` does."""
+    with store_errors.explain_store_errors():
         yield from made
 
 

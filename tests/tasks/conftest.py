@@ -1,4 +1,4 @@
-"""What the tests of tasks/ share: running the toy DAG in a process of its own, as a person would."""
+"""Run the toy DAG, or any module, in a process of its own."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The command line as a person meets it: a folder of images goes in; mistakes come back as one clear line."""
+"""Test the command line: a folder of images becomes a dataset, and every mistake is one clear line."""
 
 import json
 
@@ -33,22 +33,28 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
             ["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "5000"],
             ["5000x5000", "800x600", "size_px"],
         ),
-        (["ExportOpenVINO", "--precision", "int8", "--export-int8-loss-db", "nan"], ["0 dB or more", "nan"]),
-        (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "0"], ["16 to 8192", "size_px"]),
+        (
+            ["ExportOpenVINO", "--precision", "int8", "--export-int8-loss-db", "nan"],
+            ["number of 0 or more", "nan"],
+        ),
+        (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "0"], ["16 to 8192", "--crops-size-px"]),
         (
             ["MakeCrops", "--dataset", "PHOTOS", "--crops-max-megapixels", "inf"],
-            ["above 0", "max_megapixels"],
+            ["above 0", "--crops-max-megapixels"],
         ),
         (["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "abc"], ["whole number", "abc"]),
         (
             ["EvaluateModel", "--model", "bicubic", "--benchmark", "Photos", "--scale", "0"],
-            ["scale from 2 to 8"],
+            ["--scale", "from 2 to 8"],
         ),
-        (["EvaluateModel", "--model", "no.xml", "--benchmark", "Photos"], ["no.xml", "check the path"]),
+        (["EvaluateModel", "--model", "no.xml", "--benchmark", "Photos"], ["no.xml", "Check the path"]),
         (["TrainModel", "--model-preset", "vapsr"], ["realtime-x2", "vapsr"]),
         (["TrainModel", "--training-loss", "l1+l7"], ["charbonnier", "'l7'", "l1:1+frequency:0.05"]),
         (["TrainModel", "--training-degradation", "bicubic,blurr"], ["steps of blur", "change degradation"]),
-        (["ExportCheckpoint", "--training-ema-decay", "1.5"], ["0 to below 1", "1.5", "ema_decay"]),
+        (
+            ["ExportCheckpoint", "--training-ema-decay", "1.5"],
+            ["0 to below 1", "1.5", "--training-ema-decay"],
+        ),
         (
             ["TrainModel", "--model-preset", "realtime-x2", "--model-color-space", "oklab"],
             ["rgb", "oklab", "VapSR"],
@@ -95,7 +101,7 @@ def record_of(store):
     return json.loads(path.read_text())
 
 
-def test_another_limit_goes_on_with_the_same_run_and_gives_another_model(tmp_path):
+def test_another_limit_continues_the_same_run_and_gives_another_model(tmp_path):
     store = tmp_path / "store"
     assert train(store, "ExportCheckpoint", "--training-max-steps", "3").returncode == 0
     first = record_of(store)
@@ -113,6 +119,6 @@ def test_another_limit_goes_on_with_the_same_run_and_gives_another_model(tmp_pat
     before = files(store)
     assert train(store, "TrainModel", *changed).returncode == 0
     assert files(store) == before
-    # What makes it another network gets a run of its own.
+    # A setting that gives another network starts a run of its own.
     assert train(store, "TrainModel", *changed, "--training-seed", "1").returncode == 0
     assert len(list(store.glob("runs/*/training.json"))) == 2

@@ -1,4 +1,4 @@
-"""What has no part in a dataset's name, and what follows where it changes."""
+"""Test what is not part of a dataset's name, and what happens when it changes."""
 
 import json
 
@@ -11,7 +11,7 @@ from tasks.crops import MakeCrops, PlanCrops
 
 @pytest.fixture
 def catalog(photo_folder, tmp_path):
-    """Give a catalog folder with one dataset, an image of which is damaged."""
+    """Return a catalog folder with one dataset, of which one image is damaged."""
     (photo_folder / "bad.png").write_bytes((photo_folder / "p0.png").read_bytes()[:30])
     describe(tmp_path / "catalog", photo_folder, "mine")
     return tmp_path / "catalog"
@@ -23,16 +23,16 @@ def describe(catalog, photo_folder, license):
     (catalog / "trip.toml").write_text(text)
 
 
-def test_how_much_damage_is_borne_names_nothing_but_holds(catalog, tmp_path, capfd):
+def test_the_allowed_damage_is_enforced_but_not_part_of_the_name(catalog, tmp_path, capfd):
     with store(tmp_path / "store", catalog):
         strict = MakeCrops(dataset="Trip")
         assert not build(strict)
-        listed = strict.requires()["plan"].requires().directory() / "rejections.jsonl"
-        assert str(listed) in capfd.readouterr().err and "bad.png" in listed.read_text()
+        rejections = strict.plan.index.directory() / "rejections.jsonl"
+        assert str(rejections) in capfd.readouterr().err and "bad.png" in rejections.read_text()
     with store(tmp_path / "store", catalog, max_bad_fraction="0.1"):
-        borne = MakeCrops(dataset="Trip")
-        assert build(borne) and borne.directory() == strict.directory()
-        before = files(borne.directory())
+        tolerant = MakeCrops(dataset="Trip")
+        assert build(tolerant) and tolerant.directory() == strict.directory()
+        before = files(tolerant.directory())
     with store(tmp_path / "store", catalog):
         strict = MakeCrops(dataset="Trip")
         assert not strict.complete() and not build(strict)
@@ -59,7 +59,7 @@ def test_another_license_reaches_the_dataset_and_no_shard(catalog, photo_folder,
     }  # fmt: skip
 
 
-def test_a_grid_s_settings_name_no_plan_without_a_grid(photo_folder, tmp_path):
+def test_grid_settings_are_not_part_of_the_name_without_a_grid(photo_folder, tmp_path):
     def name(**crops):
         with store(tmp_path / "store", **crops):
             return PlanCrops(dataset=str(photo_folder)).directory_name

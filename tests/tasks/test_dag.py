@@ -1,4 +1,4 @@
-"""The drawing in the docstring of tasks/, held against what the tasks require."""
+"""Compare the drawing in the docstring of tasks/ with what the tasks require."""
 
 import re
 
@@ -42,7 +42,7 @@ def settings(tmp_path):
 
 
 def drawn() -> set[tuple[str, str]]:
-    """Return the arrows of the list below the drawing, from what is made to what is made of it."""
+    """Return the arrows of the list below the drawing, from each task to the tasks that require it."""
     arrows = set()
     for upstream, downstream in re.findall(r"^    (\w+) → (.+)$", tasks.__doc__, re.MULTILINE):
         arrows |= {(upstream, name) for name in downstream.split(", ")}
@@ -51,11 +51,11 @@ def drawn() -> set[tuple[str, str]]:
 
 def required() -> set[tuple[str, str]]:
     """Return the arrows that requires() gives, from the last tasks upwards, with one shard."""
-    arrows, met = set(), set()
+    arrows, seen = set(), set()
     waiting = [
         FullPipeline(),
         BenchmarkModel(),
-        CompareModels(models="trained,bicubic"),
+        CompareModels(models=("trained", "bicubic")),
         PackShard(dataset="DIV2K", shard="train-000000"),
         VerifyDataset(dataset="DIV2K", rebuild=True),
         ExportFolder(dataset="DIV2K"),
@@ -65,9 +65,9 @@ def required() -> set[tuple[str, str]]:
     ]
     while waiting:
         task = waiting.pop()
-        if task.task_id in met:
+        if task.task_id in seen:
             continue
-        met.add(task.task_id)
+        seen.add(task.task_id)
         if isinstance(task, PackShard):
             arrows.add(("PackShard", task.home().task_family))
         if isinstance(task, VerifyDataset):
@@ -78,12 +78,12 @@ def required() -> set[tuple[str, str]]:
     return arrows
 
 
-def test_the_list_of_arrows_is_what_the_tasks_require():
+def test_the_list_of_arrows_agrees_with_requires():
     assert drawn() == required()
 
 
-def test_the_drawing_shows_every_task_and_only_arrows_that_are():
-    drawing = tasks.__doc__.partition("In words")[0]
+def test_the_drawing_shows_every_task_and_only_real_arrows():
+    drawing = tasks.__doc__.partition("The same as a list")[0]
     assert set(tasks.__all__) <= set(re.findall(r"\w+", drawing))
     name = r"([A-Z]\w+)(?: × N)?(?: \([^)]*\))?"
     to_the_right = set(re.findall(rf"{name} ─+►(?= ([A-Z]\w+))", drawing))
@@ -92,14 +92,14 @@ def test_the_drawing_shows_every_task_and_only_arrows_that_are():
     assert to_the_right | to_the_left <= drawn()
 
 
-def test_every_task_says_in_one_line_what_it_makes():
+def test_the_first_line_of_every_task_says_what_it_makes():
     for name in tasks.__all__:
         first = getattr(tasks, name).__doc__.strip().splitlines()[0]
         assert "→" in first, name
 
 
 @pytest.mark.parametrize(("name", "value"), [("size_px", "256"), ("alpha", "white")])
-def test_directories_are_named_by_what_is_in_them(name, value):
+def test_a_parameter_that_changes_the_output_changes_the_directory(name, value):
     config = luigi.configuration.get_config()
     before = MakeCrops(dataset="DIV2K").directory_name
     assert re.fullmatch(r"crops/DIV2K-[0-9a-f]{12}", before)
@@ -111,14 +111,14 @@ def test_directories_are_named_by_what_is_in_them(name, value):
         config.remove_option("crops", name)
 
 
-def test_a_shard_stands_in_its_datasets_directory():
+def test_a_shard_is_written_into_the_directory_of_its_dataset():
     shard = PackShard(dataset="DIV2K", shard="train-000000")
     assert shard.directory() == MakeCrops(dataset="DIV2K").directory()
     assert shard.output().path.endswith("manifest/train-000000.json")
 
 
-def test_luma_is_exported_of_luma_networks_alone():
-    with pytest.raises(UserError, match="luma alone, got vapsr3x3-x2"):
+def test_only_luma_networks_are_exported_as_luma():
+    with pytest.raises(UserError, match="luma alone, but vapsr3x3-x2 works on RGB"):
         ExportOnnx(planes="luma").name()
     config = luigi.configuration.get_config()
     config.set("model", "preset", "realtime-x2")
@@ -129,7 +129,7 @@ def test_luma_is_exported_of_luma_networks_alone():
             "realtime-x2-luma-fp16",
             {"precision": "fp16", "planes": "luma"},
         )
-        assert ir.requires()["onnx"].name() == "realtime-x2-luma-onnx"
+        assert ir.onnx.name() == "realtime-x2-luma-onnx"
         assert ExportOnnx().parameters() == {} and ExportOnnx().name() == "realtime-x2-onnx"
         video = UpscaleVideo(input="video.mkv", output_file="out.mkv")
         assert video.requires()["model"].planes == "luma"
@@ -137,5 +137,5 @@ def test_luma_is_exported_of_luma_networks_alone():
         config.remove_option("model", "preset")
 
 
-def test_a_formula_needs_no_model():
+def test_a_filter_needs_no_model():
     assert set(EvaluateModel(model="bicubic", benchmark="Photos").requires()) == {"benchmark", "lpips"}

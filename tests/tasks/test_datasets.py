@@ -1,4 +1,4 @@
-"""The mission's datasets end to end, from small archives of the same layout: only URLs and checksums are others."""
+"""Make crops of DIV2K, Flickr2K and ImageNet, from small archives of the same layout; URLs and checksums differ."""
 
 import hashlib
 import io
@@ -71,7 +71,7 @@ ARCHIVES = {
 
 
 def write_catalog(folder: Path, dataset: str, url: str = "") -> None:
-    """Take the built-in file, and put other URLs, sizes and checksums into it."""
+    """Write the catalog file of a dataset with other URLs, sizes and checksums."""
     file, content, _ = ARCHIVES[dataset]
     text = (CATALOG / f"{dataset.lower()}.toml").read_text().partition("[[files]]")[0]
     text += (
@@ -98,7 +98,7 @@ def totals(root: Path, dataset: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("dataset", ARCHIVES)
-def test_a_dataset_of_the_mission_becomes_crops(dataset, tmp_path):
+def test_a_dataset_becomes_crops(dataset, tmp_path):
     file, content, images = ARCHIVES[dataset]
     with serving({f"/{file}": content}) as server:
         cuts = [len(content) // 2]
@@ -111,16 +111,16 @@ def test_a_dataset_of_the_mission_becomes_crops(dataset, tmp_path):
     files = {
         path.name for path in (tmp_path / "store").rglob("*") if path.suffix in (".JPEG", ".jpg", ".png")
     }
-    assert files <= {"contact-sheet.jpg"}, "nothing is unpacked"
+    assert files <= {"contact-sheet.jpg"}, "archives must not be unpacked"
 
 
-def test_what_is_got_by_hand_is_asked_for_adopted_and_indexed_in_place(tmp_path):
+def test_an_archive_that_must_be_fetched_by_hand_is_requested_linked_and_indexed_in_place(tmp_path):
     file, content, images = ARCHIVES["ImageNet"]
     write_catalog(tmp_path / "catalog", "ImageNet")
     options = ["--store-catalog", str(tmp_path / "catalog")]
-    asked = luigi(tmp_path, "MakeCrops", "ImageNet", *options)
-    assert asked.returncode != 0 and len(asked.stderr.splitlines()) == 1
-    assert re.search(r"register at https://image-net.org.* --store-archives FOLDER", asked.stderr)
+    refused = luigi(tmp_path, "MakeCrops", "ImageNet", *options)
+    assert refused.returncode != 0 and len(refused.stderr.splitlines()) == 1
+    assert re.search(r"register at https://image-net.org.* --store-archives FOLDER", refused.stderr)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / file).write_bytes(content)
     result = luigi(tmp_path, "MakeCrops", "ImageNet", *options, "--store-archives", str(tmp_path / "mine"))

@@ -1,4 +1,4 @@
-"""UpscaleVideo: when it counts as done, whose file it writes over, and what Ctrl+C leaves."""
+"""Test UpscaleVideo: when it is done, which files it never overwrites, and what Ctrl+C leaves."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def task_for(source: Path, output: Path, **others) -> UpscaleVideo:
     return UpscaleVideo(input=str(source), output_file=str(output), **given)
 
 
-def test_a_video_is_done_while_it_stands_there_and_no_other_is_written_over(store, tmp_path):
+def test_a_video_is_done_while_it_exists_and_no_other_file_is_overwritten(store, tmp_path):
     first = make_odd_video(tmp_path / "in.mkv", 12)
     second = make_odd_video(tmp_path / "second.mkv", 10)
     output = tmp_path / "out.mkv"
@@ -52,11 +52,11 @@ def test_a_video_is_done_while_it_stands_there_and_no_other_is_written_over(stor
     assert not task.complete()
     task.run()
     assert task.complete() and output.read_bytes() == made
-    with pytest.raises(UserError, match="another file than the input"):
+    with pytest.raises(UserError, match="is the input"):
         task_for(first, first).video()
 
 
-def test_ctrl_c_leaves_a_video_that_plays_and_the_same_command_goes_on(tmp_path, program):
+def test_ctrl_c_leaves_a_video_that_plays_and_the_same_command_continues(tmp_path, program):
     source, output = make_odd_video(tmp_path / "in.mkv", 60), tmp_path / "out.mkv"
     command = [sys.executable, "-m", "luigi", "--module", "interrupted_video", "UpscaleVideo"]
     command += ["--input", str(source), "--output-file", str(output), "--model", "bicubic"]
@@ -73,30 +73,30 @@ def test_ctrl_c_leaves_a_video_that_plays_and_the_same_command_goes_on(tmp_path,
     times = check_plays(partial)
     assert 0 < len(times) < 60 and times == decoded_times(source)[: len(times)]
     assert f"The first {len(times)} frames: {partial}" in ended.stderr
-    # Two pieces are there: only the third is begun, so Ctrl+C is not pressed again.
+    # Two segments are finished: only one more is begun, so Ctrl+C is not pressed again.
     ended = run()
     assert ended.returncode == 0 and check_plays(output) == decoded_times(source), ended.stderr
     assert not partial.exists()
     assert read_json(next((tmp_path / "store").rglob("video.json")))["frames"] == 60
 
 
-def test_leaving_a_stream_out_goes_on_with_what_is_encoded(store, tmp_path, monkeypatch):
+def test_leaving_a_stream_out_continues_with_the_encoded_segments(store, tmp_path, monkeypatch):
     source, output = make_odd_video(tmp_path / "in.mkv", 40), tmp_path / "out.mp4"
     stopped = task_for(source, output)
 
     def full(*given, **named):
-        raise UserError("room", "none", "the disk", "make some")
+        raise UserError("The disk has no room", "Make some")
 
     with monkeypatch.context() as patch:
         patch.setattr(upscale_video, "rehearse", lambda *given: None)
         patch.setattr(upscale_video, "join", full)
-        with pytest.raises(UserError, match="room"):
+        with pytest.raises(UserError, match="no room"):
             stopped.run()
     monkeypatch.setattr(upscale_video, "write_segment", None)  # nothing is encoded again
-    task = task_for(source, output, leave_out="2,3")
+    task = task_for(source, output, leave_out=(2, 3))
     assert task.directory() == stopped.directory()
     task.run()
     assert task.complete() and "stream 2 (subtitle), as asked" in task.summary()
     with av.open(str(output)) as video:
         assert (len(video.streams.audio), len(video.streams.subtitles)) == (1, 0)
-    assert not task_for(source, output, leave_out="1,2,3").complete()
+    assert not task_for(source, output, leave_out=(1, 2, 3)).complete()

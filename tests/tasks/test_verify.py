@@ -1,4 +1,4 @@
-"""VerifyDataset and ExportFolder as a person starts them."""
+"""Run VerifyDataset and ExportFolder from the command line."""
 
 import json
 import shutil
@@ -25,27 +25,27 @@ def crops(run, tmp_path):
     return directory
 
 
-def test_damage_is_found_named_and_rebuilt_byte_for_byte(run, crops):
+def test_damage_is_found_and_named_and_rebuilt_byte_for_byte(run, crops):
     before = files(crops)
-    sound = run("VerifyDataset", "--workers", "2")
-    assert sound.returncode == 0 and "all is sound" in sound.stdout, sound.stderr
+    intact = run("VerifyDataset", "--workers", "2")
+    assert intact.returncode == 0 and "no damage found" in intact.stdout, intact.stderr
     (crops / "shards" / "train-000001.tar").write_bytes(before["shards/train-000001.tar"][:-5000])
     (crops / "manifest" / "train-000002.jsonl").unlink()
     (crops / "README.md").write_text("")
     (crops / "spec.json").unlink()
-    (crops / "run" / "rebuilt").mkdir(exist_ok=True)  # as a kill leaves it
+    (crops / "run" / "rebuilt").mkdir(exist_ok=True)  # as a killed run leaves it
     times = {path: path.stat().st_mtime_ns for path in (crops / "shards").iterdir()}
 
-    # The record of the sound dataset must not be taken for this answer.
+    # The record of the intact dataset must not count for this run.
     found = run("VerifyDataset", "--workers", "2")
-    (line,) = [line for line in found.stderr.splitlines() if "Expected" in line]
+    (line,) = [line for line in found.stderr.splitlines() if line.startswith("VerifyDataset: ")]
     assert found.returncode == 30
     assert "2 damaged shards (train-000001, train-000002)" in line and "--rebuild" in line
     assert "Verified" not in found.stdout
-    assert not (crops / "spec.json").exists(), "looking writes nothing that it looks at"
+    assert not (crops / "spec.json").exists(), "verifying must not write what it verifies"
 
-    mended = run("VerifyDataset", "--full", "--rebuild")
-    assert mended.returncode == 0, mended.stderr
+    repaired = run("VerifyDataset", "--full", "--rebuild")
+    assert repaired.returncode == 0, repaired.stderr
     assert files(crops) == before and not (crops / "run" / "rebuilt").exists()
     rewritten = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert rewritten == {"train-000001.tar", "train-000002.tar"}
@@ -57,35 +57,35 @@ def test_damage_is_found_named_and_rebuilt_byte_for_byte(run, crops):
     }  # fmt: skip
 
 
-def test_a_damaged_dataset_json_comes_back_byte_for_byte(run, crops):
+def test_a_damaged_dataset_json_is_rebuilt_byte_for_byte(run, crops):
     before = files(crops)
     (crops / "dataset.json").write_bytes(before["dataset.json"][:100])
     (crops / "manifest" / "train-000000.json").unlink()
-    mended = run("VerifyDataset", "--rebuild")
-    assert mended.returncode == 0, mended.stderr
+    repaired = run("VerifyDataset", "--rebuild")
+    assert repaired.returncode == 0, repaired.stderr
     assert files(crops) == before
 
 
-def test_a_shard_that_would_come_out_otherwise_is_left_as_it_is(run, crops):
+def test_a_shard_that_would_differ_is_not_replaced(run, crops):
     manifest = json.loads((crops / "dataset.json").read_text())
     manifest["shards"][1]["tar_xxh3"] = "0" * 64
     (crops / "dataset.json").write_text(json.dumps(manifest))
     before = files(crops)
-    refused = run("VerifyDataset", "--level", "hashes", "--rebuild")
+    refused = run("VerifyDataset", "--hashes", "--rebuild")
     assert refused.returncode == 30
     assert "Expected the shard that it was" in refused.stderr and "Traceback" not in refused.stderr
     assert files(crops) == before
     assert not (crops / "run" / "rebuilt").exists()
 
 
-def test_looking_makes_nothing(run, tmp_path):
-    looked = run("VerifyDataset")
-    (line,) = looked.stderr.splitlines()
-    assert looked.returncode == 30 and "make it with MakeCrops" in line
+def test_verifying_makes_nothing(run, tmp_path):
+    result = run("VerifyDataset")
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 30 and "make it with MakeCrops" in line
     assert not (tmp_path / "store").exists() or not files(tmp_path / "store")
 
 
-def test_a_folder_of_plain_files(run, crops, tmp_path):
+def test_a_dataset_is_exported_to_plain_files(run, crops, tmp_path):
     made = run("ExportFolder", "--workers", "2")
     assert made.returncode == 0, made.stderr
     (out,) = (tmp_path / "store" / "folders").iterdir()
@@ -93,4 +93,4 @@ def test_a_folder_of_plain_files(run, crops, tmp_path):
     assert len(list(out.glob("*/*/*.png"))) == totals["crops"]
     assert str(out) in made.stdout
     shutil.rmtree(crops)
-    assert run("ExportFolder").returncode == 0, "a finished export needs its dataset no more"
+    assert run("ExportFolder").returncode == 0, "a finished export no longer needs its dataset"

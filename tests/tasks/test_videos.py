@@ -1,4 +1,4 @@
-"""Videos and discs as a person meets them on the command line; MakeMKV is a small program that speaks as it does."""
+"""Make datasets of videos and discs from the command line; a small program stands in for MakeMKV."""
 
 import json
 import os
@@ -44,13 +44,13 @@ else:
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory) -> Path:
-    """Eight shots of 1.5 s, each with a color of its own."""
+    """Return a video of eight shots of 1.5 s, each in another color."""
     path = tmp_path_factory.mktemp("videos") / "video.mkv"
     return make_video(path, lambda number: numbered(number, 192, 320, number // 36), 288)
 
 
 def install(folder: Path, video: Path, titles: list[int]) -> str:
-    """Put a makemkvcon into a folder that saves the titles that are 1; return a PATH with the folder first."""
+    """Write a makemkvcon that saves the titles that are 1; return a PATH that finds it first."""
     folder.mkdir(exist_ok=True)
     program = folder / "makemkvcon"
     program.write_text(MAKEMKV.format(python=sys.executable, video=str(video), titles=titles))
@@ -75,7 +75,9 @@ def test_a_video_becomes_a_dataset_the_same_with_any_number_of_workers(video, tm
         if "/manifest/" in name and name.endswith("0.jsonl")
         for line in content.splitlines()
     ]
-    assert {crop["downscale_factor"] for crop in crops} == {2}, "the first reduction removes the chroma's"
+    assert {crop["downscale_factor"] for crop in crops} == {2}, (
+        "the first downscaling removes the chroma subsampling"
+    )
     scenes = {
         split: {crop["group"] for crop in crops if crop["split"] == split}
         for split in ("train", "validation")
@@ -93,7 +95,7 @@ def test_a_disc_is_ripped_and_becomes_a_dataset(video, tmp_path):
     assert content["disc"] == 'THE "VIDEO", 2026'
     assert [one["name"] for one in content["videos"]] == ["title_t00.mkv", "title_t01.mkv"]
     assert (record.parent / "videos" / "title_t01.mkv").read_bytes() == video.read_bytes()
-    # MakeMKV is gone now: the disc is not ripped again.
+    # Without MakeMKV now: the disc must not be ripped again.
     result = luigi(tmp_path / "store", "MakeCrops", "--dataset", "disc:1:The Video", *DENSE, *SMALL)
     assert result.returncode == 0, result.stderr
     (manifest,) = (tmp_path / "store").glob("crops/The-Video-*/dataset.json")
@@ -101,7 +103,7 @@ def test_a_disc_is_ripped_and_becomes_a_dataset(video, tmp_path):
     assert counts["totals"]["crops"] > 0 and set(counts["rejections"]) >= {"duplicate"}, "two equal titles"
 
 
-def test_titles_that_failed_are_told_and_nothing_is_left(video, tmp_path):
+def test_failed_titles_are_listed_and_nothing_is_left(video, tmp_path):
     result = luigi(
         tmp_path / "store", "RipDisc", "--disc", "1", path=install(tmp_path / "bin", video, [1, 0])
     )

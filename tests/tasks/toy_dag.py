@@ -1,16 +1,16 @@
-"""A small DAG on tasks.runtime.store_task, for the tests of what stands under the real one."""
+"""A small DAG of StoreTasks, for the tests of tasks/runtime."""
 
 import os
 import signal
-from pathlib import Path
 
 import luigi
 
-from data.atomic_files import read_json, write_json
+from data.atomic_files import write_json
 from data.errors import UserError
 from data.progress import silent
 from sr.training import launch
 from tasks.runtime import hooks
+from tasks.runtime.parameters import IntParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import StoreTask
 
@@ -18,9 +18,9 @@ hooks.install()
 
 
 class toy(luigi.Config):
-    """A shared section, as luigi.cfg has them."""
+    """A section of luigi.cfg."""
 
-    size = luigi.IntParameter(default=4, description="items in a part")
+    size = IntParameter(default=4, at_least=1, description="items in a part")
 
 
 class ToyPlan(StoreTask):
@@ -32,7 +32,7 @@ class ToyPlan(StoreTask):
 
     def name(self):
         if self.fault == "complete":
-            raise UserError("a toy", "none", "the shop", "buy one")
+            raise UserError("The shop has no toy", "Buy one elsewhere")
         if self.fault == "complete-bug":
             raise ZeroDivisionError("a bug in complete()")
         return "Sample"
@@ -42,7 +42,7 @@ class ToyPlan(StoreTask):
 
     def make(self):
         if self.fault == "user":
-            raise UserError("a toy", "a tool", "the box", "look in another box")
+            raise UserError("The box has a tool, but no toy", "Look in another box")
         if self.fault == "bug":
             raise ZeroDivisionError("a bug in run()")
         if self.fault == "killed":
@@ -56,12 +56,12 @@ class ToyPlan(StoreTask):
 class ToyPart(StoreTask):
     """One part, in the directory of ToySet."""
 
+    stage = "toysets"
     parts = luigi.IntParameter()
     part = luigi.IntParameter()
 
-    @property
-    def record(self):
-        return f"manifest/part-{self.part}.json"
+    def record_path(self):
+        return self.directory() / f"manifest/part-{self.part}.json"
 
     def name(self):
         return "Sample"
@@ -74,10 +74,10 @@ class ToyPart(StoreTask):
 
     def make(self):
         size = toy().size
-        with stage(self, "items", whole=self.parts * size) as progress:
+        with stage(self, "items", group_total=self.parts * size) as progress:
             for done in range(size + 1):
                 progress(done, size)
-        write_json(self.output().path, {"part": self.part})
+        write_json(self.record_path(), {"part": self.part})
 
 
 class ToySet(StoreTask):
@@ -94,15 +94,15 @@ class ToySet(StoreTask):
         return {"plan": self.clone(ToyPlan)}
 
     def dynamic_requires(self):
-        plan = Path(self.requires()["plan"].output().path)
-        return (
-            [ToyPart(self.parts, part) for part in range(read_json(plan)["parts"])] if plan.exists() else []
-        )
+        plan = self.requires()["plan"]
+        if not plan.is_done():
+            return []
+        return [ToyPart(parts=self.parts, part=part) for part in range(plan.load_record()["parts"])]
 
     def make(self):
         yield self.dynamic_requires()
         print("a line that a task prints")
-        write_json(self.output().path, {"parts": self.parts})
+        write_json(self.record_path(), {"parts": self.parts})
 
     def counts(self):
         return f"{self.parts} parts"
@@ -112,7 +112,7 @@ class ToySet(StoreTask):
 
 
 class ToyPair(StoreTask):
-    """Two plans that fail for one reason, and a set."""
+    """Two plans that fail for the same reason, and a set."""
 
     stage, record = "toypairs", "pair.json"
     fault = luigi.Parameter(default="", significant=False)
@@ -122,15 +122,15 @@ class ToyPair(StoreTask):
 
     def requires(self):
         if self.fault == "requires":
-            raise UserError("two toys", "one", "the box", "add another")
+            raise UserError("The box has one toy, but two are needed", "Add another")
         return [ToyPlan(parts=1, fault=self.fault), ToyPlan(parts=2, fault=self.fault), ToySet(parts=2)]
 
     def make(self):
-        write_json(self.output().path, {})
+        write_json(self.record_path(), {})
 
 
 class ToyBlock(StoreTask):
-    """Starts, says so in a FIFO that it keeps open, and never ends."""
+    """Writes its process id to a FIFO that it keeps open, and never ends."""
 
     stage, record = "toyblocks", "never.json"
     fifo = luigi.Parameter()
@@ -143,14 +143,14 @@ class ToyBlock(StoreTask):
         return {"number": self.number}
 
     def make(self):
-        with open(self.fifo, "wb", buffering=0) as said, stage(self, "things"):
-            said.write(b"%d\n" % os.getpid())
+        with open(self.fifo, "wb", buffering=0) as fifo, stage(self, "things"):
+            fifo.write(b"%d\n" % os.getpid())
             while True:
                 signal.pause()
 
 
 class ToyBlocks(luigi.WrapperTask):
-    """Three of them."""
+    """Three ToyBlocks."""
 
     fifo = luigi.Parameter()
 
@@ -159,7 +159,7 @@ class ToyBlocks(luigi.WrapperTask):
 
 
 class ToyTraining(StoreTask):
-    """Starts a program as TrainModel does its own; the program says so in a FIFO, and saves when it is told to end."""
+    """Starts a program as TrainModel does; it writes its process id to a FIFO, and saves when it is asked to end."""
 
     stage, record = "toytrainings", "never.json"
     fifo = luigi.Parameter()
@@ -181,21 +181,21 @@ class ToyTraining(StoreTask):
 
 
 class ToyTrainings(ToyBlocks):
-    """Three of them."""
+    """Three ToyTrainings."""
 
     def requires(self):
         return [ToyTraining(fifo=self.fifo, number=number) for number in range(3)]
 
 
 class ToyOutside(luigi.ExternalTask):
-    """Something that is not there."""
+    """Something that does not exist."""
 
     def output(self):
         return luigi.LocalTarget("nowhere")
 
 
 class ToyNeedsOutside(StoreTask):
-    """Needs it."""
+    """Requires ToyOutside."""
 
     stage, record = "toyneeds", "never.json"
 

@@ -1,12 +1,12 @@
-"""Runs of the toy DAG as a person starts them: what they read, and the exit code."""
+"""Run the toy DAG from the command line: what is printed, and the exit code."""
 
 import pytest
 
-USER_LINE = "Expected a toy, got a tool in the box; look in another box."
+USER_LINE = "The box has a tool, but no toy. Look in another box."
 
 
 @pytest.mark.parametrize("workers", ["1", "3"])
-def test_the_last_words_are_the_summary(program, workers):
+def test_the_summary_is_printed_last(program, workers):
     for attempt in ("made", "made already"):
         done = program.luigi("ToySet", "--workers", workers)
         assert done.returncode == 0, attempt
@@ -14,8 +14,8 @@ def test_the_last_words_are_the_summary(program, workers):
         where = place.relative_to(program.directory)
         printed = [] if attempt == "made already" else ["a line that a task prints"]
         assert done.stdout.splitlines() == [*printed, f"The set is in {where}.", "It has 3 parts."]
-        told = done.stderr.splitlines()
-        assert [line.split(" in ")[0] for line in told] == (
+        closing = done.stderr.splitlines()
+        assert [line.split(" in ")[0] for line in closing] == (
             ["ToyPlan Sample: 3 parts", "ToyPart Sample: 12 items"] if printed else []
         )
     assert list((program.directory / "tmp").glob("*/*")) == []
@@ -25,39 +25,39 @@ def test_the_last_words_are_the_summary(program, workers):
     ("fault", "code", "line"),
     [
         ("user", 30, f"ToyPlan: {USER_LINE}"),
-        ("complete", 35, "ToyPair: Expected a toy, got none in the shop; buy one."),
-        ("requires", 35, "ToyPair: Expected two toys, got one in the box; add another."),
+        ("complete", 35, "ToyPair: The shop has no toy. Buy one elsewhere."),
+        ("requires", 35, "ToyPair: The box has one toy, but two are needed. Add another."),
     ],
 )
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_what_a_person_can_mend_is_one_line(program, fault, code, line, workers):
+def test_an_error_that_the_user_can_fix_is_one_line(program, fault, code, line, workers):
     failed = program.luigi("ToyPair", "--fault", fault, "--workers", workers, "--store-root", "store")
-    told = [
+    errors = [
         text
         for text in failed.stderr.splitlines()
         if not text.startswith(("ToyPlan Sample:", "ToyPart Sample:"))
     ]
-    assert (failed.returncode, told) == (code, [line])
+    assert (failed.returncode, errors) == (code, [line])
     assert "The set" not in failed.stdout
     assert not (program.directory / "store/toypairs").exists()
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "told"),
+    ("fault", "code", "texts"),
     [
         ("bug", 30, ["ToyPlan(parts=", ") failed unexpectedly:", "ZeroDivisionError: a bug in run()"]),
         ("complete-bug", 35, ["ToyPair() failed unexpectedly:", "ZeroDivisionError: a bug in complete()"]),
         ("no record", 30, ["failed unexpectedly:", "complete() is still returning false"]),
     ],
 )
-def test_a_bug_is_told_with_its_traceback_once(program, fault, code, told):
+def test_a_bug_is_printed_once_with_its_traceback(program, fault, code, texts):
     failed = program.luigi("ToyPair", "--fault", fault)
     assert failed.returncode == code
-    assert all(text in failed.stderr for text in told)
+    assert all(text in failed.stderr for text in texts)
     assert failed.stderr.count("Traceback") == 1
 
 
-def test_a_killed_task_is_told_of(program):
+def test_a_killed_task_is_reported(program):
     failed = program.luigi("ToyPlan", "--fault", "killed", "--workers", "2")
     assert failed.returncode == 30
     (line,) = failed.stderr.splitlines()
@@ -71,50 +71,55 @@ def test_a_killed_task_is_told_of(program):
         (
             ["ToyPlan", "--parts", "abc"],
             40,
-            "luigi: Expected a whole number, got 'abc' in --parts; give another value.",
+            "luigi: --parts is 'abc', but it must be a whole number.",
         ),
         (
             ["ToyPlan", "--toy-size", "1.5"],
             40,
-            "luigi: Expected a whole number, got '1.5' in --toy-size; give another value.",
+            "luigi: --toy-size is '1.5', but it must be a whole number of 1 or more.",
+        ),
+        (
+            ["ToyPlan", "--toy-size", "0"],
+            40,
+            "luigi: --toy-size is '0', but it must be a whole number of 1 or more.",
         ),
         (
             ["ToyPart", "--part", "1"],
             40,
-            "luigi: Expected a value for parts, got nothing in --parts of ToyPart; add --parts to the comm",
+            "luigi: ToyPart needs --parts. Add --parts to the command.",
         ),
         (["ToyPlan", "--toy-siez", "4"], 2, "unrecognized arguments: --toy-siez 4; did you mean --toy-size?"),
         (
             ["ToyPlam"],
             1,
-            "Expected the name of a task, got 'ToyPlam' in the command line; choose one of ",
+            "There is no task 'ToyPlam'. Choose one of ",
         ),
         (["ToyNeedsOutside"], 20, "ToyNeedsOutside did not finish: "),
         (["ToyPlan", "--store-root", "tmp/.."], 0, "ToyPlan Sample: 3 parts in "),
         (
             ["ToyPlan", "--store-root", "a-file"],
             30,
-            "ToyPlan: Expected a directory that can be written, got ",
+            "ToyPlan: The store a-file ([store] root) cannot be used: ",
         ),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(program, arguments, code, line):
     (program.directory / "a-file").write_text("")
     failed = program.luigi(*arguments)
-    (told,) = failed.stderr.splitlines()
+    (printed,) = failed.stderr.splitlines()
     assert failed.returncode == code
-    assert line in told
+    assert line in printed
     assert not (program.directory / "work").exists()
 
 
 def test_a_mistake_in_luigi_cfg_is_one_line(program):
     (program.directory / "luigi.cfg").write_text("[toy]\nsize = many\n")
     failed = program.luigi("ToyPlan")
-    expected = "luigi: Expected a whole number, got 'many' in luigi.cfg, [toy] size; give another value.\n"
+    expected = "luigi: [toy] size in luigi.cfg is 'many', but it must be a whole number of 1 or more.\n"
     assert (failed.returncode, failed.stderr) == (40, expected)
 
 
-def test_the_luigi_program_is_closed_as_its_module_is(program):
+def test_the_program_luigi_ends_like_its_module(program):
     code = "import sys; from luigi.cmdline import luigi_run; sys.exit(luigi_run())"
     (program.directory / "a_luigi_program.py").write_text(code)
     failed = program.module("a_luigi_program", "--module", "toy_dag", "ToyPlan", "--fault", "user")

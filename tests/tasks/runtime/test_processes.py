@@ -1,4 +1,4 @@
-"""Each toy task holds a FIFO open while it lives, so the FIFO's end is the end of the last of them."""
+"""Test how task processes end. Each toy task keeps a FIFO open, so the FIFO ends when the last task ends."""
 
 import contextlib
 import multiprocessing
@@ -14,11 +14,12 @@ from data.processes.parent_death import die_with_parent
 from tasks.runtime.processes import DiesWithParent
 
 DEADLINE_S = 30
+INTERRUPTED = "Interrupted. Finished work is kept; run the same command to continue."
 
 
 @contextlib.contextmanager
 def blocked_run(program, workers: int, task: str = "ToyBlocks"):
-    """Give a run of a task with `workers` below it at work, and the read end of the FIFO that they hold."""
+    """Start a task that has `workers` running tasks below it; yield the run and the read end of their FIFO."""
     fifo = program.directory / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -28,9 +29,9 @@ def blocked_run(program, workers: int, task: str = "ToyBlocks"):
     pids = []
     try:
         while len(pids) < workers:
-            said = read(reader)
-            assert said, (program.directory / "stderr").read_text()
-            pids += map(int, said.split())
+            written = read(reader)
+            assert written, (program.directory / "stderr").read_text()
+            pids += map(int, written.split())
         yield main, pids, reader
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -40,7 +41,7 @@ def blocked_run(program, workers: int, task: str = "ToyBlocks"):
 
 
 def read(reader: int) -> bytes:
-    """Return what the tasks wrote; empty once none holds the FIFO."""
+    """Return what the tasks wrote; empty once no task keeps the FIFO open."""
     ready, _, _ = select.select([reader], [], [], DEADLINE_S)
     assert ready, "the tasks neither wrote nor ended in time"
     return os.read(reader, 4096)
@@ -61,21 +62,19 @@ def test_an_interrupt_ends_everything_with_one_line(program, workers, number):
         os.killpg(main.pid, number) if number == signal.SIGINT else main.send_signal(number)
         assert read(reader) == b""
         assert main.wait(DEADLINE_S) == 128 + number
-    told = (program.directory / "stderr").read_text().splitlines()
-    assert told == ["Interrupted. What was finished stays; the same command goes on from there."]
+    assert (program.directory / "stderr").read_text().splitlines() == [INTERRUPTED]
     assert list((program.directory / "tmp").glob("*/*")) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupted_training_saves_and_ends_the_run(program, workers, number):
+def test_an_interrupted_training_saves_before_the_run_ends(program, workers, number):
     with blocked_run(program, workers, "ToyTrainings") as (main, _, reader):
         os.killpg(main.pid, number) if number == signal.SIGINT else main.send_signal(number)
-        said = b"".join(iter(lambda: read(reader), b""))
-        assert said == b"saved\n" * workers
+        written = b"".join(iter(lambda: read(reader), b""))
+        assert written == b"saved\n" * workers
         assert main.wait(DEADLINE_S) == 128 + number
-    told = (program.directory / "stderr").read_text().splitlines()
-    assert told == ["Interrupted. What was finished stays; the same command goes on from there."]
+    assert (program.directory / "stderr").read_text().splitlines() == [INTERRUPTED]
 
 
 def test_a_child_whose_parent_is_already_dead_dies_at_once():
@@ -85,14 +84,14 @@ def test_a_child_whose_parent_is_already_dead_dies_at_once():
     assert child.exitcode == -signal.SIGKILL
 
 
-def test_the_main_process_is_left_alone():
+def test_the_main_process_keeps_its_signal_handlers():
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with DiesWithParent(multiprocessing.Process()):
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 
-def test_a_forked_task_finds_loaded_what_cropping_needs(photo_folder):
-    """Anything that each task process had to load for itself would cost every shard milliseconds."""
+def test_a_forked_task_has_every_module_that_cropping_needs(photo_folder):
+    """A module that each task process has to load for itself costs every shard milliseconds."""
     code = f"""
 import sys, pathlib, tasks
 from tasks.runtime.processes import prepare_to_fork

@@ -13,23 +13,23 @@ import pytest
 from tasks.runtime import progress
 from tasks.runtime.progress import (
     Reporter,
-    bar_line,
-    closing_line,
-    finish,
-    grouped,
+    close_all,
+    format_bar,
+    format_closing_line,
+    format_plain_line,
+    group_states,
     is_finished,
     merge,
-    plain_line,
     refresh,
     stage,
 )
-from tasks.runtime.progress_board import Board, Screen, Sheet, State, run_directory, sweep
+from tasks.runtime.progress_board import Board, Screen, Sheet, State, remove_stale_runs, run_directory
 
 CROPS = State("PackShard", "Sample", "crops", started=100.0, done=412, total=960, pid=1)
 
 
 def shown(board: Board) -> list[str]:
-    """Return the lines that a terminal shows which knows the two movements that bars need."""
+    """Return the lines on a terminal that knows the two cursor movements that bars need."""
     lines: list[str] = []
     text = Path(board.screen.stream.name).read_bytes().decode()
     for height, written in re.findall(r"(?:\x1b\[(\d+)A\r\x1b\[J)|([^\x1b]+)", text):
@@ -62,15 +62,15 @@ def reporter(board: Board, key: str, **changes) -> Reporter:
     return Reporter(board, key, dataclasses.replace(state, **changes))
 
 
-def test_a_plain_line_tells_count_rate_and_time_left():
-    assert plain_line(CROPS, now=104.12) == "PackShard Sample: 412/960 crops, 100 crops/s, 00:05 left"
+def test_a_plain_line_shows_count_rate_and_time_left():
+    assert format_plain_line(CROPS, now=104.12) == "PackShard Sample: 412/960 crops, 100 crops/s, 00:05 left"
 
 
-def test_what_was_done_before_a_resume_is_not_counted_into_the_rate():
-    resumed = dataclasses.replace(CROPS, first=312)
-    assert plain_line(resumed, now=101.0) == "PackShard Sample: 412/960 crops, 100 crops/s, 00:05 left"
+def test_work_done_before_a_resume_does_not_count_towards_the_rate():
+    resumed = dataclasses.replace(CROPS, initial=312)
+    assert format_plain_line(resumed, now=101.0) == "PackShard Sample: 412/960 crops, 100 crops/s, 00:05 left"
     ended = dataclasses.replace(resumed, done=512, ended=102.0)
-    assert closing_line(ended) == "PackShard Sample: 512 crops in 2.0 s (100 crops/s)"
+    assert format_closing_line(ended) == "PackShard Sample: 512 crops in 2.0 s (100 crops/s)"
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_what_was_done_before_a_resume_is_not_counted_into_the_rate():
             {"done": 2, "note": "loss 0.02"},
             "PackShard Sample: 2/960 crops, 2.06 s each, 32:53 left, loss 0.02",
         ),
-        ({"whole": 41200}, "PackShard Sample: 412/41200 crops, 100 crops/s, 06:48 left"),
+        ({"group_total": 41200}, "PackShard Sample: 412/41200 crops, 100 crops/s, 06:48 left"),
     ],
 )
-def test_a_plain_line_says_what_is_known(changes, line):
-    assert plain_line(dataclasses.replace(CROPS, **changes), now=104.12) == line
+def test_a_plain_line_shows_only_what_is_known(changes, line):
+    assert format_plain_line(dataclasses.replace(CROPS, **changes), now=104.12) == line
 
 
 @pytest.mark.parametrize(
@@ -101,30 +101,32 @@ def test_a_plain_line_says_what_is_known(changes, line):
         ({"done": 5, "ended": 100.01}, "PackShard Sample: 5 crops in 0.0 s"),
     ],
 )
-def test_a_closing_line_tells_totals_and_duration(changes, line):
-    assert closing_line(dataclasses.replace(CROPS, **changes)) == line
+def test_a_closing_line_shows_totals_and_duration(changes, line):
+    assert format_closing_line(dataclasses.replace(CROPS, **changes)) == line
 
 
-def test_bytes_are_told_in_round_figures():
+def test_bytes_are_abbreviated():
     state = State("Download", "DIV2K", "bytes", started=100.0, done=1_765_000_000, total=3_530_603_713, pid=1)
-    assert plain_line(state, now=200.0) == "Download DIV2K: 1.76G/3.53G bytes, 17.6M bytes/s, 01:40 left"
-    assert bar_line(state, 200.0, 100, "utf-8").endswith("| 1.76G/3.53G [01:40<01:40, 17.6M bytes/s]")
-    ended = dataclasses.replace(state, done=3_530_603_713, first=1_000_000_000, ended=300.0)
-    assert closing_line(ended) == "Download DIV2K: 3.53G bytes in 03:20 (12.7M bytes/s)"
+    assert (
+        format_plain_line(state, now=200.0) == "Download DIV2K: 1.76G/3.53G bytes, 17.6M bytes/s, 01:40 left"
+    )
+    assert format_bar(state, 200.0, 100, "utf-8").endswith("| 1.76G/3.53G [01:40<01:40, 17.6M bytes/s]")
+    ended = dataclasses.replace(state, done=3_530_603_713, initial=1_000_000_000, ended=300.0)
+    assert format_closing_line(ended) == "Download DIV2K: 3.53G bytes in 03:20 (12.7M bytes/s)"
 
 
 def test_a_bar_is_filled_in_proportion_and_never_wraps():
-    line = bar_line(CROPS, now=104.12, width=100, encoding="UTF-8")
+    line = format_bar(CROPS, now=104.12, width=100, encoding="UTF-8")
     assert line.startswith("PackShard Sample:  43%|███")
     assert line.endswith("| 412/960 [00:04<00:05, 100.00 crops/s]")
-    assert "|####" in bar_line(CROPS, now=104.12, width=100, encoding="ascii")
-    assert all(len(bar_line(CROPS, 104.12, width, "utf-8")) < width for width in range(2, 100))
+    assert "|####" in format_bar(CROPS, now=104.12, width=100, encoding="ascii")
+    assert all(len(format_bar(CROPS, 104.12, width, "utf-8")) < width for width in range(2, 100))
 
 
 def test_shards_of_one_dataset_share_a_line_that_ends_when_all_have_ended():
-    first = dataclasses.replace(CROPS, whole=1000, done=600, total=600, ended=110.0, pid=0)
-    second = dataclasses.replace(CROPS, whole=1000, done=100, total=400, started=101.0)
-    (group,) = grouped({"a": first, "b": second})
+    first = dataclasses.replace(CROPS, group_total=1000, done=600, total=600, ended=110.0, pid=0)
+    second = dataclasses.replace(CROPS, group_total=1000, done=100, total=400, started=101.0)
+    (group,) = group_states({"a": first, "b": second})
     assert (group.done, group.total, group.started, group.ended) == (700, 1000, 100.0, None)
     assert not is_finished(group)
     assert not is_finished(merge([first]))
@@ -133,11 +135,11 @@ def test_shards_of_one_dataset_share_a_line_that_ends_when_all_have_ended():
 
 def test_two_stages_have_two_lines_in_the_order_in_which_they_began():
     earlier = dataclasses.replace(CROPS, label="ZLast", started=99.0)
-    assert [group.label for group in grouped({"a": CROPS, "b": earlier})] == ["ZLast", "PackShard"]
+    assert [group.label for group in group_states({"a": CROPS, "b": earlier})] == ["ZLast", "PackShard"]
 
 
 def test_bars_are_drawn_over_each_other_and_leave_the_closing_line(terminal):
-    one, two = reporter(terminal, "1", whole=200), reporter(terminal, "2", whole=200)
+    one, two = reporter(terminal, "1", group_total=200), reporter(terminal, "2", group_total=200)
     one.report(50, 100)
     one.tick(101.0)
     assert shown(terminal) == []  # quick stages have no bar
@@ -173,15 +175,15 @@ def test_only_one_process_draws_at_a_time(terminal):
     assert len(shown(terminal)) == 2
 
 
-def test_messages_stand_above_the_bars(terminal):
+def test_messages_appear_above_the_bars(terminal):
     at_work = reporter(terminal, "1")
     at_work.tick(103.0)
-    terminal.say("mind this", cause="this")
-    terminal.say("mind this again", cause="this")
+    terminal.print_once("mind this", cause="this")
+    terminal.print_once("mind this again", cause="this")
     terminal.pass_through("a log line\n", terminal.screen.stream)
     at_work.tick(104.0)
-    said, logged, bar = shown(terminal)
-    assert (said, logged, bar[:9]) == ("mind this", "a log line", "PackShard")
+    message, logged, bar = shown(terminal)
+    assert (message, logged, bar[:9]) == ("mind this", "a log line", "PackShard")
 
 
 def test_without_a_terminal_a_line_comes_every_ten_seconds(pipe):
@@ -205,7 +207,7 @@ def test_a_task_that_fails_leaves_no_line_and_no_bar(terminal):
     assert shown(terminal) == []
 
 
-def test_what_a_dead_process_left_is_dropped():
+def test_the_state_of_a_dead_process_is_dropped():
     child = multiprocessing.get_context("fork").Process()
     child.start()
     child.join()
@@ -214,22 +216,22 @@ def test_what_a_dead_process_left_is_dropped():
     assert sheet.states == {}
 
 
-def test_finish_closes_what_was_not_all_made_in_this_run(pipe):
-    reporter(pipe, "1", whole=1000).end(102.0, succeeded=True)
+def test_close_all_closes_a_group_that_was_not_completed_in_this_run(pipe):
+    reporter(pipe, "1", group_total=1000).end(102.0, succeeded=True)
     assert pipe.screen.stream.getvalue() == ""
-    finish(pipe)
+    close_all(pipe)
     assert pipe.screen.stream.getvalue() == "PackShard Sample: done in 2.0 s\n"
 
 
 def test_another_process_draws_on_when_one_ends(terminal):
     one = reporter(terminal, "1")
     context = multiprocessing.get_context("fork")
-    drawn, end = context.Event(), context.Event()
+    has_drawn, end = context.Event(), context.Event()
 
     def other() -> None:
         two = reporter(terminal, "2", name="Other")
         two.tick(103.0)
-        drawn.set()
+        has_drawn.set()
         end.wait(30)
         two.tick(104.0)
         two.end(105.0, succeeded=True)
@@ -237,7 +239,7 @@ def test_another_process_draws_on_when_one_ends(terminal):
     child = context.Process(target=other)
     one.tick(102.0)
     child.start()
-    assert drawn.wait(30)
+    assert has_drawn.wait(30)
     assert [line.split()[1] for line in shown(terminal)] == ["Other:", "Sample:"]
     one.end(103.5, succeeded=True)
     closing, bar = shown(terminal)
@@ -265,7 +267,7 @@ def test_a_stage_that_raises_says_nothing(capfd):
 
 
 def test_on_a_terminal_prints_go_above_the_bars_by_whole_lines(terminal, monkeypatch):
-    monkeypatch.setattr(progress, "Board", lambda *_: terminal)
+    monkeypatch.setattr(progress, "run_board", lambda: terminal)
     errors, out = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stderr", errors)
     monkeypatch.setattr(sys, "stdout", out)
@@ -282,7 +284,7 @@ def test_on_a_terminal_prints_go_above_the_bars_by_whole_lines(terminal, monkeyp
 
 def test_a_print_while_the_sheet_is_held_does_not_wait_for_it(terminal):
     out = io.StringIO()
-    with terminal.held():
+    with terminal.locked():
         terminal.pass_through("from a destructor\n", out)
     assert out.getvalue() == "from a destructor\n"
 
@@ -299,7 +301,7 @@ def test_a_run_has_one_directory_and_killed_ones_are_swept(monkeypatch, tmp_path
     child.join()
     stale = mine.with_name(f"{os.getpid()}-1")
     stale.mkdir()
-    sweep()
+    remove_stale_runs()
     assert list(mine.parent.iterdir()) == [mine]
 
 
@@ -313,18 +315,18 @@ def fill(board):
 
 
 @pytest.mark.parametrize("harm", [lose, fill])
-def test_a_sheet_that_cannot_be_kept_costs_nothing_but_bars(harm, terminal):
+def test_a_sheet_that_cannot_be_saved_costs_nothing_but_bars(harm, terminal):
     one = reporter(terminal, "1")
     one.report(5, 10)
     one.tick(200.0)
-    terminal.say("before", cause="before")
+    terminal.print_once("before", cause="before")
     harm(terminal)
     one.report(10, 10)
     one.tick(200.3)
     for _ in range(2):
-        terminal.say("after", cause="after")
+        terminal.print_once("after", cause="after")
     one.end(201.0, succeeded=True)
-    finish(terminal)
+    close_all(terminal)
     lines = shown(terminal)
     assert [line for line in lines if line in ("before", "after")] == ["before", "after"]
     assert lines[-1].startswith("PackShard Sample: 10 crops in")

@@ -9,7 +9,7 @@ def tree(program, *arguments: str) -> list[str]:
     ]
 
 
-def test_the_tree_tells_each_task_once_and_what_is_to_do(program):
+def test_the_tree_shows_each_task_once(program):
     assert tree(program, "ToyPair") == [
         "ToyPair pair  to do  work/toypairs/pair-HASH/pair.json",
         "├── ToyPlan Sample  to do  work/toyplans/Sample-HASH/plan.json",
@@ -21,7 +21,7 @@ def test_the_tree_tells_each_task_once_and_what_is_to_do(program):
     assert not (program.directory / "work").exists()
 
 
-def test_parts_share_a_line_once_the_plan_is_there(program):
+def test_parts_share_a_line_once_the_plan_exists(program):
     assert program.luigi("ToySet").returncode == 0
     (last,) = program.directory.glob("work/toysets/*/manifest/part-2.json")
     assert tree(program, "ToySet")[:2] == [
@@ -38,20 +38,20 @@ def test_parts_share_a_line_once_the_plan_is_there(program):
 
 def test_mistakes_are_one_line(program):
     for arguments, line in [
-        (["ToyPai"], "tasks.runtime.status: Expected the name of a task, got 'ToyPai'"),
+        (["ToyPai"], "tasks.runtime.status: There is no task 'ToyPai'"),
         (
             ["ToyPair", "--fault", "complete"],
-            "tasks.runtime.status: Expected a toy, got none in the shop; buy one.",
+            "tasks.runtime.status: The shop has no toy. Buy one elsewhere.",
         ),
         (["ToyPair", "--fualt", "x"], "unrecognized arguments: --fualt x; did you mean --fault?"),
     ]:
         failed = program.module("tasks.runtime.status", "--module", "toy_dag", *arguments)
-        (told,) = failed.stderr.splitlines()
+        (printed,) = failed.stderr.splitlines()
         assert failed.returncode == 2
-        assert line in told
+        assert line in printed
 
 
-def test_color_is_for_terminals(program):
+def test_only_terminals_get_colors(program):
     assert "\x1b" not in "".join(tree(program, "ToyPair"))
 
 

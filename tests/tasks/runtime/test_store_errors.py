@@ -17,19 +17,19 @@ def in_store(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("number", "file", "words"),
     [
-        (errno.ENOSPC, None, "No space left on device in .store. root .work.; make room"),
-        (errno.EROFS, "work/crops/x", "Read-only.*make it writable"),
-        (errno.EIO, None, "Input/output error.*look at the disk"),
-        (errno.ENOENT, "work/crops/x", "got nothing in work/crops/x; run again"),
+        (errno.ENOSPC, None, "store work .* cannot be used: No space left on device. Make room"),
+        (errno.EROFS, "work/crops/x", "Read-only.*Make it writable"),
+        (errno.EIO, None, "Input/output error.*Check the disk"),
+        (errno.ENOENT, "work/crops/x", "work/crops/x was there when the run began and is gone. Run again"),
         (errno.EISDIR, "work/crops/x", "Is a directory: 'work/crops/x'.*--store-root"),
     ],
 )
-def test_what_befalls_the_store_is_told(number, file, words):
-    with pytest.raises(UserError, match=words), store_errors.told():
+def test_an_error_about_the_store_says_what_to_do(number, file, words):
+    with pytest.raises(UserError, match=words), store_errors.explain_store_errors():
         raise OSError(number, os.strerror(number), file)
 
 
 @pytest.mark.parametrize("file", ["elsewhere/x", "workshop/x", None])
-def test_what_is_not_of_the_store_passes(file):
-    with pytest.raises(FileNotFoundError), store_errors.told():
+def test_an_error_about_another_file_passes_unchanged(file):
+    with pytest.raises(FileNotFoundError), store_errors.explain_store_errors():
         raise FileNotFoundError(errno.ENOENT, "No such file", file)

@@ -8,8 +8,8 @@ from luigi.event import Event
 
 from data.errors import UserError
 from data.hashing import spec_hash
-from tasks.config import store
-from tasks.runtime.store_task import StoreTask, leave_nothing
+from tasks.runtime.store import store
+from tasks.runtime.store_task import StoreTask, remove_empty_directory
 
 
 class Stone(StoreTask):
@@ -40,7 +40,7 @@ class Wall(StoreTask):
 
 
 class Crack(StoreTask):
-    record = "cracks/one.json"
+    stage, record = "walls", "cracks/one.json"
 
     def home(self):
         return Wall()
@@ -71,7 +71,7 @@ class Broken(StoreTask):
     stage, record = "broken", "broken.json"
 
     def name(self):
-        raise UserError("a name", "none", "the test", "give one")
+        raise UserError("The task has no name", "Give it one")
 
 
 @pytest.fixture(autouse=True)
@@ -99,11 +99,11 @@ def test_made_from_goes_by_task_or_by_key():
     assert Wall(named=True).made_from() == {"foot": one, "top": [one, two]}
 
 
-def test_a_part_stands_in_its_homes_directory():
+def test_a_part_is_written_into_the_directory_of_its_home():
     assert Crack().output().path == str(Wall().directory() / "cracks/one.json")
 
 
-def test_a_deep_diamond_takes_each_hash_once():
+def test_a_deep_diamond_computes_each_hash_once():
     assert Deep(40).directory().parent == Path("work/deep")
     assert sorted(Deep.asked) == list(range(41))
 
@@ -120,28 +120,28 @@ def test_run_writes_the_spec_and_makes_the_result_once(monkeypatch):
 
 def test_a_store_that_is_a_file_is_a_users_error(in_store):
     (in_store / store().root).write_text("")
-    with pytest.raises(UserError, match="Expected a directory that can be written"):
+    with pytest.raises(UserError, match="cannot be used"):
         Stone(weight=5).run()
 
 
-def test_an_error_in_complete_is_told_as_an_event():
-    told = []
-    tell = Broken.event_handler(Event.BROKEN_TASK)(lambda task, error: told.append((task, error)))
+def test_an_error_in_complete_fires_an_event():
+    events = []
+    listener = Broken.event_handler(Event.BROKEN_TASK)(lambda task, error: events.append((task, error)))
     try:
         with pytest.raises(UserError) as raised:
             Broken().complete()
     finally:
-        Broken.remove_event_handler(Event.BROKEN_TASK, tell)
-    assert told == [(Broken(), raised.value)]
+        Broken.remove_event_handler(Event.BROKEN_TASK, listener)
+    assert events == [(Broken(), raised.value)]
 
 
-def test_a_task_that_fails_at_once_leaves_nothing_but_one_that_has_made_something_does():
+def test_a_failed_task_leaves_its_directory_only_if_it_has_made_something():
     empty, begun = Stone(weight=6), Stone(weight=7)
     for stone in (begun, empty):
         stone.directory().mkdir(parents=True)
         (stone.directory() / "spec.json").write_text("{}")
     (begun.directory() / "half").write_text("")
-    leave_nothing(empty, ValueError())
-    leave_nothing(begun, ValueError())
+    remove_empty_directory(empty, ValueError())
+    remove_empty_directory(begun, ValueError())
     assert not empty.directory().exists()
     assert (begun.directory() / "spec.json").exists()

@@ -1,0 +1,120 @@
+"""List the images of a dataset: IndexSource."""
+
+from pathlib import Path
+from typing import Any
+
+from data.benchmark_dataset import Benchmark
+from data.catalog.published_figures import plain_benchmark, published
+from data.shards import read_rejections
+from data.sources import Source, open_source
+from pipeline import index
+from pipeline.rejection_counts import is_borne
+from tasks.config import crops, video
+from tasks.download import DatasetTask, Download
+from tasks.rip_disc import RipDisc
+from tasks.runtime.cpu_share import cpu_share
+from tasks.runtime.parameters import IntParameter
+from tasks.runtime.progress import stage
+
+_MIN_BENCHMARK_SIDE_PX = 16
+"""Smaller images can't be evaluated: the window of SSIM is 11 pixels wide, and LR images must hold it, too."""
+
+
+class IndexSource(DatasetTask):
+    """Source → entries: one row an image, from headers and hashes."""
+
+    least_side_px: int = IntParameter(
+        default=_MIN_BENCHMARK_SIDE_PX,
+        at_least=1,
+        description="images with a shorter side are rejected, pixels",
+    )
+    stage = "sources"
+    record = index.RECORD
+    format_version = 2  # 2: bit_depth in the rows, names of hostile archives made safe
+
+    @property
+    def upstream(self) -> Download | RipDisc | None:
+        """The task that fetches the dataset; None where it is already on disk."""
+        if self.dataset_spec.kind == "disc":
+            return RipDisc.of(self.dataset_spec)
+        if self.dataset_spec.kind == "archives":
+            return Download(dataset=self.dataset_spec.archives_of or self.dataset)
+        return None
+
+    def requires(self) -> list[Download | RipDisc]:
+        """The download of an archive, or the rip of a disc."""
+        return [self.upstream] if self.upstream else []
+
+    def source(self) -> Source:
+        """Open the source of the images.
+
+        Raises:
+            UserError: an archive of a finished download was removed or changed.
+        """
+        files: list[Path] = []
+        upstream = self.upstream
+        if upstream:
+            files = [upstream.videos()] if isinstance(upstream, RipDisc) else upstream.verified_files()
+        return open_source(self.dataset_spec, files, crops().alpha, video().settings())
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the fingerprint of a source on disk, or which part of a download is read, and how it is indexed."""
+        if self.dataset_spec.kind == "disc":
+            source: Any = {"settings": vars(video().settings())}
+        elif self.upstream:
+            source = {"members": self.dataset_spec.members}
+        else:
+            source = self.source().fingerprint()
+        return {
+            "source": source,
+            "least_side_px": self.least_side_px,
+            "lossy": self.dataset_spec.lossy,
+            "group": self.dataset_spec.group,
+            "alpha": crops().alpha,
+        }
+
+    def is_done(self) -> bool:
+        """Return whether the index exists, and no more of the source is damaged than [crops] max_bad_fraction allows.
+
+        That limit changes no byte, so it is not part of the directory's name. Where it was lowered below the fraction
+        that is damaged, the source is indexed again, and the error lists the damaged images.
+        """
+        if not super().is_done():
+            return False
+        record = index.read_record(self.directory())
+        return is_borne(record["totals"], record["rejections"], crops().max_bad_fraction)
+
+    def make(self) -> None:
+        """Read the header of every image and write the entries."""
+        with stage(self, "images") as progress:
+            index.index_source(
+                self.source(),
+                self.name(),
+                self.directory(),
+                least_side_px=self.least_side_px,
+                max_bad_fraction=crops().max_bad_fraction,
+                lossy=self.dataset_spec.lossy,
+                group=self.dataset_spec.group,
+                threads=cpu_share(),
+                progress=progress,
+            )
+
+    def benchmark(self) -> Benchmark:
+        """Return the indexed dataset as a benchmark; a published one must have its published number of images."""
+        directory = self.directory()
+        rejections = read_rejections(directory / index.REJECTIONS)
+        image_count = published().images.get(plain_benchmark(self.name()), 0)
+        entries = index.read_entries(directory)
+        return Benchmark(self.dataset_spec, self.source(), entries, rejections, image_count)
+
+    def counts(self) -> str:
+        """Return the numbers of images and rejections."""
+        totals = index.read_record(self.directory())["totals"]
+        return f"{totals['sources']} images, {totals['rejected']} rejected"
+
+    def summary(self) -> str:
+        """Return where the index is, and how many images were rejected for which reason."""
+        reasons = index.read_record(self.directory())["rejections"].items()
+        lines = "".join(f"\n  {count} {reason}" for reason, count in reasons)
+        more = f"; {index.REJECTIONS} lists each:{lines}" if lines else ""
+        return f"Index: {self.directory()}\n{self.counts()}{more}"

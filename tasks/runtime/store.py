@@ -1,0 +1,22 @@
+"""The section [store] of luigi.cfg: where results are stored, and where downloads are looked for."""
+
+from pathlib import Path
+
+import luigi
+
+from tasks.runtime.parameters import IntParameter, PathListParameter
+
+
+class store(luigi.Config):
+    """Where everything that a run makes is stored, and where its inputs are found."""
+
+    root: str = luigi.Parameter(default="work", description="directory of the store; made if it is missing")
+    catalog: str = luigi.Parameter(
+        default="", description="folder with your own catalog files, see docs/datasets.md; empty: none"
+    )
+    archives: tuple[Path, ...] = PathListParameter(
+        default=(), description="folders with archives that are already on disk, separated by commas"
+    )
+    connections: int = IntParameter(
+        default=4, at_least=1, description="simultaneous connections to one server while downloading"
+    )

@@ -1,0 +1,250 @@
+"""The sections [model] and [training] of luigi.cfg: which network is trained, and how.
+
+The defaults of [training] are those of `TrainingJob` and `TrainingConduct`, which explain each in more detail.
+"""
+
+import dataclasses
+from typing import Any
+
+import luigi
+
+from data.records import TrainingConduct, TrainingJob
+from sr.models.presets import ModelDescription, describe
+from sr.training.readers import resolve_reader
+from sr.training.settings import MAY_CHANGE, PRECISIONS, WATCHED, check_settings
+from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntParameter
+
+_JOB = TrainingJob(preset="", selection="", selection_hash="")
+_OPTIONS = TrainingConduct()
+
+
+class model(luigi.Config):
+    """Which network is trained."""
+
+    preset: str = luigi.Parameter(
+        default="vapsr3x3-x2", description="name of the network and its scale, see docs/training.md"
+    )
+    color_space: str = ChoiceParameter(
+        default="",
+        choices=["", "rgb", "ycbcr-601", "ycbcr-709", "oklab"],
+        description="color space that the network works in; empty: the preset's",
+    )
+    reparameterize: str = ChoiceParameter(
+        default="",
+        choices=["", "on", "off"],
+        description="train 3x3 convolutions as several parallel branches that are fused afterward; empty: the preset's",
+    )
+
+
+class training(luigi.Config):
+    """How the network is trained."""
+
+    seed: int = luigi.IntParameter(
+        default=_JOB.seed, description="seed of the weights, the order of the crops and the augmentation"
+    )
+    patch_px: int = IntParameter(
+        default=_JOB.patch_px,
+        at_least=1,
+        description="side of the HR patch that is cut from each crop, pixels",
+    )
+    patch_stages: str = luigi.Parameter(
+        default=_JOB.patch_stages,
+        description="smaller patches at the start, as SIDE:FRACTION of all steps, e.g. 64:0.5,128:0.3; "
+        "empty: patch_px throughout",
+    )
+    micro_batch_size: int = IntParameter(
+        default=_JOB.micro_batch_size, at_least=1, description="patches that a device processes at once"
+    )
+    patches_per_image: int = IntParameter(
+        default=_JOB.patches_per_image,
+        at_least=1,
+        description="patches cut from each decoded crop; must divide micro_batch_size. More save decoding time",
+    )
+    gradient_accumulation_steps: int = IntParameter(
+        default=_JOB.gradient_accumulation_steps,
+        at_least=1,
+        description="micro batches in one optimizer step",
+    )
+    loss: str = luigi.Parameter(
+        default=_JOB.loss,
+        description="l1, charbonnier, mse, frequency, lpips, or a weighted sum such as l1:1+frequency:0.05",
+    )
+    learning_rate: float = FloatParameter(
+        default=_JOB.learning_rate, at_least=0, description="learning rate after warm-up"
+    )
+    beta1: float = FloatParameter(
+        default=_JOB.beta1, at_least=0, below=1, description="AdamW's decay of the mean of the gradients"
+    )
+    beta2: float = FloatParameter(
+        default=_JOB.beta2,
+        at_least=0,
+        below=1,
+        description="AdamW's decay of the mean of the squared gradients",
+    )
+    weight_decay: float = FloatParameter(
+        default=_JOB.weight_decay, at_least=0, description="AdamW's weight decay"
+    )
+    max_grad_norm: float = FloatParameter(
+        default=_JOB.max_grad_norm,
+        at_least=0,
+        description="gradients are clipped to this norm; 0: no clipping",
+    )
+    warmup_steps: int = IntParameter(
+        default=_JOB.warmup_steps,
+        at_least=0,
+        description="optimizer steps over which the learning rate rises linearly",
+    )
+    schedule: str = ChoiceParameter(
+        default=_JOB.schedule,
+        choices=["constant", "cosine"],
+        description="learning rate after warm-up: constant, or falling to 0 at max_steps along a cosine",
+    )
+    max_epochs: int = IntParameter(
+        default=_JOB.max_epochs, at_least=1, description="training ends after this many epochs"
+    )
+    max_steps: int = IntParameter(
+        default=_JOB.max_steps,
+        at_least=0,
+        description="training ends after this many optimizer steps; 0: no limit",
+    )
+    steps_per_epoch: int = IntParameter(
+        default=_JOB.steps_per_epoch,
+        at_least=0,
+        description="optimizer steps from one validation to the next; 0: one pass over the training split",
+    )
+    max_hours: float = FloatParameter(
+        default=_JOB.max_hours,
+        at_least=0,
+        description="training ends after this many hours, summed over all resumptions; 0: no limit",
+    )
+    patience_epochs: int = IntParameter(
+        default=_JOB.patience_epochs,
+        at_least=1,
+        description="training ends after this many epochs without improvement",
+    )
+    monitor: str = ChoiceParameter(
+        default=_JOB.monitor, choices=WATCHED, description="validation metric that selects the best weights"
+    )
+    precision: str = ChoiceParameter(
+        default=_JOB.precision,
+        choices=PRECISIONS,
+        description="precision of the convolutions during training",
+    )
+    compile: bool = luigi.BoolParameter(
+        default=_JOB.compile, description="compile network and loss with torch.compile where that works"
+    )
+    ema_decay: float = FloatParameter(
+        default=_JOB.ema_decay,
+        at_least=0,
+        below=1,
+        description="decay of an exponential moving average of the weights, e.g. 0.999; 0: no average",
+    )
+    flip_probability: float = FloatParameter(
+        default=_JOB.flip_probability,
+        at_least=0,
+        at_most=1,
+        description="probability that a patch is mirrored",
+    )
+    rotate_probability: float = FloatParameter(
+        default=_JOB.rotate_probability,
+        at_least=0,
+        at_most=1,
+        description="probability that a patch is rotated by 90, 180 or 270 degrees",
+    )
+    brightness_probability: float = FloatParameter(
+        default=_JOB.brightness_probability,
+        at_least=0,
+        at_most=1,
+        description="probability that a patch is made darker or brighter",
+    )
+    brightness_min: float = FloatParameter(
+        default=_JOB.brightness_min, at_least=0, description="smallest factor on the brightness"
+    )
+    brightness_max: float = FloatParameter(
+        default=_JOB.brightness_max, at_least=0, description="largest factor on the brightness"
+    )
+    degradation: str = luigi.Parameter(
+        default=_JOB.degradation,
+        description="how LR patches are made: bicubic, then any of blur, noise, jpeg, codec, h264, hevc and "
+        "av1, each as NAME:MIN-MAX@PROBABILITY",
+    )
+    loader: str = ChoiceParameter(
+        default="auto",
+        choices=["auto", "dali", "torch"],
+        description="what reads the shards; auto: DALI where it is installed. Each shuffles in its own way",
+    )
+
+    # Options of the run: fields of TrainingConduct, which do not change the result.
+    world_size: int = IntParameter(
+        default=_OPTIONS.world_size,
+        at_least=0,
+        description="number of processes; 0: one for each GPU, as many as share the micro batches evenly",
+    )
+    hostfile: str = luigi.Parameter(
+        default=_OPTIONS.hostfile,
+        description="DeepSpeed's list of hosts for training on several, see docs/cluster.md",
+    )
+    num_workers: int = IntParameter(
+        default=0,
+        at_least=0,
+        description="CPU threads of each process's data loader; 0: chosen by the machine",
+    )
+    save_every_s: float = FloatParameter(
+        default=_OPTIONS.save_every_s,
+        at_least=0,
+        description="time between two checkpoints within an epoch, seconds",
+    )
+    save_every_steps: int = IntParameter(
+        default=_OPTIONS.save_every_steps,
+        at_least=0,
+        description="optimizer steps between two checkpoints, in addition to save_every_s; 0: none",
+    )
+    save_total_limit: int = IntParameter(
+        default=_OPTIONS.save_total_limit,
+        at_least=1,
+        description="number of newest checkpoints to keep, besides that of the best epoch",
+    )
+
+
+def describe_model() -> ModelDescription:
+    """Return the network that [model] describes.
+
+    Raises:
+        UserError: there is no such preset, or the network has no use for one of the other choices.
+    """
+    section = model()
+    return describe(section.preset, section.color_space, section.reparameterize)
+
+
+def training_settings() -> dict[str, Any]:
+    """Return what [training] says of the result, with the loader that `auto` means on this machine.
+
+    Raises:
+        UserError: a value is invalid, or two values exclude each other.
+    """
+    settings = _fields_of(TrainingJob)
+    settings |= {"loader": resolve_reader(settings["loader"])}
+    check_settings(TrainingJob(preset="", selection="", selection_hash="", **settings))
+    return settings
+
+
+def run_options(lpips_weights: str) -> TrainingConduct:
+    """Return what [training] says of how the run is carried out.
+
+    Args:
+        lpips_weights: directory of the weights of LPIPS; empty where the loss has no such term.
+    """
+    return TrainingConduct(**_fields_of(TrainingConduct), lpips_weights=lpips_weights)
+
+
+def changeable_settings() -> dict[str, Any]:
+    """Return the settings that may change while a run goes on."""
+    section = training()
+    return {name: getattr(section, name) for name in MAY_CHANGE}
+
+
+def _fields_of(record: type[TrainingJob | TrainingConduct]) -> dict[str, Any]:
+    """Return the parameters of [training] that are fields of a record, by name."""
+    section = training()
+    names = {field.name for field in dataclasses.fields(record)}
+    return {name: value for name, value in section.param_kwargs.items() if name in names}
