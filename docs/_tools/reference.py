@@ -85,6 +85,8 @@ def tasks_page() -> str:
             getattr(cls, "stage", None), str
         ):
             lines.append(f"- Result: `{cls.stage}/NAME-HEX/{record}` in the [store](../explanation/store.md)")
+        if extra := getattr(cls, "extra", ""):
+            lines.append(f"- Installed by: `.[{extra}]`")
         rows = [_row(f"--{key.replace('_', '-')}", parameter) for key, parameter in cls.get_params()]
         lines += ["", *_table("option", rows)] if rows else ["", "It takes no options of its own."]
     return "\n".join(lines) + "\n"

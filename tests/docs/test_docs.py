@@ -79,6 +79,22 @@ def test_every_command_in_the_documentation_parses(page, words):
         assert {f"--{name}".replace("_", "-") for name in needed} <= given
 
 
+def test_every_script_in_the_documentation_exists_and_has_the_options_it_is_shown_with():
+    shown = [
+        line
+        for page in PAGES
+        for body in blocks(page, "sh")
+        for line in body.replace("\\\n", " ").splitlines()
+    ]
+    scripts = [re.search(r"python (tests/\S+\.py)(.*)", line) for line in shown]
+    wrong = []
+    for script in filter(None, scripts):
+        text = (ROOT / script[1]).read_text()
+        own_options = script[2].partition(" -- ")[0]
+        wrong += [(script[1], one) for one in re.findall(r"--[\w-]+", own_options) if f'"{one}"' not in text]
+    assert wrong == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_configuration_example_names_keys_that_exist(page, reference):
     sections = {
