@@ -114,6 +114,20 @@ def test_lines_of_prose_are_short_enough_to_read_in_an_editor(page):
     assert long == []
 
 
+def test_the_architecture_that_the_documentation_adds_has_the_shapes_that_it_promises():
+    first, second = blocks(ROOT / "docs" / "how-to" / "add-an-architecture.md", "python")[:2]
+    check = """
+import torch
+net = MyNet(scale=3, channels=8)
+assert net(torch.zeros(1, 3, 5, 7)).shape == (1, 3, 15, 21) and (net.scale, net.size_multiple) == (3, 1)
+shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+assert infer_configuration(shapes) == {"scale": 3, "channels": 8} and infer_configuration({}) is None
+"""
+    # Another process: torch must not be loaded in one whose tests fork.
+    run = subprocess.run([sys.executable, "-c", first + second + check], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 def test_every_page_and_picture_that_the_code_names_exists():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
