@@ -1,9 +1,9 @@
-"""The scripts that docs/how-to/deploy.md shows, for tests that run them as they stand there."""
+"""The scripts that docs/deployment.md shows, for tests that run them as they stand there."""
 
 import re
 from pathlib import Path
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "deploy.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
 
 
 def script(runtime: str) -> str:

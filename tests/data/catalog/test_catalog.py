@@ -5,7 +5,7 @@ import pytest
 from data.catalog.catalog import CATALOG, names, read_catalog_file, resolve
 from data.errors import UserError
 
-DATASETS = Path(__file__).parents[3] / "docs" / "reference" / "datasets.md"
+DATASETS = Path(__file__).parents[3] / "docs" / "datasets.md"
 
 
 @pytest.mark.parametrize("path", sorted(CATALOG.glob("*.toml")), ids=lambda path: path.stem)
