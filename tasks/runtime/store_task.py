@@ -38,6 +38,8 @@ class StoreTask(luigi.Task):
     """The file that is written last, relative to the directory, e.g. "dataset.json"."""
     format_version: ClassVar[int] = 1
     """Raised when the same parameters give other bytes than before; older directories are then left alone."""
+    extra: ClassVar[str] = ""
+    """The extra whose packages it needs, a name of `tasks.runtime.extras.MODULES`; empty: the base is enough."""
 
     if TYPE_CHECKING:
 
