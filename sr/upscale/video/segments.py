@@ -46,6 +46,7 @@ class EncodedPacket:
     """A packet from an encoder."""
 
     pts: int
+    """Presentation time, in units of the source's time base."""
     is_keyframe: bool
     data: bytes
 

@@ -50,7 +50,9 @@ class VideoInfo:
     display_matrix: tuple[int, ...]
     """Nine numbers that rotate the image for display; empty if it is not rotated."""
     master_display: str
+    """Mastering display metadata, as x265 takes it: G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min); empty if not stated."""
     light_level: str
+    """MaxCLL,MaxFALL in cd/m²; empty if not stated."""
     dropped_metadata: tuple[str, ...]
     """Metadata of the frames that no encoder here writes: captions, HDR10+, Dolby Vision."""
     truncation: str
