@@ -1,4 +1,4 @@
-"""Videos: one file, or all the videos below a folder. Frames at random intervals are the images, scenes the groups."""
+"""Videos as a source: one file, or all videos below a folder. Sampled frames are the images, scenes the groups."""
 
 import dataclasses
 import itertools
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from data.catalog.catalog import VIDEO_SUFFIXES
 from data.errors import UserError
@@ -17,13 +18,16 @@ from data.progress import Progress, silent
 from data.records import Box, Reason, Rejection, SourceEntry
 from data.sources.base import Source
 from data.video.color import to_rgb
-from data.video.decode import Readers, VideoReader
-from data.video.demux import VideoFault, read_table
-from data.video.frame_order import refuse_untrue_times
-from data.video.inspect_frames import look_at_frames
+from data.video.decode import ThreadLocalReaders, VideoReader
+from data.video.demux import VideoFault, read_frame_table
+from data.video.frame_order import check_frame_order
+from data.video.inspect_frames import inspect_frames
+from data.video.pyav import require_pts
 from data.video.sample import plan_frames
-from data.video.sampling_settings import VideoSettings
-from data.video.select_frames import Place, choose_frames, refuse_video
+from data.video.sampling_settings import FrameSamplingSettings
+from data.video.select_frames import FrameLocator, check_video, select_frames
+
+Image = npt.NDArray[np.uint8]
 
 
 class VideoSource(Source):
@@ -31,29 +35,32 @@ class VideoSource(Source):
 
     Args:
         path: a video, or a folder; links in it are not followed.
-        settings: how far apart the frames are.
+        settings: how densely frames are sampled.
+
+    Raises:
+        UserError: the path does not exist, or the settings are invalid.
     """
 
-    def __init__(self, path: Path, settings: VideoSettings) -> None:
+    def __init__(self, path: Path, settings: FrameSamplingSettings) -> None:
         settings.check()
         if not path.exists():
-            raise UserError("a video or a folder of videos", "nothing", str(path), "check the path")
+            raise UserError(f"{path} does not exist", "Give the path of a video or of a folder of videos")
         self.settings = settings
         self.root = path if path.is_dir() else path.parent
         self._name = "" if path.is_dir() else path.name
-        self._readers = Readers()
+        self._readers = ThreadLocalReaders()
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return a hash over the files' paths, sizes and modification times, and the settings."""
+        """Return a hash of the files' paths, sizes and modification times, and the settings."""
         listing = []
-        for name in self._files():
+        for name in self._list_files():
             status = (self.root / name).lstat()
-            listing.append([readable(name), status.st_size, status.st_mtime_ns])
+            listing.append([printable_name(name), status.st_size, status.st_mtime_ns])
         digest = sha256_bytes(canonical_json(listing))
         return {"kind": "video", "listing": digest, "settings": dataclasses.asdict(self.settings)}
 
-    def _files(self) -> list[str]:
-        """Return the paths of all files below the root, sorted; hidden ones are left out."""
+    def _list_files(self) -> list[str]:
+        """Return the paths of all files below the root, sorted, without hidden ones."""
         if self._name:
             return [self._name]
         found = []
@@ -64,25 +71,25 @@ class VideoSource(Source):
         return sorted(found)
 
     def scan(self, threads: int = 1, progress: Progress = silent) -> Iterator[SourceEntry | Rejection]:
-        """Yield the frames that are taken and, as rejections, all else.
+        """Yield an entry for each selected frame, and a rejection for everything else.
 
-        A video is read once from beginning to end, and decoded where its planned frames are, in `threads` places.
+        Each video is read once from beginning to end, and decoded around its planned frames, `threads` runs at a time.
 
         Raises:
-            UserError: the source is one video, and it cannot be used.
+            UserError: the source is a single video, and it cannot be used.
         """
-        for name in self._files():
+        for name in self._list_files():
             path = self.root / name
+            printable = printable_name(name)
             if path.is_symlink() and not self._name:
-                yield Rejection(
-                    readable(name), "index", Reason.LINK, "a symbolic link; links are not followed"
-                )
+                detail = "a symbolic link; links are not followed"
+                yield Rejection(printable, "index", Reason.LINK, detail)
             elif not name.lower().endswith(VIDEO_SUFFIXES):
-                detail = "no video; images are read from a folder without videos"
-                yield Rejection(readable(name), "index", Reason.NOT_AN_IMAGE, detail)
-            elif name != readable(name):
-                detail = "its name is no UTF-8; rename it"
-                yield Rejection(readable(name), "index", Reason.UNSUPPORTED, detail)
+                detail = "not a video; images are read from a folder without videos"
+                yield Rejection(printable, "index", Reason.NOT_AN_IMAGE, detail)
+            elif name != printable:
+                detail = "its name is not UTF-8; rename it"
+                yield Rejection(printable, "index", Reason.UNSUPPORTED, detail)
             else:
                 yield from self._scan_video(path, name, threads, progress)
 
@@ -90,75 +97,78 @@ class VideoSource(Source):
         self, path: Path, name: str, threads: int, progress: Progress
     ) -> Iterator[SourceEntry | Rejection]:
         try:
-            table = read_table(path, progress)
-            refuse_untrue_times(path)
+            table = read_frame_table(path, progress)
+            check_frame_order(path)
             planned = plan_frames(table, self.settings)
-            looks = look_at_frames(
+            frames = inspect_frames(
                 path, table, planned, threads, lambda done: progress(done, len(planned), path.name)
             )
-            refuse_video(looks)
+            check_video(frames)
         except VideoFault as fault:
             if self._name:
-                raise UserError("a progressive video", fault.detail, str(path), fault.remedy) from None
-            yield Rejection(name, "index", fault.reason, f"{fault.detail}; {fault.remedy}")
+                raise UserError(f"{path} cannot be used: {fault.detail}", fault.hint) from None
+            yield Rejection(name, "index", fault.reason, f"{fault.detail}. {fault.hint}")
             return
-        yield from choose_frames(looks, table, name)
-        if table.broken:
-            yield Rejection(name, "index", Reason.TRUNCATED, table.broken)
+        yield from select_frames(frames, table, name)
+        if table.truncation:
+            yield Rejection(name, "index", Reason.TRUNCATED, table.truncation)
 
-    def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
-        """Yield each entry with its pixels; entries that follow each other from one keyframe are decoded together.
+    def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, Image | Rejection]]:
+        """Yield each entry with its pixels; consecutive entries with the same keyframe are decoded together.
 
         Safe to call from several threads: each opens the video for itself.
 
         Raises:
-            UserError: the video is not the one that was scanned.
+            UserError: the video is not the one that was indexed.
         """
-        placed = ((entry, Place.parse(entry.locator)) for entry in entries)
-        for (video, key), run in itertools.groupby(placed, key=lambda pair: (pair[1].video, pair[1].key)):
+        located = ((entry, FrameLocator.parse(entry.locator)) for entry in entries)
+        for (video, keyframe_pts), run in itertools.groupby(
+            located, key=lambda pair: (pair[1].video, pair[1].keyframe_pts)
+        ):
             path = self.root / video
             try:
-                reader = self._readers.of(path)
+                reader = self._readers.get(path)
             except VideoFault as fault:
-                raise _changed(path, fault.detail) from None
-            yield from _read_run(reader, key, list(run))
+                raise _changed_error(path, fault.detail) from None
+            yield from _read_run(reader, keyframe_pts, list(run))
 
 
 def _read_run(
-    reader: VideoReader, key: int, run: list[tuple[SourceEntry, Place]]
-) -> Iterator[tuple[SourceEntry, np.ndarray]]:
-    """Decode once for entries of one keyframe, whatever their order.
+    reader: VideoReader, keyframe_pts: int, run: list[tuple[SourceEntry, FrameLocator]]
+) -> Iterator[tuple[SourceEntry, Image]]:
+    """Decode entries with the same keyframe once, whatever their order.
 
-    Each was decoded when the video was indexed, so one that can't be is no Rejection: the video is another now.
+    Each was decoded when the video was indexed, so a failure is not a Rejection: the video has changed.
     """
-    last = max(place.time for _, place in run)
-    by_time = {place.time: (entry, place) for entry, place in run}
-    read: dict[int, np.ndarray] = {}
+    last = max(locator.pts for _, locator in run)
+    by_pts = {locator.pts: (entry, locator) for entry, locator in run}
+    images: dict[int, Image] = {}
     fault = ImageFault(Reason.UNREADABLE, "the video ends before it")
     try:
-        for frame, digest in reader.frames_from(key):
-            time = frame.pts
-            if time in by_time:
-                entry, place = by_time[time]
+        for frame, digest in reader.decode_from(keyframe_pts):
+            pts = require_pts(frame)
+            if pts in by_pts:
+                entry, locator = by_pts[pts]
                 if digest != entry.sha256:
-                    raise _changed(reader.path, f"other bytes at {entry.id}")
-                box = Box(place.top, place.left, entry.height, entry.width)
-                read[time] = to_rgb(frame, box)
-            if time >= last:
+                    raise _changed_error(reader.path, f"{entry.id} has other bytes")
+                images[pts] = to_rgb(frame, Box(locator.top, locator.left, entry.height, entry.width))
+            if pts >= last:
                 break
     except ImageFault as found:
         fault = found
-    for entry, place in run:
-        if place.time not in read:
-            raise _changed(reader.path, f"{entry.id}: {fault.detail}")
-        yield entry, read[place.time]
+    for entry, locator in run:
+        if locator.pts not in images:
+            raise _changed_error(reader.path, f"{entry.id}: {fault.detail}")
+        yield entry, images[locator.pts]
 
 
-def _changed(path: Path, found: str) -> UserError:
-    remedy = "put the old file back, or run again: a changed source is indexed anew"
-    return UserError("the video that was indexed", found, str(path), remedy)
+def _changed_error(path: Path, detail: str) -> UserError:
+    return UserError(
+        f"{path} is not the video that was indexed ({detail})",
+        "Put the old file back, or run again: a changed source is indexed again",
+    )
 
 
-def readable(name: str) -> str:
-    """Return a file's name with bytes that are no UTF-8 written out."""
+def printable_name(name: str) -> str:
+    """Return a file's name with bytes that are not UTF-8 escaped."""
     return os.fsencode(name).decode(errors="backslashreplace")

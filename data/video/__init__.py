@@ -1,5 +1,5 @@
-"""Videos: which frames are taken, how they are decoded, how they become images. `data.sources.video` joins it together.
+"""Videos: read the container, decode frames, choose which ones to use, and convert them to RGB.
 
-Nothing else imports PyAV. Only `settings` is imported before a video is at hand, so that nothing else waits for FFmpeg's
-libraries to load.
+`data.sources.video` puts the steps together. Only `sampling_settings` is imported before there is a video to read, so
+that no other command waits for FFmpeg's libraries to load.
 """

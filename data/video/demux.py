@@ -1,6 +1,6 @@
-"""Open a video and learn what its container says, without decoding a pixel: what it is and when each frame shows.
+"""Demux a video without decoding it: find its video stream, and list when each frame and keyframe shows.
 
-FFmpeg reads the containers, through PyAV. It may open nothing but the file itself: no playlist, no address.
+FFmpeg reads the containers, through PyAV. It may open the file itself and nothing else: no playlist, no URL.
 """
 
 import dataclasses
@@ -11,187 +11,198 @@ from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from data.imaging.decode import LARGEST_PX, ImageFault
 from data.progress import Progress, silent
 from data.records import Reason
+from data.video.pyav import require_time_base
 
 _CONTAINERS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpeg,avi,asf,flv,ogg,mxf"
-"""FFmpeg's names; playlists and scripts, which name other files, are not among them."""
-_PROGRESSIVE = (0, 1)
-"""FFmpeg's field orders: not said, and progressive."""
+"""FFmpeg's names. Playlists and scripts, which point to other files, are not among them."""
+PROGRESSIVE_FIELD_ORDERS = (0, 1)
+"""FFmpeg's field orders "unknown" and "progressive"."""
 _TAIL_S = 2.0
-"""A video that ends more than this before its container says is broken off; sound may well last a little longer."""
-_TELL_EVERY = 2000
-"""Packets between two reports: some milliseconds of reading."""
-_LEAST_DATED = 0.99
-"""Share of packets that must have a presentation time."""
+"""A video that ends more than this before its stated duration is truncated; audio may well last a little longer."""
+_PROGRESS_INTERVAL = 2000
+"""Packets between two progress reports: some milliseconds of reading."""
+_MIN_TIMED_SHARE = 0.99
+"""Share of the packets that must have a presentation time."""
+_NO_PTS = -(1 << 63)
 
-FAULTS = (av.FFmpegError, LookupError, ValueError)
-"""What PyAV raises on damaged files: FFmpeg's errors, and its own when streams appear midway."""
+AV_ERRORS = (av.FFmpegError, LookupError, ValueError)
+"""What PyAV raises for damaged files: FFmpeg's errors, and its own when streams appear midway."""
 
-DEINTERLACE = (
-    "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -c:v libx264 -crf 12 -c:a copy OUT.mkv"
+DEINTERLACE_HINT = (
+    "Deinterlace it first, for example: ffmpeg -i IN -vf bwdif -c:v libx264 -crf 12 -c:a copy OUT.mkv"
 )
 
 
 class VideoFault(ImageFault):
-    """A video that is not read at all, with the reason, what was found, and what a person can do."""
+    """A video that cannot be used: the reason, what is wrong with it, and what the user can do (`hint`)."""
 
-    def __init__(self, reason: Reason, detail: str, remedy: str) -> None:
+    def __init__(self, reason: Reason, detail: str, hint: str) -> None:
         super().__init__(reason, detail)
-        self.remedy = remedy
+        self.hint = hint
 
 
 @dataclasses.dataclass(frozen=True)
 class FrameTable:
-    """When the frames of a video show, in whole units of `time_base`, as its container says."""
+    """When the frames of a video show, according to its container; times are in units of `time_base`."""
 
-    times: np.ndarray
-    """int64, ascending: the presentation times of all frames from the first keyframe on."""
-    keys: np.ndarray
-    """int64, ascending: those of the keyframes; a decoder can begin at each. `keys[0] == times[0]`."""
+    pts: npt.NDArray[np.int64]
+    """Ascending: the presentation times of all frames from the first keyframe on."""
+    keyframe_pts: npt.NDArray[np.int64]
+    """Ascending: those of the keyframes, where decoding can begin. `keyframe_pts[0] == pts[0]`."""
     time_base: Fraction
     """Seconds in one unit."""
     codec: str
-    """FFmpeg's name for it: h264, hevc, av1 …"""
+    """FFmpeg's name: h264, hevc, av1 …"""
     digest: str
-    """sha256 of all times, sizes and keyframe marks: equal for copies of a video, whatever they are called."""
-    broken: str
-    """Where and why the video breaks off; empty when it is whole."""
+    """sha256 of all times, packet sizes and keyframe flags: the same for copies of a video under any name."""
+    truncation: str
+    """Where and why the video is cut short; empty if it is complete."""
     last_duration: int = 0
-    """How long the last frame shows, in units; 0 where its packet does not say."""
+    """How long the last frame shows, in units; 0 if its packet does not say."""
 
-    def seconds(self, time: int) -> float:
-        """Return seconds from the first frame."""
-        return float((time - int(self.times[0])) * self.time_base)
+    def seconds(self, pts: int) -> float:
+        """Return the time in seconds since the first frame."""
+        return float((pts - int(self.pts[0])) * self.time_base)
 
 
-def open_video(path: Path, interlaced: bool = False) -> tuple[InputContainer, VideoStream]:
-    """Open a video and find its images; nothing is decoded, and oversized images never will be.
+def open_video(path: Path, allow_interlaced: bool = False) -> tuple[InputContainer, VideoStream]:
+    """Open a video file and find its video stream. Nothing is decoded, and oversized images never will be.
 
     Args:
         path: the video.
-        interlaced: let it be interlaced.
+        allow_interlaced: accept a stream whose header says that it is interlaced.
 
     Returns:
-        The open container and its first video stream that is no cover.
+        The open container, and its first video stream that is not a cover image.
 
     Raises:
-        VideoFault: no video, no decoder, too large, or interlaced.
+        VideoFault: it is not a video, has no decoder, is too large, or is interlaced.
     """
     options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
     try:
         container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
-    except FAULTS as error:
-        remedy = "check that it is a whole video; one that a broken copy cut short may lack its index"
-        raise VideoFault(Reason.UNREADABLE, f"no video: {explain(error)}", remedy) from None
+    except AV_ERRORS as error:
+        hint = "Check that the video is complete: one that was cut short while copying may lack its index"
+        raise VideoFault(Reason.UNREADABLE, f"it contains no video: {error_text(error)}", hint) from None
     try:
-        stream = _image_stream(container, interlaced)
+        stream = _find_video_stream(container, allow_interlaced)
     except VideoFault:
         container.close()
         raise
     return container, stream
 
 
-def explain(error: Exception) -> str:
-    """Return one of FAULTS in FFmpeg's own few words."""
-    return getattr(error, "strerror", None) or str(error)
+def error_text(error: Exception) -> str:
+    """Return the message of one of AV_ERRORS, without PyAV's error number and file name."""
+    return str(getattr(error, "strerror", None) or error)
 
 
-def _image_stream(container: InputContainer, interlaced: bool) -> VideoStream:
+def _find_video_stream(container: InputContainer, allow_interlaced: bool) -> VideoStream:
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
-        raise VideoFault(Reason.NOT_AN_IMAGE, "no video in it", "give a file with a video track")
+        raise VideoFault(Reason.NOT_AN_IMAGE, "it has no video stream", "Use a file with a video track")
     stream = streams[0]
     context = stream.codec_context
     if context is None:
         raise VideoFault(
-            Reason.UNSUPPORTED, "a codec that FFmpeg cannot decode", "convert it to H.264 or HEVC"
+            Reason.UNSUPPORTED, "FFmpeg has no decoder for its codec", "Convert it to H.264 or HEVC"
         )
     if context.width * context.height > LARGEST_PX:
-        found = f"{context.width}x{context.height} has more than {LARGEST_PX} pixels"
-        raise VideoFault(Reason.TOO_LARGE, found, "use a smaller version of it")
+        detail = f"{context.width}x{context.height} is more than {LARGEST_PX} pixels"
+        raise VideoFault(Reason.TOO_LARGE, detail, "Use a smaller version of it")
     if context.width * context.height == 0:
-        raise VideoFault(Reason.UNREADABLE, "its header gives no image size", "remux or convert it")
-    if context.field_order not in _PROGRESSIVE and not interlaced:
-        raise VideoFault(Reason.UNSUPPORTED, "interlaced, as its header says", DEINTERLACE)
-    # Errors must not be hidden by repaired pixels, and a size that grows midway must not pass the check above.
+        raise VideoFault(Reason.UNREADABLE, "its header gives no image size", "Remux or convert it")
+    if context.field_order not in PROGRESSIVE_FIELD_ORDERS and not allow_interlaced:
+        raise VideoFault(Reason.UNSUPPORTED, "its header says that it is interlaced", DEINTERLACE_HINT)
+    # No concealment: errors must not hide behind made-up pixels, and a size that grows midway must not pass.
     context.options = {"err_detect": "crccheck+explode", "max_pixels": str(LARGEST_PX)}
     context.thread_count = 1
     return stream
 
 
-def read_table(path: Path, progress: Progress = silent, interlaced: bool = False) -> FrameTable:
-    """Read all packets of a video's images once, from beginning to end, and note when each frame shows.
+def read_frame_table(path: Path, progress: Progress = silent, allow_interlaced: bool = False) -> FrameTable:
+    """Read all packets of a video stream once and note when each frame shows.
 
     Args:
         path: the video.
-        progress: called with 0 of 0 and the share that was read, as a note.
-        interlaced: let it be interlaced.
+        progress: called with 0 of 0, and with the share read so far as a note.
+        allow_interlaced: see `open_video`.
 
     Raises:
-        VideoFault: see `open_video`; or there is no keyframe, or the packets carry no times.
+        VideoFault: see `open_video`; or there is no keyframe, or the packets have no presentation times.
     """
-    container, stream = open_video(path, interlaced)
-    times, sizes, marks = array("q"), array("q"), array("b")
-    undated, broken, last = 0, "", (-(1 << 63), 0)
+    container, stream = open_video(path, allow_interlaced)
+    pts, sizes, keyframe_flags = array("q"), array("q"), array("b")
+    untimed, error_found, last = 0, "", (_NO_PTS, 0)
     with container:
-        whole = max(container.size, 1)
+        file_bytes = max(container.size, 1)
         try:
             for count, packet in enumerate(container.demux(stream)):
                 if packet.size == 0 or packet.is_discard:
                     continue
                 if packet.pts is None:
-                    undated += 1
+                    untimed += 1
                     continue
-                times.append(packet.pts)
+                pts.append(packet.pts)
                 sizes.append(packet.size)
-                marks.append(packet.is_keyframe)
+                keyframe_flags.append(packet.is_keyframe)
                 last = max(last, (packet.pts, packet.duration or 0))
-                if count % _TELL_EVERY == 0 and packet.pos:
-                    progress(0, 0, f"reading {path.name}: {packet.pos / whole:.0%}")
-        except FAULTS as error:
-            broken = explain(error)
-        stated = _stated_duration_s(container, stream)
-        base, codec = Fraction(stream.time_base), stream.codec_context.name
-    _check_dated(len(times), undated)
-    table = _sort(np.array(times), np.array(sizes), np.array(marks, bool), base, codec)
-    return dataclasses.replace(table, broken=_break(table, stated, broken), last_duration=last[1])
+                if count % _PROGRESS_INTERVAL == 0 and packet.pos:
+                    progress(0, 0, f"reading {path.name}: {packet.pos / file_bytes:.0%}")
+        except AV_ERRORS as error:
+            error_found = error_text(error)
+        stated_s = _stated_duration_s(container, stream)
+        time_base, codec = require_time_base(stream), stream.codec_context.name
+    _check_timed(len(pts), untimed)
+    table = _build_table(np.array(pts), np.array(sizes), np.array(keyframe_flags, bool), time_base, codec)
+    truncation = _describe_truncation(table, stated_s, error_found)
+    return dataclasses.replace(table, truncation=truncation, last_duration=last[1])
 
 
 def _stated_duration_s(container: InputContainer, stream: VideoStream) -> float:
-    """Return how long the video lasts as its header says; 0 where it does not say."""
+    """Return the duration in the header; 0 if it has none."""
     if stream.duration:
-        return float(stream.duration * stream.time_base)
+        return float(stream.duration * require_time_base(stream))
     return (container.duration or 0) / av.time_base
 
 
-def _check_dated(dated: int, undated: int) -> None:
-    if dated == 0 and undated == 0:
-        raise VideoFault(Reason.UNREADABLE, "not one frame in it", "copy or rip it again")
-    if dated < _LEAST_DATED * (dated + undated):
-        remedy = "remux it, for example: ffmpeg -fflags +genpts -i IN -c copy OUT.mkv"
-        raise VideoFault(Reason.UNSUPPORTED, f"{undated} frames without a presentation time", remedy)
+def _check_timed(timed: int, untimed: int) -> None:
+    if timed == 0 and untimed == 0:
+        raise VideoFault(Reason.UNREADABLE, "it has no frames", "Copy or rip it again")
+    if timed < _MIN_TIMED_SHARE * (timed + untimed):
+        hint = "Remux it, for example: ffmpeg -fflags +genpts -i IN -c copy OUT.mkv"
+        raise VideoFault(Reason.UNSUPPORTED, f"{untimed} frames have no presentation time", hint)
 
 
-def _sort(times: np.ndarray, sizes: np.ndarray, marks: np.ndarray, base: Fraction, codec: str) -> FrameTable:
-    """Put what was read in order; leave out what comes before the first keyframe."""
-    digest = hashlib.sha256(f"{codec} {base}".encode())
-    for column in (times.astype("<i8"), sizes.astype("<i8"), marks.astype("u1")):
+def _build_table(
+    pts: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    is_keyframe: npt.NDArray[np.bool_],
+    time_base: Fraction,
+    codec: str,
+) -> FrameTable:
+    """Sort the times, and leave out the frames before the first keyframe."""
+    digest = hashlib.sha256(f"{codec} {time_base}".encode())
+    for column in (pts.astype("<i8"), sizes.astype("<i8"), is_keyframe.astype("u1")):
         digest.update(column.tobytes())
-    keys = np.unique(times[marks])
-    if not len(keys):
-        raise VideoFault(Reason.UNREADABLE, "no keyframe in it", "convert it to H.264 or HEVC")
-    return FrameTable(np.unique(times[times >= keys[0]]), keys, base, codec, digest.hexdigest(), "")
+    keyframe_pts = np.unique(pts[is_keyframe])
+    if not len(keyframe_pts):
+        raise VideoFault(Reason.UNREADABLE, "it has no keyframe", "Convert it to H.264 or HEVC")
+    shown = np.unique(pts[pts >= keyframe_pts[0]])
+    return FrameTable(shown, keyframe_pts, time_base, codec, digest.hexdigest(), "")
 
 
-def _break(table: FrameTable, stated_s: float, error: str) -> str:
-    """Return where and why a video breaks off, or nothing."""
-    length_s = table.seconds(int(table.times[-1]))
+def _describe_truncation(table: FrameTable, stated_s: float, error: str) -> str:
+    """Return where and why a video is cut short; empty if it is complete."""
+    length_s = table.seconds(int(table.pts[-1]))
     if not error and length_s >= stated_s - _TAIL_S:
         return ""
     why = f" ({error})" if error else ""

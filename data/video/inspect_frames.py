@@ -1,4 +1,4 @@
-"""Look at the planned frames of a video: decode each once and keep what choosing among them needs, never the pixels."""
+"""Inspect the planned frames of a video: decode each once, and keep what selecting among them needs, not the pixels."""
 
 import dataclasses
 import itertools
@@ -8,145 +8,154 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
 from data.imaging.decode import ImageFault
 from data.records import Reason
-from data.video.color import describe
-from data.video.decode import Readers, VideoReader
+from data.video.color import read_color_info
+from data.video.decode import ThreadLocalReaders, VideoReader
 from data.video.demux import FrameTable
 from data.video.letterbox import Edges, find_edges
+from data.video.pyav import plane_array, require_pts
 from data.video.sample import PlannedFrame
-from data.video.scenes import FADE_STEP_S, THUMB_HEIGHT, THUMB_WIDTH, is_mixed
+from data.video.scenes import FADE_STEP_S, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, Thumbnail, is_transition
 
 _FLAGS = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 _AHEAD = 4
-"""Runs in flight for each thread."""
+"""Decoding runs in flight for each thread."""
+_BLANK = np.zeros((THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, 3), np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
-    """What was seen of a planned frame."""
+class InspectedFrame:
+    """What was found out about a planned frame."""
 
     planned: PlannedFrame
     fault: ImageFault | None
-    """Why it cannot be had; the rest is empty then."""
+    """Why it cannot be decoded; the other fields are empty then."""
     sha256: str = ""
     """Of the stored bytes that it was decoded from."""
     height: int = 0
     width: int = 0
-    grid: tuple[int, int] = (1, 1)
-    """Rows and columns of a chroma sample."""
+    chroma_step: tuple[int, int] = (1, 1)
+    """Luma rows and columns for each chroma sample."""
     bit_depth: int = 8
     is_interlaced: bool = False
     is_fading: bool = False
     edges: Edges | None = None
     """Where it shows anything; None for a black frame."""
-    thumb: np.ndarray | None = None
-    """uint8, 36 x 64 x 3, of its code values."""
+    thumbnail: Thumbnail = dataclasses.field(default_factory=lambda: _BLANK)
+    """Of its code values."""
 
 
-def look_at_frames(
-    path: Path, table: FrameTable, planned: list[PlannedFrame], threads: int, told: Callable[[int], None]
-) -> list[Look]:
-    """Look at planned frames; those of one keyframe's run are decoded together, the runs side by side.
+def inspect_frames(
+    path: Path,
+    table: FrameTable,
+    planned: list[PlannedFrame],
+    threads: int,
+    progress: Callable[[int], None],
+) -> list[InspectedFrame]:
+    """Decode and inspect planned frames.
+
+    Frames that share a keyframe are decoded together in one run; several runs are decoded at a time.
 
     Args:
         path: the video.
-        table: its times.
+        table: its frame times.
         planned: ascending.
-        threads: runs that are decoded at once.
-        told: called with the number of frames that were looked at so far.
+        threads: runs to decode at the same time.
+        progress: called with the number of frames inspected so far.
 
     Returns:
-        A look for each planned frame, in their order.
+        One result for each planned frame, in their order.
     """
-    runs = [list(run) for _, run in itertools.groupby(planned, key=lambda frame: frame.key)]
-    readers = Readers()
-    looks: list[Look] = []
+    runs = [list(run) for _, run in itertools.groupby(planned, key=lambda frame: frame.keyframe_pts)]
+    readers = ThreadLocalReaders()
+    inspected: list[InspectedFrame] = []
     with ThreadPoolExecutor(max_workers=threads) as pool:
         for start in range(0, len(runs), threads * _AHEAD):
-            part = runs[start : start + threads * _AHEAD]
-            for seen in pool.map(lambda run: _look_at_run(readers.of(path), table.time_base, run), part):
-                looks += seen
-                told(len(looks))
-    return looks
+            batch = runs[start : start + threads * _AHEAD]
+            for frames in pool.map(lambda run: _inspect_run(readers.get(path), table.time_base, run), batch):
+                inspected += frames
+                progress(len(inspected))
+    return inspected
 
 
-def _look_at_run(reader: VideoReader, time_base: Fraction, run: list[PlannedFrame]) -> list[Look]:
-    """Decode from one keyframe to a little after the last of its planned frames."""
-    step = round(FADE_STEP_S / time_base)
-    wanted = {frame.time: frame for frame in run}
-    end = max(run[-1].time + step, run[0].key + 2 * step)
-    thumbs: list[tuple[int, np.ndarray]] = []
-    looks: dict[int, Look] = {}
+def _inspect_run(reader: VideoReader, time_base: Fraction, run: list[PlannedFrame]) -> list[InspectedFrame]:
+    """Decode from a keyframe to a little after the last of its planned frames."""
+    keyframe_pts, step = run[0].keyframe_pts, round(FADE_STEP_S / time_base)
+    planned = {frame.pts: frame for frame in run}
+    end = max(run[-1].pts + step, keyframe_pts + 2 * step)
+    thumbnails: list[tuple[int, Thumbnail]] = []
+    inspected: dict[int, InspectedFrame] = {}
     fault = ImageFault(Reason.UNREADABLE, "the video ends before it")
     try:
-        for frame, digest in reader.frames_from(run[0].key):
-            thumbs.append((frame.pts, _thumbnail(frame)))
-            if frame.pts in wanted:
-                looks[frame.pts] = _look(wanted[frame.pts], frame, digest, thumbs[-1][1])
-            if frame.pts >= end:
+        for frame, digest in reader.decode_from(keyframe_pts):
+            pts = require_pts(frame)
+            thumbnails.append((pts, _make_thumbnail(frame)))
+            if pts in planned:
+                inspected[pts] = _inspect(planned[pts], frame, digest, thumbnails[-1][1])
+            if pts >= end:
                 break
     except ImageFault as found:
         fault = found
-    fading = {time: _is_fading(time, run[0].key, step, thumbs) for time in looks}
+    fading = {pts: _is_fading(pts, keyframe_pts, step, thumbnails) for pts in inspected}
     return [
-        dataclasses.replace(looks[frame.time], is_fading=fading[frame.time])
-        if frame.time in looks
-        else Look(frame, fault)
+        dataclasses.replace(inspected[frame.pts], is_fading=fading[frame.pts])
+        if frame.pts in inspected
+        else InspectedFrame(frame, fault)
         for frame in run
     ]
 
 
-def _look(planned: PlannedFrame, frame: VideoFrame, digest: str, thumb: np.ndarray) -> Look:
-    colors = describe(frame)
+def _inspect(planned: PlannedFrame, frame: VideoFrame, digest: str, thumbnail: Thumbnail) -> InspectedFrame:
+    color = read_color_info(frame)
     chroma = frame.format.components[-1]
     has_chroma = not frame.format.is_rgb and len(frame.format.components) >= 3
-    grid = (-(-frame.height // chroma.height), -(-frame.width // chroma.width)) if has_chroma else (1, 1)
-    return Look(
+    step = (-(-frame.height // chroma.height), -(-frame.width // chroma.width)) if has_chroma else (1, 1)
+    return InspectedFrame(
         planned,
         None,
         sha256=digest,
         height=frame.height,
         width=frame.width,
-        grid=grid,
+        chroma_step=step,
         bit_depth=frame.format.components[0].bits,
         is_interlaced=frame.interlaced_frame,
-        edges=find_edges(_luma(frame, colors.is_full_range)),
-        thumb=thumb,
+        edges=find_edges(_luma(frame, color.is_full_range)),
+        thumbnail=thumbnail,
     )
 
 
-def _thumbnail(frame: VideoFrame) -> np.ndarray:
-    small = frame.reformat(width=THUMB_WIDTH, height=THUMB_HEIGHT, format="rgb24", interpolation=_FLAGS)
-    return small.to_ndarray()
+def _make_thumbnail(frame: VideoFrame) -> Thumbnail:
+    small = frame.reformat(
+        width=THUMBNAIL_WIDTH, height=THUMBNAIL_HEIGHT, format="rgb24", interpolation=_FLAGS
+    )
+    return small.to_ndarray().view(np.uint8)
 
 
-def _luma(frame: VideoFrame, is_full_range: bool) -> np.ndarray:
+def _luma(frame: VideoFrame, is_full_range: bool) -> npt.NDArray[np.float32]:
     """Return float32 height x width: 0 for black, 1 for white."""
     if frame.format.is_rgb:
-        return frame.reformat(format="gray", interpolation=_FLAGS).to_ndarray().astype(np.float32) / 255
-    component = frame.format.components[0]
-    kind = np.dtype("u1") if component.bits == 8 else np.dtype(">u2" if frame.format.is_big_endian else "<u2")
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // kind.itemsize)
-    values = rows[:, : plane.width].astype(np.float32)
-    unit = 1 << (component.bits - 8)
+        gray = frame.reformat(format="gray", interpolation=_FLAGS).to_ndarray()
+        return np.asarray(gray.astype(np.float32) / 255, np.float32)
+    values = plane_array(frame, 0).astype(np.float32)
+    unit = 1 << (frame.format.components[0].bits - 8)
     black, white = (0, 256 * unit - 1) if is_full_range else (16 * unit, 235 * unit)
-    return (values - black) / (white - black)
+    return np.asarray((values - black) / (white - black), np.float32)
 
 
-def _is_fading(time: int, key: int, step: int, thumbs: list[tuple[int, np.ndarray]]) -> bool:
-    """Compare three frames, a step apart, that lie around the one in question or, near the keyframe, begin there."""
-    start = max(time - step, key)
-    found = list(_first_at_or_after([start, start + step, start + 2 * step], thumbs))
-    return len(found) == 3 and is_mixed(*found)
+def _is_fading(pts: int, keyframe_pts: int, step: int, thumbnails: list[tuple[int, Thumbnail]]) -> bool:
+    """Compare three frames, a step apart: around the one in question or, near the keyframe, from the keyframe on."""
+    start = max(pts - step, keyframe_pts)
+    found = list(_first_at_or_after([start, start + step, start + 2 * step], thumbnails))
+    return len(found) == 3 and is_transition(*found)
 
 
-def _first_at_or_after(times: list[int], thumbs: list[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
+def _first_at_or_after(times: list[int], thumbnails: list[tuple[int, Thumbnail]]) -> Iterator[Thumbnail]:
     for time in times:
-        thumb = next((thumb for shown, thumb in thumbs if shown >= time), None)
-        if thumb is not None:
-            yield thumb
+        thumbnail = next((thumbnail for pts, thumbnail in thumbnails if pts >= time), None)
+        if thumbnail is not None:
+            yield thumbnail

@@ -1,4 +1,4 @@
-"""Which frames of a video are taken: a matter of times alone, before anything is decoded."""
+"""Plan which frames of a video to use: from their times alone, before anything is decoded."""
 
 import dataclasses
 
@@ -6,45 +6,45 @@ import numpy as np
 
 from data.hashing import generator
 from data.video.demux import FrameTable
-from data.video.sampling_settings import VideoSettings
+from data.video.sampling_settings import FrameSamplingSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class PlannedFrame:
-    """A frame that is to be taken, in the video's units of time."""
+    """A frame to decode; both times are in units of the video's time base."""
 
-    time: int
-    """When it shows."""
-    key: int
-    """When the keyframe shows that decoding begins at: the last one at or before the frame."""
+    pts: int
+    """Presentation time of the frame."""
+    keyframe_pts: int
+    """Presentation time of the last keyframe at or before the frame: decoding begins there."""
 
 
-def plan_frames(table: FrameTable, settings: VideoSettings) -> list[PlannedFrame]:
-    """Choose frames at random intervals.
+def plan_frames(table: FrameTable, settings: FrameSamplingSettings) -> list[PlannedFrame]:
+    """Sample frames at random intervals.
 
-    Each interval is drawn from the triangular distribution from the least to the greatest spacing, with its peak
-    at the usual one (mean 9.67 s for 4, 10, 15), and the next frame is the first one that shows that long after the
-    last, so spacings are never below the least, nor more than a frame's duration above the greatest. The first frame
-    is uniform over the usual spacing, or over the whole of a shorter video: every video gives one.
+    Each interval is drawn from the triangular distribution from the minimum to the maximum spacing, with its peak at
+    the typical one (mean 9.67 s for 4, 10, 15). The next frame is the first one that shows at least that long after
+    the last, so a spacing is never below the minimum, and above the maximum by less than a frame's duration. The
+    first frame is uniform over the typical spacing, or over the whole of a shorter video: every video has one.
 
-    The numbers come from a generator that is seeded by the seed and the video's digest: a copy under another name
-    gives the same frames, another video others.
+    The generator is seeded from the settings' seed and the video's digest: a copy under another name gives the same
+    frames, another video gives others.
     """
     settings.check()
     stream = generator("videos", settings.seed, table.digest)
-    offsets = table.times - table.times[0]
-    units = float(1 / table.time_base)
-    target = stream.uniform(0, min(settings.typical_spacing_s * units, float(offsets[-1])))
+    offsets = table.pts - table.pts[0]
+    units_per_second = float(1 / table.time_base)
+    target = stream.uniform(0, min(settings.typical_spacing_s * units_per_second, float(offsets[-1])))
     planned = []
-    while (place := int(np.searchsorted(offsets, target))) < len(offsets):
-        time = int(table.times[place])
-        key = int(table.keys[np.searchsorted(table.keys, time, side="right") - 1])
-        planned.append(PlannedFrame(time, key))
-        target = float(offsets[place]) + units * _interval_s(stream, settings)
+    while (index := int(np.searchsorted(offsets, target))) < len(offsets):
+        pts = int(table.pts[index])
+        keyframe_pts = int(table.keyframe_pts[np.searchsorted(table.keyframe_pts, pts, side="right") - 1])
+        planned.append(PlannedFrame(pts, keyframe_pts))
+        target = float(offsets[index]) + units_per_second * _draw_interval_s(stream, settings)
     return planned
 
 
-def _interval_s(stream: np.random.Generator, settings: VideoSettings) -> float:
+def _draw_interval_s(stream: np.random.Generator, settings: FrameSamplingSettings) -> float:
     if settings.min_spacing_s == settings.max_spacing_s:
         return settings.min_spacing_s
     return stream.triangular(settings.min_spacing_s, settings.typical_spacing_s, settings.max_spacing_s)

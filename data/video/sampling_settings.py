@@ -1,4 +1,4 @@
-"""What a person can set about videos; apart, so that declaring it does not load FFmpeg's libraries."""
+"""How densely frames are sampled from a video; a module of its own, so that importing it does not load FFmpeg."""
 
 import dataclasses
 
@@ -6,23 +6,25 @@ from data.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoSettings:
-    """How far apart the frames are that are taken."""
+class FrameSamplingSettings:
+    """How far apart the sampled frames of a video are."""
 
     min_spacing_s: float = 4.0
     typical_spacing_s: float = 10.0
-    """The commonest spacing."""
+    """The most frequent spacing."""
     max_spacing_s: float = 15.0
     seed: int = 0
 
     def check(self) -> None:
-        """Refuse values that make no plan.
+        """Validate the spacings.
 
         Raises:
-            UserError: they are not 0 < least <= usual <= greatest.
+            UserError: they are not 0 < minimum <= typical <= maximum <= one day.
         """
         if not 0 < self.min_spacing_s <= self.typical_spacing_s <= self.max_spacing_s <= 86_400:
-            found = f"{self.min_spacing_s}, {self.typical_spacing_s}, {self.max_spacing_s}"
-            expected = "0 < least <= usual <= greatest <= 86400 seconds"
-            remedy = "mend min_spacing_s, typical_spacing_s or max_spacing_s"
-            raise UserError(expected, found, "[video]", remedy)
+            given = f"{self.min_spacing_s}, {self.typical_spacing_s}, {self.max_spacing_s}"
+            raise UserError(
+                "[video] must have 0 < min_spacing_s <= typical_spacing_s <= max_spacing_s <= 86400 seconds,"
+                f" but they are {given}",
+                "Change min_spacing_s, typical_spacing_s or max_spacing_s",
+            )

@@ -1,151 +1,169 @@
-"""Choose among the planned frames of a video that were looked at; what is left are entries, all else rejections."""
+"""Select among the inspected frames of a video: the selected ones become source entries, all others rejections."""
 
 import dataclasses
 
 from data.records import Box, Reason, Rejection, SourceEntry
-from data.video.demux import DEINTERLACE, FrameTable, VideoFault
-from data.video.inspect_frames import Look
-from data.video.letterbox import agree
-from data.video.scenes import SCENE_REACH_S, is_near_identical, number_scenes
+from data.video.demux import DEINTERLACE_HINT, FrameTable, VideoFault
+from data.video.inspect_frames import InspectedFrame
+from data.video.letterbox import find_content_boxes
+from data.video.scenes import MAX_SCENE_GAP_S, assign_scenes, is_near_identical
 
-_INTERLACED_SHARE = 0.1
-"""Of a video's frames, from which it is refused as a whole."""
-_LEAST_CONTRAST = 4.0
-"""Standard deviation of a thumbnail, in levels of 255; a frame with less is empty: black, white, or about to be."""
+_MAX_INTERLACED_SHARE = 0.1
+"""A video with this share of interlaced frames, or more, is rejected as a whole."""
+_MIN_CONTRAST = 4.0
+"""Standard deviation of a thumbnail, in levels of 255; a frame with less is empty: black, white, or nearly so."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where a frame is: a SourceEntry's locator, `time@key+left,top:video`, taken apart."""
+class FrameLocator:
+    """Where a frame is: the parts of a SourceEntry's locator, `pts@keyframe_pts+left,top:video`."""
 
-    time: int
-    """Presentation time, in the stream's units."""
-    key: int
-    """Of the keyframe that decoding begins at."""
+    pts: int
+    """Presentation time, in units of the stream's time base."""
+    keyframe_pts: int
+    """Of the keyframe where decoding begins."""
     left: int
-    """Of the image, in the frame."""
+    """First column of the image in the frame."""
     top: int
+    """First row of the image in the frame."""
     video: str
-    """Path below the root."""
+    """Path below the source's root."""
 
-    def locator(self) -> str:
-        """Return the text."""
-        return f"{self.time}@{self.key}+{self.left},{self.top}:{self.video}"
+    def format(self) -> str:
+        """Return the locator as text."""
+        return f"{self.pts}@{self.keyframe_pts}+{self.left},{self.top}:{self.video}"
 
     @classmethod
-    def parse(cls, locator: str) -> "Place":
-        """Take a locator apart."""
+    def parse(cls, locator: str) -> "FrameLocator":
+        """Parse the text of a locator."""
         numbers, _, video = locator.partition(":")
-        time, _, rest = numbers.partition("@")
-        key, _, corner = rest.partition("+")
+        pts, _, rest = numbers.partition("@")
+        keyframe_pts, _, corner = rest.partition("+")
         left, _, top = corner.partition(",")
-        return cls(int(time), int(key), int(left), int(top), video)
+        return cls(int(pts), int(keyframe_pts), int(left), int(top), video)
 
 
-def refuse_video(looks: list[Look]) -> None:
-    """Refuse a video of which no frame can be had, or a tenth or more is interlaced.
+def check_video(frames: list[InspectedFrame]) -> None:
+    """Reject a video that has no frame that can be decoded, or a tenth or more of interlaced ones.
 
     Raises:
-        VideoFault: it is one.
+        VideoFault: it is such a video.
     """
-    decoded = [look for look in looks if look.fault is None]
-    if looks and not decoded:
-        fault = looks[0].fault
-        raise VideoFault(
-            fault.reason, f"no frame can be had: {fault.detail}", "remux it, or convert it to H.264"
-        )
-    interlaced = sum(look.is_interlaced for look in decoded)
-    if interlaced and interlaced >= _INTERLACED_SHARE * len(decoded):
-        detail = f"interlaced ({interlaced} of {len(decoded)} frames)"
-        raise VideoFault(Reason.UNSUPPORTED, detail, DEINTERLACE)
+    decoded = [frame for frame in frames if frame.fault is None]
+    faults = [frame.fault for frame in frames if frame.fault is not None]
+    if faults and not decoded:
+        detail = f"no frame can be decoded: {faults[0].detail}"
+        raise VideoFault(faults[0].reason, detail, "Remux it, or convert it to H.264")
+    interlaced = sum(frame.is_interlaced for frame in decoded)
+    if interlaced and interlaced >= _MAX_INTERLACED_SHARE * len(decoded):
+        detail = f"it is interlaced ({interlaced} of {len(decoded)} frames)"
+        raise VideoFault(Reason.UNSUPPORTED, detail, DEINTERLACE_HINT)
 
 
-def choose_frames(looks: list[Look], table: FrameTable, video: str) -> list[SourceEntry | Rejection]:
-    """Decide what becomes of each planned frame.
+def select_frames(
+    frames: list[InspectedFrame], table: FrameTable, video: str
+) -> list[SourceEntry | Rejection]:
+    """Turn each inspected frame into an entry or a rejection.
 
-    Thrown out are frames that cannot be decoded, interlaced and empty ones, fades and dissolves, and those nearly
-    identical to one that was taken within the minute before. The rest get their image without black bars, and
-    their scene as a group.
+    Rejected are frames that cannot be decoded, interlaced and empty ones, fades and dissolves, and those nearly
+    identical to one selected within the minute before. The others are cut to their image without black bars, and
+    grouped by scene.
 
     Args:
-        looks: at the planned frames, in order of time.
-        table: the video's times.
-        video: its path below the root.
+        frames: in order of time.
+        table: the video's frame times.
+        video: its path below the source's root.
 
     Returns:
-        An entry or a rejection for each look, in their order.
+        One for each frame, in their order.
     """
-    times_s = [table.seconds(look.planned.time) for look in looks]
-    verdicts: dict[int, tuple[Reason, str]] = {}
-    taken: list[int] = []
-    for number, look in enumerate(looks):
-        recent = [one for one in taken if times_s[number] - times_s[one] <= SCENE_REACH_S]
-        verdict = _fault(look, looks[taken[0]] if taken else look) or _repeats(
-            look, [(frame_id(video, times_s[one]), looks[one]) for one in recent]
-        )
-        if verdict:
-            verdicts[number] = verdict
+    times_s = [table.seconds(frame.planned.pts) for frame in frames]
+    problems: dict[int, tuple[Reason, str]] = {}
+    selected: list[int] = []
+    for number, frame in enumerate(frames):
+        recent = [
+            (frame_id(video, times_s[other]), frames[other])
+            for other in selected
+            if times_s[number] - times_s[other] <= MAX_SCENE_GAP_S
+        ]
+        first = frames[selected[0]] if selected else frame
+        problem = _find_defect(frame, first) or _find_repetition(frame, recent)
+        if problem:
+            problems[number] = problem
         else:
-            taken.append(number)
-    placed = _place(taken, looks, times_s)
+            selected.append(number)
+    placements = _find_placements(selected, frames, times_s)
     return [
-        Rejection(frame_id(video, times_s[number]), "index", *verdicts[number])
-        if number in verdicts
-        else _entry(look, times_s[number], *placed[number], table.codec, video)
-        for number, look in enumerate(looks)
+        Rejection(frame_id(video, times_s[number]), "index", *problems[number])
+        if number in problems
+        else _build_entry(frame, times_s[number], *placements[number], table.codec, video)
+        for number, frame in enumerate(frames)
     ]
 
 
-def _place(taken: list[int], looks: list[Look], times_s: list[float]) -> dict[int, tuple[int, Box]]:
-    """Return the scene and the image's box of each frame that was taken."""
-    if not taken:
+def _find_placements(
+    selected: list[int], frames: list[InspectedFrame], times_s: list[float]
+) -> dict[int, tuple[int, Box]]:
+    """Return the scene and the content box of each selected frame."""
+    if not selected:
         return {}
-    first = looks[taken[0]]
-    scenes = number_scenes([times_s[one] for one in taken], [looks[one].thumb for one in taken])
-    boxes = agree([looks[one].edges for one in taken], first.height, first.width, first.grid)
-    return {one: placed for one, *placed in zip(taken, scenes, boxes, strict=True)}
+    first = frames[selected[0]]
+    scenes = assign_scenes(
+        [times_s[number] for number in selected], [frames[number].thumbnail for number in selected]
+    )
+    edges = [frames[number].edges for number in selected]
+    boxes = find_content_boxes(edges, first.height, first.width, first.chroma_step)
+    return {number: (scene, box) for number, scene, box in zip(selected, scenes, boxes, strict=True)}
 
 
-def _fault(look: Look, first: Look) -> tuple[Reason, str] | None:
-    """Return what is wrong with one frame; `first` is the first that was taken, or the frame itself."""
-    if look.fault:
-        return look.fault.reason, look.fault.detail
-    if look.is_interlaced:
+def _find_defect(frame: InspectedFrame, first: InspectedFrame) -> tuple[Reason, str] | None:
+    """Return what is wrong with a frame by itself; `first` is the first selected frame, or the frame itself."""
+    if frame.fault:
+        return frame.fault.reason, frame.fault.detail
+    if frame.is_interlaced:
         return Reason.UNSUPPORTED, "an interlaced frame"
-    if (look.height, look.width) != (first.height, first.width):
-        return (
-            Reason.UNSUPPORTED,
-            f"{look.width}x{look.height}, where the video is {first.width}x{first.height}",
-        )
-    contrast = float(look.thumb.std())
-    if contrast < _LEAST_CONTRAST:
-        return Reason.FLAT, f"contrast {contrast:.1f}; at least {_LEAST_CONTRAST} is needed"
-    return (Reason.FADE, "a mixture of the frames around it") if look.is_fading else None
+    if (frame.height, frame.width) != (first.height, first.width):
+        detail = f"{frame.width}x{frame.height} in a video of {first.width}x{first.height}"
+        return Reason.UNSUPPORTED, detail
+    contrast = float(frame.thumbnail.std())
+    if contrast < _MIN_CONTRAST:
+        return Reason.FLAT, f"contrast {contrast:.1f} is less than {_MIN_CONTRAST}"
+    return (Reason.FADE, "a mixture of the frames around it") if frame.is_fading else None
 
 
-def _repeats(look: Look, earlier: list[tuple[str, Look]]) -> tuple[Reason, str] | None:
+def _find_repetition(
+    frame: InspectedFrame, earlier: list[tuple[str, InspectedFrame]]
+) -> tuple[Reason, str] | None:
     for name, other in reversed(earlier):
-        if is_near_identical(look.thumb, other.thumb):
+        if is_near_identical(frame.thumbnail, other.thumbnail):
             return Reason.NEAR_DUPLICATE, f"nearly identical to {name}"
     return None
 
 
-def _entry(look: Look, time_s: float, scene: int, box: Box, codec: str, video: str) -> SourceEntry:
+def _build_entry(
+    frame: InspectedFrame, time_s: float, scene: int, box: Box, codec: str, video: str
+) -> SourceEntry:
+    locator = FrameLocator(frame.planned.pts, frame.planned.keyframe_pts, box.left, box.top, video)
     return SourceEntry(
         id=frame_id(video, time_s),
-        locator=Place(look.planned.time, look.planned.key, box.left, box.top, video).locator(),
+        locator=locator.format(),
         width=box.width,
         height=box.height,
         format=codec,
         bytes=0,
-        sha256=look.sha256,
+        sha256=frame.sha256,
         lossy=True,
         group=f"{video}/scene-{scene:04d}",
-        bit_depth=look.bit_depth,
+        bit_depth=frame.bit_depth,
     )
 
 
 def frame_id(video: str, time_s: float) -> str:
-    """Return a frame's id: the video, and when it shows from the first frame on, to the millisecond."""
+    """Return a frame's id: the video, and the frame's time since the first one, to the millisecond.
+
+    Example:
+        >>> frame_id("clip.mkv", 3723.5)
+        'clip.mkv@1:02:03.500'
+    """
     minutes, seconds = divmod(round(time_s * 1000), 60_000)
     return f"{video}@{minutes // 60}:{minutes % 60:02d}:{seconds / 1000:06.3f}"

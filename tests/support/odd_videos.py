@@ -1,4 +1,4 @@
-"""A video with all that a video may have: B-frames, a variable rate, sound, subtitles, chapters, a font, damage."""
+"""Make a video with everything: B-frames, a variable frame rate, audio, subtitles, chapters, a font, damage."""
 
 import itertools
 from fractions import Fraction
@@ -14,7 +14,7 @@ TAGS = {"color_primaries": 1, "color_trc": 1, "colorspace": 1, "color_range": 1}
 
 
 def vfr_times(frames: int) -> list[int]:
-    """Presentation times in milliseconds, from FIRST_MS on, 33, 40 and 47 ms apart."""
+    """Return presentation times in milliseconds, from FIRST_MS on, 33, 40 and 47 ms apart."""
     return [FIRST_MS + sum(33 + (n % 3) * 7 for n in range(number)) for number in range(frames)]
 
 
@@ -27,7 +27,7 @@ def make_odd_video(
     options: dict[str, str] | None = None,
     container: dict[str, str] | None = None,
 ) -> Path:
-    """Encode it: 4:3 pixels, turned by a quarter; `garbage` packets of noise end its images."""
+    """Encode the video: 4:3 pixels, rotated by a quarter turn; `garbage` packets of noise end its video stream."""
     times, samples = vfr_times(frames), 0
     with av.open(str(path), "w", container_options=container or {}) as video:
         video.metadata["title"] = "An odd video"
@@ -68,7 +68,7 @@ def make_odd_video(
 
 
 def tone(first: int, slowness: float = 20) -> av.AudioFrame:
-    """Return 1,024 samples of a tone, from a sample of it on."""
+    """Return 1,024 samples of a tone, from sample number `first` on."""
     wave = (np.sin(np.arange(first, first + 1024) / slowness) * 0.3).astype(np.float32)
     frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]), "fltp", "stereo")
     frame.sample_rate, frame.pts, frame.time_base = 48000, first, Fraction(1, 48000)
@@ -83,7 +83,7 @@ def _packet(stream: av.stream.Stream, content: bytes, time_ms: int, duration_ms:
 
 
 def decoded_times(path: Path) -> list[Fraction]:
-    """Return when each frame shows that a plain decode gives, in seconds; damaged packets are passed over."""
+    """Return the time in seconds of each frame that plain decoding gives; damaged packets are skipped."""
     times = []
     with av.open(str(path)) as video:
         for packet in video.demux(video.streams.video[0]):
@@ -95,14 +95,14 @@ def decoded_times(path: Path) -> list[Fraction]:
 
 
 def copied(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
-    """Return time and bytes of all packets of the first stream of a kind."""
+    """Return the time and bytes of all packets of the first stream of a kind."""
     with av.open(str(path)) as video:
         stream = getattr(video.streams, kind)[0]
         return [(one.pts * one.time_base, bytes(one)) for one in video.demux(stream) if one.dts is not None]
 
 
 def check_plays(path: Path) -> list[Fraction]:
-    """Decode a video to its end without one error, decoding times ascending; return when its frames show."""
+    """Check that a video decodes without an error and its decoding times ascend; return its frame times in seconds."""
     with av.open(str(path)) as video:
         order = [one.dts for one in video.demux(video.streams.video[0]) if one.dts is not None]
     assert all(one < other for one, other in itertools.pairwise(order)), "dts must ascend"

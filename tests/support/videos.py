@@ -1,4 +1,4 @@
-"""Videos made on the spot, with a counter in each frame that survives compression and tone mapping."""
+"""Make test videos with a counter in each frame that survives compression and tone mapping."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ PQ = {"color_primaries": 9, "color_trc": 16, "colorspace": 9}
 
 
 def numbered(number: int, height: int = HEIGHT, width: int = WIDTH, shot: int = 0) -> np.ndarray:
-    """Draw a moving image, colored by the shot, with its number in black and white squares."""
+    """Draw a frame of a moving image, colored by the shot, with its number in black and white squares."""
     image = np.roll(_texture(shot, height, width), number * 5, axis=1)
     for bit in range(BITS):
         left = LEFT + bit * SQUARE
@@ -36,7 +36,7 @@ def _texture(shot: int, height: int, width: int) -> np.ndarray:
 
 
 def counter(image: np.ndarray, top: int = TOP, left: int = LEFT) -> int:
-    """Read the number off an image."""
+    """Read the number in a frame."""
     inner = [
         image[top + 4 : top + 12, left + bit * SQUARE + 4 : left + bit * SQUARE + 12] for bit in range(BITS)
     ]
@@ -57,14 +57,14 @@ def make_video(
     """Encode a video.
 
     Args:
-        path: where to; the suffix says which container.
-        draw: gives frame number n, uint8 height x width x 3.
+        path: where to write; the suffix selects the container.
+        draw: returns frame number n, uint8 height x width x 3.
         frames: how many.
         codec: FFmpeg's encoder.
         options: for the encoder.
         pixels: FFmpeg's pixel format.
-        fps: frames a second.
-        times: presentation times in 1/fps s, for a variable rate; 0, 1, 2 … without.
+        fps: frames per second.
+        times: presentation times in 1/fps s, for a variable frame rate; default 0, 1, 2 …
         colors: color_primaries, color_trc, colorspace, color_range: numbers to write into the stream.
     """
     first = draw(0)
@@ -84,7 +84,7 @@ def make_video(
 
 
 def packed_video(path: Path, frames: int = 75) -> Path:
-    """Encode MPEG-4 into AVI as DivX and Xvid do: a chunk with a frame and a B-frame, then an empty one."""
+    """Encode MPEG-4 in AVI as DivX and Xvid do: a chunk with a frame and a B-frame, then an empty chunk."""
     plain = make_video(
         path.with_stem("plain"),
         frames=frames,
@@ -121,7 +121,7 @@ def interlaced_video(path: Path, frames: int = 8) -> Path:
             image[field::2, left : left + 60] = 220
         return image
 
-    # Every frame a keyframe, of little loss.
+    # Every frame is a keyframe, with little loss.
     options = {"flags": "+ildct+ilme", "g": "1", "qmin": "1", "qmax": "2", "b": "20000000"}
     return make_video(path, draw, frames, "mpeg2video", options)
 

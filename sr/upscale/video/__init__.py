@@ -1,1 +1,1 @@
-"""Videos: decoded, upscaled and encoded at once, in segments that survive a kill, and joined with all else they hold."""
+"""Upscale videos: decode, upscale and encode in segments that survive a kill, then mux them with all other streams."""

@@ -1,6 +1,6 @@
-"""The packets of what is copied beside the images, each with a decoding time that its new container takes.
+"""Demux the streams that are copied beside the video: each packet with a decoding time that the new container accepts.
 
-A packet goes on as it is or is a Rejection; nothing is lost without a word. Nothing is decoded or written here.
+Every packet either goes on as it is or is counted in a Rejection. Nothing is decoded or written here.
 """
 
 import dataclasses
@@ -10,163 +10,170 @@ from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
-from av.packet import Packet
 from av.rational import AVRational
 from av.stream import Disposition, Stream
 
 from data.records import Reason, Rejection
-from data.video.demux import FAULTS, explain, open_video
+from data.video.demux import AV_ERRORS, error_text, open_video
+from data.video.pyav import AnyPacket, require_dts, require_pts, require_time_base
 from sr.upscale.video.video_info import STAGE
 
-COVERS = {"png": "image/png", "mjpeg": "image/jpeg", "gif": "image/gif", "bmp": "image/bmp"} | {
+COVER_MIMETYPES = {
+    "png": "image/png",
+    "mjpeg": "image/jpeg",
+    "gif": "image/gif",
+    "bmp": "image/bmp",
     "tiff": "image/tiff",
     "webp": "image/webp",
 }
-"""Kinds of attached images: FFmpeg's names of the codecs, and what an attachment is called."""
-_LAPSE_S = 10
-"""How far sound and subtitles may lie apart in a file: what comes later than this after an end is not looked for."""
-_WAITING = 32
-"""Packets that wait for the first one with a decoding time; decoders reorder 16 frames at the most."""
+"""MIME types of cover images, by FFmpeg's names of their codecs."""
+_MAX_INTERLEAVING_S = 10
+"""How far apart audio and subtitles may lie in a file: after a packet this much past the end, reading stops."""
+_MAX_UNTIMED = 32
+"""Packets that wait for the first one with a decoding time; decoders reorder at most 16 frames."""
 
 
 def is_cover(stream: Stream) -> bool:
-    """Return whether a stream is an attached image."""
+    """Return whether a stream is a cover image (an attached image)."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def read_cover(path: Path, number: int) -> bytes:
-    """Return the bytes of an attached image; none where it cannot be read.
+def read_cover(path: Path, index: int) -> bytes:
+    """Return the bytes of a cover image; empty if it cannot be read.
 
-    The video is opened anew: after a search, FFmpeg would begin the other streams at a keyframe of the images.
+    The video is opened again: after a seek, FFmpeg would begin the other streams at a video keyframe.
     """
-    container, _ = open_video(path, interlaced=True)
+    container, _ = open_video(path, allow_interlaced=True)
     with container:
-        for packet in container.demux(container.streams[number]):
+        for packet in container.demux(container.streams[index]):
             return bytes(packet)
     return b""
 
 
 @dataclasses.dataclass
-class _Copy:
-    """One copied stream."""
+class _CopiedStream:
+    """The state of one copied stream."""
 
-    made: Stream
-    is_strict: bool
-    """Whether its container wants decoding times that differ."""
-    last: int | None = None
-    """Decoding time of the last packet that went on, in the new container's units."""
-    waiting: list[Packet] = dataclasses.field(default_factory=list)
+    output: Stream
+    needs_unique_dts: bool
+    """Whether the container wants different decoding times for all packets."""
+    last_dts: int | None = None
+    """Of the last packet that went on, in the output's time base."""
+    untimed: list[AnyPacket] = dataclasses.field(default_factory=list)
     """Packets that came before the first one with a decoding time."""
-    lost: list[float] = dataclasses.field(default_factory=list)
-    """Times in seconds of packets that did not go on, since the last one that did."""
+    dropped_s: list[float] = dataclasses.field(default_factory=list)
+    """Times in seconds of the packets that were dropped since the last one that went on."""
 
 
-class Others:
-    """The copied streams of one video."""
+class CopiedStreams:
+    """The copied streams of one video.
 
-    def __init__(self, source: InputContainer, copies: dict[int, Stream], is_strict: bool, name: str) -> None:
-        """Prepare.
+    Args:
+        source: the video; nothing has been read from it yet.
+        outputs: the output streams by the source's stream indices; their time bases are final.
+        needs_unique_dts: the container wants different decoding times in all streams but subtitles.
+        name: of the video, for Rejections.
+    """
 
-        Args:
-            source: the video, nothing of it read yet.
-            copies: the new container's streams by the source's numbers; their units are settled.
-            is_strict: the container wants decoding times that differ, of all but subtitles.
-            name: of the video, for Rejections.
-        """
+    def __init__(
+        self, source: InputContainer, outputs: dict[int, Stream], needs_unique_dts: bool, name: str
+    ) -> None:
         self._source, self._name = source, name
         self._copies = {
-            number: _Copy(made, is_strict and made.type != "subtitle") for number, made in copies.items()
+            index: _CopiedStream(output, needs_unique_dts and output.type != "subtitle")
+            for index, output in outputs.items()
         }
         self.rejections: list[Rejection] = []
 
-    def packets(self, end_s: Fraction | None) -> Iterator[Packet]:
-        """Yield the packets for the new container, those of each stream in order, as the source has them.
+    def packets(self, end_s: Fraction | None) -> Iterator[AnyPacket]:
+        """Yield the packets for the new container; those of each stream are in the source's order.
 
         Args:
-            end_s: leave out what begins later; None: everything.
+            end_s: drop what begins at this time or later; None: drop nothing.
         """
         for packet in self._demux():
-            number = packet.stream.index
-            copy = self._copies[number]
-            for dated in self._date(copy, packet):
-                at_s = dated.dts * dated.time_base
-                if end_s is not None and at_s > end_s + _LAPSE_S:
+            index = packet.stream.index
+            copy = self._copies[index]
+            for timed in self._assign_dts(copy, packet):
+                time_s = require_dts(timed) * timed.time_base
+                if end_s is not None and time_s > end_s + _MAX_INTERLEAVING_S:
                     return
-                if (end_s is None or at_s < end_s) and self._fit(copy, dated, number):
-                    yield dated
-        for number, copy in self._copies.items():
-            for dated in _dated_backwards(copy.waiting, min((one.pts for one in copy.waiting), default=0)):
-                if self._fit(copy, dated, number):
-                    yield dated
-            self._tell_lost(copy, number)
+                if (end_s is None or time_s < end_s) and self._rescale(copy, timed, index):
+                    yield timed
+        for index, copy in self._copies.items():
+            first = min((require_pts(packet) for packet in copy.untimed), default=0)
+            for timed in _assign_dts_before(copy.untimed, first):
+                if self._rescale(copy, timed, index):
+                    yield timed
+            self._report_dropped(copy, index)
 
-    def _demux(self) -> Iterator[Packet]:
+    def _demux(self) -> Iterator[AnyPacket]:
         streams = [stream for stream in self._source.streams if stream.index in self._copies]
         packets = self._source.demux(streams) if streams else iter(())
         while True:
             try:
                 packet = next(packets, None)
-            except FAULTS as error:
-                self._reject("", Reason.TRUNCATED, f"sound and subtitles break off: {explain(error)}")
+            except AV_ERRORS as error:
+                self._reject("", Reason.TRUNCATED, f"audio and subtitles are cut short: {error_text(error)}")
                 return
             if packet is None:
                 return
-            if packet.size or packet.dts is not None:  # otherwise the demuxer's last words
+            if packet.size or packet.dts is not None:  # otherwise it is the demuxer's flush packet
                 yield packet
 
-    def _date(self, copy: _Copy, packet: Packet) -> list[Packet]:
-        """Return the packets that can go on with this one; each has a decoding time."""
+    def _assign_dts(self, copy: _CopiedStream, packet: AnyPacket) -> list[AnyPacket]:
+        """Return the packets that can go on together with this one; each has a decoding time."""
         if is_cover(packet.stream):
             packet.pts = packet.dts = 0
         if packet.dts is None and packet.pts is None:
-            detail = f"a packet of stream {packet.stream.index} ({packet.stream.type}) without a time"
+            detail = f"a packet of stream {packet.stream.index} ({packet.stream.type}) has no time"
             self._reject("", Reason.UNREADABLE, detail)
             return []
         if packet.dts is None and packet.stream.type != "video":
             packet.dts = packet.pts
         if packet.dts is None:
-            copy.waiting.append(packet)
-            if copy.last is None and len(copy.waiting) <= _WAITING:
+            copy.untimed.append(packet)
+            if copy.last_dts is None and len(copy.untimed) <= _MAX_UNTIMED:
                 return []
-            first = min(one.pts for one in copy.waiting)
-            ready = _dated_backwards(copy.waiting, first)
+            first = min(require_pts(waiting) for waiting in copy.untimed)
+            timed = _assign_dts_before(copy.untimed, first)
         else:
-            ready = [*_dated_backwards(copy.waiting, packet.dts), packet]
-        copy.waiting = []
-        return ready
+            timed = [*_assign_dts_before(copy.untimed, packet.dts), packet]
+        copy.untimed = []
+        return timed
 
-    def _fit(self, copy: _Copy, packet: Packet, number: int) -> bool:
-        """Turn a packet over to the new container's stream; return whether it can go on."""
-        at_s = float(packet.dts * packet.time_base)
-        packet.rescale_ts(AVRational(copy.made.time_base))
-        if (
-            copy.is_strict and packet.dts == copy.last
-        ):  # rounded to one time, there or by the source's container
-            packet.dts += 1
-            packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
-        is_early = packet.pts is not None and packet.pts < packet.dts
-        if is_early or (copy.last is not None and packet.dts < copy.last):
-            copy.lost.append(at_s)
+    def _rescale(self, copy: _CopiedStream, packet: AnyPacket, index: int) -> bool:
+        """Convert a packet to the output's time base; return whether it can go on."""
+        time_s = float(require_dts(packet) * packet.time_base)
+        packet.rescale_ts(AVRational(require_time_base(copy.output)))
+        dts = require_dts(packet)
+        if copy.needs_unique_dts and dts == copy.last_dts:
+            # Two times were rounded to one, here or in the source's container.
+            dts = packet.dts = dts + 1
+            packet.pts = None if packet.pts is None else max(packet.pts, dts)
+        shows_too_early = packet.pts is not None and packet.pts < dts
+        if shows_too_early or (copy.last_dts is not None and dts < copy.last_dts):
+            copy.dropped_s.append(time_s)
             return False
-        self._tell_lost(copy, number)
-        copy.last, packet.stream = packet.dts, copy.made
+        self._report_dropped(copy, index)
+        copy.last_dts, packet.stream = dts, copy.output
         return True
 
-    def _tell_lost(self, copy: _Copy, number: int) -> None:
-        if copy.lost:
-            count, first = len(copy.lost), copy.lost[0]
-            detail = f"stream {number} ({copy.made.type}) goes back in time: {count} packets left out"
-            self._reject(f"@{first:.3f}", Reason.UNREADABLE, detail)
-            copy.lost = []
+    def _report_dropped(self, copy: _CopiedStream, index: int) -> None:
+        if copy.dropped_s:
+            count, first_s = len(copy.dropped_s), copy.dropped_s[0]
+            detail = f"stream {index} ({copy.output.type}) goes back in time: {count} packets dropped"
+            self._reject(f"@{first_s:.3f}", Reason.UNREADABLE, detail)
+            copy.dropped_s = []
 
     def _reject(self, where: str, reason: Reason, detail: str) -> None:
         self.rejections.append(Rejection(f"{self._name}{where}", STAGE, reason, detail))
 
 
-def _dated_backwards(packets: list[Packet], following: int) -> list[Packet]:
+def _assign_dts_before(packets: list[AnyPacket], following: int) -> list[AnyPacket]:
     """Give packets the decoding times before `following`, as far apart as their nearest presentation times."""
-    times = sorted(packet.pts for packet in packets)
+    times = sorted(require_pts(packet) for packet in packets)
     step = min((later - time for time, later in itertools.pairwise(times) if later > time), default=1)
-    for place, packet in enumerate(packets):
-        packet.dts = following - step * (len(packets) - place)
+    for index, packet in enumerate(packets):
+        packet.dts = following - step * (len(packets) - index)
     return packets

@@ -1,54 +1,76 @@
-"""A model as videos need it: called by several threads at once, at one size.
+"""A model for the frames of one video: of one size, called from several threads at once.
 
-An IR is compiled for the video's size, on the CPU with one stream a core: two frames side by side on a core each never
-wait for each other, as two cores on one frame do at every layer. Other devices choose for themselves. Every other kind
-of model runs as it does for images, by one thread.
+On the CPU an IR is compiled for the video's size with one inference stream for each core: two frames on a core each
+never wait for each other, while two cores that share a frame wait at every layer. Other devices choose their number of
+streams themselves. All other kinds of model run as they do for images, in one thread.
 """
 
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from sr.runtime.model_files import compile_ir, fixed_size, read_ir, wrong_size
 from sr.runtime.upscalers import CPU, Upscaler, load_upscaler
-from sr.upscale.video.upscale_frame import Network
+
+_UINT8, _LEVELS = "uint8", "levels"
+"""The two graphs of an IR: its own, and the one with float input and output."""
 
 
-def load_network(spec: str | Path, height: int, width: int, device: str = CPU) -> Network:
+class FrameNetwork(Protocol):
+    """A model for the frames of a video; safe to call from several threads.
+
+    A result may be the calling thread's buffer, valid until its next call.
+    """
+
+    name: str
+    scale: int
+    color: str
+    """luma or rgb: whether it takes and gives one channel or three."""
+    workers: int
+    """How many threads may usefully call it at once."""
+
+    def upscale_uint8(self, lr_image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Upscale uint8 HWC to uint8 HWC."""
+
+    def upscale_levels(self, lr_image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Upscale float32 HWC in levels, 0 to 255, to float32 HWC, not rounded."""
+
+
+def load_network(spec: str | Path, height: int, width: int, device: str = CPU) -> FrameNetwork:
     """Load the model for a video.
 
     Args:
-        spec: a model file or directory, as `load_upscaler` takes it.
+        spec: a model file or directory, see `load_upscaler`.
         height: of the video's frames.
         width: of the video's frames.
-        device: that an IR runs on.
+        device: OpenVINO device for an IR.
 
     Raises:
-        UserError: as `load_upscaler`.
+        UserError: see `load_upscaler`.
     """
     path = Path(spec)
     path = path / "model.xml" if path.is_dir() and (path / "model.xml").is_file() else path
     if path.suffix == ".xml" and path.is_file():
-        return StreamsNetwork(path, height, width, device)
-    return ImageNetwork(load_upscaler(spec, device=device))
+        return OpenVINONetwork(path, height, width, device)
+    return SerialNetwork(load_upscaler(spec, device=device))
 
 
-class ImageNetwork:
+class SerialNetwork:
     """Any upscaler, one frame at a time."""
 
     workers = 1
 
     def __init__(self, upscaler: Upscaler) -> None:
-        self.name, self.scale = upscaler.name, upscaler.scale
-        self.color = upscaler.color
-        self.bytes, self.levels = upscaler, upscaler.upscale_levels
+        self.name, self.scale, self.color = upscaler.name, upscaler.scale, upscaler.color
+        self.upscale_uint8, self.upscale_levels = upscaler, upscaler.upscale_levels
 
 
-class StreamsNetwork:
-    """An IR of ours; on the CPU with a stream for each core."""
+class OpenVINONetwork:
+    """An IR that this project exported; on the CPU with one inference stream for each core."""
 
     def __init__(self, path: Path, height: int, width: int, device: str) -> None:
         from sr.runtime.openvino_runtime import check_device, openvino
@@ -62,50 +84,52 @@ class StreamsNetwork:
         padded = (height + -height % multiple, width + -width % multiple)
         if fixed and padded != fixed:
             raise wrong_size(fixed, height, width, self.name)
-        self._shape = (1, *padded, metadata.channels)
+        self._shape = (1, *padded, metadata.channels)  # NHWC
         self.workers = len(os.sched_getaffinity(0))
         self._compiled: dict[str, Any] = {}
         self._lock, self._local = threading.Lock(), threading.local()
 
-    def bytes(self, lr_image: np.ndarray) -> np.ndarray:
+    def upscale_uint8(self, lr_image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Upscale uint8 HWC; the result is this thread's until its next call."""
-        return self._run(lr_image, "bytes")
+        upscaled: npt.NDArray[np.uint8] = self._infer(lr_image, _UINT8)
+        return upscaled
 
-    def levels(self, lr_image: np.ndarray) -> np.ndarray:
+    def upscale_levels(self, lr_image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Upscale float32 HWC in levels; the result is this thread's until its next call."""
-        return self._run(lr_image, "levels")
+        upscaled: npt.NDArray[np.float32] = self._infer(lr_image, _LEVELS)
+        return upscaled
 
-    def _run(self, lr_image: np.ndarray, face: str) -> np.ndarray:
-        request = self._request(face)
+    def _infer(self, lr_image: npt.NDArray[Any], graph: str) -> npt.NDArray[Any]:
+        request = self._infer_request(graph)
         height, width = lr_image.shape[:2]
-        place = request.get_input_tensor().data[0]  # (h, w, c), padded by repeating the edge
-        place[:height, :width] = lr_image
-        place[:height, width:] = lr_image[:, -1:]
-        place[height:] = place[height - 1]
+        padded = request.get_input_tensor().data[0]  # HWC, padded by repeating the edge
+        padded[:height, :width] = lr_image
+        padded[:height, width:] = lr_image[:, -1:]
+        padded[height:] = padded[height - 1]
         request.infer()
-        return request.get_output_tensor().data[0, : height * self.scale, : width * self.scale]
+        output: npt.NDArray[Any] = request.get_output_tensor().data[0]
+        return output[: height * self.scale, : width * self.scale]
 
-    def _request(self, face: str) -> Any:
+    def _infer_request(self, graph: str) -> Any:
+        """Return this thread's inference request for a graph, which is compiled when it is first needed."""
         requests = self._local.__dict__.setdefault("requests", {})
-        if face not in requests:
+        if graph not in requests:
             with self._lock:
-                if face not in self._compiled:
+                if graph not in self._compiled:
                     model = self._core.read_model(self._path)
-                    if face == "levels":
+                    if graph == _LEVELS:
                         from sr.runtime.float_graph import openvino_levels
 
                         model = openvino_levels(model, str(self._path))
                     model.reshape({"input": list(self._shape)})
-                    self._compiled[face] = self._compile(model)
-            requests[face] = self._compiled[face].create_infer_request()
-        return requests[face]
+                    self._compiled[graph] = self._compile(model)
+            requests[graph] = self._compiled[graph].create_infer_request()
+        return requests[graph]
 
     def _compile(self, model: Any) -> Any:
         from sr.runtime.openvino_runtime import DEVICES_CHOICE
 
-        own = (
-            {"streams": self.workers, "threads": self.workers}
-            if self._device == CPU
-            else {"streams": DEVICES_CHOICE}
-        )
-        return compile_ir(self._core, model, self._path, self._device, self._precision, **own)
+        arguments = (self._core, model, self._path, self._device, self._precision)
+        if self._device == CPU:
+            return compile_ir(*arguments, streams=self.workers, threads=self.workers)
+        return compile_ir(*arguments, streams=DEVICES_CHOICE)

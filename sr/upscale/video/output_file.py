@@ -1,7 +1,7 @@
-"""Where a video is put, and whether what stands there was put there from the same store: no other file is written over.
+"""The place of an output video, outside the store. A file there is replaced only if the same store put it there.
 
-The receipt is written before the video appears: it knows a file by size and time, which a move does not change. So a
-kill at any moment leaves either nothing, or a video that is known.
+A receipt is written before the video appears. It identifies a file by size and modification time, which a rename does
+not change. So a kill at any moment leaves either nothing, or a video with a receipt.
 """
 
 import contextlib
@@ -16,80 +16,88 @@ from data.errors import UserError
 from data.hashing import sha256_bytes
 
 
-class Place:
-    """Where one file of a video's directory in the store goes, outside of it."""
+class OutputFile:
+    """Where a video goes, and the receipt of what was put there.
+
+    Args:
+        directory: of the store; receipts go to its `run/`.
+        video: where the output goes.
+    """
 
     def __init__(self, directory: Path, video: Path) -> None:
         self.video = Path(os.path.abspath(video))
         self.receipt = directory / "run" / f"{sha256_bytes(str(self.video).encode())[:12]}.json"
 
     def is_ours(self) -> bool:
-        """Return whether the file that stands there is one that was put there from this directory."""
-        return self.video.exists() and _seen(self.video) in self._known()
+        """Return whether a file stands there, and it was put there from this directory."""
+        return self.video.exists() and _file_state(self.video) in self._read_receipt()
 
     def check(self) -> None:
-        """Refuse to go on where a stranger's file stands.
+        """Check that no other file would be replaced.
 
         Raises:
-            UserError: one does.
+            UserError: there is one.
         """
         if self.video.exists() and not self.is_ours():
-            raise self._taken()
+            raise self._occupied_error()
 
     def put(self, part: Path, video: Path) -> None:
-        """Move a finished file there: what `atomic_file` calls.
+        """Move a finished file to its place: the `place` function for `atomic_file`.
 
         Raises:
-            UserError: a stranger's file stands there by now.
+            UserError: another file is there by now.
         """
-        with _alone(self.receipt.parent):
-            before = [_seen(video)] if video.exists() else []
-            if any(one not in self._known() for one in before):
-                raise self._taken()
-            self._write([*before, _seen(part)])
+        with _lock_directory(self.receipt.parent):
+            before = [_file_state(video)] if video.exists() else []
+            if any(state not in self._read_receipt() for state in before):
+                raise self._occupied_error()
+            self._write_receipt([*before, _file_state(part)])
             if before:
                 os.replace(part, video)
             else:
-                self._move_to_nothing(part, video)
-            self._write([_seen(video)])
+                self._move_without_replacing(part, video)
+            self._write_receipt([_file_state(video)])
 
     def remove(self) -> None:
-        """Delete what stands there if it is ours."""
+        """Delete the file if it is ours."""
         if self.is_ours():
             self.video.unlink()
             self.receipt.unlink()
 
-    def _move_to_nothing(self, part: Path, video: Path) -> None:
+    def _move_without_replacing(self, part: Path, video: Path) -> None:
         try:
-            os.link(part, video)  # unlike a renaming, it never replaces
+            os.link(part, video)  # unlike a rename, it never replaces a file
         except FileExistsError:
-            raise self._taken() from None
+            raise self._occupied_error() from None
         except OSError:  # a file system without links
             if video.exists():
-                raise self._taken() from None
+                raise self._occupied_error() from None
             os.replace(part, video)
         else:
             part.unlink()
 
-    def _taken(self) -> UserError:
-        got = f"a file that was not made with these settings, {self.video}"
-        return UserError("a free place", got, "--output-file", "move it away, or name another")
+    def _occupied_error(self) -> UserError:
+        return UserError(
+            f"{self.video} is not a free place: a file is there that was not made with these settings",
+            "Move it away, or choose another --output-file",
+        )
 
-    def _known(self) -> list[dict[str, int]]:
-        return read_json(self.receipt)["files"] if self.receipt.exists() else []
+    def _read_receipt(self) -> list[dict[str, int]]:
+        files: list[dict[str, int]] = read_json(self.receipt)["files"] if self.receipt.exists() else []
+        return files
 
-    def _write(self, files: list[dict[str, int]]) -> None:
+    def _write_receipt(self, files: list[dict[str, int]]) -> None:
         write_json(self.receipt, {"path": str(self.video), "files": files})
 
 
-def _seen(path: Path) -> dict[str, Any]:
+def _file_state(path: Path) -> dict[str, Any]:
     status = path.stat()
     return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes of the same directory out meanwhile."""
+def _lock_directory(folder: Path) -> Iterator[None]:
+    """Hold a lock that keeps other processes out of the same directory."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:

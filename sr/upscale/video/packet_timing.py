@@ -1,4 +1,4 @@
-"""When packets of separately encoded segments are decoded, once they are one stream. Pure counting."""
+"""Give the packets of separately encoded segments the decoding times of one stream. Pure counting."""
 
 import itertools
 from collections.abc import Iterator
@@ -7,42 +7,38 @@ from pathlib import Path
 from av.packet import Packet
 from av.stream import Stream
 
+from data.video.pyav import AnyPacket
 from sr.upscale.video.segments import SegmentHeader, read_packets
-from sr.upscale.video.video_info import Video
+from sr.upscale.video.video_info import VideoInfo
 
 
-def timed_packets(
-    directory: Path, headers: list[SegmentHeader], video: Video, stream: Stream
-) -> Iterator[Packet]:
-    """Yield the images' packets with decoding times that ascend over all segments.
+def retime_packets(
+    directory: Path, headers: list[SegmentHeader], video: VideoInfo, stream: Stream
+) -> Iterator[AnyPacket]:
+    """Yield the video packets of all segments, with decoding times that ascend over all of them.
+
+    Each segment's encoder counted its own decoding times. Here decoding time i is the i-th presentation time, delayed
+    by as many frames as the most reordered packet needs: so no packet is decoded after it shows, in any container.
 
     Args:
         directory: with the segments.
-        headers: of all of them, in order.
-        video: the source: its units, and how long its last frame shows.
-        stream: that the packets go to.
-
-    Each encoder counted its own. Decoding time i is the i-th presentation time, put off by as many frames as the most
-    reordered packet needs: so it never comes after its own presentation, in whatever container.
+        headers: of all segments, in order.
+        video: the source: its time base, and how long its last frame shows.
+        stream: the output stream.
     """
-    shown = sorted(time for header in headers for time in header.times)
-    delay, place = 0, 0
-    rank = {time: number for number, time in enumerate(shown)}
-    for header in headers:
-        for time in header.times:
-            delay = max(delay, place - rank[time])
-            place += 1
-    step = min((later - time for time, later in itertools.pairwise(shown)), default=1)
-    last = (shown[-1] == video.last and video.last_duration) or step
-    place = 0
-    for header in headers:
-        for one in read_packets(directory, header):
-            packet = Packet(one.content)
-            packet.pts, packet.time_base, packet.stream = one.time, video.time_base, stream
-            early = place - delay
-            packet.dts = shown[early] if early >= 0 else shown[0] + early * step
-            following = rank[one.time] + 1
-            packet.duration = shown[following] - one.time if following < len(shown) else last
-            packet.is_keyframe = one.is_key
-            place += 1
-            yield packet
+    shown = sorted(pts for header in headers for pts in header.pts)
+    rank = {pts: number for number, pts in enumerate(shown)}
+    decoded = [pts for header in headers for pts in header.pts]
+    delay = max(0, max((index - rank[pts] for index, pts in enumerate(decoded)), default=0))
+    step = min((later - pts for pts, later in itertools.pairwise(shown)), default=1)
+    last_duration = (shown[-1] == video.last_pts and video.last_duration) or step
+    packets = (encoded for header in headers for encoded in read_packets(directory, header))
+    for index, encoded in enumerate(packets):
+        packet = Packet(encoded.data)
+        packet.pts, packet.time_base, packet.stream = encoded.pts, video.time_base, stream
+        dts_rank = index - delay
+        packet.dts = shown[dts_rank] if dts_rank >= 0 else shown[0] + dts_rank * step
+        following = rank[encoded.pts] + 1
+        packet.duration = shown[following] - encoded.pts if following < len(shown) else last_duration
+        packet.is_keyframe = encoded.is_keyframe
+        yield packet

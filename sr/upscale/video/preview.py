@@ -1,24 +1,26 @@
-"""Some frames of a video, side by side: upscaled by bicubic interpolation on the left, by the model on the right."""
+"""Preview an upscaled video: some frames side by side, bicubic interpolation on the left and the model on the right."""
 
 import contextlib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
-import av.filter
 import numpy as np
+import numpy.typing as npt
 from av.video.frame import VideoFrame
 from PIL import Image
 
 from data.atomic_files import atomic_file, write_json
 from data.errors import UserError
 from data.progress import Progress, silent
-from data.video.demux import FAULTS
-from sr.upscale.video.decode_frames import decode_near
-from sr.upscale.video.probe import inspect_video
-from sr.upscale.video.settings import VideoSettings
-from sr.upscale.video.upscale_frame import Upscaler
-from sr.upscale.video.upscale_video import load_upscaler
-from sr.upscale.video.video_info import Video
+from data.video.demux import AV_ERRORS
+from data.video.pyav import build_filter_graph, require_pts
+from sr.upscale.video.decode_frames import decode_frame_at
+from sr.upscale.video.probe import no_frames_error, probe_video
+from sr.upscale.video.settings import VideoUpscaleSettings
+from sr.upscale.video.upscale_frame import FrameUpscaler
+from sr.upscale.video.upscale_video import load_frame_upscaler
+from sr.upscale.video.video_info import VideoInfo
 
 RECORD = "preview.json"
 
@@ -28,90 +30,89 @@ def preview_video(
     directory: Path,
     model: str | Path,
     count: int,
-    settings: VideoSettings,
+    settings: VideoUpscaleSettings,
     scale: int = 2,
     progress: Progress = silent,
 ) -> list[str]:
-    """Write `count` PNGs of frames that are spread evenly over a video, and last preview.json.
+    """Write PNGs of `count` frames that are spread evenly over a video, and then preview.json.
 
     Args:
         source: the video.
-        directory: where to.
-        model: "bicubic", or what `load_upscaler` takes.
-        count: how many; a short video has fewer.
-        settings: as for the video; what is shown is not encoded.
-        scale: of bicubic.
+        directory: where to write.
+        model: "bicubic", or see `sr.runtime.upscalers.load_upscaler`.
+        count: how many frames; a short video has fewer.
+        settings: as for the video; the preview is not encoded.
+        scale: of bicubic; a network has its own.
         progress: counts frames.
 
     Returns:
-        The PNGs' names: the frame's time in seconds is in each.
+        The PNGs' names; each contains the frame's time in seconds.
 
     Raises:
-        UserError: as `upscale_video`, or no frame can be decoded.
+        UserError: see `upscale_video`; or no frame can be decoded.
     """
     if count < 1:
-        raise UserError("1 or more frames", str(count), "--preview", "give another number")
+        raise UserError(f"--preview must be at least 1 frame, not {count}")
     settings.check()
-    video = inspect_video(source, settings.deinterlace)
-    upscaler, _ = load_upscaler(model, scale, video, settings)
-    plain = Upscaler(None, video, upscaler.scale, upscaler.pixels)
+    video = probe_video(source, settings.deinterlace)
+    upscaler, _ = load_frame_upscaler(model, scale, video, settings)
+    bicubic = FrameUpscaler(None, video, upscaler.scale, upscaler.pixel_format)
     names = []
-    for number, frame in enumerate(_spread(video, count, settings.deinterlace)):
-        pair = [to_image(one(frame), video) for one in (plain, upscaler)]
-        at_s = float((frame.pts - video.first) * video.time_base)
-        name = f"{at_s:010.3f}s.png"
-        with atomic_file(directory / name) as file:
-            Image.fromarray(np.concatenate(pair, axis=1)).save(file, "PNG")
-        names.append(name)
+    for number, frame in enumerate(_sample_evenly(video, count, settings.deinterlace)):
+        names.append(_write_pair(directory, video, bicubic(frame), upscaler(frame)))
         progress(number + 1, count)
     if not names:
-        raise UserError("a video", "not one frame that can be decoded", str(source), "copy or rip it again")
+        raise no_frames_error(source)
     write_json(directory / RECORD, {"schema": 1, "left": "bicubic", "right": str(model), "images": names})
     return names
 
 
-def _spread(video: Video, count: int, deinterlace: bool) -> Iterator[VideoFrame]:
+def _write_pair(directory: Path, video: VideoInfo, left: VideoFrame, right: VideoFrame) -> str:
+    """Write two upscaled frames side by side; return the file's name."""
+    time_s = float((require_pts(right) - video.first_pts) * video.time_base)
+    name = f"{time_s:010.3f}s.png"
+    pair = np.concatenate([to_rgb_image(frame, video) for frame in (left, right)], axis=1)
+    with atomic_file(directory / name) as file:
+        Image.fromarray(pair).save(file, "PNG")
+    return name
+
+
+def _sample_evenly(video: VideoInfo, count: int, deinterlace: bool) -> Iterator[VideoFrame]:
     """Yield the frames at the middles of `count` equal parts of the video's length, each once."""
-    length = video.last - video.first
+    length = video.last_pts - video.first_pts
     shown: set[int] = set()
     for part in range(count):
-        wanted = video.first + length * (2 * part + 1) // (2 * count)
+        target = video.first_pts + length * (2 * part + 1) // (2 * count)
         frame = None
-        with contextlib.suppress(*FAULTS):
-            frame = decode_near(video, wanted, deinterlace)
-        if frame is not None and frame.pts not in shown:
-            shown.add(frame.pts)
+        with contextlib.suppress(*AV_ERRORS):
+            frame = decode_frame_at(video, target, deinterlace)
+        if frame is not None and require_pts(frame) not in shown:
+            shown.add(require_pts(frame))
             yield frame
 
 
-def to_image(frame: VideoFrame, video: Video) -> np.ndarray:
-    """Convert an upscaled frame to uint8 height x width x 3 RGB, as a player shows it: square pixels, turned.
+def to_rgb_image(frame: VideoFrame, video: VideoInfo) -> npt.NDArray[np.uint8]:
+    """Convert an upscaled frame to uint8 height x width x 3 RGB, as a player shows it: square pixels, rotated.
 
-    HDR code values are shown as they are.
+    HDR code values are not tone-mapped.
     """
-    options = f"flags=bicubic+accurate_rnd+full_chroma_int:in_range={'pc' if video.is_full_range else 'tv'}:out_range=pc"
-    options += f":in_chroma_loc={video.siting}"
-    options += f":in_color_matrix={video.matrix}" if video.matrix else ""
+    aspect, square = video.sample_aspect_ratio, Fraction(1)
     # Neither side gets smaller.
-    width = round(frame.width * max(video.aspect, 1))
-    height = round(frame.height / min(video.aspect, 1))
+    width, height = round(frame.width * max(aspect, square)), round(frame.height / min(aspect, square))
+    range_name = "pc" if video.is_full_range else "tv"
+    options = f"flags=bicubic+accurate_rnd+full_chroma_int:in_range={range_name}:out_range=pc"
+    options += f":in_chroma_loc={video.chroma_location}"
+    options += f":in_color_matrix={video.matrix}" if video.matrix else ""
     options += f":w={width}:h={height}"
-    graph = av.filter.Graph()
-    start = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=video.time_base
-    )
-    graph.link_nodes(
-        start, graph.add("scale", options), graph.add("format", "rgb24"), graph.add("buffersink")
-    )
-    graph.configure()
+    graph = build_filter_graph(frame, video.time_base, ("scale", options), ("format", "rgb24"))
     graph.vpush(frame)
-    return _turned(graph.vpull().to_ndarray(), video.display_matrix)
+    return _rotate(graph.vpull().to_ndarray().view(np.uint8), video.display_matrix)
 
 
-def _turned(image: np.ndarray, display_matrix: tuple[int, ...]) -> np.ndarray:
-    """Turn and mirror an image by quarters, as FFmpeg's display matrix says.
+def _rotate(image: npt.NDArray[np.uint8], display_matrix: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Rotate an image by quarter turns and mirror it, according to FFmpeg's display matrix.
 
-    Its first numbers a, b and fourth and fifth c, d take a pixel from (x, y) to (a x + c y, b x + d y).
+    Numbers 1, 2, 4 and 5 of the matrix, called a, b, c and d, move a pixel from (x, y) to (a x + c y, b x + d y).
     """
     if not display_matrix:
         return image

@@ -1,7 +1,7 @@
-"""Encoded pieces of a video on disk: each a file that is whole or not there, and says what is in it.
+"""Encoded segments of a video on disk. Each is one file that is complete or absent, and describes itself.
 
-A segment is one line of JSON (`SegmentHeader`) and then its packets' bytes, one after another. It holds what an encoder
-gave, in the order of decoding, and needs no container: what the container says is made when the video is joined.
+A segment file is one line of JSON (`SegmentHeader`), then its packets' bytes, one after another, in decoding order. It
+needs no container: what the container adds is made when the segments are muxed.
 """
 
 import dataclasses
@@ -15,82 +15,84 @@ from data.hashing import sha256_bytes
 
 SCHEMA = 1
 FOLDER = "segments"
+_HINT = "Delete it and run again"
 
 
 @dataclasses.dataclass(frozen=True)
 class SegmentHeader:
-    """What a segment holds."""
+    """What a segment contains."""
 
     schema: int
     number: int
-    """Of the stretch of the video; a stretch without a frame has no file."""
-    first: int
-    """How many frames come before it in the video."""
+    """Place in the video, in units of the segment length; a stretch without a frame has no file."""
+    first_frame: int
+    """How many frames of the video come before it."""
     scale: int
     """How many times taller and wider its frames are than the video's."""
-    times: tuple[int, ...]
-    """Presentation times of its packets in the order of decoding, in units of the source."""
+    pts: tuple[int, ...]
+    """Presentation times of its packets in decoding order, in units of the source's time base."""
     sizes: tuple[int, ...]
     """Bytes of each packet."""
-    keys: tuple[int, ...]
-    """Places of the keyframes among the packets; the first is 0."""
+    keyframes: tuple[int, ...]
+    """Indices of the keyframes among the packets; the first is 0."""
     extradata_sha256: str
-    """Of what the encoder puts into the container's header; equal in all segments of a video."""
+    """Of the codec header that the encoder gives to the container; equal in all segments of a video."""
     sha256: str
     """Of the packets' bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedPacket:
-    """A packet as an encoder gave it."""
+    """A packet from an encoder."""
 
-    time: int
-    is_key: bool
-    content: bytes
+    pts: int
+    """Presentation time, in units of the source's time base."""
+    is_keyframe: bool
+    data: bytes
 
 
-def path_of(directory: Path, number: int) -> Path:
-    """Return where a segment stands in the directory of its video."""
+def segment_path(directory: Path, number: int) -> Path:
+    """Return the file of a segment in its video's directory."""
     return directory / FOLDER / f"{number:06}.packets"
 
 
 def write_segment(
-    directory: Path, number: int, first: int, scale: int, packets: list[EncodedPacket], extradata: bytes
+    directory: Path, number: int, first_frame: int, scale: int, packets: list[EncodedPacket], extradata: bytes
 ) -> SegmentHeader:
-    """Write a finished segment."""
-    content = b"".join(packet.content for packet in packets)
+    """Write a finished segment; the fields are those of `SegmentHeader`."""
+    content = b"".join(packet.data for packet in packets)
     header = SegmentHeader(
         schema=SCHEMA,
         number=number,
-        first=first,
+        first_frame=first_frame,
         scale=scale,
-        times=tuple(packet.time for packet in packets),
-        sizes=tuple(len(packet.content) for packet in packets),
-        keys=tuple(place for place, packet in enumerate(packets) if packet.is_key),
+        pts=tuple(packet.pts for packet in packets),
+        sizes=tuple(len(packet.data) for packet in packets),
+        keyframes=tuple(index for index, packet in enumerate(packets) if packet.is_keyframe),
         extradata_sha256=sha256_bytes(extradata),
         sha256=sha256_bytes(content),
     )
-    with atomic_file(path_of(directory, number)) as file:
+    with atomic_file(segment_path(directory, number)) as file:
         file.write(jsonl_line(dataclasses.asdict(header)))
         file.write(content)
     return header
 
 
 def read_headers(directory: Path) -> list[SegmentHeader]:
-    """Return the headers of the segments that follow each other from the video's beginning.
+    """Return the headers of the finished segments, up to the first gap.
 
     Raises:
-        UserError: one is not of this version.
+        UserError: a file is damaged or of another version.
     """
     found: list[SegmentHeader] = []
     frames = 0
     for path in sorted((directory / FOLDER).glob("[0-9]*.packets")):
         with open(path, "rb") as file:
-            header = _parse(file.readline(), path)
-        if header.first != frames:
+            header = _parse_header(file.readline(), path)
+        if header.first_frame != frames:
             break
         found.append(header)
-        frames += len(header.times)
+        frames += len(header.pts)
     return found
 
 
@@ -98,28 +100,28 @@ def read_packets(directory: Path, header: SegmentHeader) -> Iterator[EncodedPack
     """Yield a segment's packets.
 
     Raises:
-        UserError: its bytes are not those that were written.
+        UserError: its bytes have changed since they were written.
     """
-    path = path_of(directory, header.number)
+    path = segment_path(directory, header.number)
     with open(path, "rb") as file:
         file.readline()
         content = file.read()
     if sha256_bytes(content) != header.sha256:
-        raise UserError("the bytes that were written", "others", str(path), "delete it and run again")
-    at, keys = 0, set(header.keys)
-    for place, (time, size) in enumerate(zip(header.times, header.sizes, strict=True)):
-        yield EncodedPacket(time, place in keys, content[at : at + size])
-        at += size
+        raise UserError(f"{path} is damaged: its sha256 is not the one in its header", _HINT)
+    offset, keyframes = 0, set(header.keyframes)
+    for index, (pts, size) in enumerate(zip(header.pts, header.sizes, strict=True)):
+        yield EncodedPacket(pts, index in keyframes, content[offset : offset + size])
+        offset += size
 
 
-def _parse(line: bytes, path: Path) -> SegmentHeader:
+def _parse_header(line: bytes, path: Path) -> SegmentHeader:
     try:
         fields = json.loads(line)
-        known = fields["schema"] == SCHEMA
-        lists = {name: tuple(fields[name]) for name in ("times", "sizes", "keys")}
+        is_known = fields["schema"] == SCHEMA
+        lists = {name: tuple(fields[name]) for name in ("pts", "sizes", "keyframes")}
         header = SegmentHeader(**(fields | lists))
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError("a segment", str(error), str(path), "delete it and run again") from None
-    if not known:
-        raise UserError(f"schema {SCHEMA}", str(header.schema), str(path), "delete it and run again")
+        raise UserError(f"{path} is not a segment of a video: {error}", _HINT) from None
+    if not is_known:
+        raise UserError(f"{path} has schema {header.schema}, but this version reads {SCHEMA}", _HINT)
     return header

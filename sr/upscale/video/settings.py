@@ -1,11 +1,11 @@
-"""What a person chooses for an upscaled video, and what each encoder takes. Knows no video."""
+"""The user's settings for an upscaled video, and what each encoder supports. Knows no video."""
 
 import dataclasses
 import os
 
 from data.errors import UserError
 
-_NAMED = (
+_X26X_PRESETS = (
     "ultrafast",
     "superfast",
     "veryfast",
@@ -19,110 +19,108 @@ _NAMED = (
 )
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm"}
 """FFmpeg's name of the container, by the suffix of the output."""
-MODES = ("8", "10", "same")
-_H26X = {"center": "1", "topleft": "2"}
-"""Chroma sample location types of H.264 and HEVC; left is what is meant where none is said."""
+BIT_DEPTHS = ("8", "10", "same")
+_CHROMA_LOCATION_TYPES = {"center": "1", "topleft": "2"}
+"""Chroma sample location types of H.264 and HEVC; without one, left is the default."""
 _SVT_LOG = "SVT_LOG"
-"""Environment variable by which SVT-AV1 is told how much to say on standard error; 1: errors."""
+"""Environment variable with the log level of SVT-AV1 on standard error; 1: errors."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Codec:
-    """An encoder: FFmpeg's name for it, and what it takes."""
+    """An encoder: FFmpeg's name for it, and what it supports."""
 
     encoder: str
     presets: tuple[str, ...]
+    """Fastest first (numbers: slowest first)."""
     preset: str
-    """Without a choice."""
+    """The default."""
     crf: int
-    """Without a choice."""
-    largest_crf: int
-    largest_rate: int
-    """Frames a second."""
+    """The default constant rate factor."""
+    max_crf: int
+    max_frame_rate: int
+    """Frames per second."""
 
 
 CODECS = {
-    "x264": Codec("libx264", _NAMED, "medium", 18, 51, 1000),
-    "x265": Codec("libx265", _NAMED, "medium", 20, 51, 1000),
-    "svtav1": Codec("libsvtav1", tuple(str(one) for one in range(14)), "8", 28, 63, 240),
+    "x264": Codec("libx264", _X26X_PRESETS, "medium", 18, 51, 1000),
+    "x265": Codec("libx265", _X26X_PRESETS, "medium", 20, 51, 1000),
+    "svtav1": Codec("libsvtav1", tuple(str(number) for number in range(14)), "8", 28, 63, 240),
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoSettings:
-    """How the upscaled video is encoded. Every field changes its bytes; `leave_out` none of its segments."""
+class VideoUpscaleSettings:
+    """How the upscaled video is encoded. Every field changes its bytes, but `leave_out` changes no segment."""
 
     codec: str = "x264"
     crf: int = -1
-    """Constant rate factor, 0 to the codec's largest; -1: the codec's usual one."""
+    """Constant rate factor, 0 to the codec's maximum; -1: the codec's default."""
     preset: str = ""
-    """The codec's; empty: its usual one."""
+    """One of the codec's presets; empty: its default."""
     bits: str = "same"
-    """8, 10, or same: as the source, 10 for more."""
+    """Bits per sample: 8, 10, or same (as the source, and 10 if it has more)."""
     segment_s: float = 5.0
-    """Seconds of video that are encoded as one piece; what a kill can cost."""
+    """Seconds of video in one segment: the most work that a kill can cost."""
     encoder_threads: int = 4
-    """x264 gives other bytes with another number; so it is a setting, and not what the machine has."""
+    """x264 writes different bytes for another number; so it is a setting, and not the machine's core count."""
     deinterlace: bool = False
-    """Make whole images of fields (FFmpeg's bwdif, one for each frame); otherwise interlaced videos are refused."""
+    """Deinterlace (FFmpeg's bwdif, one frame for each frame); otherwise interlaced videos are rejected."""
     leave_out: tuple[int, ...] = ()
-    """Numbers of streams of the source that are not copied."""
+    """Indices of the source's streams that are not copied."""
     device: str = "CPU"
-    """What an IR runs on; another may round otherwise."""
+    """OpenVINO device for an IR; another device may round differently."""
 
     def check(self) -> None:
-        """Refuse what no encoder takes.
+        """Validate all settings.
 
         Raises:
-            UserError: a value is none that there is.
+            UserError: a setting is invalid.
         """
-        if self.codec not in CODECS:
-            raise UserError(f"one of {', '.join(CODECS)}", repr(self.codec), "--codec", "choose one")
+        _check_choice("--codec", self.codec, tuple(CODECS))
         codec = CODECS[self.codec]
-        if not -1 <= self.crf <= codec.largest_crf:
-            expected = f"0 to {codec.largest_crf}, or -1 for {codec.crf}"
-            raise UserError(expected, str(self.crf), f"--crf of {self.codec}", "give another")
-        if self.preset and self.preset not in codec.presets:
-            raise UserError(f"one of {', '.join(codec.presets)}", repr(self.preset), "--preset", "choose one")
-        if self.bits not in MODES:
-            raise UserError(f"one of {', '.join(MODES)}", repr(self.bits), "--bits", "choose one")
+        if not -1 <= self.crf <= codec.max_crf:
+            raise UserError(
+                f"--crf must be 0 to {codec.max_crf} for {self.codec}, or -1 for {codec.crf}, not {self.crf}"
+            )
+        if self.preset:
+            _check_choice("--preset", self.preset, codec.presets)
+        _check_choice("--bits", self.bits, BIT_DEPTHS)
         if not 0.5 <= self.segment_s <= 600:
-            raise UserError("0.5 to 600 s", str(self.segment_s), "--segment-s", "give another length")
+            raise UserError(f"--segment-s must be 0.5 to 600 seconds, not {self.segment_s}")
         if not 1 <= self.encoder_threads <= 64:
-            raise UserError("1 to 64", str(self.encoder_threads), "--encoder-threads", "give another number")
+            raise UserError(f"--encoder-threads must be 1 to 64, not {self.encoder_threads}")
 
-    def options(self, master_display: str, light_level: str, siting: str) -> dict[str, str]:
+    def options(self, master_display: str, light_level: str, chroma_location: str) -> dict[str, str]:
         """Return the encoder's options, as FFmpeg takes them.
 
         Args:
             master_display: of an HDR video, G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min) in the units of x265; or empty.
             light_level: MaxCLL,MaxFALL in cd/m²; or empty.
-            siting: of the chroma of 4:2:0, left, center or topleft; empty for other images.
+            chroma_location: of 4:2:0 chroma: left, center or topleft; empty for other formats.
         """
         codec = CODECS[self.codec]
         options = {
             "preset": self.preset or codec.preset,
             "crf": str(codec.crf if self.crf < 0 else self.crf),
         }
-        own: dict[str, str] = {}
+        location_type = _CHROMA_LOCATION_TYPES.get(chroma_location, "")
         if self.codec == "x264":
             options["threads"] = str(self.encoder_threads)
-            own = {
-                "mastering-display": master_display,
-                "cll": light_level,
-                "chromaloc": _H26X.get(siting, ""),
-            }
+            params = {"mastering-display": master_display, "cll": light_level, "chromaloc": location_type}
         elif self.codec == "x265":
             # Frame threads change the bytes, the pool does not.
-            own = {"log-level": "none", "pools": str(self.encoder_threads), "frame-threads": "2"}
-            own |= {
-                "master-display": master_display,
-                "max-cll": light_level,
-                "chromaloc": _H26X.get(siting, ""),
-            }
+            params = {"log-level": "none", "pools": str(self.encoder_threads), "frame-threads": "2"}
+            params |= {"master-display": master_display, "max-cll": light_level, "chromaloc": location_type}
         else:
             os.environ.setdefault(_SVT_LOG, "1")
-            own = {"lp": str(min(self.encoder_threads, 6))}
-            own |= {"chroma-sample-position": siting if siting in ("left", "topleft") else ""}
-        given = ":".join(f"{name}={value}" for name, value in own.items() if value)
+            params = {"lp": str(min(self.encoder_threads, 6))}
+            if chroma_location in ("left", "topleft"):
+                params["chroma-sample-position"] = chroma_location
+        given = ":".join(f"{name}={value}" for name, value in params.items() if value)
         return options | ({f"{self.codec}-params": given} if given else {})
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"{option} must be one of {', '.join(choices)}, not {value!r}")

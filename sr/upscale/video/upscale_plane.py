@@ -1,65 +1,74 @@
-"""Upscaling a single plane of samples by bicubic interpolation, with each sample where it lies in the image.
+"""Upscale a single plane of samples by bicubic interpolation, with each sample where it lies in the image.
 
-Luma and chroma samples of one frame do not lie in the same places: MPEG's 4:2:0 has its chroma in line with every
-second luma column. Upscaled as if it were an image, it would come out an eighth of a sample too far to one side.
+Luma and chroma samples of one frame do not lie in the same places: in MPEG's 4:2:0, chroma is in line with every second
+luma column. Upscaled as if it were an image, chroma would be off by an eighth of a sample.
 """
 
 import functools
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 _TAPS = np.arange(-2, 3)
 
 
 def upscale_plane(
-    plane: np.ndarray, scale: int, top: int, shared: tuple[int, int] = (1, 1), siting: str = "center"
-) -> np.ndarray:
+    plane: npt.NDArray[Any],
+    scale: int,
+    max_value: int,
+    subsampling: tuple[int, int] = (1, 1),
+    chroma_location: str = "center",
+) -> npt.NDArray[Any]:
     """Upscale one plane.
 
-    Bicubic with a = -1/2 (Keys 1981, as Pillow and MATLAB have it); edges repeat.
+    Bicubic with a = -1/2 (Keys 1981, as in Pillow and MATLAB); edges repeat.
 
     Args:
         plane: height x width, uint8 or uint16.
-        scale: how many times.
-        top: the largest value of a sample.
-        shared: luma rows and columns for one of these samples: (1, 1) for luma, (2, 2) for 4:2:0.
-        siting: of samples that are shared: left, center or topleft.
+        scale: how many times taller and wider the result is.
+        max_value: the largest value of a sample.
+        subsampling: luma rows and columns for each sample: (1, 1) for luma, (2, 2) for 4:2:0 chroma.
+        chroma_location: of subsampled planes: left, center or topleft.
 
     Returns:
-        The same type, `scale` times taller and wider, rounded, 0 to `top`.
+        The same dtype, `scale` times taller and wider, rounded, 0 to `max_value`.
     """
     height, width = plane.shape
-    rows = _phases(scale, shared[0], 0.0 if siting == "topleft" else (shared[0] - 1) / 2)
-    columns = _phases(scale, shared[1], (shared[1] - 1) / 2 if siting == "center" else 0.0)
+    row_offset = 0.0 if chroma_location == "topleft" else (subsampling[0] - 1) / 2
+    column_offset = (subsampling[1] - 1) / 2 if chroma_location == "center" else 0.0
+    row_kernels = _phase_kernels(scale, subsampling[0], row_offset)
+    column_kernels = _phase_kernels(scale, subsampling[1], column_offset)
     values = plane.astype(np.float32)
-    hr_image = np.empty((height, scale, width, scale), np.float32)
-    for y, down in enumerate(rows):
-        for x, across in enumerate(columns):
-            hr_image[:, y, :, x] = cv2.sepFilter2D(values, -1, across, down, borderType=cv2.BORDER_REPLICATE)
-    hr_image = hr_image.reshape(height * scale, width * scale)
-    return as_samples(hr_image, plane.dtype, top)
+    phases = np.empty((height, scale, width, scale), np.float32)
+    for y, row_kernel in enumerate(row_kernels):
+        for x, column_kernel in enumerate(column_kernels):
+            phases[:, y, :, x] = cv2.sepFilter2D(
+                values, -1, column_kernel, row_kernel, borderType=cv2.BORDER_REPLICATE
+            )
+    return round_samples(phases.reshape(height * scale, width * scale), plane.dtype, max_value)
 
 
-def as_samples(values: np.ndarray, kind: np.dtype, top: int) -> np.ndarray:
-    """Round float32 samples to `kind`, 0 to `top`; `values` is written over."""
-    if kind == np.uint8:
-        return cv2.convertScaleAbs(np.maximum(values, 0, out=values))
-    return np.rint(np.clip(values, 0, top, out=values), out=values).astype(kind)
+def round_samples(values: npt.NDArray[np.float32], dtype: np.dtype[Any], max_value: int) -> npt.NDArray[Any]:
+    """Round float32 samples to `dtype`, 0 to `max_value`; `values` is overwritten."""
+    if dtype == np.uint8:
+        return np.asarray(cv2.convertScaleAbs(np.maximum(values, 0, out=values)))
+    return np.asarray(np.rint(np.clip(values, 0, max_value, out=values), out=values).astype(dtype))
 
 
 @functools.cache
-def _phases(scale: int, shared: int, offset: float) -> list[np.ndarray]:
+def _phase_kernels(scale: int, subsampling: int, offset: float) -> list[npt.NDArray[np.float32]]:
     """Return the five taps of each of `scale` neighboring samples of the upscaled axis.
 
-    Sample j of an axis lies at luma place shared·j + offset. Luma place X' of the upscaled image is
-    (X' + 1/2) / scale - 1/2 of the source's.
+    Sample j of an axis lies at luma position subsampling·j + offset. Luma position X' of the upscaled image is
+    position (X' + 1/2) / scale - 1/2 of the source.
     """
-    shift = ((offset + 0.5) / scale - 0.5 - offset) / shared
+    shift = ((offset + 0.5) / scale - 0.5 - offset) / subsampling
     return [_cubic(np.abs(phase / scale + shift - _TAPS)).astype(np.float32) for phase in range(scale)]
 
 
-def _cubic(x: np.ndarray) -> np.ndarray:
+def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     near = 1.5 * x**3 - 2.5 * x**2 + 1.0
     far = -0.5 * x**3 + 2.5 * x**2 - 4.0 * x + 2.0
     return np.where(x <= 1.0, near, np.where(x <= 2.0, far, 0.0))

@@ -1,10 +1,11 @@
-"""From a video to an upscaled video, or to some of its frames side by side: what UpscaleVideo calls.
+"""Upscale a video, or resume an interrupted run: what the UpscaleVideo task calls.
 
-Work goes on where an earlier run was killed: the video is decoded from its beginning again, so that each frame is the
-one that an uninterrupted run would have seen, and frames whose segment is finished are not upscaled again.
+A resumed run decodes the video from its beginning again, so that each frame is the one that an uninterrupted run would
+have seen. Frames whose segment is finished are not upscaled again.
 """
 
 import contextlib
+import dataclasses
 import itertools
 import shutil
 from collections import Counter
@@ -19,54 +20,70 @@ from data.errors import UserError
 from data.progress import Progress, silent
 from data.record_json import to_plain
 from data.records import Reason, Rejection
+from data.video.pyav import require_pts
 from sr.runtime.upscalers import FORMULAS
-from sr.upscale.video.concurrent_stages import upscaled
-from sr.upscale.video.decode_frames import frames_of
-from sr.upscale.video.encode import SegmentEncoder, output_format
+from sr.upscale.video.concurrent_stages import upscale_frames
+from sr.upscale.video.decode_frames import decode_frames
+from sr.upscale.video.encode import SegmentEncoder, output_pixel_format
 from sr.upscale.video.frame_network import load_network
-from sr.upscale.video.mux import Outcome, container_name, join, rehearse
-from sr.upscale.video.output_file import Place
-from sr.upscale.video.probe import inspect_video
+from sr.upscale.video.mux import MuxResult, check_muxable, mux_video
+from sr.upscale.video.output_file import OutputFile
+from sr.upscale.video.output_streams import container_format
+from sr.upscale.video.probe import no_frames_error, probe_video
 from sr.upscale.video.segments import FOLDER, SegmentHeader, read_headers, write_segment
-from sr.upscale.video.settings import VideoSettings
-from sr.upscale.video.upscale_frame import Upscaler
-from sr.upscale.video.video_info import STAGE, Video, keep, kept
+from sr.upscale.video.settings import VideoUpscaleSettings
+from sr.upscale.video.upscale_frame import FrameUpscaler
+from sr.upscale.video.video_info import STAGE, VideoInfo, load_video_info, save_video_info
 
 SCHEMA = 1
 RECORD = "video.json"
 BICUBIC = "bicubic"
-_TELL_EVERY = 100
-"""Frames that are decoded between two words while a run catches up."""
+_PROGRESS_INTERVAL = 100
+"""Frames decoded between two progress reports while a resumed run catches up."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One video to upscale."""
+
+    video: VideoInfo
+    settings: VideoUpscaleSettings
+    upscaler: FrameUpscaler
+    workers: int
+    """Threads that upscale."""
+    directory: Path
+    """Of the store."""
+    output: Path
 
 
 def partial_path(output: Path) -> Path:
-    """Return where what is done so far goes: out.partial.mkv for out.mkv."""
+    """Return the path for the finished part of an interrupted run: out.partial.mkv for out.mkv."""
     return output.with_suffix(f".partial{output.suffix}")
 
 
-def load_upscaler(
-    model: str | Path, scale: int, video: Video, settings: VideoSettings
-) -> tuple[Upscaler, int]:
-    """Return what upscales a video's frames, and by how many threads at once.
+def load_frame_upscaler(
+    model: str | Path, scale: int, video: VideoInfo, settings: VideoUpscaleSettings
+) -> tuple[FrameUpscaler, int]:
+    """Return the upscaler for a video's frames, and by how many threads to call it.
 
     Args:
-        model: "bicubic", or what `load_upscaler` takes.
+        model: "bicubic", or see `sr.runtime.upscalers.load_upscaler`.
         scale: of bicubic; a network has its own.
         video: the video.
-        settings: how it is encoded.
+        settings: how the result is encoded.
 
     Raises:
-        UserError: no such model, or the encoder does not take what comes out.
+        UserError: the model is not found, or the encoder does not support the result.
     """
     if str(model) in FORMULAS and str(model) != BICUBIC:
         raise UserError(
-            "bicubic or a network", str(model), "--model", "images can be upscaled by it, videos not"
+            f"--model {model} upscales images but not videos", "Use bicubic, or the path of a network"
         )
-    network = (
-        None if str(model) == BICUBIC else load_network(model, video.height, video.width, settings.device)
-    )
-    scale = scale if network is None else network.scale
-    upscaler = Upscaler(network, video, scale, output_format(video, settings, scale))
+    network = None
+    if str(model) != BICUBIC:
+        network = load_network(model, video.height, video.width, settings.device)
+        scale = network.scale
+    upscaler = FrameUpscaler(network, video, scale, output_pixel_format(video, settings, scale))
     return upscaler, network.workers if network is not None else 2
 
 
@@ -75,146 +92,158 @@ def upscale_video(
     output: Path,
     directory: Path,
     model: str | Path,
-    settings: VideoSettings,
+    settings: VideoUpscaleSettings,
     scale: int = 2,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Upscale a video, or go on with it.
+    """Upscale a video, or resume an interrupted run.
 
     Args:
         source: the video.
         output: where the upscaled video goes.
         directory: of the store, for segments and, last, video.json.
-        model: "bicubic", or what `load_upscaler` takes.
-        settings: how it is encoded.
+        model: "bicubic", or see `sr.runtime.upscalers.load_upscaler`.
+        settings: how the result is encoded.
         scale: of bicubic; a network has its own.
         progress: counts frames.
 
     Returns:
-        What video.json holds.
+        The content of video.json.
 
     Raises:
-        UserError: the source cannot be used, the container does not hold what is in it, or the output cannot be
-            written, or a file that was not put there from `directory` stands in its place.
+        UserError: the source cannot be used, the container does not support one of its streams, the output cannot be
+            written, or a file is in its place that was not put there from `directory`.
     """
+    job = _prepare(source, output, directory, model, settings, scale, progress)
+    rejections: list[Rejection] = []
+    frames = _encode_segments(job, rejections, progress)
+    return _finish(job, frames, rejections, progress)
+
+
+def _prepare(
+    source: Path,
+    output: Path,
+    directory: Path,
+    model: str | Path,
+    settings: VideoUpscaleSettings,
+    scale: int,
+    progress: Progress,
+) -> _Job:
+    """Probe the video, load the model, and check everything that can fail before the work begins."""
     settings.check()
-    container_name(output)
-    place = Place(directory, output)
-    place.check()
-    video = kept(source, directory / FOLDER) or inspect_video(source, settings.deinterlace, progress)
-    _check_streams(video, settings)
-    upscaler, workers = load_upscaler(model, scale, video, settings)
-    rehearse(video, settings, upscaler.scale, output)
-    keep(video, directory / FOLDER)
-    faults: list[Rejection] = []
-    frames = _encode_all(video, settings, upscaler, workers, directory, faults, progress)
+    container_format(output)
+    OutputFile(directory, output).check()
+    video = load_video_info(source, directory / FOLDER) or probe_video(source, settings.deinterlace, progress)
+    if video.stream_index in settings.leave_out:
+        raise UserError(
+            f"--leave-out {video.stream_index} is the video stream to upscale", "Take it off the list"
+        )
+    upscaler, workers = load_frame_upscaler(model, scale, video, settings)
+    check_muxable(video, settings, upscaler.scale, output)
+    save_video_info(video, directory / FOLDER)
+    return _Job(video, settings, upscaler, workers, directory, output)
+
+
+def _encode_segments(job: _Job, rejections: list[Rejection], progress: Progress) -> int:
+    """Make the segments that are missing; return how many frames the video has."""
+    video, segment_s = job.video, job.settings.segment_s
+    existing = {header.number: len(header.pts) for header in read_headers(job.directory)}
+    finished, decoded = sum(existing.values()), 0
+    progress(finished, video.frame_count)
+
+    def missing_frames() -> Iterator[VideoFrame | None]:
+        nonlocal decoded
+        for frame in decode_frames(video, job.settings.deinterlace, rejections):
+            decoded += 1
+            exists = video.segment_number(require_pts(frame), segment_s) in existing
+            if exists and decoded % _PROGRESS_INTERVAL == 0:
+                progress(finished, video.frame_count, f"catching up: {decoded} frames decoded")
+            yield None if exists else frame
+
+    upscaled = upscale_frames(missing_frames(), job.upscaler, job.workers)
+    with contextlib.closing(upscaled):
+        for number, frames in itertools.groupby(
+            upscaled, key=lambda frame: video.segment_number(require_pts(frame), segment_s)
+        ):
+            encoder, count = SegmentEncoder(video, job.settings, job.upscaler.scale), 0
+            for frame in frames:
+                encoder.add(frame)
+                count += 1
+                progress(finished + count, max(video.frame_count, finished + count))
+            packets, extradata = encoder.finish()
+            write_segment(job.directory, number, finished, job.upscaler.scale, packets, extradata)
+            finished += count
+    if not decoded:
+        raise no_frames_error(video.path)
+    return decoded
+
+
+def _finish(job: _Job, frames: int, rejections: list[Rejection], progress: Progress) -> dict[str, Any]:
+    """Mux the segments, write the records, and delete what is no longer needed."""
+    video, directory = job.video, job.directory
     headers = read_headers(directory)
-    if sum(len(header.times) for header in headers) != frames:
-        raise UserError("the video as it was", "another one", str(source), f"delete {directory / FOLDER}")
-    progress(frames, frames, "joining")
-    place.check()
-    outcome = join(directory, headers, video, settings, upscaler.scale, output)
-    faults += outcome.rejections
-    if frames < video.frames:
-        detail = f"{video.frames - frames} frames that the container lists did not come out of the decoder"
-        faults.append(Rejection(source.name, STAGE, Reason.UNREADABLE, detail))
-    record = _record(video, settings, upscaler, headers, outcome, faults)
-    write_jsonl(directory / "rejections.jsonl", (to_plain(one) for one in faults))
+    if sum(len(header.pts) for header in headers) != frames:
+        raise UserError(
+            f"{video.path} has changed since its first segments were encoded",
+            f"Delete {directory / FOLDER} and run again",
+        )
+    progress(frames, frames, "muxing")
+    OutputFile(directory, job.output).check()
+    result = mux_video(directory, headers, video, job.settings, job.upscaler.scale, job.output)
+    rejections += result.rejections
+    if frames < video.frame_count:
+        detail = f"{video.frame_count - frames} frames in the container did not come out of the decoder"
+        rejections.append(Rejection(video.path.name, STAGE, Reason.UNREADABLE, detail))
+    record = _build_record(job, headers, result, rejections)
+    write_jsonl(directory / "rejections.jsonl", (to_plain(rejection) for rejection in rejections))
     write_json(directory / RECORD, record)
     shutil.rmtree(directory / FOLDER, ignore_errors=True)
-    Place(directory, partial_path(output)).remove()
+    OutputFile(directory, partial_path(job.output)).remove()
     return record
 
 
-def _record(
-    video: Video,
-    settings: VideoSettings,
-    upscaler: Upscaler,
-    headers: list[SegmentHeader],
-    outcome: Outcome,
-    faults: list[Rejection],
+def _build_record(
+    job: _Job, headers: list[SegmentHeader], result: MuxResult, rejections: list[Rejection]
 ) -> dict[str, Any]:
-    times = [time for header in headers for time in header.times]
+    video, upscaler = job.video, job.upscaler
+    times = [pts for header in headers for pts in header.pts]
     return {
         "schema": SCHEMA,
-        "source": {"name": video.path.name, "frames_listed": video.frames, "broken": video.broken},
+        "source": {
+            "name": video.path.name,
+            "frame_count": video.frame_count,
+            "truncation": video.truncation,
+        },
         "model": upscaler.network.name if upscaler.network else BICUBIC,
         "scale": upscaler.scale,
         "width": video.width * upscaler.scale,
         "height": video.height * upscaler.scale,
-        "pixels": upscaler.pixels,
-        "frames": outcome.frames,
+        "pixel_format": upscaler.pixel_format,
+        "frames": result.frames,
         "time_base": str(video.time_base),
-        "first": min(times),
-        "last": max(times),
-        "copied_streams": list(outcome.copied),
-        "leave_out": sorted(settings.leave_out),
-        "left_out": list(outcome.left),
-        "rejections": dict(sorted(Counter(str(one.reason) for one in faults).items())),
+        "first_pts": min(times),
+        "last_pts": max(times),
+        "copied_streams": list(result.copied),
+        "leave_out": sorted(job.settings.leave_out),
+        "not_copied": list(result.not_copied),
+        "rejections": dict(sorted(Counter(str(rejection.reason) for rejection in rejections).items())),
     }
 
 
-def salvage(source: Path, output: Path, directory: Path, settings: VideoSettings) -> int:
-    """Join what is finished into a video that plays, under a name that says it is a part; return its frames.
+def save_partial(source: Path, output: Path, directory: Path, settings: VideoUpscaleSettings) -> int:
+    """Mux the finished segments of an interrupted run into a playable video at `partial_path(output)`.
+
+    Returns:
+        Its number of frames; 0 if no segment is finished, and then nothing is written.
 
     Raises:
-        UserError: it cannot be written, or a file that was not put there by this stands in its place.
+        UserError: it cannot be written, or a file is in its place that was not put there from `directory`.
     """
-    Place(directory, partial_path(output)).check()
+    OutputFile(directory, partial_path(output)).check()
     headers = read_headers(directory)
     if not headers:
         return 0
-    video = kept(source, directory / FOLDER) or inspect_video(source, settings.deinterlace)
+    video = load_video_info(source, directory / FOLDER) or probe_video(source, settings.deinterlace)
     scale = headers[0].scale
-    return join(directory, headers, video, settings, scale, partial_path(output), whole=False).frames
-
-
-def _check_streams(video: Video, settings: VideoSettings) -> None:
-    if video.stream in settings.leave_out:
-        raise UserError(
-            "streams besides the images", str(video.stream), "--leave-out", "take it off the list"
-        )
-
-
-def _encode_all(
-    video: Video,
-    settings: VideoSettings,
-    upscaler: Upscaler,
-    workers: int,
-    directory: Path,
-    faults: list[Rejection],
-    progress: Progress,
-) -> int:
-    """Make the segments that are not there; return how many frames the video has."""
-    there = {header.number: len(header.times) for header in read_headers(directory)}
-    finished, decoded = sum(there.values()), 0
-    progress(finished, video.frames)
-
-    def unfinished() -> Iterator[VideoFrame | None]:
-        nonlocal decoded
-        for frame in frames_of(video, settings.deinterlace, faults):
-            decoded += 1
-            is_there = video.segment_of(frame.pts, settings.segment_s) in there
-            if is_there and decoded % _TELL_EVERY == 0:
-                progress(finished, video.frames, f"catching up: {decoded} frames decoded")
-            yield None if is_there else frame
-
-    def number(frame: VideoFrame) -> int:
-        return video.segment_of(frame.pts, settings.segment_s)
-
-    made = upscaled(unfinished(), upscaler, workers)
-    with contextlib.closing(made):
-        for segment, frames in itertools.groupby(made, key=number):
-            encoder, count = SegmentEncoder(video, settings, upscaler.scale), 0
-            for frame in frames:
-                encoder.add(frame)
-                count += 1
-                progress(finished + count, max(video.frames, finished + count))
-            packets, extradata = encoder.finish()
-            write_segment(directory, segment, finished, upscaler.scale, packets, extradata)
-            finished += count
-    if not decoded:
-        raise UserError(
-            "a video", "not one frame that can be decoded", str(video.path), "copy or rip it again"
-        )
-    return decoded
+    result = mux_video(directory, headers, video, settings, scale, partial_path(output), is_complete=False)
+    return result.frames

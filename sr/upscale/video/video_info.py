@@ -1,103 +1,113 @@
-"""What is known of a video before its frames are upscaled, and how it is kept between runs. Reads no video."""
+"""The properties of a video that is being upscaled, and how they are saved between runs. Reads no video."""
 
 import dataclasses
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from data.atomic_files import read_json, write_json
+from data.video.color import FULL_RANGE
 
 STAGE = "upscale"
-"""Of the Rejections of everything that upscales videos."""
-_PQ, _HLG = 16, 18
-_FULL = 2
+"""Stage of the Rejections of all modules here."""
+_HDR_TRANSFERS = (16, 18)
+"""PQ and HLG, by the numbers of H.273."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Video:
-    """What is known of a video before its frames are upscaled."""
+class VideoInfo:
+    """What is known of a video before its frames are upscaled. Times are in units of `time_base`."""
 
     path: Path
-    stream: int
-    """Number of the video stream that is upscaled."""
+    stream_index: int
+    """Index of the video stream that is upscaled."""
     width: int
     height: int
     chroma: str
     """420, 422, 444, gray, or rgb."""
-    bits: int
-    """Of a sample: 8 to 16."""
+    bit_depth: int
+    """Bits per sample: 8 to 16."""
     time_base: Fraction
-    """Seconds in a unit of its times."""
-    first: int
-    """Presentation time of its first frame, in units; segments are counted from it."""
-    last: int
-    """Of its last frame, as its container lists it."""
+    """Seconds in one unit."""
+    first_pts: int
+    """Presentation time of the first frame; segments are counted from it."""
+    last_pts: int
+    """Presentation time of the last frame in the container."""
     last_duration: int
-    """How long that shows, in units; 0 where it does not say."""
-    frames: int
-    """As its container lists them; the decoder may give fewer."""
-    rate: Fraction
-    """Frames a second, on average: what the encoder is told."""
-    aspect: Fraction
-    """Of a pixel, width to height."""
-    tags: dict[str, int]
-    """color_range, color_primaries, color_trc, colorspace: the numbers of H.273 as the video has them."""
+    """How long the last frame shows; 0 if the container does not say."""
+    frame_count: int
+    """Frames in the container; the decoder may give fewer."""
+    frame_rate: Fraction
+    """Average frames per second, for the encoder."""
+    sample_aspect_ratio: Fraction
+    """Width to height of a pixel."""
+    color_tags: dict[str, int]
+    """color_range, color_primaries, color_trc and colorspace: the numbers of H.273 as the video has them."""
     matrix: str
-    """Of the scale filter; empty where colors need not or cannot be converted."""
-    siting: str
+    """YUV matrix, by the scale filter's name; empty if colors need not or cannot be converted."""
+    chroma_location: str
     """Where chroma samples lie: left, center or topleft."""
     display_matrix: tuple[int, ...]
-    """Nine numbers that say how the image is turned; empty: it is not."""
+    """Nine numbers that rotate the image for display; empty if it is not rotated."""
     master_display: str
+    """Mastering display metadata, as x265 takes it: G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min); empty if not stated."""
     light_level: str
-    unkept: tuple[str, ...]
-    """What its images carry that no encoder here takes: captions, HDR10+, Dolby Vision."""
-    broken: str
-    """Where and why its container breaks off; empty when it is whole."""
+    """MaxCLL,MaxFALL in cd/m²; empty if not stated."""
+    dropped_metadata: tuple[str, ...]
+    """Metadata of the frames that no encoder here writes: captions, HDR10+, Dolby Vision."""
+    truncation: str
+    """Where and why the video is cut short; empty if it is complete."""
 
     @property
     def is_hdr(self) -> bool:
-        """Whether its code values are PQ's or HLG's."""
-        return self.tags["color_trc"] in (_PQ, _HLG)
+        """Whether the transfer is PQ or HLG."""
+        return self.color_tags["color_trc"] in _HDR_TRANSFERS
 
     @property
     def is_full_range(self) -> bool:
         """Whether black is 0 and white the largest value."""
-        return self.tags["color_range"] == _FULL
+        return self.color_tags["color_range"] == FULL_RANGE
 
-    def segment_of(self, time: int, segment_s: float) -> int:
-        """Return the number of the segment that a frame belongs to, by its presentation time alone."""
-        return int((time - self.first) * self.time_base / Fraction(segment_s))
+    def segment_number(self, pts: int, segment_s: float) -> int:
+        """Return the number of the segment that a frame belongs to; it depends on the frame's time alone."""
+        return int((pts - self.first_pts) * self.time_base / Fraction(segment_s))
 
-    def planar(self, bits: int) -> str:
+    def planar_format(self, bit_depth: int) -> str:
         """Return FFmpeg's name of the planar pixel format with this video's chroma."""
-        plain = {"rgb": "yuv444p", "gray": "gray"}.get(self.chroma, f"yuv{self.chroma}p")
-        return plain if bits == 8 else f"{plain}{bits}le"
+        name = {"rgb": "yuv444p", "gray": "gray"}.get(self.chroma, f"yuv{self.chroma}p")
+        return name if bit_depth == 8 else f"{name}{bit_depth}le"
 
 
-_KEPT = "source.json"
-_NOT_PLAIN = {"path": Path, "time_base": Fraction, "rate": Fraction, "aspect": Fraction}
-_KEPT_SCHEMA = 1
+_FILE = "source.json"
+_SCHEMA = 1
+_TEXT_FIELDS: dict[str, Any] = {
+    "path": Path,
+    "time_base": Fraction,
+    "frame_rate": Fraction,
+    "sample_aspect_ratio": Fraction,
+}
+"""Fields that JSON holds as text, and how to read them."""
 
 
-def keep(video: Video, folder: Path) -> None:
-    """Write down what a video is, so that going on with it need not read all of it again."""
-    plain = dataclasses.asdict(video) | {name: str(getattr(video, name)) for name in _NOT_PLAIN}
-    write_json(folder / _KEPT, {"schema": _KEPT_SCHEMA, "seen": _seen(video.path), "video": plain})
+def save_video_info(video: VideoInfo, folder: Path) -> None:
+    """Save what is known of a video, so that a resumed run need not read all of it again."""
+    fields = dataclasses.asdict(video) | {name: str(getattr(video, name)) for name in _TEXT_FIELDS}
+    write_json(folder / _FILE, {"schema": _SCHEMA, "file": _file_state(video.path), "video": fields})
 
 
-def kept(path: Path, folder: Path) -> Video | None:
-    """Return what was written down of a video; None where nothing was, or of another file."""
-    if not (folder / _KEPT).exists():
+def load_video_info(path: Path, folder: Path) -> VideoInfo | None:
+    """Load what was saved of a video; None if nothing was, or if the file has changed since."""
+    if not (folder / _FILE).exists():
         return None
-    told = read_json(folder / _KEPT)
-    if (told["schema"], told["seen"]) != (_KEPT_SCHEMA, _seen(path)):
+    saved = read_json(folder / _FILE)
+    if (saved["schema"], saved["file"]) != (_SCHEMA, _file_state(path)):
         return None
-    fields = told["video"]
-    fields |= {name: kind(fields[name]) for name, kind in _NOT_PLAIN.items()}
+    fields = saved["video"]
+    fields |= {name: parse(fields[name]) for name, parse in _TEXT_FIELDS.items()}
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-    return Video(**fields | lists)
+    return VideoInfo(**fields | lists)
 
 
-def _seen(path: Path) -> list[str | int]:
+def _file_state(path: Path) -> list[str | int]:
     status = path.stat()
     return [str(path.absolute()), status.st_size, status.st_mtime_ns]

@@ -1,4 +1,4 @@
-"""Videos as a source: what the frames are, when they show, what is thrown out, and what a person is told."""
+"""Videos as a source: which frames it gives and when, which it rejects and why, and what its errors say."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +11,12 @@ from videos import PQ, TOP, X265, counter, make_video, numbered
 from data.errors import UserError
 from data.records import Reason, Rejection, SourceEntry
 from data.sources.video import VideoSource
-from data.video.demux import read_table
+from data.video.demux import read_frame_table
 from data.video.sample import plan_frames
-from data.video.sampling_settings import VideoSettings
-from data.video.select_frames import Place
+from data.video.sampling_settings import FrameSamplingSettings
+from data.video.select_frames import FrameLocator
 
-DENSE = VideoSettings(min_spacing_s=0.3, typical_spacing_s=0.6, max_spacing_s=1.0)
+DENSE = FrameSamplingSettings(min_spacing_s=0.3, typical_spacing_s=0.6, max_spacing_s=1.0)
 VARIABLE = [number + number // 3 + 7 * (number // 50) for number in range(240)]
 """Ticks of 1/24 s: every third frame is held twice as long, every fiftieth eight times."""
 KINDS = {
@@ -45,22 +45,22 @@ def split(found) -> tuple[list[SourceEntry], list[Rejection]]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_frames_come_out_at_the_planned_times_exactly(name, tmp_path):
+def test_frames_are_exactly_those_of_the_planned_times(name, tmp_path):
     path = make_video(tmp_path / name, **KINDS[name])
     source = VideoSource(path, DENSE)
     entries, rejections = split(source.scan(threads=2))
     assert len(entries) >= 10 and not rejections
-    table = read_table(path)
+    table = read_frame_table(path)
     planned = plan_frames(table, DENSE)
-    assert [Place.parse(one.locator).time for one in entries] == [frame.time for frame in planned]
-    numbers = {int(time): number for number, time in enumerate(table.times)}
+    assert [FrameLocator.parse(one.locator).pts for one in entries] == [frame.pts for frame in planned]
+    numbers = {int(time): number for number, time in enumerate(table.pts)}
     ticks = KINDS[name].get("times", range(240))
     for entry, image in source.read(entries):
         assert image.shape == (180, 320, 3) and image.dtype == np.uint8
-        place = Place.parse(entry.locator)
-        assert counter(image) == numbers[place.time]
-        assert table.seconds(place.time) == pytest.approx(ticks[numbers[place.time]] / 24, abs=0.001)
-    gaps_s = np.diff([table.seconds(frame.time) for frame in planned])
+        locator = FrameLocator.parse(entry.locator)
+        assert counter(image) == numbers[locator.pts]
+        assert table.seconds(locator.pts) == pytest.approx(ticks[numbers[locator.pts]] / 24, abs=0.001)
+    gaps_s = np.diff([table.seconds(frame.pts) for frame in planned])
     assert gaps_s.min() >= DENSE.min_spacing_s and gaps_s.max() < DENSE.max_spacing_s + 9 / 24
 
 
@@ -71,7 +71,7 @@ def video(tmp_path_factory) -> Path:
     return make_video(path, lambda number: numbered(number, shot=number // 48), 288)
 
 
-def test_order_threads_and_neighbors_change_nothing(video):
+def test_order_threads_and_neighbors_do_not_change_frames(video):
     source = VideoSource(video, DENSE)
     entries, _ = split(source.scan(threads=1))
     assert split(VideoSource(video, DENSE).scan(threads=3))[0] == entries
@@ -86,7 +86,7 @@ def test_order_threads_and_neighbors_change_nothing(video):
 
 def test_scenes_are_the_groups(video):
     entries, _ = split(VideoSource(video, DENSE).scan())
-    shots = [Place.parse(entry.locator).time // 2000 for entry in entries]
+    shots = [FrameLocator.parse(entry.locator).pts // 2000 for entry in entries]
     groups = {(shot, entry.group) for shot, entry in zip(shots, entries, strict=True)}
     assert len(groups) == len({group for _, group in groups}) == 6
     first = entries[0]
@@ -94,13 +94,13 @@ def test_scenes_are_the_groups(video):
     assert (first.format, first.lossy, first.bytes) == ("h264", True, 0)
 
 
-def test_a_copy_under_another_name_is_the_same_frames(video, tmp_path):
+def test_a_copy_under_another_name_gives_the_same_frames(video, tmp_path):
     copy = shutil.copy(video, tmp_path / "copy.mkv")
     (entries, _), (copied, _) = (split(VideoSource(path, DENSE).scan()) for path in (video, copy))
     assert [one.sha256 for one in copied] == [one.sha256 for one in entries]
 
 
-def test_a_broken_tail_ends_the_list_and_not_the_run(video, tmp_path):
+def test_a_truncated_video_gives_the_frames_that_it_has(video, tmp_path):
     content = video.read_bytes()
     path = tmp_path / "cut.mkv"
     path.write_bytes(content[: len(content) * 6 // 10])
@@ -109,12 +109,12 @@ def test_a_broken_tail_ends_the_list_and_not_the_run(video, tmp_path):
     assert len(entries) > 5
     assert [one.reason for one in rejections] == [Reason.TRUNCATED]
     assert rejections[0].id == "cut.mkv" and "of 12.00 s" in rejections[0].detail
-    times = read_table(video).times
+    times = read_frame_table(video).pts
     for entry, image in source.read(entries):
-        assert counter(image) == np.searchsorted(times, Place.parse(entry.locator).time)
+        assert counter(image) == np.searchsorted(times, FrameLocator.parse(entry.locator).pts)
 
 
-def test_a_video_that_was_cut_short_since_is_refused(video, tmp_path):
+def test_a_video_truncated_after_indexing_is_an_error(video, tmp_path):
     path = Path(shutil.copy(video, tmp_path / "video.mkv"))
     source = VideoSource(path, DENSE)
     entries, _ = split(source.scan())
@@ -122,22 +122,22 @@ def test_a_video_that_was_cut_short_since_is_refused(video, tmp_path):
     read = VideoSource(path, DENSE).read(entries)
     assert isinstance(next(read)[1], np.ndarray)
     with pytest.raises(
-        UserError, match="the video that was indexed, got video.mkv@0:00:[01].*video.mkv; put the"
+        UserError, match="video.mkv is not the video that was indexed .video.mkv@0:00:[01].* Put the"
     ):
         list(read)
 
 
-def test_a_video_that_changed_is_refused(video, tmp_path):
+def test_a_video_changed_after_indexing_is_an_error(video, tmp_path):
     path = Path(shutil.copy(video, tmp_path / "video.mkv"))
     source = VideoSource(path, DENSE)
     entries, _ = split(source.scan())
     before = source.fingerprint()
     make_video(path, lambda number: numbered(number + 1), 288)
     assert source.fingerprint() != before
-    with pytest.raises(UserError, match="other bytes at video.mkv@"):
+    with pytest.raises(UserError, match="video.mkv@.* has other bytes"):
         list(VideoSource(path, DENSE).read(entries))
     path.write_bytes(b"")
-    with pytest.raises(UserError, match="the video that was indexed.*video.mkv"):
+    with pytest.raises(UserError, match="video.mkv is not the video that was indexed"):
         list(VideoSource(path, DENSE).read(entries))
 
 
@@ -149,29 +149,29 @@ def letterboxed(number: int, top: int, bottom: int, left: int = 0, right: int = 
 
 
 @pytest.mark.parametrize("bars", [(32, 32, 0, 0), (26, 30, 0, 0), (0, 0, 52, 44), (18, 18, 36, 36)])
-def test_letterbox_is_found_to_the_pixel(bars, tmp_path):
+def test_black_bars_are_cut_off_to_the_pixel(bars, tmp_path):
     path = make_video(tmp_path / "video.mkv", lambda number: letterboxed(number, *bars), 120)
     source = VideoSource(path, DENSE)
     entries, _ = split(source.scan())
     top, bottom, left, right = bars
     assert {(one.height, one.width) for one in entries} == {(240 - top - bottom, 416 - left - right)}
     for entry, image in source.read(entries):
-        place = Place.parse(entry.locator)
-        assert (place.top, place.left) == (top, left)
+        locator = FrameLocator.parse(entry.locator)
+        assert (locator.top, locator.left) == (top, left)
         assert image.shape[:2] == (entry.height, entry.width)
-        assert counter(image) == np.searchsorted(read_table(path).times, place.time)
+        assert counter(image) == np.searchsorted(read_frame_table(path).pts, locator.pts)
 
 
-def test_a_video_that_changes_its_format_is_cut_as_it_changes(tmp_path):
+def test_a_change_of_aspect_ratio_changes_the_cut(tmp_path):
     path = make_video(
         tmp_path / "video.mkv", lambda n: letterboxed(n, *((32, 32) if n < 96 else (0, 0))), 192
     )
     entries, _ = split(VideoSource(path, DENSE).scan())
-    heights = [(entry.height, Place.parse(entry.locator).time < 4000) for entry in entries]
+    heights = [(entry.height, FrameLocator.parse(entry.locator).pts < 4000) for entry in entries]
     assert set(heights) == {(176, True), (240, False)}
 
 
-def test_fades_stills_and_black_are_thrown_out_with_their_reasons(tmp_path):
+def test_fades_stills_and_black_frames_are_rejected_with_their_reasons(tmp_path):
     """2 s each: a shot, its fade to black, black, a still, a shot."""
 
     def draw(number: int) -> np.ndarray:
@@ -182,7 +182,7 @@ def test_fades_stills_and_black_are_thrown_out_with_their_reasons(tmp_path):
             return np.zeros((180, 320, 3), np.uint8)
         return numbered(1000, shot=1) if second < 8 else numbered(number, shot=2)
 
-    settings = VideoSettings(0.3, 0.35, 0.4)
+    settings = FrameSamplingSettings(0.3, 0.35, 0.4)
     entries, rejections = split(VideoSource(make_video(tmp_path / "video.mkv", draw), settings).scan())
     seconds = {one.id: float(one.id.rpartition(":")[2]) for one in [*entries, *rejections]}
     reasons = {seconds[one.id]: one.reason for one in rejections}
@@ -198,21 +198,23 @@ def test_fades_stills_and_black_are_thrown_out_with_their_reasons(tmp_path):
     assert sum(seconds[one.id] >= 8 for one in entries) >= 4
 
 
-def test_one_video_that_cannot_be_used_is_told_in_words(tmp_path):
+def test_a_single_video_that_cannot_be_used_is_an_error_with_a_hint(tmp_path):
     path = make_video(tmp_path / "video.mkv", frames=48, options={"x264-params": "tff=1"})
-    with pytest.raises(UserError, match="interlaced.*video.mkv; deinterlace it first, for example: ffmpeg"):
+    with pytest.raises(
+        UserError, match="video.mkv cannot be used: .* interlaced. Deinterlace it first, for example: ffmpeg"
+    ):
         list(VideoSource(path, DENSE).scan())
     avi = make_video(tmp_path / "video.avi", frames=96)
-    with pytest.raises(UserError, match="does not say when frames show.*video.avi; encode it anew"):
+    with pytest.raises(UserError, match="video.avi cannot be used: AVI stores no.* Encode it again"):
         list(VideoSource(avi, DENSE).scan())
     path.write_bytes(b"no video")
-    with pytest.raises(UserError, match="no video: Invalid data.*video.mkv"):
+    with pytest.raises(UserError, match="video.mkv cannot be used: it contains no video: Invalid data"):
         list(VideoSource(path, DENSE).scan())
-    with pytest.raises(UserError, match="nothing.*gone.mkv"):
+    with pytest.raises(UserError, match="gone.mkv does not exist"):
         VideoSource(tmp_path / "gone.mkv", DENSE)
 
 
-def test_in_a_folder_each_video_counts_and_nothing_vanishes(video, tmp_path):
+def test_every_file_in_a_folder_is_scanned_or_rejected(video, tmp_path):
     root = tmp_path / "videos"
     (root / "more").mkdir(parents=True)
     shutil.copy(video, root / "more" / "one.mkv")
@@ -235,14 +237,14 @@ def test_in_a_folder_each_video_counts_and_nothing_vanishes(video, tmp_path):
     }
     assert sum(isinstance(image, np.ndarray) for _, image in source.read(entries)) == len(entries)
     assert source.fingerprint() == VideoSource(root, DENSE).fingerprint()
-    assert source.fingerprint() != VideoSource(root, VideoSettings()).fingerprint()
+    assert source.fingerprint() != VideoSource(root, FrameSamplingSettings()).fingerprint()
 
 
-def test_progress_counts_the_planned_frames(video):
-    told = []
+def test_progress_counts_planned_frames(video):
+    reports = []
     entries, rejections = split(
-        VideoSource(video, DENSE).scan(2, lambda done, total, note="": told.append((done, total, note)))
+        VideoSource(video, DENSE).scan(2, lambda done, total, note="": reports.append((done, total, note)))
     )
     whole = len(entries) + len(rejections)
-    assert told[-1] == (whole, whole, "video.mkv")
+    assert reports[-1] == (whole, whole, "video.mkv")
     assert TOP < 180

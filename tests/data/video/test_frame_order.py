@@ -2,14 +2,14 @@ from fractions import Fraction
 
 import av
 import pytest
-from av.video.frame import ImageType
+from av.video.frame import PictureType as FrameType  # words: ok
 from videos import make_video, numbered, packed_video
 
 from data.errors import UserError
 from data.sources.video import VideoSource
 from data.video.demux import VideoFault
-from data.video.frame_order import refuse_untrue_times
-from data.video.sampling_settings import VideoSettings
+from data.video.frame_order import check_frame_order
+from data.video.sampling_settings import FrameSamplingSettings
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ from data.video.sampling_settings import VideoSettings
         ("h264-b-frames.ts", "libx264", {"bf": "3"}),
     ],
 )
-def test_videos_whose_frames_have_their_own_times_pass(name, codec, options, tmp_path):
+def test_videos_with_correct_presentation_times_pass(name, codec, options, tmp_path):
     pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    refuse_untrue_times(make_video(tmp_path / name, frames=75, codec=codec, options=options, pixels=pixels))
+    check_frame_order(make_video(tmp_path / name, frames=75, codec=codec, options=options, pixels=pixels))
 
 
-def test_h264_in_avi_is_refused_however_late_its_b_frames_begin(tmp_path):
+def test_h264_in_avi_is_rejected_even_if_its_b_frames_begin_late(tmp_path):
     path = tmp_path / "video.avi"
     with av.open(str(path), "w") as video:
         stream = video.add_stream(
@@ -39,19 +39,21 @@ def test_h264_in_avi_is_refused_however_late_its_b_frames_begin(tmp_path):
         for number in range(180):
             frame = av.VideoFrame.from_ndarray(numbered(number), "rgb24").reformat(format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, 25)
-            frame.pict_type = ImageType.P if number < 150 else ImageType.NONE
+            frame.pict_type = FrameType.P if number < 150 else FrameType.NONE
             video.mux(stream.encode(frame))
         video.mux(stream.encode())
-    with pytest.raises(VideoFault, match="does not say when frames show.* at 6.[0-9]* s") as caught:
-        refuse_untrue_times(path)
-    assert "libx264" in caught.value.remedy and "unpack" not in caught.value.remedy
+    with pytest.raises(VideoFault, match="stores no presentation times.* at 6.[0-9]* s") as caught:
+        check_frame_order(path)
+    assert "libx264" in caught.value.hint and "Unpack" not in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("make", "remedy"),
-    [(make_video, "video.avi; encode it anew"), (packed_video, "video.avi; unpack it.*bsf:v")],
+    ("make", "hint"),
+    [(make_video, "Encode it again"), (packed_video, "Unpack its.*bsf:v")],
 )
-def test_crops_are_not_made_of_them(make, remedy, tmp_path):
-    source = VideoSource(make(tmp_path / "video.avi", frames=75), VideoSettings())
-    with pytest.raises(UserError, match=f"AVI, which does not say when frames show.*{remedy}"):
+def test_the_video_source_rejects_them(make, hint, tmp_path):
+    source = VideoSource(make(tmp_path / "video.avi", frames=75), FrameSamplingSettings())
+    with pytest.raises(
+        UserError, match=f"video.avi cannot be used: AVI stores no presentation times.*{hint}"
+    ):
         list(source.scan())

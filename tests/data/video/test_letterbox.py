@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from data.records import Box
-from data.video.letterbox import agree, find_edges
+from data.video.letterbox import find_content_boxes, find_edges
 
 
-def shown(top, bottom, left=0, right=160, level=0.4, height=120, width=160):
+def luma_with_bars(top, bottom, left=0, right=160, level=0.4, height=120, width=160):
     luma = np.random.default_rng(0).normal(0, 0.004, (height, width)).astype(np.float32)
     luma[top:bottom, left:right] += level
     return luma
@@ -16,41 +16,44 @@ def shown(top, bottom, left=0, right=160, level=0.4, height=120, width=160):
 )
 def test_edges_are_found_to_the_pixel(edges):
     (top, bottom), (left, right) = edges
-    assert find_edges(shown(top, bottom, left, right)) == edges
-    boxes = agree([edges] * 3, 120, 160, (1, 1))
+    assert find_edges(luma_with_bars(top, bottom, left, right)) == edges
+    boxes = find_content_boxes([edges] * 3, 120, 160, (1, 1))
     assert boxes == [Box(top, left, bottom - top, right - left)] * 3
 
 
 def test_a_black_frame_has_no_edges():
-    assert find_edges(shown(0, 0)) is None
+    assert find_edges(luma_with_bars(0, 0)) is None
 
 
 def test_dark_frames_are_outvoted():
-    videos = [((12, 108), (0, 160))] * 8 + [((40, 90), (30, 100)), None, ((12, 77), (0, 160))]
-    assert set(agree(videos, 120, 160, (2, 2))) == {Box(12, 0, 96, 160)}
+    edges = [((12, 108), (0, 160))] * 8 + [((40, 90), (30, 100)), None, ((12, 77), (0, 160))]
+    assert set(find_content_boxes(edges, 120, 160, (2, 2))) == {Box(12, 0, 96, 160)}
 
 
-def test_a_video_of_two_formats_keeps_both():
-    videos = (
+def test_a_video_with_two_aspect_ratios_keeps_both():
+    edges = (
         [((12, 108), (0, 160))] * 6
         + [((0, 120), (0, 160))] * 4
         + [((30, 100), (0, 160)), ((5, 110), (0, 160))]
     )
-    boxes = agree(videos, 120, 160, (2, 2))
+    boxes = find_content_boxes(edges, 120, 160, (2, 2))
     assert boxes[:6] == [Box(12, 0, 96, 160)] * 6
     assert boxes[6:10] == [Box(0, 0, 120, 160)] * 4
     assert boxes[10:] == [Box(12, 0, 96, 160), Box(0, 0, 120, 160)]
 
 
-def test_words_in_a_bar_are_cut_with_it():
-    videos = [((12, 108), (0, 160))] * 20 + [((12, 116), (0, 160))]
-    assert set(agree(videos, 120, 160, (2, 2))) == {Box(12, 0, 96, 160)}
+def test_a_subtitle_in_a_bar_is_cut_off():
+    edges = [((12, 108), (0, 160))] * 20 + [((12, 116), (0, 160))]
+    assert set(find_content_boxes(edges, 120, 160, (2, 2))) == {Box(12, 0, 96, 160)}
 
 
-def test_chroma_that_is_half_bar_is_cut():
-    assert agree([((13, 107), (0, 160))] * 2, 120, 160, (2, 2)) == [Box(14, 0, 92, 160)] * 2
+def test_chroma_samples_that_are_half_bar_are_cut_off():
+    assert find_content_boxes([((13, 107), (0, 160))] * 2, 120, 160, (2, 2)) == [Box(14, 0, 92, 160)] * 2
 
 
-def test_few_frames_are_held_whole():
-    assert agree([((20, 90), (0, 160)), ((12, 80), (0, 160))], 120, 160, (2, 2)) == [Box(12, 0, 78, 160)] * 2
-    assert agree([None, None], 120, 160, (2, 2)) == [Box(0, 0, 120, 160)] * 2
+def test_with_few_frames_the_box_holds_all_of_them():
+    assert (
+        find_content_boxes([((20, 90), (0, 160)), ((12, 80), (0, 160))], 120, 160, (2, 2))
+        == [Box(12, 0, 78, 160)] * 2
+    )
+    assert find_content_boxes([None, None], 120, 160, (2, 2)) == [Box(0, 0, 120, 160)] * 2

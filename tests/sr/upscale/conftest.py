@@ -1,4 +1,4 @@
-"""A disk that is full, for the tests of this folder."""
+"""Fixtures for the tests of this folder."""
 
 import contextlib
 import resource
@@ -7,8 +7,8 @@ import pytest
 
 
 @pytest.fixture
-def small_files():
-    """Give a context in which files cannot grow beyond a number of bytes."""
+def file_size_limit():
+    """Return a context manager in which files cannot grow beyond a number of bytes, like on a full disk."""
 
     @contextlib.contextmanager
     def limited(size):

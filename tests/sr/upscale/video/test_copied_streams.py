@@ -1,4 +1,4 @@
-"""What is copied beside the images arrives whole, whatever the source has to say of its times."""
+"""Copied streams are complete, whatever times the source gives their packets."""
 
 import io
 from fractions import Fraction
@@ -12,10 +12,10 @@ from PIL import Image
 from videos import numbered
 
 from data.atomic_files import read_jsonl
-from sr.upscale.video.settings import VideoSettings
+from sr.upscale.video.settings import VideoUpscaleSettings
 from sr.upscale.video.upscale_video import upscale_video
 
-QUICK = VideoSettings(preset="ultrafast")
+QUICK = VideoUpscaleSettings(preset="ultrafast")
 
 
 def image(number: int, time: int) -> av.VideoFrame:
@@ -32,7 +32,7 @@ def cover(kind: str) -> bytes:
 
 
 def make(path: Path, late: int = 0, covers: tuple[str, ...] = (), sounds: int = 1, videos: int = 1) -> Path:
-    """Encode 12 frames that begin `late` frames after their sounds; covers are attachments."""
+    """Encode 12 frames that begin `late` frames after their audio; covers are attachments."""
     with av.open(str(path), "w") as video:
         images = [video.add_stream("libx264", rate=25, options={"bf": "3", "g": "6"}) for _ in range(videos)]
         for one in images:
@@ -70,11 +70,11 @@ def upscale(source: Path, suffix: str) -> tuple[Path, dict]:
         (".mov", [(2, "png"), (3, "mjpeg"), (4, "gif")]),
     ],
 )
-def test_covers_are_kept_or_told_and_cost_no_sound(suffix, left, tmp_path):
+def test_covers_are_kept_or_reported_and_cost_no_audio(suffix, left, tmp_path):
     source = make(tmp_path / "in.mkv", late=10, covers=("png", "jpeg", "gif"))
     output, record = upscale(source, suffix)
-    assert record["left_out"] == [
-        f"stream {n} (cover, {kind}): {suffix} does not hold it" for n, kind in left
+    assert record["not_copied"] == [
+        f"stream {n} (cover, {kind}): {suffix} does not support it" for n, kind in left
     ]
     assert packets(output, 1) == packets(source, 1) and len(packets(source, 1)) > 40
     kept = [number for number in (2, 3, 4) if number not in [one for one, _ in left]]
@@ -86,7 +86,7 @@ def test_covers_are_kept_or_told_and_cost_no_sound(suffix, left, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_a_second_video_and_a_second_sound_are_copied_whole(suffix, tmp_path):
+def test_a_second_video_and_a_second_audio_stream_are_copied_completely(suffix, tmp_path):
     """Matroska gives the first packets of a stream with B-frames no decoding time."""
     source = make(tmp_path / "in.mkv", sounds=2, videos=2)
     output, record = upscale(source, suffix)
@@ -97,7 +97,7 @@ def test_a_second_video_and_a_second_sound_are_copied_whole(suffix, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_sound_that_goes_back_in_time_is_counted_and_the_video_is_made(suffix, tmp_path):
+def test_audio_that_goes_back_in_time_is_counted_and_the_video_is_made(suffix, tmp_path):
     once = make(tmp_path / "once.ts")
     source = tmp_path / "in.ts"
     source.write_bytes(once.read_bytes() * 2)

@@ -1,4 +1,4 @@
-"""A video's network: any device that is there, compiled once for a size, and of one size where the file is."""
+"""A network for video frames: on any OpenVINO device, compiled once for each size, or of a fixed size."""
 
 import numpy as np
 import pytest
@@ -12,34 +12,34 @@ from sr.upscale.video.frame_network import load_network
 
 
 @pytest.mark.parametrize("device", ["CPU", "AUTO"])
-def test_frames_are_those_of_images(realtime_irs, device):
+def test_frames_are_upscaled_like_images(realtime_irs, device):
     lr_image = textured(1, 33, 46)
     network = load_network(realtime_irs["fp32"], 33, 46, device)
     expected = load_upscaler(realtime_irs["fp32"], device=device)(lr_image)
-    assert np.abs(network.bytes(lr_image).astype(int) - expected).max() <= 1
-    assert np.abs(network.levels(lr_image.astype(np.float32)) - expected).max() < 1.6
+    assert np.abs(network.upscale_uint8(lr_image).astype(int) - expected).max() <= 1
+    assert np.abs(network.upscale_levels(lr_image.astype(np.float32)) - expected).max() < 1.6
 
 
-def test_a_second_video_of_that_size_takes_what_was_compiled(realtime_irs, tmp_path, monkeypatch):
+def test_a_second_video_of_the_same_size_uses_the_compiled_model(realtime_irs, tmp_path, monkeypatch):
     monkeypatch.setenv("SR_COMPILED_MODELS", str(tmp_path))
     lr_image = textured(1, 32, 46)
     first = load_network(realtime_irs["int8"], 32, 46)
-    expected = first.bytes(lr_image).copy()
+    expected = first.upscale_uint8(lr_image).copy()
     assert len(list(tmp_path.iterdir())) == 1
     monkeypatch.setattr(compiled_cache, "save", lambda *_: pytest.fail("compiled again"))
     second = load_network(realtime_irs["int8"], 32, 46)
-    np.testing.assert_array_equal(second.bytes(lr_image), expected)
-    streams = [one._compiled["bytes"].get_property("NUM_STREAMS") for one in (first, second)]
+    np.testing.assert_array_equal(second.upscale_uint8(lr_image), expected)
+    streams = [one._compiled["uint8"].get_property("NUM_STREAMS") for one in (first, second)]
     assert streams == [first.workers] * 2
 
 
-def test_what_is_not_there_is_one_line(realtime_irs, realtime_onnx, tmp_path):
+def test_a_missing_device_or_a_wrong_size_is_an_error(realtime_irs, realtime_onnx, tmp_path):
     for load in (load_upscaler, lambda path, device: load_network(path, 16, 16, device)):
         with pytest.raises(UserError, match="a device out of CPU, AUTO, got 'NPU.7'"):
             load(realtime_irs["fp32"], device="NPU.7")
         with pytest.raises(UserError, match=r"an IR \(.xml\) for the device AUTO"):
             load(realtime_onnx, device="AUTO")
     export_openvino(realtime_onnx, tmp_path, "fp32", size=(16, 22))
-    assert load_network(tmp_path, 16, 21).bytes(textured(1, 16, 21)).shape == (32, 42, 3)
+    assert load_network(tmp_path, 16, 21).upscale_uint8(textured(1, 16, 21)).shape == (32, 42, 3)
     with pytest.raises(UserError, match="an image of 16x22"):
         load_network(tmp_path, 32, 22)

@@ -1,4 +1,4 @@
-"""A video in, a video out: the same frames at the same times, everything else bit-equal, whatever was in the way."""
+"""An upscaled video has the same frames at the same times, and all else bit-equal, even after damage or a kill."""
 
 import io
 import resource
@@ -16,12 +16,12 @@ from videos import counter, interlaced_video, make_video, numbered, packed_video
 from data.atomic_files import read_jsonl
 from data.errors import UserError
 from sr.upscale.video import upscale_video as module
-from sr.upscale.video.output_file import Place
+from sr.upscale.video.output_file import OutputFile
 from sr.upscale.video.segments import read_headers
-from sr.upscale.video.settings import VideoSettings
-from sr.upscale.video.upscale_video import RECORD, partial_path, salvage, upscale_video
+from sr.upscale.video.settings import VideoUpscaleSettings
+from sr.upscale.video.upscale_video import RECORD, partial_path, save_partial, upscale_video
 
-QUICK = VideoSettings(preset="ultrafast", segment_s=0.7)
+QUICK = VideoUpscaleSettings(preset="ultrafast", segment_s=0.7)
 REPOSITORY = Path(__file__).parents[4]
 
 
@@ -37,7 +37,7 @@ def upscaled(odd, tmp_path_factory) -> Path:
     return folder / "out.mkv"
 
 
-def test_frames_and_their_times_are_those_of_a_plain_decode_and_damage_is_counted(odd, upscaled):
+def test_frame_times_are_those_of_a_plain_decode_and_damage_is_counted(odd, upscaled):
     times = check_plays(upscaled)
     assert times == decoded_times(odd) and len(times) >= 60
     faults = list(read_jsonl(upscaled.parent / "store" / "rejections.jsonl"))
@@ -45,7 +45,7 @@ def test_frames_and_their_times_are_those_of_a_plain_decode_and_damage_is_counte
     assert len(faults) > 4 and "8 frames" in faults[-1]["detail"], "packets of noise, and the count"
 
 
-def test_all_else_is_kept_bit_for_bit(odd, upscaled):
+def test_everything_else_is_kept_bit_for_bit(odd, upscaled):
     for kind in ("audio", "subtitles"):
         assert copied(upscaled, kind) == copied(odd, kind) != []
     with av.open(str(odd)) as before, av.open(str(upscaled)) as after:
@@ -73,7 +73,7 @@ def kill(moment: str, source: Path, output: Path, store: Path) -> None:
 
 @pytest.fixture
 def written(monkeypatch) -> list[int]:
-    """Collects the numbers of the segments that are written."""
+    """Collect the numbers of the segments that are written."""
     numbers, write = [], module.write_segment
 
     def noted(directory, number, *given):
@@ -84,57 +84,64 @@ def written(monkeypatch) -> list[int]:
     return numbers
 
 
-def test_a_kill_costs_a_segment_and_no_byte(odd, upscaled, tmp_path, written, monkeypatch):
+def test_a_kill_costs_one_segment_and_changes_no_byte(odd, upscaled, tmp_path, written, monkeypatch):
     output, store = tmp_path / "out.mkv", tmp_path / "store"
-    kill("second segment begun", odd, output, store)
+    kill("encoding the second segment", odd, output, store)
     assert not output.exists()
     (first,) = read_headers(store)
-    monkeypatch.setattr(module, "inspect_video", None)  # what the video is was kept: it is not read twice
+    monkeypatch.setattr(module, "probe_video", None)  # the probe was saved: the video is not read twice
 
-    assert salvage(odd, output, store, QUICK) == len(first.times)
+    assert save_partial(odd, output, store, QUICK) == len(first.pts)
     part = check_plays(partial_path(output))
-    assert part == decoded_times(odd)[: len(part)] and len(part) == len(first.times)
+    assert part == decoded_times(odd)[: len(part)] and len(part) == len(first.pts)
     assert 0 < len(copied(partial_path(output), "audio")) < len(copied(odd, "audio"))
 
     upscale_video(odd, output, store, "bicubic", QUICK)
     assert written and first.number not in written
-    assert output.read_bytes() == upscaled.read_bytes(), "as if nothing had happened"
+    assert output.read_bytes() == upscaled.read_bytes(), "the same as without a kill"
     assert not partial_path(output).exists()
 
 
 @pytest.mark.parametrize(
-    ("moment", "stands"), [("joining", 0), ("receipt written", 0), ("placed", 1), ("recorded", 1)]
+    ("moment", "exists"),
+    [
+        ("muxing", 0),
+        ("after writing the receipt", 0),
+        ("after moving the output", 1),
+        ("after writing the record", 1),
+    ],
 )
-def test_a_kill_around_placing_costs_the_joining(moment, stands, odd, upscaled, tmp_path, written):
+def test_a_kill_while_the_output_is_moved_costs_only_muxing(moment, exists, odd, upscaled, tmp_path, written):
     output, store = tmp_path / "out.mkv", tmp_path / "store"
     kill(moment, odd, output, store)
-    assert output.exists() == stands and (store / RECORD).exists() == (moment == "recorded")
-    if not stands:
-        output.write_bytes(b"a stranger's")
+    assert output.exists() == exists
+    assert (store / RECORD).exists() == (moment == "after writing the record")
+    if not exists:
+        output.write_bytes(b"another program's")
         with pytest.raises(UserError, match="free place"):
             upscale_video(odd, output, store, "bicubic", QUICK)
-        assert output.read_bytes() == b"a stranger's"
+        assert output.read_bytes() == b"another program's"
         output.unlink()
-    assert Place(store, output).is_ours() == stands
+    assert OutputFile(store, output).is_ours() == exists
     upscale_video(odd, output, store, "bicubic", QUICK)
     assert not written and output.read_bytes() == upscaled.read_bytes()
     assert [one.name for one in tmp_path.iterdir() if ".part" in one.name] == []
 
 
-def test_a_full_disk_is_told_and_costs_the_joining(odd, upscaled, tmp_path, written, monkeypatch):
+def test_a_full_disk_is_an_error_and_costs_only_muxing(odd, upscaled, tmp_path, written, monkeypatch):
     output, store = tmp_path / "out.mkv", tmp_path / "store"
-    join, unlimited = module.join, resource.getrlimit(resource.RLIMIT_FSIZE)
+    mux_video, unlimited = module.mux_video, resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def join_in_little_room(*given, **named):
+    def mux_on_a_full_disk(*given, **named):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, unlimited[1]))
         try:
-            return join(*given, **named)
+            return mux_video(*given, **named)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "join", join_in_little_room)
-        with pytest.raises(UserError, match=r"out\.mkv; make room"):
+        patch.setattr(module, "mux_video", mux_on_a_full_disk)
+        with pytest.raises(UserError, match=r"out\.mkv cannot be written.*Free some disk space"):
             upscale_video(odd, output, store, "bicubic", QUICK)
     assert [one.name for one in tmp_path.iterdir()] == ["store"] and written
     written.clear()
@@ -151,12 +158,12 @@ def test_a_full_disk_is_told_and_costs_the_joining(odd, upscaled, tmp_path, writ
         ("x265", "ultrafast", ".mp4", "yuv444p10le", "yuv444p10le"),
     ],
 )
-def test_every_encoder_keeps_count_times_and_pixel_format(codec, preset, suffix, pixels, made, tmp_path):
+def test_every_encoder_keeps_frames_times_and_pixel_format(codec, preset, suffix, pixels, made, tmp_path):
     source = make_odd_video(tmp_path / "in.mp4", 30, pixels=pixels)
-    settings = VideoSettings(codec=codec, preset=preset, segment_s=0.5)
+    settings = VideoUpscaleSettings(codec=codec, preset=preset, segment_s=0.5)
     output = tmp_path / f"out{suffix}"
     record = upscale_video(source, output, tmp_path / "store", "bicubic", settings)
-    assert check_plays(output) == decoded_times(source) and record["pixels"] == made
+    assert check_plays(output) == decoded_times(source) and record["pixel_format"] == made
     with av.open(str(output)) as video:
         assert video.streams.video[0].codec_context.pix_fmt == made
         assert (
@@ -169,7 +176,7 @@ def test_every_encoder_keeps_count_times_and_pixel_format(codec, preset, suffix,
     assert max(abs(one[0] - other[0]) for one, other in zip(ours, sound, strict=True)) <= MS
 
 
-def test_odd_sides_come_out_even(tmp_path):
+def test_odd_sides_become_even(tmp_path):
     source = make_odd_video(tmp_path / "in.mkv", 8, size=(95, 159), options={"bf": "0"}, pixels="yuv444p")
     odd = tmp_path / "odd.mkv"
     with av.open(str(source)) as before, av.open(str(odd), "w") as after:
@@ -185,11 +192,11 @@ def test_odd_sides_come_out_even(tmp_path):
         upscale_video(odd, tmp_path / "x3.mkv", tmp_path / "store3", "bicubic", QUICK, scale=3)
 
 
-def test_interlaced_videos_are_refused_or_deinterlaced(tmp_path):
+def test_interlaced_videos_are_rejected_or_deinterlaced(tmp_path):
     fields = interlaced_video(tmp_path / "in.mkv")
     with pytest.raises(UserError, match="interlaced.*--deinterlace"):
         upscale_video(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
-    settings = VideoSettings(preset="ultrafast", deinterlace=True)
+    settings = VideoUpscaleSettings(preset="ultrafast", deinterlace=True)
     upscale_video(fields, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
     assert check_plays(tmp_path / "out.mkv") == decoded_times(fields)
 
@@ -204,30 +211,34 @@ def test_interlaced_videos_are_refused_or_deinterlaced(tmp_path):
 @pytest.mark.parametrize(
     ("suffix", "settings", "words"),
     [
-        (".mp4", QUICK, r"\.mp4 holds.*stream 2 \(subtitle, srt\).*--leave-out 2"),
-        (".webm", QUICK, "holds x264"),
+        (".mp4", QUICK, r"\.mp4 does not support stream 2 \(subtitle, srt\).*--leave-out 2"),
+        (".webm", QUICK, "webm does not support x264"),
         (".avi", QUICK, "ending in .mkv"),
-        (".mkv", VideoSettings(crf=52), "0 to 51"),
-        (".mkv", VideoSettings(codec="svtav1", preset="slow"), "--preset"),
-        (".mkv", VideoSettings(leave_out=(0,)), "besides the images"),
+        (".mkv", VideoUpscaleSettings(crf=52), "0 to 51"),
+        (".mkv", VideoUpscaleSettings(codec="svtav1", preset="slow"), "--preset"),
+        (".mkv", VideoUpscaleSettings(leave_out=(0,)), "the video stream to upscale"),
     ],
 )
-def test_what_cannot_be_is_told_before_the_work(suffix, settings, words, odd, tmp_path):
+def test_unsupported_settings_are_errors_before_the_work_begins(suffix, settings, words, odd, tmp_path):
     with pytest.raises(UserError, match=words):
         upscale_video(odd, tmp_path / f"out{suffix}", tmp_path / "store", "bicubic", settings)
     assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
 
 
-@pytest.mark.parametrize(("make", "remedy"), [(make_video, "encode it anew"), (packed_video, "unpack it")])
-def test_avi_with_b_frames_that_have_no_true_times_is_refused_before_the_work(make, remedy, tmp_path):
+@pytest.mark.parametrize(
+    ("make", "hint"), [(make_video, "Encode it again"), (packed_video, "Unpack its B-frames")]
+)
+def test_avi_with_b_frames_out_of_order_is_rejected_before_the_work_begins(make, hint, tmp_path):
     source = make(tmp_path / "in.avi", frames=75)
-    with pytest.raises(UserError, match=f"AVI, which does not say when frames show.*in.avi; {remedy}"):
+    with pytest.raises(
+        UserError, match=f"in.avi cannot be upscaled: AVI stores no presentation times.*{hint}"
+    ):
         upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
     assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
 
 
 @pytest.mark.parametrize(("codec", "b_frames"), [("libx264", "0"), ("mpeg4", "0"), ("mpeg4", "2")])
-def test_other_avi_keeps_all_frames_in_their_order(codec, b_frames, tmp_path):
+def test_other_avi_keeps_all_frames_in_order(codec, b_frames, tmp_path):
     source = make_video(tmp_path / "in.avi", frames=75, codec=codec, options={"bf": b_frames, "g": "48"})
     record = upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
     assert record["frames"] == 75
@@ -236,20 +247,20 @@ def test_other_avi_keeps_all_frames_in_their_order(codec, b_frames, tmp_path):
     assert [counter(one) for one in halves] == list(range(75))
 
 
-def test_a_rate_that_the_encoder_does_not_take_is_told(tmp_path):
+def test_a_frame_rate_above_the_encoders_maximum_is_an_error(tmp_path):
     fast = make_video(tmp_path / "in.mkv", frames=10, fps=300)
-    with pytest.raises(UserError, match="up to 240 frames a second for svtav1, got 300"):
-        settings = VideoSettings(codec="svtav1", preset="13")
+    with pytest.raises(UserError, match="svtav1 encodes up to 240 frames per second, but .* has 300"):
+        settings = VideoUpscaleSettings(codec="svtav1", preset="13")
         upscale_video(fast, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
 
 
 def test_five_bits_of_red_become_eight(tmp_path):
     source = make_video(tmp_path / "in.mov", frames=2, codec="qtrle", pixels="rgb555be", options={"g": "1"})
     record = upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
-    assert (record["frames"], record["pixels"]) == (2, "yuv444p")
+    assert (record["frames"], record["pixel_format"]) == (2, "yuv444p")
 
 
-def test_encrypted_videos_are_refused(tmp_path):
+def test_encrypted_videos_are_rejected(tmp_path):
     key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0" * 32, "encryption_kid": "1" * 32}
     locked = make_odd_video(tmp_path / "in.mp4", 5, container=key)
     with pytest.raises(UserError, match="encrypted"):
@@ -257,7 +268,7 @@ def test_encrypted_videos_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_the_last_frame_shows_as_long_as_it_did(suffix, tmp_path):
+def test_the_last_frame_keeps_its_duration(suffix, tmp_path):
     source = tmp_path / "in.mp4"
     plain = make_video(tmp_path / "plain.mp4", frames=4, options={"bf": "0"})
     with av.open(str(plain)) as even, av.open(str(source), "w") as video:
@@ -277,8 +288,8 @@ def test_the_last_frame_shows_as_long_as_it_did(suffix, tmp_path):
     assert length_s(source) > 2 and abs(length_s(output) - length_s(source)) <= 0.002
 
 
-def test_a_camera_video_of_jpegs_with_exif_stays_turned(tmp_path):
-    """PyAV gives nothing that stands beside such a frame: EXIF is a kind that it does not know."""
+def test_motion_jpeg_with_exif_keeps_its_rotation(tmp_path):
+    """PyAV returns no side data of such a frame, because it does not know EXIF."""
     image, exif = io.BytesIO(), Image.Exif()
     exif[274] = 6  # orientation: a quarter to the right
     Image.fromarray(numbered(3)[:64, :96]).save(image, "JPEG", exif=exif)

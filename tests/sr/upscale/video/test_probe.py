@@ -1,4 +1,4 @@
-"""An upscaled video shows the colors of its source, in whatever way the source says them or does not."""
+"""An upscaled video shows the colors of its source, whether the source states them or not."""
 
 import av
 import numpy as np
@@ -6,17 +6,17 @@ import pytest
 from videos import PQ, make_video, numbered
 
 from data.errors import UserError
-from data.video.color import describe
-from sr.upscale.video.probe import _stated_siting, _unkept, inspect_video
-from sr.upscale.video.settings import VideoSettings
+from data.video.color import read_color_info
+from sr.upscale.video.probe import _dropped_metadata, _stated_chroma_location, probe_video
+from sr.upscale.video.settings import VideoUpscaleSettings
 from sr.upscale.video.upscale_video import upscale_video
 
-QUICK = VideoSettings(preset="ultrafast")
+QUICK = VideoUpscaleSettings(preset="ultrafast")
 
 
 FULL = {"color_range": 2}
 CAPTION = b"\0\0\1\x06\x04\x0e\xb5\x00\x31GA94\x03\x41\xff\xfc\x41\x42\xff\x80"
-"""A message of H.264 with one pair of caption letters (ATSC A/53)."""
+"""An H.264 SEI message with one pair of caption letters (ATSC A/53)."""
 
 
 def first(path) -> av.VideoFrame:
@@ -29,7 +29,7 @@ def small(number: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "said", "numbers"),
+    ("height", "width", "stated_tags", "numbers"),
     [
         (480, 640, {}, (6, 6, 6)),
         (576, 720, {}, (5, 5, 6)),
@@ -39,16 +39,16 @@ def small(number: int) -> np.ndarray:
         (480, 640, {"colorspace": 1}, (1, 2, 2)),
     ],
 )
-def test_colors_that_are_guessed_from_the_size_are_said_in_the_result(height, width, said, numbers, tmp_path):
-    source = make_video(tmp_path / "in.mkv", lambda n: numbered(n, height, width), 2, colors=said)
+def test_unspecified_colors_are_stated_in_the_result(height, width, stated_tags, numbers, tmp_path):
+    source = make_video(tmp_path / "in.mkv", lambda n: numbered(n, height, width), 2, colors=stated_tags)
     upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
     before, after = first(source), first(tmp_path / "out.mkv")
-    assert describe(after).matrix == describe(before).matrix
+    assert read_color_info(after).matrix == read_color_info(before).matrix
     assert (after.colorspace, after.color_primaries, after.color_trc) == numbers
 
 
 @pytest.mark.parametrize(
-    ("codec", "stated", "colors", "siting"),
+    ("codec", "stated", "colors", "chroma_location"),
     [
         ("x264", "chromaloc=2", {}, "topleft"),
         ("x265", "chromaloc=1", {}, "center"),
@@ -58,17 +58,23 @@ def test_colors_that_are_guessed_from_the_size_are_said_in_the_result(height, wi
         ("x265", "", PQ, "topleft"),
     ],
 )
-def test_chroma_is_said_to_lie_where_it_was_put(codec, stated, colors, siting, tmp_path):
+def test_the_chroma_location_is_kept(codec, stated, colors, chroma_location, tmp_path):
     pixels = "yuv420p10le" if colors == PQ else "yuv420p"
     options = {"x264-params": stated} if stated else {}
     source = make_video(tmp_path / "in.mkv", small, 2, options=options, pixels=pixels, colors=colors)
-    settings = VideoSettings(codec, preset="12" if codec == "svtav1" else "ultrafast")
+    settings = VideoUpscaleSettings(codec, preset="12" if codec == "svtav1" else "ultrafast")
     upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", settings)
-    assert inspect_video(source).siting == inspect_video(tmp_path / "out.mkv").siting == siting
-    assert _stated_siting(tmp_path / "out.mkv") == ("" if siting == "left" else siting)
+    assert (
+        probe_video(source).chroma_location
+        == probe_video(tmp_path / "out.mkv").chroma_location
+        == chroma_location
+    )
+    assert _stated_chroma_location(tmp_path / "out.mkv") == (
+        "" if chroma_location == "left" else chroma_location
+    )
 
 
-def test_what_the_images_carry_and_cannot_keep_is_told(tmp_path):
+def test_frame_metadata_that_cannot_be_kept_is_reported(tmp_path):
     plain = make_video(tmp_path / "plain.ts", small, 3)
     source = tmp_path / "in.ts"
     with av.open(str(plain)) as video, av.open(str(source), "w") as captioned:
@@ -80,10 +86,10 @@ def test_what_the_images_carry_and_cannot_keep_is_told(tmp_path):
                 made.is_keyframe, made.stream = packet.is_keyframe, stream
                 captioned.mux(made)
     record = upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
-    assert record["left_out"] == ["closed captions in the images"] and record["frames"] == 3
+    assert record["not_copied"] == ["closed captions in the images"] and record["frames"] == 3
 
     dolby, frame = {"DOVI_METADATA", "DOVI_RPU_BUFFER"}, first(plain)
-    with pytest.raises(UserError, match="Dolby Vision without"):
-        _unkept(dolby, frame, source)
+    with pytest.raises(UserError, match="Dolby Vision without an HDR10"):
+        _dropped_metadata(dolby, frame, source)
     hdr10 = first(make_video(tmp_path / "pq.mkv", small, 1, pixels="yuv420p10le", colors=PQ))
-    assert _unkept(dolby, hdr10, source) == ("Dolby Vision metadata",)
+    assert _dropped_metadata(dolby, hdr10, source) == ("Dolby Vision metadata",)
