@@ -169,8 +169,8 @@ class CropRecord:
     """64-bit perceptual hash of the crop, 16 hex digits."""
     source_phash: str
     """64-bit perceptual hash of the whole source image, 16 hex digits."""
-    scores: dict[str, int]
-    """Quality metrics by name; `pipeline.quality_metrics` documents their units."""
+    metrics: dict[str, float]
+    """Quality metrics by name; `pipeline.quality_metrics` documents their units and ranges."""
     split: str
     """train or validation."""
     group: str
@@ -236,57 +236,6 @@ class DatasetManifest:
 
 
 @dataclasses.dataclass(frozen=True)
-class Damage:
-    """One thing in a finished dataset that is not as it was written."""
-
-    shard: str
-    """The shard's name; empty for what stands beside the shards."""
-    file: str
-    """Path relative to the dataset's directory."""
-    detail: str
-    """What was found, for a person; of an image with its key."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Verification:
-    """verification.json: what the last look through a dataset found."""
-
-    schema: int
-    run: str
-    """Of the run that looked: nobody else's answer is taken for one's own."""
-    level: str
-    """A name in pipeline.verify.LEVELS."""
-    finished_at: str
-    """UTC, ISO 8601."""
-    shards: int
-    """Shards that were looked through."""
-    crops: int
-    """That they hold, as their headers say."""
-    damage: tuple[Damage, ...]
-    """What was found, before anything was rebuilt."""
-    rebuilt: tuple[str, ...]
-    """Shards that were made again."""
-    left: tuple[Damage, ...]
-    """What is still damaged."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FolderManifest:
-    """folder.json: a crop dataset as plain files."""
-
-    schema: int
-    spec_hash: str
-    name: str
-    """Of the dataset."""
-    crop_size_px: int
-    image_extension: str
-    crops: dict[str, int]
-    """By split: the images that stand in its folder and in its lists."""
-    bytes: int
-    """The images together."""
-
-
-@dataclasses.dataclass(frozen=True)
 class SelectedShard:
     """A shard in a selection: the unchanged tar, and an index that names only the selected samples."""
 
@@ -321,114 +270,3 @@ class SelectionManifest:
     """Number of samples in train and in validation, and of rejected crops."""
     rejections: dict[str, int]
     """Number of rejected crops by reason."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingJob:
-    """All that a training run is told. The defaults are the forebear's recipe on one device."""
-
-    preset: str
-    """A name in sr.models.PRESETS."""
-    selection: str
-    """Path of selection.json, relative to the run's directory."""
-    selection_hash: str
-    """The spec hash of that selection."""
-    color_space: str = ""
-    """What the network works in, a name of sr.models.presets.COLOR_SPACE_NAMES; empty: the preset's."""
-    reparameterize: str = ""
-    """on or off: whether 3x3 kernels are learned as sums of branches (sr.models.reparameterization); empty: the preset's."""
-    seed: int = 0
-    patch_px: int = 256
-    """Side of the high patch cut from each crop."""
-    patch_stages: str = ""
-    """Smaller patches at first: sides in pixels with their shares of all steps, as "64:0.5,128:0.3"; patch_px has the
-    rest. Empty: patch_px throughout. A micro batch has as many pairs at every stage."""
-    micro_batch_size: int = 32
-    """Pairs a device sees at once."""
-    patches_per_image: int = 1
-    """Patches cut from each crop that is decoded; divides micro_batch_size. More save decoding where patches are small."""
-    gradient_accumulation_steps: int = 1
-    """Micro batches a step."""
-    loss: str = "l1"
-    """l1, charbonnier, mse, frequency, lpips, or a weighted sum of them: l1:1+frequency:0.05."""
-    learning_rate: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.99
-    weight_decay: float = 0.005
-    max_grad_norm: float = 5.0
-    """Largest gradient norm; 0 turns clipping off."""
-    warmup_steps: int = 1000
-    schedule: str = "constant"
-    """constant or cosine (to zero at max_steps)."""
-    max_epochs: int = 10_000
-    max_steps: int = 0
-    """0: no limit but max_epochs."""
-    steps_per_epoch: int = 0
-    """0: one pass over the training split."""
-    max_hours: float = 0.0
-    """Hours of training, summed over the pieces of a run, after which it ends; 0: no limit. A clock decides then."""
-    patience_epochs: int = 200
-    """Epochs without a better validation before the run ends."""
-    monitor: str = "psnr"
-    """psnr or loss: what of the validation says which weights are the best."""
-    precision: str = "bf16"
-    """fp32, bf16 or fp16."""
-    compile: bool = False
-    """Compile network and loss together; where that fails, the run goes on without, and says so."""
-    ema_decay: float = 0.0
-    """0: no moving average of the weights."""
-    flip_probability: float = 0.4
-    rotate_probability: float = 0.5
-    brightness_probability: float = 0.2
-    brightness_min: float = 0.5
-    brightness_max: float = 1.2
-    degradation: str = "bicubic"
-    """How LR images are made: bicubic, then any of blur, noise, jpeg, codec, h264, hevc and av1, each as
-    name:least-most@probability, as sr.training.degradation explains."""
-    loader: str = "dali"
-    """Who reads the shards: dali or torch. Each shuffles in its own way, so it decides the result, too."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingConduct:
-    """How a training is carried out: nothing of it has a part in the result."""
-
-    world_size: int = 0
-    """Processes; 0 for as many as there are GPUs that share the micro batches evenly, or one on the CPU."""
-    hostfile: str = ""
-    """DeepSpeed's list of hosts and their devices, for several hosts; it says the number of ranks then."""
-    threads: int = 0
-    """CPU threads of each rank's loader; 0 for what suits the machine."""
-    save_every_s: float = 600.0
-    """Seconds between states within an epoch; 0 for one after each step."""
-    save_every_steps: int = 0
-    """Steps between states; 0: only the clock and the epochs count."""
-    save_total_limit: int = 2
-    """The newest states that are kept, beside that of the best epoch."""
-    lpips_weights: str = ""
-    """The directory with the weights of LPIPS, where the loss has such a term."""
-
-
-@dataclasses.dataclass(frozen=True)
-class EvalProtocol:
-    """How an image is judged. Two figures compare only when their protocols are equal."""
-
-    scale: int
-    channel: str
-    """rgb (mean over the three), or y (BT.601, 16 to 235, not rounded)."""
-    border_px: int
-    """Cropped from each side before measuring."""
-    degradation: str
-    """How the LR image is made: a name of sr.evaluation.degradation, or "supplied" where the benchmark must bring it."""
-    data_range: int = 255
-    name: str = ""
-    """A name of sr.evaluation.protocols where these are its terms; empty for any others."""
-    use_supplied: bool = True
-    """Whether LR images that a benchmark brings are taken, or made in their stead."""
-    rounding: str = "output"
-    """What is rounded to whole levels: output (the upscaled image, not its luma), luma (both), or classic (luma
-    first of all, which is then reduced without rounding and upscaled alone)."""
-    modcrop: int = 1
-    """HR images are cut at the bottom and right to a multiple of this and of the scale, in pixels."""
-    filters: str = "pillow"
-    """Whose bicubic and Lanczos stand beside the model: pillow or matlab."""

@@ -6,14 +6,16 @@ from data.errors import UserError
 from data.record_json import from_plain, to_plain
 from data.records import (
     Box,
+    CropRecord,
     DatasetManifest,
     PlannedCrop,
     PlannedSource,
     Rejection,
     RejectionReason,
+    SelectedShard,
+    SelectionManifest,
     ShardHeader,
     SourceEntry,
-    TrainingJob,
 )
 
 ENTRY = SourceEntry("a/b.png", "a/b.png", 640, 480, "png", 12345, "ab" * 32, False, "a", 8)
@@ -26,7 +28,31 @@ EXAMPLES = [
     DatasetManifest(
         2, "d", "ff", "t", "MIT", 512, "png", (HEADER,), {"crops": 2}, {"flat": 1}, "", {"README.md": "ab"}
     ),
-    TrainingJob("realtime-x2", "../s.json", "ff"),
+    CropRecord(
+        "k",
+        "train-000000",
+        512,
+        900,
+        "ab",
+        "a/b.png",
+        "cd",
+        2,
+        Box(1, 2, 3, 4),
+        "0" * 16,
+        "f" * 16,
+        {"contrast": 31.5, "noise": 2.0},
+        "train",
+        "a",
+    ),
+    SelectionManifest(
+        1,
+        "ff",
+        512,
+        "png",
+        {"train": (SelectedShard("a.tar", "a.idx", 2, 2048, "aa", "bb"),), "validation": ()},
+        {"train": 2, "validation": 0, "rejected": 0},
+        {},
+    ),
 ]
 
 
