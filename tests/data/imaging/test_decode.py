@@ -7,7 +7,6 @@ from images import textured
 from PIL import Image, ImageCms, ImageOps
 
 from data.imaging.decode import LARGEST_PX, ImageFault, decode, probe
-from data.imaging.encode import PNG_EFFORTS, encode_jpeg, encode_png
 from data.records import RejectionReason
 
 
@@ -27,19 +26,6 @@ def test_lossless_formats_come_back_equal(format):
     assert np.array_equal(decode(content), PIXELS)
     header = probe(content)
     assert (header.height, header.width, header.format, header.lossy) == (48, 80, format.lower(), False)
-
-
-def test_png_is_lossless_and_repeatable():
-    assert np.array_equal(decode(encode_png(PIXELS)), PIXELS)
-    assert encode_png(PIXELS) == encode_png(PIXELS.copy())
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(PIXELS)))), PIXELS)
-
-
-def test_jpeg_is_close_and_keeps_full_color_resolution():
-    content = encode_jpeg(PIXELS, quality=95)
-    assert np.abs(decode(content).astype(int) - PIXELS).mean() < 4
-    assert Image.open(io.BytesIO(content)).layer[0][1:3] == (1, 1)
-    assert probe(content).lossy
 
 
 def test_exif_rotation_is_applied():
@@ -173,19 +159,3 @@ def test_a_camera_jpeg_with_a_preview_behind_it_is_read():
     content = stored(PIL_IMAGE, "MPO", save_all=True, append_images=[PIL_IMAGE.resize((16, 16))], quality=95)
     assert probe(content).format == "jpeg"
     assert decode(content).shape == PIXELS.shape
-
-
-@pytest.mark.parametrize("effort", PNG_EFFORTS)
-def test_every_effort_is_lossless_and_repeatable(effort):
-    content = encode_png(PIXELS, effort)
-    assert np.array_equal(by_pillow(content), PIXELS)
-    assert encode_png(PIXELS.copy(), effort) == content
-
-
-def test_views_of_larger_arrays_are_encoded_correctly():
-    content = PIXELS.tobytes()
-    whole = np.ndarray(PIXELS.shape, np.uint8, content)
-    lower = np.ndarray((24, 80, 3), np.uint8, content, offset=24 * 80 * 3)
-    mirrored = whole[:, ::-1]
-    for image in (whole, lower, mirrored, whole[4:40, 10:70]):
-        assert np.array_equal(decode(encode_png(image)), image)
