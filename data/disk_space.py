@@ -20,5 +20,5 @@ def require_free_space(folder: Path, needed_bytes: int, what: str, hint: str = "
     """
     free_bytes = shutil.disk_usage(folder).free
     if needed_bytes > free_bytes:
-        message = f"{what} needs {needed_bytes} bytes, but only {free_bytes} bytes free are left in {folder}"
+        message = f"{what} needs {needed_bytes} bytes, but only {free_bytes} bytes are free in {folder}"
         raise UserError(message, hint or "Free some space, or move [store] root to a larger disk")
