@@ -1,4 +1,4 @@
-"""What data is: the catalog, the records that cross boundaries, and the formats on disk.
+"""What data is: the dataset catalog, image sources, shards, the records that stages exchange, and formats on disk.
 
-Imports nothing of the other packages; generated files never go in here.
+It imports none of the other packages. Generated files never go in here.
 """

@@ -1,7 +1,7 @@
-"""Writing files so that a reader sees the whole of them or nothing.
+"""Write files so that readers see a whole file or none.
 
-A file is written beside its place, flushed, fsynced and renamed. What a killed writer left is swept by the next
-one: a live writer holds a lock on its partial file, so only orphans are removed.
+A file is written beside its final place, flushed, fsynced and renamed. The partial files of a killed writer are removed
+by the next writer: a live writer holds a lock on its partial file, so only orphans are removed.
 """
 
 import contextlib
@@ -16,54 +16,55 @@ from pathlib import Path
 from typing import IO, Any
 
 from data.errors import UserError
+from data.hashing import canonical_json
 
 _PART = ".part"
 _LOCK = ".lock"
-"""Before it in the name of a file that is locked in a directory's place."""
+"""Marks the name of a file that is locked in place of a directory."""
 
 
 @contextlib.contextmanager
 def atomic_file(
     path: Path, mode: str = "wb", place: Callable[[Path, Path], None] = os.replace
 ) -> Iterator[IO[Any]]:
-    """Open a file for writing that appears at `path` only when the block ends without an error.
+    """Open a file for writing that appears at `path` only if the block ends without an error.
 
     Args:
-        path: where the file will stand; missing parent directories are made.
-        mode: "wb", or "w" for UTF-8 with line feeds.
-        place: moves the finished file to `path`.
+        path: the final path; missing parent directories are made.
+        mode: "wb", or "w" for UTF-8 text with line feeds.
+        place: moves the finished file (first argument) to `path` (second argument).
 
     Raises:
-        OSError: as the operating system says; nothing is left behind then.
+        OSError: from the operating system; nothing is left behind.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    handle, part = _locked_part(path)
+    _remove_orphans(path)
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
+    handle, part = _create_locked_part(path)
     try:
-        with open(handle, mode, **text) as file:
+        with open(handle, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
             place(part, path)
     except BaseException:
-        with contextlib.suppress(OSError):  # of a store that is gone or read-only: what broke first is raised
+        with contextlib.suppress(OSError):  # the store may be gone or read-only: the first error is raised
             part.unlink()
         raise
-    _sync_directory(path.parent)
+    _fsync_directory(path.parent)
 
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Give a directory to fill that appears at `path`, whole, only when the block ends without an error.
+    """Create a directory to fill, which appears at `path` only if the block ends without an error.
 
-    An older directory at `path` is replaced. Files in it are fsynced before the rename.
+    An older directory at `path` is replaced. The files in it are fsynced before the rename.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    lock, lock_path = _locked_part(path, _LOCK)
+    _remove_orphans(path)
+    lock, lock_path = _create_locked_part(path, _LOCK)
     part = lock_path.with_suffix("").with_suffix(_PART)
     try:
         part.mkdir()
@@ -80,58 +81,58 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             lock_path.unlink()
         os.close(lock)
-    _sync_directory(path.parent)
+    _fsync_directory(path.parent)
 
 
-def _locked_part(path: Path, mark: str = "") -> tuple[int, Path]:
-    """Make a new partial file of `path` and lock it; return its descriptor and where it is.
+def _create_locked_part(path: Path, mark: str = "") -> tuple[int, Path]:
+    """Create a partial file of `path` and lock it; return its descriptor and its path.
 
-    Another writer that sweeps between the two takes it for an orphan and removes it: then another one is made.
+    Another writer may remove it as an orphan before the lock is taken. In that case a new one is created.
     """
     while True:
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{mark}{_PART}")
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if _is_of(handle, part):
+        if _is_at(handle, part):
             return handle, part
         os.close(handle)
 
 
-def _is_of(handle: int, path: Path) -> bool:
-    """Return whether an open file is the one that stands at `path`."""
+def _is_at(handle: int, path: Path) -> bool:
+    """Return whether the file at `path` is the open one."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ESTALE):  # ESTALE: on NFS, what another host has removed
+        if error.errno in (errno.ENOENT, errno.ESTALE):  # ESTALE: another NFS host has removed it
             return False
         raise
 
 
-def _sweep(path: Path) -> None:
-    """Remove partial files and directories of `path` whose writer is dead: nobody holds their lock.
+def _remove_orphans(path: Path) -> None:
+    """Remove partial files and directories of `path` whose lock is not held: their writer is dead.
 
-    Locks are taken on files that are open for writing, since on NFS there are no others between hosts; a directory
-    has such a file beside it, from before it is made until after it is gone.
+    The locked files are open for writing, because NFS has no other locks between hosts. A directory has such a lock
+    file beside it, from before the directory is made until after it is gone.
     """
-    for part in path.parent.glob(f".{_escape(path.name)}.*{_PART}"):
-        lock_path, made = (part.with_suffix(_LOCK + _PART), os.O_CREAT) if part.is_dir() else (part, 0)
+    for part in path.parent.glob(f".{_escape_glob(path.name)}.*{_PART}"):
+        lock_path, create = (part.with_suffix(_LOCK + _PART), os.O_CREAT) if part.is_dir() else (part, 0)
         with contextlib.suppress(OSError):
-            held = os.open(lock_path, os.O_RDWR | made, 0o666)
+            lock = os.open(lock_path, os.O_RDWR | create, 0o666)
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if part.is_dir():
                     shutil.rmtree(part)
                 lock_path.unlink()
             finally:
-                os.close(held)
+                os.close(lock)
 
 
-def _escape(name: str) -> str:
-    """Return `name` with the characters that glob gives a meaning taken literally."""
+def _escape_glob(name: str) -> str:
+    """Escape the characters of `name` that have a meaning in a glob pattern."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def _sync_directory(path: Path) -> None:
+def _fsync_directory(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -160,21 +161,18 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError:
-        raise UserError("a JSON file", "nothing", str(path), "run the task that makes it") from None
+        raise UserError(f"{path} does not exist", "Run the task that makes it") from None
     except ValueError as error:
-        raise UserError("JSON", str(error), str(path), "delete the file and run again") from None
+        raise UserError(f"{path} is not valid JSON: {error}", "Delete the file and run again") from None
 
 
 def jsonl_line(value: Any) -> bytes:
-    """Return `value` as one canonical line of a .jsonl file."""
-    return (
-        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-        + b"\n"
-    )
+    """Encode `value` as one line of a .jsonl file; equal values give equal bytes."""
+    return canonical_json(value) + b"\n"
 
 
 def write_jsonl(path: Path, values: Iterable[Any]) -> None:
-    """Write `values` to `path` atomically, one JSON value a line."""
+    """Write `values` to `path` atomically, one JSON value per line."""
     with atomic_file(path) as file:
         for value in values:
             file.write(jsonl_line(value))
@@ -187,12 +185,11 @@ def read_jsonl(path: Path) -> Iterator[Any]:
         UserError: the file is missing or a line is not JSON.
     """
     if not Path(path).exists():
-        raise UserError("a .jsonl file", "nothing", str(path), "run the task that makes it")
+        raise UserError(f"{path} does not exist", "Run the task that makes it")
     with open(path, "rb") as file:
         for count, line in enumerate(file, 1):
             try:
                 yield json.loads(line)
             except ValueError as error:
-                raise UserError(
-                    "JSON", str(error), f"{path} line {count}", "delete the file and run again"
-                ) from None
+                message = f"{path} is damaged: line {count} is not valid JSON: {error}"
+                raise UserError(message, "Delete the file and run again") from None

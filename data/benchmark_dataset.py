@@ -1,7 +1,7 @@
-"""A benchmark: the images that a model is judged on, each with its name, and its LR image where one is given.
+"""A benchmark dataset: named HR images that a model is evaluated on, with LR images where the dataset brings them.
 
-Unlike a training set it must be whole: an image that can't be read, one too few, or a low file under another name
-fails it, with the list of what is amiss.
+Unlike a training set it must be complete: an unreadable image, a wrong number of images or a misnamed LR image is an
+error that lists what is wrong.
 """
 
 import io
@@ -10,35 +10,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from data.catalog.catalog import DatasetSpec
+from data.catalog.spec import DatasetSpec
 from data.errors import UserError
 from data.imaging.decode import SUFFIXES, ImageFault, decode
-from data.records import Reason, Rejection, SourceEntry
+from data.records import Rejection, RejectionReason, SourceEntry
 from data.sources import Source
 from data.sources.base import StoredSource
 from data.sources.folder import FolderSource
 
-LISTED = 20
-"""So many names of what is amiss are written out; of more, only how many."""
+MAX_LISTED = 20
+"""An error lists at most this many names, then only how many more there are."""
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
 
+Pixels = npt.NDArray[np.uint8]
+"""Height x width x 3, RGB; or height x width if the file itself is gray."""
 
-class Benchmark:
-    """Iterates over (name, high) or (name, high, low), one at a time.
 
-    Pixels are uint8: height x width x 3, RGB, or height x width where the file itself is gray.
+class BenchmarkDataset:
+    """Iterates over (name, hr_image) or (name, hr_image, lr_image), one at a time.
+
+    Pixels are uint8: height x width x 3, RGB, or height x width if the file itself is gray.
 
     Args:
-        dataset: what it is; its `lr_path` is the folder of the LR images, if any.
-        source: of the HR images.
-        entries: its index.
-        rejections: what the index threw out.
-        images: how many it must have; 0 where that is not known.
+        dataset: its spec; `lr_path` is the folder of the LR images, if it has any.
+        source: the source of the HR images.
+        entries: the source's index.
+        rejections: what the index rejected.
+        images: the number of images that it must have; 0 if that is not known.
 
     Raises:
-        UserError: it is not whole.
+        UserError: the dataset is not complete.
     """
 
     def __init__(
@@ -50,76 +54,79 @@ class Benchmark:
         images: int = 0,
     ) -> None:
         self._dataset, self._source, self._entries = dataset, source, entries
-        self._check_whole(list(rejections), images)
-        self._lows = self._match_lr_images() if dataset.lr_path else {}
+        self._require_complete(list(rejections), images)
+        self._lr_paths = self._match_lr_images() if dataset.lr_path else {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[tuple[str, np.ndarray] | tuple[str, np.ndarray, np.ndarray]]:
-        for entry, image in self._source.read(self._entries):
-            if isinstance(image, Rejection):
-                found = f"{image.reason} ({image.detail})"
-                raise UserError(
-                    "an image that can be read", found, f"{self._dataset.name}/{entry.id}", "replace it"
+    def __iter__(self) -> Iterator[tuple[str, Pixels] | tuple[str, Pixels, Pixels]]:
+        for entry, hr_image in self._source.read(self._entries):
+            if isinstance(hr_image, Rejection):
+                message = (
+                    f"{self._dataset.name}/{entry.id} can't be read: {hr_image.reason} ({hr_image.detail})"
                 )
+                raise UserError(message, "Replace the image")
             name = Path(entry.id).with_suffix("").as_posix()
-            if self._is_gray(entry, image):
-                image = image[..., 0]
-            if self._lows:
-                yield name, image, self._low(entry.id)
+            if self._is_gray(entry, hr_image):
+                hr_image = hr_image[..., 0]
+            if self._lr_paths:
+                yield name, hr_image, self._read_lr_image(entry.id)
             else:
-                yield name, image
+                yield name, hr_image
 
-    def _is_gray(self, entry: SourceEntry, image: np.ndarray) -> bool:
-        """Whether the file has one channel: some protocols treat that otherwise than three equal ones."""
-        if not isinstance(self._source, StoredSource) or not np.array_equal(image[..., 0], image[..., 2]):
+    def _is_gray(self, entry: SourceEntry, pixels: Pixels) -> bool:
+        """Return whether the file has one channel: some protocols treat it unlike three equal channels."""
+        if not isinstance(self._source, StoredSource) or not np.array_equal(pixels[..., 0], pixels[..., 2]):
             return False
-        with Image.open(io.BytesIO(self._source.load(entry.locator))) as image:
-            return image.mode in _GRAY_MODES
+        with Image.open(io.BytesIO(self._source.load(entry.locator))) as file:
+            return file.mode in _GRAY_MODES
 
-    def _check_whole(self, rejections: list[Rejection], images: int) -> None:
-        """Refuse what a training set would do without: images thrown out, or not there at all."""
-        name, there = self._dataset.name, sorted(entry.id for entry in self._entries)
-        missed = [one for one in rejections if one.reason is not Reason.NOT_AN_IMAGE]
-        if missed:
-            found = _listed(f"{one.id} ({one.reason}: {one.detail})" for one in missed)
-            raise UserError("a benchmark of usable images", found, name, "mend these files or take them out")
-        if images and len(there) != images:
-            found = f"{len(there)} ({_listed(there)})"
-            remedy = "complete it; if it is another set, give its folder another name"
-            raise UserError(f"{images} images", found, name, remedy)
+    def _require_complete(self, rejections: list[Rejection], images: int) -> None:
+        """Refuse rejected and missing images, which a training set tolerates."""
+        name, ids = self._dataset.name, sorted(entry.id for entry in self._entries)
+        rejected = [one for one in rejections if one.reason is not RejectionReason.NOT_AN_IMAGE]
+        if rejected:
+            listed = _join_names(f"{one.id} ({one.reason}: {one.detail})" for one in rejected)
+            message = f"The benchmark dataset {name} has unusable images: {listed}"
+            raise UserError(message, "Repair these files or remove them")
+        if images and len(ids) != images:
+            message = (
+                f"{name} has {len(ids)} images, but the published {name} has {images}: {_join_names(ids)}"
+            )
+            raise UserError(message, "Complete it; if it is another dataset, give its folder another name")
 
     def _match_lr_images(self) -> dict[str, Path]:
-        """Find the LR image of every high one: the same name below LR/."""
+        """Find the LR image of each HR image: the same name below LR/."""
         root = Path(self._dataset.lr_path)
-        lr_images = {entry.id: root / entry.id for entry in self._entries}
-        missing = [entry for entry, path in lr_images.items() if not path.is_file()]
-        there = {
+        lr_paths = {entry.id: root / entry.id for entry in self._entries}
+        missing = [id for id, path in lr_paths.items() if not path.is_file()]
+        found = {
             path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in SUFFIXES
         }
-        extra = sorted(there - set(lr_images))
+        extra = sorted(found - set(lr_paths))
         if missing or extra:
-            found = f"missing {_listed(missing)}, without an HR image {_listed(extra)}"
-            raise UserError(
-                "one LR image for each high one, of the same name", found, str(root), "mend the names"
+            message = (
+                f"The images in {root} do not match the HR images by name: "
+                f"missing {_join_names(missing)}, without an HR image {_join_names(extra)}"
             )
-        return lr_images
+            raise UserError(message, "Give each LR image the name of its HR image")
+        return lr_paths
 
-    def _low(self, entry_id: str) -> np.ndarray:
-        path = self._lows[entry_id]
+    def _read_lr_image(self, entry_id: str) -> Pixels:
+        path = self._lr_paths[entry_id]
         try:
             return decode(path.read_bytes())
         except ImageFault as fault:
-            raise UserError("an image that can be read", str(fault), str(path), "replace it") from None
+            raise UserError(f"{path} can't be read: {fault}", "Replace the image") from None
 
 
-def lr_images_fingerprint(dataset: DatasetSpec) -> dict[str, Any] | None:
-    """Return JSON data that changes when the LR images that a benchmark brings do; None where it has none."""
+def fingerprint_lr_images(dataset: DatasetSpec) -> dict[str, Any] | None:
+    """Return JSON data that changes when the LR images of a benchmark dataset change; None if it has no LR images."""
     return FolderSource(Path(dataset.lr_path)).fingerprint() if dataset.lr_path else None
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     names = list(names)
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return (", ".join(names[:LISTED]) + more) or "none"
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return (", ".join(names[:MAX_LISTED]) + more) or "none"

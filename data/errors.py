@@ -10,8 +10,8 @@ class UserError(Exception):
     `str(error)` is the message and the hint as sentences, always on one line.
 
     Args:
-        message: what is wrong and where, as a sentence: "photos.zip is damaged: the directory at byte 120 has 3 entries,
-            but its end record says 2".
+        message: what is wrong and where, as a sentence: "photos.zip is damaged: the directory at byte 120 has 3
+            entries, but its end record says 2".
         hint: what to do, as an imperative sentence: "Download it again". Empty where nothing useful can be said.
 
     Example:

@@ -1,4 +1,4 @@
-"""Hashes, the names made from them, and the random generators seeded by them.
+"""Hashes, names made from hashes, and random generators seeded by hashes.
 
 Nothing here depends on the clock, the process or Python's own hash seed.
 """
@@ -12,13 +12,12 @@ import numpy as np
 import xxhash
 
 SPEC_DIGITS = 12
-_BLOCK_BYTES = 1 << 20
 
 
 def canonical_json(value: Any) -> bytes:
-    """Encode `value` as the one JSON text that equal values share.
+    """Encode `value` as JSON so that equal values give equal bytes.
 
-    Keys are sorted, no spaces are written, and NaN is refused, so that two programs agree on the bytes.
+    Keys are sorted, no spaces are written, and NaN is refused.
 
     Raises:
         ValueError: a float is not finite.
@@ -34,37 +33,34 @@ def sha256_bytes(content: bytes | memoryview) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes as 64 hex digits, reading 1 MiB at a time."""
-    return _file_digest(path, hashlib.sha256())
+    """Return the sha256 of a file as 64 hex digits, without loading the whole file into memory."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def xxh3_file(path: Path) -> str:
-    """Return the XXH3 of a file's bytes as 32 hex digits: no proof against malice, but as fast as memory."""
-    return _file_digest(path, xxhash.xxh3_128())
-
-
-def _file_digest(path: Path, digest: Any) -> str:
+    """Return the 128-bit XXH3 of a file as 32 hex digits: as fast as memory, but not secure against forgery."""
     with open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def spec_hash(spec: dict[str, Any]) -> str:
-    """Return the 12 hex digits that name a target made to `spec`."""
+    """Return the 12 hex digits that name the target described by `spec`."""
     return sha256_bytes(canonical_json(spec))[:SPEC_DIGITS]
 
 
 def number(*parts: Any) -> int:
-    """Return a 64-bit number that is a fixed function of `parts` (plain JSON values).
+    """Return a 64-bit number that depends only on `parts` (plain JSON values).
 
-    Used to spread items over shards and to split them, independent of order and of worker count.
+    It assigns items to shards and splits, independent of their order and of the number of workers.
     """
-    return int.from_bytes(hashlib.sha256(canonical_json(list(parts))).digest()[:8], "big")
+    return int.from_bytes(_digest(parts)[:8], "big")
 
 
 def generator(*parts: Any) -> np.random.Generator:
-    """Return a generator seeded from `parts` (plain JSON values): equal parts, equal stream, on any machine."""
-    return np.random.Generator(
-        np.random.PCG64(int.from_bytes(hashlib.sha256(canonical_json(list(parts))).digest()))
-    )
+    """Return a random generator seeded by `parts` (plain JSON values). Equal parts give equal streams everywhere."""
+    return np.random.Generator(np.random.PCG64(int.from_bytes(_digest(parts), "big")))
+
+
+def _digest(parts: tuple[Any, ...]) -> bytes:
+    return hashlib.sha256(canonical_json(list(parts))).digest()

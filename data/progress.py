@@ -1,20 +1,20 @@
-"""How long work tells how far it is: a callable, so that pipeline/ and sr/ know nothing of terminals."""
+"""The callback by which long work reports its progress, so that pipeline/ and sr/ need not know about terminals."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with what is done so far; cheap enough to call for every item, from any thread."""
+    """A callback for progress. Cheap enough to call for every item, from any thread."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Report.
+        """Report progress.
 
         Args:
-            done: units finished, 0 to `total`.
-            total: units in all; 0 when it is not known.
-            note: a few words to show beside the bar.
+            done: finished units, 0 to `total`.
+            total: all units; 0 if the number is not known.
+            note: a few words to show beside the progress bar.
         """
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Be a `Progress` that tells nobody."""
+    """Ignore the progress: the default where no caller wants to see it."""

@@ -1,12 +1,12 @@
-"""Records to JSON data and back, so that what comes back is equal, or is refused in words.
+"""Convert records to JSON data and back. What comes back is equal, or is refused with an error.
 
-Knows the shapes of records (frozen dataclasses of plain values), and none of them by name.
+It handles any frozen dataclass of plain values, and knows no record by name.
 """
 
 import dataclasses
 import enum
 import typing
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from data.errors import UserError
 from data.records import SCHEMA
@@ -17,9 +17,9 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def to_plain(record: Any) -> Any:
-    """Return a record as JSON data: dicts, lists, strings, numbers.
+    """Return a record as JSON data: dicts, lists, strings and numbers.
 
-    As `dataclasses.asdict`, several times faster: the values are plain and frozen, so none has to be copied.
+    Like `dataclasses.asdict`, but several times faster: the values are plain and frozen, so none is copied.
     """
     if type(record) in _PLAIN:
         return record
@@ -33,61 +33,67 @@ def to_plain(record: Any) -> Any:
 
 
 def from_plain(kind: type[R], value: Any, where: str) -> R:
-    """Build the record `kind` from JSON data, refusing what does not fit.
+    """Build a record from JSON data.
 
     Args:
-        kind: a dataclass of data.records.
-        value: what `to_plain` gave, after a trip through JSON.
-        where: the file it came from, for the error.
+        kind: the record's dataclass.
+        value: what `to_plain` returned, after a trip through JSON.
+        where: the file that the data comes from, for the error message.
 
     Raises:
-        UserError: fields are missing or unknown, a value has another type, or the schema is another one.
+        UserError: a field is missing, unknown or of another type, or the schema version differs.
+
+    Example:
+        >>> box = Box(top=0, left=8, height=16, width=16)
+        >>> from_plain(Box, to_plain(box), "boxes.json") == box
+        True
     """
-    return _build(kind, value, where)
+    return cast(R, _build(kind, value, where))
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:
+    """Build a value of type `kind`: a dataclass, tuple, dict, enum or plain type."""
     origin = typing.get_origin(kind)
     if dataclasses.is_dataclass(kind):
         return _build_record(kind, value, where)
     if origin is tuple:
         inner = typing.get_args(kind)[0]
-        return tuple(_build(inner, item, where) for item in _typed(list, value, where))
+        return tuple(_build(inner, item, where) for item in _require_type(list, value, where))
     if origin is dict:
         inner = typing.get_args(kind)[1]
-        return {key: _build(inner, item, where) for key, item in _typed(dict, value, where).items()}
+        return {key: _build(inner, item, where) for key, item in _require_type(dict, value, where).items()}
     if isinstance(kind, type) and issubclass(kind, enum.StrEnum):
         try:
             return kind(value)
         except ValueError:
-            expected = f"one of {', '.join(kind)}"
-            remedy = "use the program's version that wrote it"
-            raise UserError(expected, repr(value)[:60], where, remedy) from None
+            message = f"{where} contains {repr(value)[:60]}, which is none of {', '.join(kind)}"
+            raise UserError(message, "Use the program version that wrote it") from None
     if kind is float and type(value) is int:
         return float(value)
-    return _typed(kind, value, where)
+    return _require_type(kind, value, where)
 
 
 def _build_record(kind: Any, value: Any, where: str) -> Any:
-    value = _typed(dict, value, where)
+    value = _require_type(dict, value, where)
     version = getattr(kind, "VERSION", SCHEMA)
     if value.get("schema", version) != version:
-        found = f"version {value['schema']}"
         raise UserError(
-            f"{kind.__name__} version {version}", found, where, "use the program's version that wrote it"
+            f"{where} holds {kind.__name__} version {value['schema']}, but this program reads version {version}",
+            "Use the program version that wrote it",
         )
     hints = typing.get_type_hints(kind)
     known = {field.name for field in dataclasses.fields(kind)}
-    needed = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
-    if not needed <= set(value) <= known:
-        odd = sorted(needed - set(value)) or sorted(set(value) - known)
-        raise UserError(
-            f"the fields of {kind.__name__}", f"missing or unknown {odd}", where, "make the file again"
-        )
+    required = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
+    if not required <= set(value) <= known:
+        missing, unknown = sorted(required - set(value)), sorted(set(value) - known)
+        problem = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown)} unknown"
+        message = f"{where} does not hold a valid {kind.__name__}: {problem}"
+        raise UserError(message, "Delete the file and run again to make it anew")
     return kind(**{name: _build(hints[name], item, where) for name, item in value.items()})
 
 
-def _typed(kind: type, value: Any, where: str) -> Any:
+def _require_type(kind: type, value: Any, where: str) -> Any:
     if type(value) is not kind:
-        raise UserError(kind.__name__, repr(value)[:60], where, "make the file again")
+        message = f"{where} contains {repr(value)[:60]} in place of a value of type {kind.__name__}"
+        raise UserError(message, "Delete the file and run again to make it anew")
     return value

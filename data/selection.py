@@ -1,7 +1,4 @@
-"""Reading selection.json: which shards a split is made of, checked before anyone reads a byte of them.
-
-It opens no shard and loads no library but the standard one.
-"""
+"""Read selection.json and check the shards of one split before training reads them. It opens no shard."""
 
 import dataclasses
 from pathlib import Path
@@ -15,40 +12,43 @@ from data.shards import check_file, check_size
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One split of a selection, checked and ready for DALI."""
+    """One split of a selection: its checked files, ready for a data loader."""
 
     name: str
+    """train or validation."""
     tars: tuple[str, ...]
+    """Paths of the shards."""
     indexes: tuple[str, ...]
+    """Paths of their DALI indexes, in the same order."""
     image_extension: str
+    """png or jpg."""
     samples: int
+    """Number of selected crops in all shards."""
     crop_size_px: int
+    """Side of the square crops."""
 
 
 def open_split(selection: Path, name: str, selection_hash: str | None = None) -> Split:
-    """Read selection.json and make sure that the files of one split are the ones it names.
+    """Read selection.json and check that the files of one split are those it names.
 
-    Indexes are compared by hash, since DALI takes a stale one without complaint and gives wrong bytes; tars
-    by size.
+    Indexes are compared by hash, because DALI accepts a stale index and returns wrong bytes. Tars are compared by size.
 
     Args:
         selection: path of selection.json.
         name: train or validation.
-        selection_hash: the spec hash that the selection must have; None for any.
+        selection_hash: the spec hash that the selection must have; None accepts any.
 
     Raises:
-        UserError: it is another selection, the split is empty, or a file is missing or another one.
+        UserError: the hash differs, the split is empty, or a file is missing or another one.
     """
     manifest = from_plain(SelectionManifest, read_json(selection), str(selection))
     if selection_hash is not None and manifest.spec_hash != selection_hash:
-        raise UserError(
-            f"selection {selection_hash}", manifest.spec_hash, str(selection), "run SelectSamples again"
-        )
+        message = f"{selection} is selection {manifest.spec_hash}, but selection {selection_hash} is needed"
+        raise UserError(message, "Run SelectSamples again")
     shards = manifest.splits.get(name, ())
     if not shards:
-        raise UserError(
-            f"samples in split {name}", "none", str(selection), "select more, or from a larger dataset"
-        )
+        message = f"The split {name} of {selection} has no samples"
+        raise UserError(message, "Select more samples, or use a larger dataset")
     root = selection.parent
     for shard in shards:
         check_file(root / shard.index, shard.index_sha256)

@@ -1,14 +1,14 @@
-"""A shard: a tar of images with its DALI index, its manifest and the header that vouches for all three.
+"""Read and write shards: a tar of encoded images with its DALI index, its manifest and its header.
 
-The tar is plain USTAR with zero times and owners, so equal samples give equal bytes. docs/formats.md has the layout.
-Nothing here looks at pixels.
+The tar is plain USTAR with zero times and owners, so equal samples give equal bytes. docs/formats.md documents the
+layout. Nothing here looks at pixels.
 """
 
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import xxhash
 
@@ -20,18 +20,18 @@ from data.records import SCHEMA, CropRecord, Rejection, ShardHeader
 from data.tar_members import BLOCK_BYTES, END_BYTES, member_header
 
 _INDEX_VERSION = "v1.2"
-_PLACE_FIELDS = ("shard", "offset", "bytes")
-"""Fields of a CropRecord that say where it lies; left out of the copy that lies there too."""
+_LOCATION_FIELDS = ("shard", "offset", "bytes")
+"""Fields of a CropRecord that say where the crop is stored. The `<key>.json` beside the crop leaves them out."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardPaths:
-    """Where the files of one shard stand."""
+    """The paths of the files of one shard."""
 
     directory: Path
     """The dataset's directory."""
     shard: str
-    """The shard's name: train-000000."""
+    """Name of the shard: train-000000."""
 
     @property
     def tar(self) -> Path:
@@ -45,17 +45,17 @@ class ShardPaths:
 
     @property
     def manifest(self) -> Path:
-        """One CropRecord a line, in tar order."""
+        """One CropRecord per line, in tar order."""
         return self.directory / "manifest" / f"{self.shard}.jsonl"
 
     @property
     def rejections(self) -> Path:
-        """One Rejection a line: what was thrown out while this shard was packed."""
+        """One Rejection per line: the crops rejected while this shard was packed."""
         return self.directory / "manifest" / f"{self.shard}.rejections.jsonl"
 
     @property
     def header(self) -> Path:
-        """The ShardHeader, written last."""
+        """The ShardHeader, which is written last."""
         return self.directory / "manifest" / f"{self.shard}.json"
 
 
@@ -64,27 +64,40 @@ def shard_name(split: str, number: int) -> str:
     return f"{split}-{number:06d}"
 
 
+class IndexComponent(NamedTuple):
+    """One member of a sample in a DALI index."""
+
+    extension: str
+    """png, jpg or json."""
+    offset: int
+    """Position of the first byte in the tar."""
+    size: int
+    """In bytes."""
+    name: str
+    """Name of the tar member."""
+
+
 @dataclasses.dataclass(frozen=True)
 class IndexLine:
-    """One sample of a DALI index: its components in tar order."""
+    """One sample of a DALI index."""
 
-    components: tuple[tuple[str, int, int, str], ...]
-    """Extension, offset of the first byte, size in bytes, member name."""
+    components: tuple[IndexComponent, ...]
+    """The image, then its description (.json), in tar order."""
 
     @property
     def key(self) -> str:
-        """The sample's key: its members' name without the extension."""
-        return self.components[0][3].split(".", 1)[0]
+        """The sample's key: the name of its members without extension."""
+        return self.components[0].name.split(".", 1)[0]
 
     def text(self) -> str:
-        """Return the line without its end."""
+        """Return the line as it stands in the index, without the line end."""
         return " ".join(
             f"{extension} {offset} {size} {name}" for extension, offset, size, name in self.components
         )
 
 
-def index_bytes(lines: Iterable[IndexLine]) -> bytes:
-    """Return a whole DALI webdataset index, version 1.2."""
+def encode_index(lines: Iterable[IndexLine]) -> bytes:
+    """Encode a complete DALI webdataset index, version 1.2."""
     rows = [line.text() for line in lines]
     return "\n".join([f"{_INDEX_VERSION} {len(rows)}", *rows, ""]).encode()
 
@@ -93,75 +106,79 @@ def read_index(path: Path) -> list[IndexLine]:
     """Read a DALI index, version 1.2.
 
     Raises:
-        UserError: another version, or a line that does not parse.
+        UserError: the version differs, the file is cut off, or a line does not parse.
     """
     first, *rows = path.read_text().split("\n")
     version, _, count = first.partition(" ")
-    # The last row is the empty one behind the final newline: without it the file was cut off.
+    # The text after the final newline is empty; otherwise the file was cut off.
     if version != _INDEX_VERSION or count != str(len(rows) - 1) or rows.pop():
-        expected = f"a DALI index {_INDEX_VERSION} of as many whole lines as it says"
-        raise UserError(expected, f"{first!r} and {len(rows)} lines", str(path), "make the dataset again")
+        message = f"{path} is not a complete DALI index {_INDEX_VERSION}: {len(rows)} lines follow its header {first!r}"
+        raise UserError(message, "Make the dataset again")
     try:
-        return [_parsed(row.split(" ")) for row in rows]
+        return [_parse_line(row.split(" ")) for row in rows]
     except ValueError as error:
-        raise UserError("lines of a DALI index", str(error), str(path), "make the dataset again") from None
+        message = f"{path} contains a line that is not valid in a DALI index: {error}"
+        raise UserError(message, "Make the dataset again") from None
 
 
-def _parsed(words: list[str]) -> IndexLine:
+def _parse_line(words: list[str]) -> IndexLine:
     fields = zip(words[0::4], words[1::4], words[2::4], words[3::4], strict=True)
-    return IndexLine(tuple((extension, int(at), int(size), name) for extension, at, size, name in fields))
+    return IndexLine(
+        tuple(
+            IndexComponent(extension, int(offset), int(size), name)
+            for extension, offset, size, name in fields
+        )
+    )
 
 
-def description(record: CropRecord) -> bytes:
-    """Return what `<key>.json` holds beside the image: the record without its place."""
-    return _without_place(to_plain(record))
+def encode_sample_json(record: CropRecord) -> bytes:
+    """Encode the `<key>.json` beside an image: its record without the fields that say where it is stored."""
+    return _encode_without_location(to_plain(record))
 
 
-def _without_place(plain: dict[str, Any]) -> bytes:
-    return jsonl_line({name: value for name, value in plain.items() if name not in _PLACE_FIELDS})
+def _encode_without_location(plain: dict[str, Any]) -> bytes:
+    return jsonl_line({name: value for name, value in plain.items() if name not in _LOCATION_FIELDS})
 
 
 class ShardWriter:
-    """Append samples to a shard; use `open_shard`."""
+    """Appends samples to a shard. Made by `open_shard`."""
 
     def __init__(self, tar: IO[bytes], shard: str, split: str, image_extension: str) -> None:
         self._tar, self._shard, self._split, self._extension = tar, shard, split, image_extension
         self._digest = xxhash.xxh3_128()
         self._offset = 0
         self.manifest: list[bytes] = []
-        """The lines of the manifest so far."""
+        """The lines of the manifest."""
         self.lines: list[IndexLine] = []
+        """The lines of the DALI index."""
         self.sources: set[str] = set()
+        """The ids of the source images."""
         self.image_bytes = 0
+        """Size of all encoded images together."""
 
     def add(self, record: CropRecord, image: bytes | memoryview) -> None:
         """Append one sample.
 
         Args:
-            record: with any shard, offset, bytes and sha256: these are filled in here.
+            record: the crop's record; its shard, offset, bytes and sha256 are filled in here.
             image: the encoded image.
         """
-        name, described_name = f"{record.key}.{self._extension}", f"{record.key}.json"
-        at = self._member(name, image)
-        placed = dataclasses.replace(
-            record, shard=self._shard, offset=at, bytes=len(image), sha256=sha256_bytes(image)
+        image_name, json_name = f"{record.key}.{self._extension}", f"{record.key}.json"
+        offset = self._write_member(image_name, image)
+        stored = dataclasses.replace(
+            record, shard=self._shard, offset=offset, bytes=len(image), sha256=sha256_bytes(image)
         )
-        plain = to_plain(placed)
-        described = _without_place(plain)
-        described_at = self._member(described_name, described)
+        plain = to_plain(stored)
+        sample_json = _encode_without_location(plain)
+        json_offset = self._write_member(json_name, sample_json)
         self.manifest.append(jsonl_line(plain))
-        self.lines.append(
-            IndexLine(
-                (
-                    (self._extension, at, len(image), name),
-                    ("json", described_at, len(described), described_name),
-                )
-            )
-        )
+        image_component = IndexComponent(self._extension, offset, len(image), image_name)
+        json_component = IndexComponent("json", json_offset, len(sample_json), json_name)
+        self.lines.append(IndexLine((image_component, json_component)))
         self.image_bytes += len(image)
         self.sources.add(record.source)
 
-    def _member(self, name: str, content: bytes | memoryview) -> int:
+    def _write_member(self, name: str, content: bytes | memoryview) -> int:
         """Write one member and return the offset of its first byte."""
         self._write(member_header(name, len(content)))
         offset = self._offset
@@ -175,7 +192,7 @@ class ShardWriter:
         self._offset += len(content)
 
     def finish(self) -> tuple[int, str]:
-        """Write the end of the archive; return the tar's size in bytes and its XXH3 (128 bits)."""
+        """Write the end of the tar; return its size in bytes and its 128-bit XXH3."""
         self._write(bytes(END_BYTES))
         return self._offset, self._digest.hexdigest()
 
@@ -184,27 +201,29 @@ class ShardWriter:
 def open_shard(
     paths: ShardPaths, split: str, image_extension: str, rejections: list[Rejection]
 ) -> Iterator[ShardWriter]:
-    """Write one shard and everything beside it, the header last.
+    """Write one shard and its index, manifest, rejections and header, the header last.
+
+    Nothing appears at the shard's paths if the block raises.
 
     Args:
-        paths: where it will stand.
+        paths: the files to write.
         split: train or validation.
         image_extension: png or jpg.
-        rejections: filled by the block; stored beside the manifest.
+        rejections: filled by the block; written beside the manifest.
 
     Raises:
-        UserError: the tar was taken away before the header was written.
+        UserError: the tar was removed before the header was written.
     """
     with atomic_file(paths.tar) as tar:
         writer = ShardWriter(tar, paths.shard, split, image_extension)
         yield writer
         tar_bytes, tar_xxh3 = writer.finish()
-    index = index_bytes(writer.lines)
+    index = encode_index(writer.lines)
     manifest = b"".join(writer.manifest)
-    thrown_out = b"".join(jsonl_line(to_plain(rejection)) for rejection in rejections)
+    rejection_lines = b"".join(jsonl_line(to_plain(rejection)) for rejection in rejections)
     write_bytes(paths.index, index)
     write_bytes(paths.manifest, manifest)
-    write_bytes(paths.rejections, thrown_out)
+    write_bytes(paths.rejections, rejection_lines)
     header = ShardHeader(
         schema=SCHEMA,
         shard=paths.shard,
@@ -216,9 +235,9 @@ def open_shard(
         tar_xxh3=tar_xxh3,
         index_sha256=sha256_bytes(index),
         manifest_sha256=sha256_bytes(manifest),
-        rejections_sha256=sha256_bytes(thrown_out),
+        rejections_sha256=sha256_bytes(rejection_lines),
     )
-    # Where the directory was taken away meanwhile, the small files stand in a new one, without the images.
+    # If the directory was removed meanwhile, the small files are now in a new one, without the tar.
     check_size(paths.tar, tar_bytes)
     write_json(paths.header, to_plain(header))
 
@@ -241,42 +260,48 @@ def read_rejections(path: Path) -> Iterator[Rejection]:
 
 
 def check_size(path: Path, size_bytes: int) -> None:
-    """Make sure that a file is there with the size that a record names, which costs nothing for a large one.
+    """Check that a file exists and has the size that a record names. Cheap for large files.
 
     Raises:
-        UserError: it is missing or has another size.
+        UserError: the file is missing or has another size.
     """
-    _expect_file(path)
-    _expect(path, f"{size_bytes} bytes", f"{path.stat().st_size} bytes")
+    _require_file(path)
+    _require_equal(path, f"{path.stat().st_size} bytes", f"{size_bytes} bytes")
 
 
 def check_file(path: Path, digest: str, digest_of: Callable[[Path], str] = sha256_file) -> None:
-    """Make sure that a file is the one that a record names.
+    """Check that a file exists and has the digest that a record names.
 
     Args:
         path: the file.
-        digest: of the bytes that it must have.
+        digest: the expected digest, as hex digits.
         digest_of: reads the file and returns its digest.
 
     Raises:
-        UserError: it is missing or another one.
+        UserError: the file is missing or has another digest.
     """
-    _expect_file(path)
-    _expect(path, f"digest {digest}", f"digest {digest_of(path)}")
+    _require_file(path)
+    _require_equal(path, f"digest {digest_of(path)}", f"digest {digest}")
 
 
-def _expect_file(path: Path) -> None:
+def _require_file(path: Path) -> None:
     if not path.is_file():
-        raise UserError("a file", "nothing", str(path), "run MakeCrops and SelectSamples again")
+        raise UserError(f"{path} is missing", "Run MakeCrops and SelectSamples again")
 
 
-def _expect(path: Path, wanted: str, found: str) -> None:
-    if found != wanted:
-        raise UserError(wanted, found, str(path), "delete its dataset's directory and run MakeCrops again")
+def _require_equal(path: Path, found: str, recorded: str) -> None:
+    if found != recorded:
+        message = f"{path} is damaged or was replaced: it has {found}, but its record says {recorded}"
+        raise UserError(message, "Delete the directory of its dataset and run MakeCrops again")
 
 
 def read_image(tar: IO[bytes], line: IndexLine) -> bytes:
-    """Return the encoded image of a sample of an open tar."""
-    _, offset, size, _ = line.components[0]
-    tar.seek(offset)
-    return tar.read(size)
+    """Return the encoded image of one sample.
+
+    Args:
+        tar: the open tar of the shard.
+        line: the sample in the shard's index.
+    """
+    image = line.components[0]
+    tar.seek(image.offset)
+    return tar.read(image.size)

@@ -1,6 +1,6 @@
-"""The members of a shard's tar, USTAR and nothing else: their headers as tarfile writes them, and back.
+"""Read and write the member headers of our own shards: plain USTAR, byte for byte as tarfile writes it.
 
-For archives from elsewhere, which are hostile until proven otherwise, there is `data.sources.tar`.
+Archives from elsewhere can be hostile; `data.sources.tar` reads those.
 """
 
 import tarfile
@@ -9,13 +9,13 @@ from typing import IO
 
 BLOCK_BYTES = 512
 END_BYTES = 2 * BLOCK_BYTES
-"""Zero bytes that a tar ends with."""
+"""Number of zero bytes at the end of a tar."""
 _NAME_BYTES, _SIZE_AT, _CHECKSUM_AT = 100, 124, 148
-"""Of a USTAR header: the room for the name, and where size and checksum stand (POSIX.1-1988)."""
+"""In a USTAR header: the longest name, and the offsets of the size and the checksum (POSIX.1-1988)."""
 
 
 def _blank_header() -> bytes:
-    """Return the header of a member without name and size, its checksum field full of spaces."""
+    """Return a header without name and size, with the checksum field full of spaces."""
     blank = tarfile.TarInfo("x")
     blank.mode = 0o644
     header = bytearray(blank.tobuf(tarfile.USTAR_FORMAT))
@@ -28,14 +28,14 @@ _MEMBER_HEADER = _blank_header()
 
 
 def member_header(name: str, size_bytes: int) -> bytes:
-    """Return the USTAR header of a member: as tarfile writes it, ten times faster.
+    """Return the USTAR header of a member: the same bytes as tarfile's, ten times faster.
 
     Raises:
         ValueError: the name is longer than 100 bytes or not ASCII.
     """
     encoded = name.encode("ascii")
     if len(encoded) > _NAME_BYTES:
-        raise ValueError(f"Expected a name of at most {_NAME_BYTES} bytes, got {name!r}.")
+        raise ValueError(f"The member name {name!r} is longer than {_NAME_BYTES} bytes.")
     header = bytearray(_MEMBER_HEADER)
     header[: len(encoded)] = encoded
     header[_SIZE_AT : _SIZE_AT + 11] = b"%011o" % size_bytes
@@ -44,7 +44,7 @@ def member_header(name: str, size_bytes: int) -> bytes:
 
 
 def read_members(tar: IO[bytes]) -> Iterator[tuple[str, int, int]]:
-    """Yield name, offset of the first byte and size of a tar's members in order, up to the first that can't be read."""
+    """Yield (name, offset of the first byte, size in bytes) of each member, up to the first damaged header."""
     tar.seek(0)
     with tarfile.open(fileobj=tar, mode="r:") as archive:
         for member in archive:
@@ -52,10 +52,10 @@ def read_members(tar: IO[bytes]) -> Iterator[tuple[str, int, int]]:
 
 
 def read_member_header(tar: IO[bytes], offset: int) -> tuple[str, int]:
-    """Return name and size of the member whose first byte is at `offset`, from the block before it.
+    """Return (name, size in bytes) of the member whose first byte is at `offset`.
 
     Raises:
-        TarError: there is no header there.
+        TarError: there is no header before `offset`.
     """
     tar.seek(offset - BLOCK_BYTES)
     header = tarfile.TarInfo.frombuf(tar.read(BLOCK_BYTES), "utf-8", "strict")

@@ -1,4 +1,4 @@
-"""What tests share: folders of images, and the material that is not in the repository."""
+"""Fixtures for all tests: a folder of images, and the material that is not in the repository."""
 
 import os
 import signal
@@ -8,16 +8,16 @@ import cv2
 import pytest
 from images import textured
 
-# Tests leave nothing in the user's cache; those of the cache name a directory of their own.
+# Tests leave nothing in the user's cache. The tests of the cache set a directory of their own.
 os.environ["SR_COMPILED_MODELS"] = "off"
 
-# A shell starts what goes to its background with SIGINT ignored, and programs hand that on. Tests send real ones.
+# A shell starts background programs with SIGINT ignored, and child processes inherit that. Tests send real SIGINTs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
-    """Give a folder with six PNGs of several sizes, a JPEG, and things that are no images."""
+    """Give a folder with six PNGs of several sizes, a JPEG, a duplicate, and files that are not images."""
     root = tmp_path / "photos"
     (root / "trip").mkdir(parents=True)
     for number, (height, width) in enumerate(
@@ -27,7 +27,7 @@ def photo_folder(tmp_path: Path) -> Path:
         cv2.imwrite(str(folder / f"p{number}.png"), textured(number, height, width))
     cv2.imwrite(str(root / "camera.jpg"), textured(9, 600, 800))
     cv2.imwrite(str(root / "small.png"), textured(10, 64, 900))
-    (root / "notes.txt").write_text("no image")
+    (root / "notes.txt").write_text("not an image")
     (root / "same.png").write_bytes((root / "p0.png").read_bytes())
     (root / "link.png").symlink_to(root / "p0.png")
     return root
@@ -35,7 +35,7 @@ def photo_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shared() -> Path:
-    """Give the folder of shared images and weights; tests that want it are skipped without it."""
+    """Give the folder of shared images and weights, which SR_SHARED names; skip the test without it."""
     if "SR_SHARED" not in os.environ:
-        pytest.skip("SR_SHARED does not name the shared material")
+        pytest.skip("SR_SHARED does not name the folder of shared material")
     return Path(os.environ["SR_SHARED"])

@@ -1,6 +1,6 @@
-"""Published figures, and what is known of published benchmarks: data/catalog/published_figures.toml, read and checked.
+"""Read the published figures of benchmark datasets from data/catalog/published_figures.toml.
 
-It says what was printed and where; it never measures, and never claims that two protocols agree.
+They say what was printed and where. Nothing is measured here, and two protocols are never assumed to agree.
 """
 
 import dataclasses
@@ -17,61 +17,68 @@ PUBLISHED = Path(__file__).parent / "published_figures.toml"
 
 @dataclasses.dataclass(frozen=True)
 class PublishedRow:
-    """One model at one scale, as a table prints it."""
+    """The figures of one model at one scale, as a table prints them."""
 
     model: str
     scale: int
     protocol: str
-    """The name of the protocol that gives such figures."""
+    """Name of the evaluation protocol that gives such figures."""
     source: str
-    """Who printed it."""
+    """The publication."""
     figures: dict[str, tuple[float, float]]
-    """By benchmark: PSNR in dB and SSIM, both on luma."""
+    """By benchmark dataset: PSNR in dB and SSIM (0 to 1), both on luma."""
     parameters: int | None = None
+    """Number of the model's parameters; None if it is not printed."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Published:
-    """All of the file."""
+class PublishedFigures:
+    """The contents of the file."""
 
     images: dict[str, int]
-    """How many images a benchmark has, by name."""
+    """Number of images in each benchmark dataset, by its name."""
     rows: tuple[PublishedRow, ...]
-    """In the order of the file."""
+    """In file order."""
 
 
-def read_published(path: Path = PUBLISHED) -> Published:
+def read_published_figures(path: Path = PUBLISHED) -> PublishedFigures:
     """Read a file of published figures.
 
     Raises:
-        UserError: it is not TOML, or a field is missing or of another kind.
+        UserError: it is not TOML, a field is missing or of another type, or a row names an unknown benchmark.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         images = {name: int(known["images"]) for name, known in table["benchmarks"].items()}
         rows = tuple(_row(entry) for entry in table["rows"])
     except (tomllib.TOMLDecodeError, TypeError, KeyError, ValueError, AttributeError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise UserError("a file of published figures", found, str(path), "see its first lines") from None
+        message = f"The file of published figures {path} is invalid: {type(error).__name__}: {error}"
+        raise UserError(message, "Its first lines document the format") from None
     unknown = sorted({name for row in rows for name in row.figures} - set(images))
     if unknown:
-        remedy = "add them under [benchmarks]"
-        raise UserError("figures of known benchmarks", ", ".join(unknown), str(path), remedy)
-    return Published(images, rows)
+        message = f"{path} has figures for unknown benchmarks: {', '.join(unknown)}"
+        raise UserError(message, "Add them under [benchmarks]")
+    return PublishedFigures(images, rows)
 
 
 @functools.cache
-def published() -> Published:
-    """The published figures that come with this program."""
-    return read_published()
+def published() -> PublishedFigures:
+    """Return the published figures that come with this program."""
+    return read_published_figures()
 
 
-def plain_benchmark(name: str) -> str:
-    """A benchmark's name without the scale that a folder adds to it: Set5 for Set5-x2."""
+def strip_scale_suffix(name: str) -> str:
+    """Remove the scale that a benchmark folder adds to the dataset's name.
+
+    Example:
+        >>> strip_scale_suffix("Set5-x2")
+        'Set5'
+    """
     return re.sub(r"-x\d$", "", name)
 
 
 def _row(entry: dict[str, Any]) -> PublishedRow:
-    own = {field.name for field in dataclasses.fields(PublishedRow)} - {"figures"}
-    figures = {name: (float(pair[0]), float(pair[1])) for name, pair in entry.items() if name not in own}
-    return PublishedRow(figures=figures, **{name: entry[name] for name in own if name in entry})
+    """Build a row: keys that are not fields of PublishedRow name benchmark datasets."""
+    known = {field.name for field in dataclasses.fields(PublishedRow)} - {"figures"}
+    figures = {name: (float(pair[0]), float(pair[1])) for name, pair in entry.items() if name not in known}
+    return PublishedRow(figures=figures, **{name: entry[name] for name in known if name in entry})

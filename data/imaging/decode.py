@@ -1,10 +1,10 @@
-"""Images from bytes: strict, bounded, always uint8 height x width x 3 sRGB. Writing is `data.imaging.encode`'.
+"""Decode images strictly: always uint8, height x width x 3, sRGB, upright. `data.imaging.encode` writes images.
 
-Reading never guesses: what is truncated, damaged, enormous or in a form that has no plain meaning is an
-`ImageFault`, with the reason that will stand in the report. The EXIF rotation is applied.
+Nothing is guessed: an image that is truncated, damaged, enormous or ambiguous raises `ImageFault` with the reason that
+the report will show.
 
-Pillow reads every header, and the pixels of all but the two common forms: opaque RGB as PNG and as JPEG. Those are
-decoded by kornia-rs, which is as strict (`make bench` and the tests hold both against Pillow) and several times faster.
+Pillow reads every header, and the pixels of all but the two common kinds: opaque RGB as PNG and as JPEG. Those are
+decoded by kornia-rs, which is as strict (tests and `make bench` compare both with Pillow) and several times faster.
 """
 
 import dataclasses
@@ -12,26 +12,30 @@ import functools
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import cv2
 import kornia_rs
 import numpy as np
-from PIL import Image, ImageCms
+import numpy.typing as npt
+from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
-from data.records import Reason
+from data.records import RejectionReason
 
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "TIFF": "tiff", "BMP": "bmp"}
-"""What is read: Pillow's name for a format and ours. MPO is what cameras write: a JPEG with previews behind it."""
+"""The formats that are read: Pillow's name and ours. MPO is a JPEG with previews behind it, as cameras write it."""
 _OPENED = [name for name in FORMATS if name != "MPO"]
-"""Pillow finds out by itself which JPEG is an MPO."""
+"""Pillow itself finds out which JPEG is an MPO."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+"""File name suffixes of images, in lower case."""
 
 LARGEST_PX = 1 << 27
-"""Pixels in the largest image that is read (134 million: 11585 x 11585); more is taken for a bomb."""
+"""Pixels in the largest image that is read: 134 million, 11585 x 11585. A larger one may be a decompression bomb."""
 
 _EXIF_ORIENTATION = 0x0112
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+_ROTATIONS: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
     4: lambda image: cv2.flip(image, 0),
@@ -40,216 +44,248 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda image: cv2.flip(cv2.transpose(image), -1),
     8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
-"""EXIF orientation to what sets the image upright; 5 and above swap height and width."""
+"""By EXIF orientation, the function that turns the image upright. 5 and above swap height and width."""
 _LATTICE_SIDE = 9
 _STRIP_ROWS = 256
+"""Some conversions need several times the memory of the image: they process this many rows at a time."""
 _SHAREABLE = ImageCms.Flags.NOCACHE
-"""LittleCMS: without its cache of one pixel a transform may be used by several threads at once."""
+"""For LittleCMS: without its one-pixel cache, several threads can use a transform at once."""
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"II*\0", b"MM\0*", b"BM")
-"""What files of FORMATS begin with: one of these and no readable header means damage, not another kind of file."""
+"""The first bytes of files of FORMATS: if Pillow can't read the header behind them, the file is damaged."""
 _LOSSY = {"jpeg", "webp"}
 _BACKGROUNDS = {"black": (0, 0, 0, 255), "white": (255, 255, 255, 255)}
 ALPHAS = ("refuse", *_BACKGROUNDS)
-"""What may become of transparent images."""
+"""How transparent images can be handled: refused, or composited over a background."""
 
 
 class ImageFault(Exception):
-    """An image that is not read, with the reason and what was found."""
+    """An image can't be read.
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    Args:
+        reason: the reason for the report.
+        detail: what was found, as text.
+    """
+
+    def __init__(self, reason: RejectionReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail = reason, detail
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageHeader:
-    """What an image's header says."""
+    """The contents of an image's header."""
 
     width: int
-    """Pixels, after the EXIF rotation."""
+    """In pixels, after the EXIF rotation."""
     height: int
-    """Pixels, after the EXIF rotation."""
+    """In pixels, after the EXIF rotation."""
     format: str
     """A value of `FORMATS`."""
     lossy: bool
-    """Whether the format leaves artifacts (every JPEG; every WebP that is not known to be lossless)."""
+    """Whether the format can leave compression artifacts: true for every JPEG and WebP."""
 
 
-def open_image(content: bytes) -> Image.Image:
-    """Open an image without decoding its pixels, with every refusal an `ImageFault`."""
+def open_image(content: bytes) -> ImageFile:
+    """Open an image without decoding its pixels.
+
+    Raises:
+        ImageFault: not an image, too large, more than one frame, or a damaged header.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(content), formats=_OPENED)
     except Image.DecompressionBombError as error:
-        raise ImageFault(Reason.TOO_LARGE, str(error)) from None
-    except Image.UnidentifiedImageError:
+        raise ImageFault(RejectionReason.TOO_LARGE, str(error)) from None
+    except UnidentifiedImageError:
         if content.startswith(_SIGNATURES):
-            raise ImageFault(Reason.UNREADABLE, "header: damaged or cut off") from None
-        raise ImageFault(
-            Reason.NOT_AN_IMAGE, f"no header of {', '.join(dict.fromkeys(FORMATS.values()))}"
-        ) from None
+            raise ImageFault(RejectionReason.UNREADABLE, "header: damaged or cut off") from None
+        detail = f"no header of {', '.join(dict.fromkeys(FORMATS.values()))}"
+        raise ImageFault(RejectionReason.NOT_AN_IMAGE, detail) from None
     except Exception as error:
-        raise ImageFault(Reason.UNREADABLE, f"header: {error}") from None
+        raise ImageFault(RejectionReason.UNREADABLE, f"header: {error}") from None
     if image.width * image.height > LARGEST_PX:
-        found = f"{image.width}x{image.height} has more than {LARGEST_PX} pixels"
-        raise ImageFault(Reason.TOO_LARGE, found)
+        detail = f"{image.width}x{image.height} has more than {LARGEST_PX} pixels"
+        raise ImageFault(RejectionReason.TOO_LARGE, detail)
     try:
         frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     except Exception as error:
-        raise ImageFault(Reason.UNREADABLE, f"header of a further frame: {error}") from None
+        raise ImageFault(RejectionReason.UNREADABLE, f"header of a further frame: {error}") from None
     if frames != 1:
-        raise ImageFault(Reason.UNSUPPORTED, f"{frames} frames; one was expected")
+        raise ImageFault(RejectionReason.UNSUPPORTED, f"{frames} frames; only images with one frame are read")
     return image
 
 
+def format_of(image: Image.Image) -> str:
+    """Return the format of an image from `open_image`: a value of `FORMATS`."""
+    return FORMATS[image.format or ""]
+
+
 def probe(content: bytes) -> ImageHeader:
-    """Read an image's header; its pixels are not decoded.
+    """Read an image's header without decoding its pixels.
 
     Args:
-        content: the stored bytes (the whole file, or at least its header).
+        content: the stored bytes: the whole file, or at least its header.
 
     Raises:
-        ImageFault: not an image, too large, or a damaged header.
+        ImageFault: not an image, too large, more than one frame, or a damaged header.
     """
     image = open_image(content)
     width, height = image.size
-    if orientation_of(image) >= 5:
+    if read_orientation(image) >= 5:
         width, height = height, width
-    name = FORMATS[image.format]
+    name = format_of(image)
     return ImageHeader(width=width, height=height, format=name, lossy=name in _LOSSY)
 
 
-def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8, from what stands before the pixels; 1 where Pillow turns the image itself.
+def read_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8, as stored before the pixels; 1 for a TIFF, which Pillow rotates itself.
 
-    A PNG may carry EXIF behind its pixels too. That is not looked at: finding it would cost a whole decoding, and
-    the index and the decoder have to agree on which side is up.
+    A PNG may have EXIF data behind its pixels too. It is ignored: finding it would take a whole decoding, and the index
+    and the decoder must agree on the orientation.
+
+    Raises:
+        ImageFault: the EXIF data is damaged.
     """
     try:
         if image.format == "TIFF":
             return 1
         if image.format == "PNG":
             exif = Image.Exif()
-            exif.load(image.info.get("exif"))
+            exif.load(image.info.get("exif") or b"")
         else:
             exif = image.getexif()
         orientation = exif.get(_EXIF_ORIENTATION, 1)
     except Exception as error:
-        raise ImageFault(Reason.UNREADABLE, f"EXIF: {error}") from None
-    return orientation if orientation in _UPRIGHT else 1
+        raise ImageFault(RejectionReason.UNREADABLE, f"EXIF: {error}") from None
+    return orientation if orientation in _ROTATIONS else 1
 
 
-def decode(content: bytes, alpha: str = "refuse") -> np.ndarray:
-    """Decode an image.
+def decode(content: bytes, alpha: str = "refuse") -> npt.NDArray[np.uint8]:
+    """Decode an image as 8-bit sRGB, upright.
 
     Args:
         content: the whole stored bytes.
-        alpha: what becomes of a truly transparent image: refuse, or black or white for what it is laid over.
+        alpha: how to handle an image with transparent pixels: refuse it, or composite it over black or white.
 
     Returns:
         uint8, height x width x 3, sRGB. Gray, palette, CMYK and 16-bit images are converted (16 bits are rounded
-        to 8); an embedded profile is applied; the EXIF rotation is applied.
+        to 8). An embedded color profile and the EXIF rotation are applied.
 
     Raises:
-        ImageFault: truncated, damaged, too large, more than one frame, or truly transparent and not to be composited.
+        ImageFault: truncated, damaged, too large, more than one frame, or transparent where `alpha` is refuse.
+
+    Example:
+        >>> decode(Path("photo.jpg").read_bytes()).shape
+        (1080, 1920, 3)
     """
     image = open_image(content)
-    orientation = orientation_of(image)
+    orientation = read_orientation(image)
     profile = image.info.get("icc_profile")
-    form = _fast_form(image)
-    if form:
-        return upright(_to_srgb(_decode_fast(content, image, form), profile), orientation)
+    fast_kind = _fast_kind(image)
+    if fast_kind:
+        return apply_orientation(_to_srgb(_decode_fast(content, image, fast_kind), profile), orientation)
     try:
         image.load()
     except Exception as error:
-        raise ImageFault(Reason.UNREADABLE, f"pixels: {error}") from None
+        raise ImageFault(RejectionReason.UNREADABLE, f"pixels: {error}") from None
     if image.mode.startswith(("I", "F")):
-        return upright(_from_deep_gray(image, alpha), orientation)
-    return upright(_to_srgb(_opaque(image, alpha), profile), orientation)
+        return apply_orientation(_decode_deep_gray(image, alpha), orientation)
+    return apply_orientation(_to_srgb(_make_opaque(image, alpha), profile), orientation)
 
 
-def _fast_form(image: Image.Image) -> str:
-    """Return how kornia-rs would read an opened image: jpeg, png or deep-png; empty where Pillow has to."""
+def _fast_kind(image: ImageFile) -> str:
+    """Return the kornia-rs decoder for an opened image: jpeg, png or png16; empty if only Pillow can decode it."""
     if image.mode != "RGB" or "transparency" in image.info:
         return ""
-    if FORMATS[image.format] == "jpeg":
+    if format_of(image) == "jpeg":
         return "jpeg"
     raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else ""
-    return {"RGB": "png", "RGB;16B": "deep-png"}.get(raw_mode, "")
+    return {"RGB": "png", "RGB;16B": "png16"}.get(str(raw_mode), "")
 
 
-def _decode_fast(content: bytes, image: Image.Image, form: str) -> np.ndarray:
-    """Decode opaque RGB: uint8, height x width x 3, as stored (neither turned nor color-managed)."""
+def _decode_fast(content: bytes, image: Image.Image, kind: str) -> npt.NDArray[np.uint8]:
+    """Decode opaque RGB: uint8, height x width x 3, as stored (neither rotated nor color-managed)."""
     shape = (image.height, image.width)
+    pixels: npt.NDArray[np.uint8]
     try:
-        if form == "jpeg":
-            return kornia_rs.io.decode_image_jpegturbo(content, "rgb")
-        if form == "png":
-            return kornia_rs.io.decode_image_png_u8(content, shape, "rgb")
-        return _from_deep(kornia_rs.io.decode_image_png_u16(content, shape, "rgb"))
+        if kind == "jpeg":
+            pixels = kornia_rs.io.decode_image_jpegturbo(content, "rgb")
+        elif kind == "png":
+            pixels = kornia_rs.io.decode_image_png_u8(content, shape, "rgb")
+        else:
+            pixels = _round_to_8_bits(kornia_rs.io.decode_image_png_u16(content, shape, "rgb"))
+        return pixels
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic of the Rust code is no Exception
-        raise ImageFault(Reason.UNREADABLE, f"pixels: {error}") from None
+    except BaseException as error:  # a panic in Rust code is not an Exception
+        raise ImageFault(RejectionReason.UNREADABLE, f"pixels: {error}") from None
 
 
-def upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Set an image upright."""
-    return _UPRIGHT[orientation](image) if orientation in _UPRIGHT else image
+def apply_orientation(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Turn an image upright.
+
+    Args:
+        image: height x width, with or without channels.
+        orientation: EXIF orientation, 1 to 8.
+    """
+    return _ROTATIONS[orientation](image) if orientation in _ROTATIONS else image
 
 
-def _from_deep(deep: np.ndarray) -> np.ndarray:
-    """Round 16-bit values to 8 bits: 0 to 65535 becomes 0 to 255, the ends exactly."""
+def _round_to_8_bits(deep: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Round 16-bit values to 8 bits: 0 becomes 0, 65535 becomes 255."""
     rounded = np.empty(deep.shape, np.uint8)
     for rows in _strips(deep):
         rounded[rows] = (deep[rows].astype(np.uint32) + 128) // 257
     return rounded
 
 
-def _strips(image: np.ndarray) -> Iterator[slice]:
-    """Yield the rows of an image a few at a time, for what needs several times the memory of what it works on."""
+def _strips(image: npt.NDArray[Any]) -> Iterator[slice]:
+    """Yield slices that cover the rows of an image, `_STRIP_ROWS` at a time."""
     for top in range(0, len(image), _STRIP_ROWS):
         yield slice(top, top + _STRIP_ROWS)
 
 
-def _from_deep_gray(image: Image.Image, alpha: str) -> np.ndarray:
-    """Turn 16-bit gray into 8-bit RGB, rounded; one level of it may stand for transparent."""
+def _decode_deep_gray(image: Image.Image, alpha: str) -> npt.NDArray[np.uint8]:
+    """Convert 16-bit gray to 8-bit RGB; one gray level may mean transparent."""
     if not image.mode.startswith("I;16") and image.mode != "I":
-        raise ImageFault(Reason.UNSUPPORTED, f"mode {image.mode}; whole numbers were expected")
+        raise ImageFault(RejectionReason.UNSUPPORTED, f"mode {image.mode}; only integer pixels are read")
     deep = np.asarray(image).astype(np.int64)
     if deep.min() < 0 or deep.max() > 65535:
-        raise ImageFault(Reason.UNSUPPORTED, "gray values outside 0..65535")
+        raise ImageFault(RejectionReason.UNSUPPORTED, "gray values outside 0..65535")
     hidden = deep == image.info.get("transparency", -1)
     if hidden.any() and alpha not in _BACKGROUNDS:
-        raise ImageFault(Reason.UNSUPPORTED, "transparent (one gray level); opaque was expected")
+        raise ImageFault(
+            RejectionReason.UNSUPPORTED, "transparent (one gray level); only opaque images are read"
+        )
     deep[hidden] = 65535 if alpha == "white" else 0
-    return np.repeat(_from_deep(deep)[:, :, None], 3, axis=2)
+    return np.repeat(_round_to_8_bits(deep)[:, :, None], 3, axis=2)
 
 
-def _opaque(image: Image.Image, alpha: str) -> Image.Image:
-    """Drop an alpha channel that hides nothing; refuse one that does, or lay the image over black or white."""
+def _make_opaque(image: Image.Image, alpha: str) -> Image.Image:
+    """Drop an alpha channel that is opaque everywhere; otherwise refuse the image or composite it over a background."""
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")
-        lowest = image.getchannel("A").getextrema()[0]
+        lowest = cast(int, image.getchannel("A").getextrema()[0])
         if lowest < 255 and alpha in _BACKGROUNDS:
             background = Image.new("RGBA", image.size, _BACKGROUNDS[alpha])
             return Image.alpha_composite(background, image).convert("RGB")
         if lowest < 255:
-            raise ImageFault(Reason.UNSUPPORTED, f"transparent (alpha down to {lowest}); opaque was expected")
+            detail = f"transparent (alpha down to {lowest}); only opaque images are read"
+            raise ImageFault(RejectionReason.UNSUPPORTED, detail)
         return image.convert("RGB")
     return image
 
 
 @functools.lru_cache(maxsize=64)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the transform from a profile to sRGB; None where it is sRGB already.
+    """Return the transform from a profile to sRGB; None if the profile is sRGB already.
 
-    Most photographs carry the profile of sRGB itself, in one of many wordings. It is known by what it does: a profile
-    that moves no color of a lattice by more than one level is left alone, which is faster and moves no pixel.
+    Most photographs have one of many sRGB profiles. They are recognized by their effect: a profile that changes no
+    color of a lattice by more than one level is not applied, which is faster and changes no pixel.
 
     Raises:
-        ImageFault: the profile does not read, or is one for another kind of image.
+        ImageFault: the profile is damaged, or is for another kind of image.
     """
     try:
         embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -257,7 +293,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             embedded, ImageCms.createProfile("sRGB"), mode, "RGB", flags=_SHAREABLE
         )
     except (ImageCms.PyCMSError, OSError) as error:
-        raise ImageFault(Reason.UNSUPPORTED, f"color profile: {error}") from None
+        raise ImageFault(RejectionReason.UNSUPPORTED, f"color profile: {error}") from None
     if mode != "RGB":
         return transform
     levels = np.linspace(0, 255, _LATTICE_SIDE).round().astype(np.uint8)
@@ -267,14 +303,13 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     return None if is_srgb else transform
 
 
-def _to_srgb(image: Image.Image | np.ndarray, profile: bytes | None) -> np.ndarray:
-    """Return an opaque image as uint8, height x width x 3, sRGB."""
+def _to_srgb(image: Image.Image | npt.NDArray[np.uint8], profile: bytes | None) -> npt.NDArray[np.uint8]:
+    """Return an opaque image as uint8, height x width x 3, sRGB. An array is converted in place."""
     mode = "RGB" if isinstance(image, np.ndarray) else image.mode
     transform = _transform(profile, mode) if profile and mode in ("RGB", "CMYK") else None
+    if isinstance(image, Image.Image):
+        return np.asarray(ImageCms.applyTransform(image, transform) if transform else image.convert("RGB"))
     if transform:
-        if isinstance(image, Image.Image):
-            return np.asarray(ImageCms.applyTransform(image, transform))
         for rows in _strips(image):
-            image[rows] = ImageCms.applyTransform(Image.fromarray(image[rows]), transform)
-        return image
-    return image if isinstance(image, np.ndarray) else np.asarray(image.convert("RGB"))
+            image[rows] = np.asarray(ImageCms.applyTransform(Image.fromarray(image[rows]), transform))
+    return image

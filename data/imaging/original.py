@@ -1,7 +1,7 @@
-"""Images from bytes as they are stored: gray as gray, 16 bits as 16, alpha apart, with profile and EXIF.
+"""Decode images as they are stored: gray stays gray, 16 bits stay 16, alpha, color profile and EXIF are kept.
 
-For what is upscaled and given back. What is trained on is read by `data.imaging.decode`, always as 8-bit sRGB; what that
-refuses is refused here with the same reasons. The EXIF rotation is applied, and taken out of the EXIF that is kept.
+For images to upscale. `data.imaging.decode` reads training images, always as 8-bit sRGB; what it refuses is refused
+here for the same reasons. The EXIF rotation is applied, and removed from the EXIF data that is kept.
 """
 
 import dataclasses
@@ -11,88 +11,110 @@ from typing import Any
 import cv2
 import kornia_rs
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from data.imaging.bit_depth import bit_depth
-from data.imaging.decode import FORMATS, ImageFault, decode, open_image, orientation_of, upright
-from data.records import Reason
+from data.imaging.decode import (
+    ImageFault,
+    apply_orientation,
+    decode,
+    format_of,
+    open_image,
+    read_orientation,
+)
+from data.records import RejectionReason
 
 _ORIENTATION = 0x0112
 SUB_DIRECTORIES = _EXIF, _GPS = 0x8769, 0x8825
-"""Tags of a TIFF structure that hold EXIF's own directory and that of GPS."""
+"""TIFF tags that refer to the EXIF and GPS directories."""
 KEPT_TAGS = frozenset({270, 271, 272, 282, 283, 296, 305, 306, 315, 33432})
-"""Of a TIFF: description, maker, model, resolution (three), software, time, artist, copyright. The others tell how
-its pixels lie."""
+"""TIFF tags to keep: description, maker, model, resolution (three), software, time, artist, copyright. The others
+describe how the pixels are stored."""
 _DESCRIPTION, _LAYOUTS = 270, ('{"shape"', "ImageJ=", "<?xml")
-"""What programs write into a description to tell how pixels lie; untrue of the upscaled image."""
+"""Starts of descriptions in which programs say how the pixels are stored; not true of the upscaled image."""
 _EXTRA_SAMPLES, _PREMULTIPLIED = 338, 1
 _INTEROPERABILITY = 0xA005
 _EMPTY_EXIF_BYTES = len(Image.Exif().tobytes())
 _STRIP_ROWS = 256
 _PNG_KEPT = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs")
-"""Source: PNG specification, third edition, 11.3.2 and 11.3.4."""
+"""PNG chunks to keep: colors and resolution. Source: PNG specification, third edition, 11.3.2 and 11.3.4."""
 _PNG_COLOR_AT, _PNG_GRAY_ALPHA = 25, 4
 _SIZES = (0xA002, 0xA003)
-"""EXIF's own width and height, which an upscaled image no longer has."""
+"""EXIF tags for width and height, which change when an image is upscaled."""
 
 
 @dataclasses.dataclass(frozen=True)
-class StoredImage:
-    """A decoded image with what its file said beside the pixels."""
+class OriginalImage:
+    """A decoded image with the other contents of its file."""
 
-    colors: np.ndarray
-    """uint8 or uint16, height x width x 1 (gray) or 3 (RGB, in the colors of `icc`)."""
-    alpha: np.ndarray | None
-    """The same type, height x width; not premultiplied; None where the file has none."""
+    colors: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    """Height x width x 1 (gray) or 3 (RGB, in the color space of `icc`)."""
+    alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None
+    """Height x width, of the same dtype, not premultiplied; None if the file has no alpha channel."""
     icc: bytes
-    """The color profile; empty: none."""
+    """The ICC color profile; empty if there is none."""
     exif: bytes
-    """A TIFF structure without the Exif signature, upright; of a TIFF its descriptive tags, too; empty: none."""
+    """EXIF data as a TIFF structure without the Exif signature and without rotation; for a TIFF also its descriptive
+    tags. Empty if there is none."""
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
-    """Of a PNG, what else it says of its colors and resolution: names and contents of chunks."""
+    """For a PNG: names and contents of the chunks about colors and resolution."""
 
 
-def decode_stored(content: bytes) -> StoredImage:
-    """Decode an image and keep what it is. CMYK becomes sRGB (its profile is used up), a palette its colors.
+def decode_original(content: bytes) -> OriginalImage:
+    """Decode an image without converting it. Only CMYK, YCbCr and LAB become sRGB, and a palette becomes its colors.
 
     Args:
         content: the whole stored bytes.
 
     Raises:
-        ImageFault: as `data.imaging.decode.decode`, but for transparency, which is kept.
+        ImageFault: as `data.imaging.decode.decode` does, except for transparency, which is kept.
     """
     image = open_image(content)
-    name, orientation = FORMATS[image.format], orientation_of(image)
-    icc, exif = image.info.get("icc_profile") or b"", _kept_exif(image)
+    name, orientation = format_of(image), read_orientation(image)
+    icc, exif = image.info.get("icc_profile") or b"", _read_exif(image)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
-        return StoredImage(decode(content), None, b"", exif)
-    deep = bit_depth(content, name) == 16
-    plain = image.mode == "RGB" and "transparency" not in image.info
+        return OriginalImage(decode(content), None, b"", exif)
+    pixels = apply_orientation(_decode_pixels(image, content), orientation)
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    channels = pixels.shape[2] - 1 + pixels.shape[2] % 2  # 1 or 3 colors; an even number includes alpha
+    alpha = None if channels == pixels.shape[2] else pixels[:, :, channels]
+    chunks = _png_chunks(content) if name == "png" else ()
+    return OriginalImage(pixels[:, :, :channels], alpha, icc, exif, chunks)
+
+
+def _decode_pixels(image: ImageFile, content: bytes) -> npt.NDArray[Any]:
+    """Decode the pixels of an opened image with the fastest strict decoder for its kind.
+
+    Returns:
+        uint8 or uint16, height x width, or height x width x 2 (gray, alpha), 3 (RGB) or 4 (RGBA); not rotated.
+    """
+    name = format_of(image)
+    is_deep = bit_depth(content, name) == 16
+    is_plain_rgb = image.mode == "RGB" and "transparency" not in image.info
+    pixels: npt.NDArray[Any]
     try:
-        if plain and name == "jpeg":
-            whole = kornia_rs.io.decode_image_jpegturbo(content, "rgb")
-        elif plain and name == "png" and deep:
-            whole = kornia_rs.io.decode_image_png_u16(content, (image.height, image.width), "rgb")
-        elif deep:
-            whole = _deep(image, content)
+        if is_plain_rgb and name == "jpeg":
+            pixels = kornia_rs.io.decode_image_jpegturbo(content, "rgb")
+        elif is_plain_rgb and name == "png" and is_deep:
+            pixels = kornia_rs.io.decode_image_png_u16(content, (image.height, image.width), "rgb")
+        elif is_deep:
+            pixels = _decode_16_bits(image, content)
         else:
-            whole = _shallow(image)
+            pixels = _decode_8_bits(image)
+        return pixels
     except (KeyboardInterrupt, SystemExit, ImageFault):
         raise
-    except BaseException as error:  # a panic of the Rust code is no Exception
-        raise ImageFault(Reason.UNREADABLE, f"pixels: {error}") from None
-    whole = upright(whole, orientation)
-    whole = whole[:, :, None] if whole.ndim == 2 else whole
-    channels = whole.shape[2] - 1 + whole.shape[2] % 2
-    alpha = None if channels == whole.shape[2] else whole[:, :, channels]
-    chunks = _png_chunks(content) if name == "png" else ()
-    return StoredImage(whole[:, :, :channels], alpha, icc, exif, chunks)
+    except BaseException as error:  # a panic in Rust code is not an Exception
+        raise ImageFault(RejectionReason.UNREADABLE, f"pixels: {error}") from None
 
 
 def _png_chunks(content: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the kept chunks of a PNG that has been decoded; they stand before its pixels."""
+    """Return the chunks to keep of a PNG whose pixels have been decoded without error."""
     kept, at, name = [], 8, b""
-    while name != b"IDAT":
+    while name != b"IDAT":  # chunks about colors come before the pixels
         size, name = struct.unpack_from(">L4s", content, at)
         if name in _PNG_KEPT:
             kept.append((name, content[at + 8 : at + 8 + size]))
@@ -100,69 +122,75 @@ def _png_chunks(content: bytes) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(kept)
 
 
-def _shallow(image: Image.Image) -> np.ndarray:
-    """Return 8-bit pixels: gray, gray and alpha, RGB or RGBA."""
+def _decode_8_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Decode 8-bit pixels: gray, gray and alpha, RGB or RGBA."""
     image.load()
     if image.mode.startswith(("I", "F")):
-        raise ImageFault(Reason.UNSUPPORTED, f"mode {image.mode}; 8 or 16 bits were expected")
-    hides = "transparency" in image.info or image.mode in ("RGBA", "PA", "LA", "RGBa", "La")
-    gray = image.mode in ("1", "L", "LA", "La")
-    wanted = ("LA" if gray else "RGBA") if hides else ("L" if gray else "RGB")
-    return np.array(image if image.mode == wanted else image.convert(wanted))
+        raise ImageFault(RejectionReason.UNSUPPORTED, f"mode {image.mode}; only 8 and 16 bits are read")
+    has_alpha = "transparency" in image.info or image.mode in ("RGBA", "PA", "LA", "RGBa", "La")
+    is_gray = image.mode in ("1", "L", "LA", "La")
+    mode = ("LA" if is_gray else "RGBA") if has_alpha else ("L" if is_gray else "RGB")
+    return np.array(image if image.mode == mode else image.convert(mode))
 
 
-def _deep(image: Image.Image, content: bytes) -> np.ndarray:
-    """Return 16-bit pixels. Pillow is strict and has no 16-bit colors, OpenCV has them and is not strict."""
-    is_tiff, clear = image.format == "TIFF", image.info.get("transparency")
-    turned = is_tiff and image.getexif().get(_ORIENTATION, 1) != 1
-    premultiplied = is_tiff and image.tag_v2.get(_EXTRA_SAMPLES, ())[:1] == (_PREMULTIPLIED,)
-    open_image(content).load()  # an image of its own, so that its pixels are gone before OpenCV makes others
-    whole = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if whole is None or whole.dtype != np.uint16:
-        raise ImageFault(Reason.UNSUPPORTED, "16-bit pixels in a form that is not read")
-    if whole.shape[:2] != image.size[::-1] and not turned:
-        raise ImageFault(Reason.UNREADABLE, "pixels: another size than the header says")
-    if whole.ndim == 3:
-        _reorder(whole, premultiplied)
-    if is_tiff and image.mode == "RGB":
-        whole = whole[:, :, :3]  # a fourth channel is something else than alpha
-    if image.format == "PNG" and content[_PNG_COLOR_AT] == _PNG_GRAY_ALPHA:  # both libraries repeat the gray
-        whole = np.ascontiguousarray(whole[:, :, [0, 3]])
-    if isinstance(clear, int) and whole.ndim == 2:
-        whole = np.dstack([whole, np.where(whole == clear, 0, 65535).astype(np.uint16)])
-    return whole
+def _decode_16_bits(image: ImageFile, content: bytes) -> npt.NDArray[np.uint16]:
+    """Decode 16-bit pixels. Pillow is strict but has no 16-bit colors, so it checks the file and OpenCV decodes it."""
+    transparent = image.info.get("transparency")
+    is_rotated = is_premultiplied = False
+    if isinstance(image, TiffImageFile):
+        is_rotated = image.getexif().get(_ORIENTATION, 1) != 1
+        is_premultiplied = image.tag_v2.get(_EXTRA_SAMPLES, ())[:1] == (_PREMULTIPLIED,)
+    open_image(
+        content
+    ).load()  # a separate image, so that its pixels are freed before OpenCV allocates others
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16:
+        raise ImageFault(RejectionReason.UNSUPPORTED, "a kind of 16-bit pixels that is not read")
+    pixels = np.asarray(decoded, np.uint16)
+    if pixels.shape[:2] != image.size[::-1] and not is_rotated:
+        raise ImageFault(RejectionReason.UNREADABLE, "pixels: another size than the header says")
+    if pixels.ndim == 3:
+        _convert_bgr_to_rgb(pixels, is_premultiplied)
+    if isinstance(image, TiffImageFile) and image.mode == "RGB":
+        pixels = pixels[:, :, :3]  # a fourth channel is not alpha
+    if image.format == "PNG" and content[_PNG_COLOR_AT] == _PNG_GRAY_ALPHA:  # OpenCV repeats the gray channel
+        pixels = np.ascontiguousarray(pixels[:, :, [0, 3]])
+    if isinstance(transparent, int) and pixels.ndim == 2:
+        pixels = np.dstack([pixels, np.where(pixels == transparent, 0, 65535).astype(np.uint16)])
+    return pixels
 
 
-def _reorder(whole: np.ndarray, premultiplied: bool) -> None:
-    """Turn BGR or BGRA into RGB or RGBA, not premultiplied: in place, a few rows at a time."""
-    for top in range(0, len(whole), _STRIP_ROWS):
-        strip = whole[top : top + _STRIP_ROWS]
+def _convert_bgr_to_rgb(pixels: npt.NDArray[np.uint16], is_premultiplied: bool) -> None:
+    """Convert BGR or BGRA to RGB or RGBA, not premultiplied: in place, a few rows at a time."""
+    for top in range(0, len(pixels), _STRIP_ROWS):
+        strip = pixels[top : top + _STRIP_ROWS]
         strip[:, :, :3] = strip[:, :, 2::-1].copy()
-        if premultiplied:
+        if is_premultiplied:
             alpha = strip[:, :, 3:].astype(np.uint32)
             colors = (strip[:, :, :3] * np.uint32(65535) + alpha // 2) // np.maximum(alpha, 1)
             strip[:, :, :3] = np.minimum(colors, 65535)
 
 
-def _kept_exif(image: Image.Image) -> bytes:
-    """Return the EXIF without rotation and sizes, of a TIFF with its descriptive tags; empty: none, or damaged."""
+def _read_exif(image: ImageFile) -> bytes:
+    """Return the EXIF data without rotation and size, with a TIFF's descriptive tags; empty if missing or damaged."""
     try:
-        kept = _tiff_tags(image) if image.format == "TIFF" else _exif(image)
-        kept.update({tag: text_bytes(value) for tag, value in kept.items()})
+        kept = _tiff_tags(image) if image.format == "TIFF" else _exif_tags(image)
+        kept.update({tag: encode_tag_text(value) for tag, value in kept.items()})
         content = kept.tobytes()
         return content.removeprefix(b"Exif\0\0") if len(content) > _EMPTY_EXIF_BYTES else b""
-    except Exception:  # an image is not refused for what its camera wrote beside it
+    except Exception:  # damaged metadata is no reason to refuse an image
         return b""
 
 
-def text_bytes(value: Any) -> Any:
-    """Return text of a tag as the bytes it was read from: Pillow writes a question mark for what is not ASCII."""
+def encode_tag_text(value: Any) -> Any:
+    """Return the text of a tag as the bytes it was read from. Pillow would write "?" for a character beyond ASCII."""
     return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
 
 
-def _exif(image: Image.Image) -> Image.Exif:
+def _exif_tags(image: Image.Image) -> Image.Exif:
+    """Return the EXIF tags of an image that is not a TIFF."""
     kept = Image.Exif()
-    kept.load(image.info.get("exif"))
+    kept.load(image.info.get("exif") or b"")
     kept.pop(_ORIENTATION, None)
     for tag in _SIZES if _EXIF in kept else ():
         kept.get_ifd(_EXIF).pop(tag, None)
@@ -170,16 +198,15 @@ def _exif(image: Image.Image) -> Image.Exif:
 
 
 def _tiff_tags(image: Image.Image) -> Image.Exif:
-    """Return what a TIFF says of the image, and not of how its pixels lie."""
+    """Return the tags of a TIFF that describe the image, without those that describe how its pixels are stored."""
     stored, kept = image.getexif(), Image.Exif()
     kept.update({tag: stored[tag] for tag in KEPT_TAGS & set(stored)})
     if str(kept.get(_DESCRIPTION, "")).startswith(_LAYOUTS):
         del kept[_DESCRIPTION]
     for tag in SUB_DIRECTORIES:
+        directory = stored.get_ifd(tag)
         values = {
-            name: value
-            for name, value in stored.get_ifd(tag).items()
-            if name not in (*_SIZES, _INTEROPERABILITY)
+            name: value for name, value in directory.items() if name not in (*_SIZES, _INTEROPERABILITY)
         }
         if values:
             kept.get_ifd(tag).update(values)

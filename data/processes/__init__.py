@@ -1,1 +1,1 @@
-"""data/processes."""
+"""Tie the lifetimes of processes together: nothing outlives the process that started it. Linux only."""

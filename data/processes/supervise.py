@@ -1,19 +1,18 @@
-"""Runs a program and sees to it that nothing below it outlives this process or its parent.
+"""Run a program so that none of its processes outlives this supervisor or the supervisor's parent.
 
-Started as `python -I supervise.py LOCK COMMAND…`, with standard input a pipe that only its parent holds open.
-It uses the standard library alone, so that it is up within milliseconds. It never looks at what the program
-does.
+Started as `python -I supervise.py LOCK COMMAND…`, with standard input a pipe that only the parent holds open.
+It uses the standard library alone, so that it starts within milliseconds.
 
-- When the pipe ends, or the parent is another one, the parent is dead, however it died: everything below is
-  killed at once.
-- SIGTERM and SIGINT are passed on as SIGTERM to the program's process group, which then has GRACE_S to save
-  and leave.
-- As a subreaper it adopts every orphan below it (Linux), so a launcher that dies before its ranks, or a
-  grandchild in a session of its own, is still found.
-- It holds LOCK while it lives: two programs never work in one place, and `die_with_supervisor` kills a
-  process when the lock falls, which covers the death of the supervisor itself.
+- When the pipe closes or the parent process changes, the parent is dead, however it died: all processes below the
+  supervisor are killed at once.
+- SIGTERM and SIGINT are passed on as SIGTERM to the program's process group, which then has GRACE_S to save and exit.
+- The supervisor is a subreaper (Linux): it adopts every orphan below it, so processes are found even after a launcher
+  dies before its ranks, or if they started sessions of their own.
+- It holds LOCK while it lives, so two programs never work in one place.
+  `data.processes.parent_death.die_with_supervisor` kills a process when the lock is released, in case the supervisor
+  itself is killed.
 
-Its exit status is the program's, or 128 + the number of the signal that ended it.
+The exit status is the program's, or 128 + the number of the signal that ended it.
 """
 
 import contextlib
@@ -23,25 +22,29 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
 GRACE_S = 30.0
-"""From a passed-on signal to the end of all patience: DeepSpeed's launcher gives its ranks no longer either."""
+"""Time to exit after a signal that was passed on. DeepSpeed's launcher gives its ranks no more either."""
 LOCK_WAIT_S = 20.0
-"""How long an earlier supervisor of the same place may take to die."""
+"""How long to wait for an earlier supervisor of the same place to exit."""
 LOCK_VARIABLE = "SUPERVISOR_LOCK"
-"""Environment variable that tells the processes below where the lock is."""
+"""Environment variable with the path of the lock, for the processes below the supervisor."""
 EXIT_LOCKED = 75
-"""Exit status when another supervisor keeps the lock."""
+"""Exit status if another supervisor holds the lock."""
 _POLL_S = 1.0
 _PR_SET_CHILD_SUBREAPER = 36
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT)
+_FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def supervise(lock_path: Path, command: list[str]) -> int:
-    """Run `command` in a session of its own until it, or the parent, ends; return its exit status."""
+    """Run `command` in a session of its own until it or the parent ends; return its exit status.
+
+    Args:
+        lock_path: the lock to hold meanwhile; the file is created if needed.
+        command: the program and its arguments.
+    """
     parent = os.getppid()
     lock = take_lock(lock_path)
     if lock is None:
@@ -49,15 +52,15 @@ def supervise(lock_path: Path, command: list[str]) -> int:
     _become_subreaper()
     wakeup = _listen_to_signals()
     environment = os.environ | {LOCK_VARIABLE: str(lock_path)}
-    nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    empty_stdin = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     program = os.posix_spawnp(
         command[0],
         command,
         environment,
-        file_actions=[nothing],
+        file_actions=[empty_stdin],
         setsid=True,
         setsigmask=(),
-        setsigdef=_PASSED_ON,
+        setsigdef=_FORWARDED_SIGNALS,
     )
     try:
         return _watch(program, parent, wakeup)
@@ -67,7 +70,7 @@ def supervise(lock_path: Path, command: list[str]) -> int:
 
 
 def _watch(program: int, parent: int, wakeup: int) -> int:
-    """Wait for the first end: the program's, the parent's, or that of the patience after a signal."""
+    """Wait until the program or the parent ends, or until the grace period after a signal is over."""
     deadline = None
     status = None
     while True:
@@ -79,14 +82,14 @@ def _watch(program: int, parent: int, wakeup: int) -> int:
         ready, _, _ = select.select([0, wakeup], [], [], _POLL_S)
         if (0 in ready and not os.read(0, 4096)) or os.getppid() != parent:
             return 128 + signal.SIGKILL
-        if wakeup in ready and any(number in _PASSED_ON for number in os.read(wakeup, 4096)):
+        if wakeup in ready and any(number in _FORWARDED_SIGNALS for number in os.read(wakeup, 4096)):
             deadline = deadline or time.monotonic() + GRACE_S
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(program, signal.SIGTERM)
 
 
 def _reap(program: int, status: int | None) -> int | None:
-    """Collect all dead children; return the program's exit status once it is known."""
+    """Reap all dead children; return the program's exit status once it is known."""
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if ended[0] == program:
@@ -96,11 +99,11 @@ def _reap(program: int, status: int | None) -> int | None:
 
 
 def _descendants() -> list[int]:
-    """Every live process below this one, on systems with /proc; else none is known."""
+    """Return the ids of all live processes below this one; none on systems without /proc."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # pid (name) state ppid …; the name may hold spaces and brackets.
+            # pid (name) state ppid …; the name may contain spaces and brackets.
             state, parent = entry.read_text(errors="replace").rpartition(")")[2].split()[:2]
             if state not in "ZX":
                 children.setdefault(int(parent), []).append(int(entry.parent.name))
@@ -113,7 +116,7 @@ def _descendants() -> list[int]:
 
 
 def _kill_everything(program: int) -> None:
-    """Kill the program's group and all descendants until none is left: orphans are found in a next round."""
+    """Kill the program's group and all descendants until none is left; new orphans are found in the next round."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(program, signal.SIGKILL)
     while below := _descendants():
@@ -121,14 +124,17 @@ def _kill_everything(program: int) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         _reap(program, None)
-        # Each is dying: there is no event for "all gone" short of waiting for every one, adopted ones
-        # included.
+        # All are dying. There is no event for "all gone" short of waiting for each, including adopted ones.
         time.sleep(0.005)
     _reap(program, None)
 
 
 def take_lock(path: Path) -> int | None:
-    """Return a handle that holds the lock at `path` until it is closed; None when another keeps it for LOCK_WAIT_S."""
+    """Lock the file at `path`.
+
+    Returns:
+        A descriptor that holds the lock until it is closed; None if another process holds it for LOCK_WAIT_S.
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
@@ -148,31 +154,14 @@ def _become_subreaper() -> None:
 
 
 def _listen_to_signals() -> int:
-    """Make signals readable: return the end of a pipe that gives a byte, the signal's number, for each."""
+    """Return the read end of a pipe that receives one byte per signal: the signal's number."""
     read, write = os.pipe()
     os.set_blocking(read, False)
     os.set_blocking(write, False)
-    for number in (*_PASSED_ON, signal.SIGCHLD):
+    for number in (*_FORWARDED_SIGNALS, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     return read
-
-
-def die_with_supervisor() -> None:
-    """Have this process and its process group killed when its supervisor is; a no-op without one.
-
-    A daemon thread waits for the supervisor's lock, which falls with it, even by SIGKILL.
-    """
-    path = os.environ.get(LOCK_VARIABLE)
-    if not path:
-        return
-
-    def wait_and_kill() -> None:
-        with open(path) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=wait_and_kill, name="supervisor", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1,20 +1,22 @@
-"""Sources: where images come from, one class each, all with `scan()` and `read()`.
+"""Sources: where images come from. Each kind is one class with `scan()` and `read()`.
 
-The list is explicit: a new kind of source is a class here and a line in `open_source`.
+The list is explicit: to add a kind of source, write a class and add it to `open_source`.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.catalog.catalog import DatasetSpec, archive_suffix
+from data.catalog.spec import DatasetSpec, archive_suffix
 from data.errors import UserError
 from data.sources.archive import ArchiveSource
 from data.sources.base import Source
-from data.sources.folder import FilesSource, FolderSource, photos
+from data.sources.folder import FilesSource, FolderSource, open_scikit_image_photos
 from data.sources.sample import SampleSource
 from data.video.sampling_settings import VideoSettings
 
 __all__ = ["Source", "open_source"]
+
+_KINDS = "archives (all zips and tars, or all images), folder, zip, tar, video, disc, sample or photos"
 
 
 def open_source(
@@ -23,37 +25,35 @@ def open_source(
     alpha: str = "refuse",
     videos: VideoSettings | None = None,
 ) -> Source:
-    """Return the source of a dataset.
+    """Open the source of a dataset.
 
     Args:
-        dataset: what `data.catalog.catalog.resolve` gave.
-        files: its downloaded files, or the folder of a disc's videos, where it has any.
-        alpha: what becomes of transparent images, see `data.imaging.decode.decode`.
-        videos: which frames of videos are taken.
+        dataset: its spec, as `data.catalog.resolve.resolve_dataset` returns it.
+        files: the downloaded files; for a disc, the folder of its videos.
+        alpha: how to handle transparent images, see `data.imaging.decode.decode`.
+        videos: which frames of videos to sample; None for the default settings.
 
     Raises:
-        UserError: the catalog names a kind that does not exist, or images and archives together.
+        UserError: the dataset's kind does not exist, or its files mix images and archives.
     """
     if dataset.kind == "sample":
         return SampleSource(**dataset.options)
     if dataset.kind == "photos":
-        return photos(alpha)
+        return open_scikit_image_photos(alpha)
     if dataset.kind == "folder":
         return FolderSource(Path(dataset.path), alpha)
     if dataset.kind in ("zip", "tar"):
         return ArchiveSource([Path(dataset.path)], dataset.members, alpha)
     if dataset.kind in ("video", "disc"):
-        # Here and not above: it loads FFmpeg's libraries, which nothing but a video is worth waiting for.
+        # Imported here because it loads FFmpeg's libraries, which only videos need.
         from data.sources.video import VideoSource
 
-        return VideoSource(
-            Path(dataset.path) if dataset.kind == "video" else files[0], videos or VideoSettings()
-        )
+        path = Path(dataset.path) if dataset.kind == "video" else files[0]
+        return VideoSource(path, videos or VideoSettings())
     archives = [path for path in files if archive_suffix(path.name)]
     if dataset.kind == "archives" and archives and len(archives) == len(files):
         return ArchiveSource(archives, dataset.members, alpha)
     if dataset.kind == "archives" and files and not archives:
         return FilesSource(list(files), alpha)
-    kinds = "archives (all zips and tars, or all images), folder, zip, tar, video, disc, sample or photos"
-    remedy = "mend its catalog file"
-    raise UserError(f"one of the kinds {kinds}", repr(dataset.kind), f"dataset {dataset.name}", remedy)
+    message = f"The dataset {dataset.name} is of kind {dataset.kind!r}; it must be one of {_KINDS}"
+    raise UserError(message, "Correct its catalog file")

@@ -1,31 +1,32 @@
-"""Zip and tar archives, read in place: nothing is ever unpacked to disk, and no member name becomes a path."""
+"""Zip and tar archives as a source. They are read in place: nothing is unpacked, and no member name becomes a path."""
 
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.catalog.catalog import ARCHIVE_KINDS, archive_suffix
+from data.catalog.spec import ARCHIVE_KINDS, archive_suffix
 from data.errors import UserError
 from data.hashing import canonical_json, sha256_bytes
-from data.sources.base import Archive, Listed, StoredSource
+from data.sources.base import Archive, ListedMember, StoredSource
 from data.sources.gzip_reader import GzipFault
-from data.sources.tar import TarArchive, TarFault
+from data.sources.tar import TarArchive
+from data.sources.tar_format import TarFault
 from data.sources.zip import ZipArchive, ZipFault
 
 
 class ArchiveSource(StoredSource):
-    """The images of one or more archives, in the order in which they are stored.
+    """The images of one or more archives, in stored order.
 
     Args:
-        archives: .zip, .tar and .tar.gz files; of tars inside a tar the members are read too.
-        members: only members whose path starts with this are looked at.
-        alpha: what becomes of transparent images, see `data.imaging.decode.decode`.
+        archives: .zip, .tar and .tar.gz files. The members of tars inside a tar are read too.
+        members: only members whose path starts with this are used.
+        alpha: how to handle transparent images, see `data.imaging.decode.decode`.
     """
 
     def __init__(self, archives: list[Path], members: str = "", alpha: str = "refuse") -> None:
         super().__init__(alpha)
-        self.archives, self.prefix = archives, members
+        self.archives, self.path_prefix = archives, members
         self._opened: dict[int, Archive] = {}
         self._lock = threading.Lock()
 
@@ -35,30 +36,32 @@ class ArchiveSource(StoredSource):
         for path in self.archives:
             status = path.stat()
             listing.append([path.name, status.st_size, status.st_mtime_ns])
-        return {"kind": "archives", "listing": sha256_bytes(canonical_json(listing)), "members": self.prefix}
+        digest = sha256_bytes(canonical_json(listing))
+        return {"kind": "archives", "listing": digest, "members": self.path_prefix}
 
-    def members(self) -> Iterator[Listed]:
-        """Yield the archives' members, ordered by archive and place."""
-        found_any = not self.prefix
+    def list_members(self) -> Iterator[ListedMember]:
+        """Yield the members of the first archive in stored order, then those of the next."""
+        found_any = not self.path_prefix
         for number, path in enumerate(self.archives):
-            prefix = f"{path.stem}/" if len(self.archives) > 1 else ""
+            id_prefix = f"{path.stem}/" if len(self.archives) > 1 else ""
             try:
-                for share, found in self._archive(number).listing(prefix, self.prefix, f"{number}:"):
+                members = self._open_archive(number).list_members(id_prefix, self.path_prefix, f"{number}:")
+                for share, member in members:
                     found_any = True
-                    yield (number + share) / len(self.archives), found
+                    yield (number + share) / len(self.archives), member
             except (ZipFault, TarFault, GzipFault) as fault:
                 raise _damaged(fault, path) from None
         if not found_any:
-            where = ", ".join(map(str, self.archives))
-            remedy = "mend `members` in the dataset's catalog file"
-            raise UserError(f"files whose path begins with {self.prefix!r}", "none", where, remedy)
+            names = ", ".join(map(str, self.archives))
+            message = f"No file in {names} has a path that starts with {self.path_prefix!r}"
+            raise UserError(message, "Correct `members` in the dataset's catalog file")
 
     def load(self, locator: str) -> bytes:
         """Return a member's bytes."""
-        number, _, place = locator.partition(":")
-        return self._archive(int(number)).load(place)
+        number, _, inner_locator = locator.partition(":")
+        return self._open_archive(int(number)).load(inner_locator)
 
-    def _archive(self, number: int) -> Archive:
+    def _open_archive(self, number: int) -> Archive:
         path = self.archives[number]
         with self._lock:
             if number not in self._opened:
@@ -68,11 +71,11 @@ class ArchiveSource(StoredSource):
                 except TarFault as fault:
                     raise _damaged(fault, path) from None
                 except OSError as error:
-                    remedy = "put it back, or mend its permissions"
-                    raise UserError("an archive that can be read", str(error), str(path), remedy) from None
+                    message = f"The archive {path} can't be opened: {error}"
+                    raise UserError(message, "Put it back, or correct its permissions") from None
             return self._opened[number]
 
 
 def _damaged(fault: Exception, path: Path) -> UserError:
-    remedy = "fetch it again, or pack its files anew as a plain .tar or .zip"
-    return UserError("a whole .zip, .tar or .tar.gz", str(fault), str(path), remedy)
+    message = f"{path} is not an intact .zip, .tar or .tar.gz: {fault}"
+    return UserError(message, "Download it again, or pack its files anew as a plain .tar or .zip")

@@ -1,6 +1,6 @@
-"""What every source does: scan for images, read them, and tell when it has changed.
+"""The interface of every source: scan for images, decode them, and notice when the source has changed.
 
-A source that stores bytes (a folder, an archive) subclasses `StoredSource` and says only how to list and load them.
+A source that stores bytes (a folder, an archive) subclasses `StoredSource` and only lists and loads its members.
 """
 
 import abc
@@ -13,156 +13,165 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from data.errors import UserError
 from data.hashing import sha256_bytes
 from data.imaging.bit_depth import bit_depth
 from data.imaging.decode import ImageFault, decode, probe
 from data.progress import Progress, silent
-from data.records import Reason, Rejection, SourceEntry
+from data.records import Rejection, RejectionReason, SourceEntry
 
 LARGEST_BYTES = 1 << 30
-"""A stored image larger than this is not read."""
+"""A stored image larger than this is rejected."""
 _BATCH = 16
-"""Members that a thread looks at in one go: handing them over costs more than looking at a small one."""
-_AHEAD = 4
-"""Batches in flight for each thread: enough to keep it busy, few enough to bound memory."""
+"""Members per task of the thread pool: handing over a task costs more than probing one small image."""
+_BATCHES_PER_THREAD = 4
+"""Batches in flight: enough to keep each thread busy, few enough to bound memory."""
 _LARGE_BYTES = 1 << 18
-_IN_TURN = threading.Lock()
+"""From this size on, several threads probe images at once."""
+_SMALL_IMAGES_LOCK = threading.Lock()
 
 
 class Source(abc.ABC):
     """Images in one place.
 
-    `scan` looks at headers; `read` decodes. Neither ever drops anything silently: what is not used is a Rejection.
+    `scan` reads headers, `read` decodes pixels. Neither skips anything silently: what is not used is a Rejection.
     """
 
     @abc.abstractmethod
     def fingerprint(self) -> dict[str, Any]:
-        """Return JSON data that changes when the source's content does; cheap: no image is opened."""
+        """Return JSON data that changes when the source's content changes. Cheap: it opens no image."""
 
     @abc.abstractmethod
     def scan(self, threads: int = 1, progress: Progress = silent) -> Iterator[SourceEntry | Rejection]:
-        """Yield what is there, in a fixed order. Of images only the headers are read."""
+        """Yield an entry for each image and a rejection for anything else, in a fixed order. Decodes no pixels."""
 
     @abc.abstractmethod
-    def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
-        """Yield each entry with its pixels (uint8, height x width x 3, sRGB), or with why it has none.
+    def read(
+        self, entries: Iterable[SourceEntry]
+    ) -> Iterator[tuple[SourceEntry, npt.NDArray[np.uint8] | Rejection]]:
+        """Yield each entry with its pixels (uint8, height x width x 3, sRGB) or with the reason it has none.
 
         Raises:
-            UserError: the source is not the one that was scanned.
+            UserError: the source has changed since it was scanned.
         """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Member:
-    """A stored image before anything of it was read."""
+    """A file in a folder or an archive that may be an image. Nothing of it has been read yet."""
 
     id: str
+    """As in SourceEntry."""
     locator: str
+    """As in SourceEntry."""
     bytes: int
+    """Size of the image file in bytes."""
     modified_ns: int = 0
     """As in SourceEntry."""
 
 
-Listed = tuple[float, Member | Rejection]
-"""How much of the source is behind it, 0 to 1, and what was found: so that a scan need not count before it begins."""
+ListedMember = tuple[float, Member | Rejection]
+"""The share of the source that has been listed (0 to 1), for progress without counting first; and what was found."""
 
 
 class Archive(Protocol):
-    """One archive, read by position; several threads may read at once."""
+    """One archive, read in place by byte position. Several threads may read at once."""
 
-    def listing(self, prefix: str, wanted: str, lead: str) -> Iterator[Listed]:
-        """Yield what is inside in stored order, but folders.
+    def list_members(self, id_prefix: str, path_prefix: str, locator_prefix: str) -> Iterator[ListedMember]:
+        """Yield everything but folders, in stored order.
 
         Args:
-            prefix: of the ids.
-            wanted: only members whose name begins with it are looked at.
-            lead: what the locators begin with; `load` takes them without it.
+            id_prefix: prepended to each id.
+            path_prefix: only members whose name starts with it are listed.
+            locator_prefix: prepended to each locator; `load` takes locators without it.
         """
 
-    def load(self, place: str) -> bytes:
+    def load(self, locator: str) -> bytes:
         """Return a member's bytes.
 
         Raises:
-            ImageFault: they can't be had.
+            ImageFault: they can't be read.
         """
 
 
 class StoredSource(Source):
-    """A source of stored bytes.
+    """A source of stored image files.
 
     Args:
-        alpha: what becomes of transparent images, see `data.imaging.decode.decode`.
+        alpha: how to handle transparent images, see `data.imaging.decode.decode`.
     """
 
     def __init__(self, alpha: str = "refuse") -> None:
         self.alpha = alpha
 
     @abc.abstractmethod
-    def members(self) -> Iterator[Listed]:
-        """Yield what is there in a fixed order: what may be an image as a Member, the rest as Rejections."""
+    def list_members(self) -> Iterator[ListedMember]:
+        """Yield possible images as a Member and everything else as a Rejection, in a fixed order."""
 
     @abc.abstractmethod
     def load(self, locator: str) -> bytes:
-        """Return the stored bytes of a member; safe to call from several threads.
+        """Return the stored bytes of a member. Several threads may call it at once.
 
         Raises:
-            ImageFault: the bytes can't be had (encrypted, damaged archive).
+            ImageFault: the bytes can't be read (encrypted, damaged archive).
         """
 
     def scan(self, threads: int = 1, progress: Progress = silent) -> Iterator[SourceEntry | Rejection]:
-        """Yield an entry or a rejection for everything that is there, reading `threads` members at once.
+        """Yield an entry or a rejection for each member, probing up to `threads` members at once.
 
-        What is listed is looked at while the listing goes on, so memory does not grow with the source.
+        Members are probed while the listing goes on, so memory does not grow with the size of the source.
         """
-        waiting: collections.deque[tuple[list[float], Future]] = collections.deque()
+        waiting: collections.deque[_PendingBatch] = collections.deque()
         done = 0
         with ThreadPoolExecutor(max_workers=threads) as pool:
             try:
-                for batch in _batches(self.members()):
-                    shares, found = zip(*batch, strict=True)
-                    waiting.append((shares, pool.submit(self._look_at_all, found)))
-                    if len(waiting) >= threads * _AHEAD:
-                        done = yield from _told(waiting.popleft(), done, progress)
+                for batch in _batches(self.list_members()):
+                    members = [member for _, member in batch]
+                    waiting.append(([share for share, _ in batch], pool.submit(self._probe_batch, members)))
+                    if len(waiting) >= threads * _BATCHES_PER_THREAD:
+                        done = yield from _finish_batch(waiting.popleft(), done, progress)
                 while waiting:
-                    done = yield from _told(waiting.popleft(), done, progress)
+                    done = yield from _finish_batch(waiting.popleft(), done, progress)
                 progress(done, done)
             finally:
                 for _, future in waiting:
                     future.cancel()
 
-    def _look_at_all(self, found: tuple[Member | Rejection, ...]) -> list[SourceEntry | Rejection]:
-        """Look at a batch: read side by side with other threads; then look at small images one thread at a time.
+    def _probe_batch(self, members: list[Member | Rejection]) -> list[SourceEntry | Rejection]:
+        """Load a batch in parallel with other threads, then probe small images in one thread at a time.
 
-        Headers and hashes of small ones are mostly Python's own work, which threads only take out of each other's
-        hands: two of them side by side were half as fast as one.
+        Probing and hashing a small image is mostly Python code, for which threads compete: two threads at once were
+        half as fast as one.
         """
-        if any(isinstance(one, Member) and one.bytes >= _LARGE_BYTES for one in found):
-            return [_described(one, self._loaded(one)) for one in found]
-        loaded = [self._loaded(one) for one in found]
-        with _IN_TURN:
-            return [_described(one, content) for one, content in zip(found, loaded, strict=True)]
+        if any(isinstance(member, Member) and member.bytes >= _LARGE_BYTES for member in members):
+            return [_probe_member(member, self._try_load(member)) for member in members]
+        loaded = [self._try_load(member) for member in members]
+        with _SMALL_IMAGES_LOCK:
+            return [_probe_member(member, content) for member, content in zip(members, loaded, strict=True)]
 
-    def _loaded(self, found: Member | Rejection) -> bytes | Rejection:
-        """Return a member's bytes, or why there are none."""
-        if isinstance(found, Rejection):
-            return found
+    def _try_load(self, member: Member | Rejection) -> bytes | Rejection:
+        """Return a member's bytes, or a rejection if they can't be read."""
+        if isinstance(member, Rejection):
+            return member
         try:
-            if found.bytes > LARGEST_BYTES:
-                raise ImageFault(Reason.TOO_LARGE, f"{found.bytes} bytes stored")
-            return self.load(found.locator)
+            if member.bytes > LARGEST_BYTES:
+                raise ImageFault(RejectionReason.TOO_LARGE, f"{member.bytes} bytes stored")
+            return self.load(member.locator)
         except ImageFault as fault:
-            return Rejection(found.id, "index", fault.reason, fault.detail)
+            return Rejection(member.id, "index", fault.reason, fault.detail)
 
-    def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, np.ndarray | Rejection]]:
+    def read(
+        self, entries: Iterable[SourceEntry]
+    ) -> Iterator[tuple[SourceEntry, npt.NDArray[np.uint8] | Rejection]]:
         """Yield each entry with its pixels or its rejection.
 
-        The bytes are held against the index's hash, unless the file was not touched since. Bytes that can't be had
-        any more are no Rejection, since the index had them: only pixels that can't be decoded are.
+        The bytes are checked against the index's hash, unless the file is unmodified. Only pixels that can't be
+        decoded are a Rejection; bytes that can no longer be read are an error, because the index has read them.
         """
         for entry in entries:
-            content = self._indexed(entry)
+            content = self._load_indexed(entry)
             try:
                 image = decode(content, self.alpha)
             except ImageFault as fault:
@@ -173,57 +182,60 @@ class StoredSource(Source):
                 yield entry, image
             else:
                 detail = f"decodes to {width}x{height}; its header says {entry.width}x{entry.height}"
-                yield entry, Rejection(entry.id, "pack", Reason.UNREADABLE, detail)
+                yield entry, Rejection(entry.id, "pack", RejectionReason.UNREADABLE, detail)
 
-    def is_untouched(self, entry: SourceEntry) -> bool:
-        """Return whether size and time say that an entry's file is as it was indexed, so that no hash is needed."""
+    def is_unmodified(self, entry: SourceEntry) -> bool:
+        """Return whether the file's size and time are those in the index, so that its hash need not be checked."""
         return False
 
-    def _indexed(self, entry: SourceEntry) -> bytes:
-        """Return an entry's bytes, which are those that were indexed.
+    def _load_indexed(self, entry: SourceEntry) -> bytes:
+        """Return an entry's bytes and check that they are the indexed ones.
 
         Raises:
-            UserError: they are not, or can't be had.
+            UserError: the bytes differ or can't be read.
         """
         try:
             content = self.load(entry.locator)
         except ImageFault as fault:
-            raise _changed(entry, fault.detail) from None
-        if not self.is_untouched(entry):
-            found = sha256_bytes(content)
-            if found != entry.sha256:
-                raise _changed(entry, f"another one (sha256 {found[:12]}…)")
+            raise _changed(entry, f"can no longer be read: {fault.detail}") from None
+        if not self.is_unmodified(entry):
+            digest = sha256_bytes(content)
+            if digest != entry.sha256:
+                raise _changed(entry, f"is now another one (sha256 {digest[:12]}…)")
         return content
 
 
-def _changed(entry: SourceEntry, found: str) -> UserError:
+_PendingBatch = tuple[list[float], "Future[list[SourceEntry | Rejection]]"]
+
+
+def _changed(entry: SourceEntry, problem: str) -> UserError:
     return UserError(
-        f"the image that was indexed (sha256 {entry.sha256[:12]}…)",
-        found,
-        f"{entry.id} ({entry.locator})",
-        "put the old file back, or run again: a changed source is indexed anew",
+        f"The image {entry.id} ({entry.locator}) that was indexed with sha256 {entry.sha256[:12]}… {problem}",
+        "Put the old file back, or run again to index the changed source anew",
     )
 
 
-def _batches(listed: Iterator[Listed]) -> Iterator[list[Listed]]:
-    while batch := list(itertools.islice(listed, _BATCH)):
+def _batches(members: Iterator[ListedMember]) -> Iterator[list[ListedMember]]:
+    while batch := list(itertools.islice(members, _BATCH)):
         yield batch
 
 
-def _told(
-    batch: tuple[tuple[float, ...], Future], done: int, progress: Progress
+def _finish_batch(
+    batch: _PendingBatch, done: int, progress: Progress
 ) -> Generator[SourceEntry | Rejection, None, int]:
-    """Yield what came of a batch, telling the progress; return how many are done after it."""
+    """Yield the results of a batch and report progress; return the number of members done after it."""
     shares, future = batch
-    for share, found in zip(shares, future.result(), strict=True):
+    for share, result in zip(shares, future.result(), strict=True):
         done += 1
-        yield found
+        yield result
         progress(done, max(done, round(done / share)) if share else 0)
     return done
 
 
-def _described(member: Member | Rejection, content: bytes | Rejection) -> SourceEntry | Rejection:
-    """Return an image's row, from its header and its bytes."""
+def _probe_member(member: Member | Rejection, content: bytes | Rejection) -> SourceEntry | Rejection:
+    """Build the index entry of an image from its header and its bytes."""
+    if isinstance(member, Rejection):
+        return member
     if isinstance(content, Rejection):
         return content
     try:

@@ -1,6 +1,6 @@
-"""A gzip file read by position: states of the decompressor are kept on the way, so going back costs little.
+"""Read a gzip file at any position. States of the decompressor are kept on the way, so going back is cheap.
 
-Every state is worth about 50 KB of memory; nothing is written to disk. One thread reads at a time.
+Each state takes about 50 KB of memory. Nothing is written to disk. Only one thread reads at a time.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 _INPUT_BYTES = 1 << 16
 _OUTPUT_BYTES = 1 << 20
 _SPACING_BYTES = 8 << 20
-"""Between two states that are kept, in bytes of the content."""
+"""Uncompressed bytes between two kept states."""
 
 
 class GzipFault(Exception):
@@ -21,24 +21,24 @@ class GzipFault(Exception):
 
 @dataclass
 class _State:
-    """A place in the content from which decompression can go on."""
+    """A position from which decompression can continue."""
 
     offset: int
-    """In the content."""
-    place: int
-    """In the file: of the next byte to feed."""
+    """In the uncompressed content."""
+    file_offset: int
+    """In the file: of the next byte to feed to the decompressor."""
     engine: Any
-    """zlib's decompressor, which holds what was fed and not used yet."""
+    """zlib's decompressor, which holds the bytes that it has not used yet."""
 
     def copy(self) -> "_State":
-        return _State(self.offset, self.place, self.engine.copy())
+        return _State(self.offset, self.file_offset, self.engine.copy())
 
 
 class GzipBytes:
-    """The content of a gzip file, of one or several members.
+    """The uncompressed content of a gzip file with one or several gzip members.
 
     Args:
-        file: descriptor of the file; it stays the caller's.
+        file: descriptor of the file; the caller closes it.
     """
 
     def __init__(self, file: int) -> None:
@@ -50,14 +50,14 @@ class GzipBytes:
 
     @property
     def share(self) -> float:
-        """How far through the file the last read was, 0 to 1."""
-        return self._state.place / self._bytes
+        """How much of the file has been read, 0 to 1."""
+        return self._state.file_offset / self._bytes
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes of the content from `offset`, fewer at its end.
+        """Return `size` bytes of the content from `offset`, or fewer at its end.
 
         Raises:
-            GzipFault: the file is damaged before or there.
+            GzipFault: the file is damaged at or before that position.
         """
         with self._lock:
             self._seek(offset)
@@ -72,7 +72,7 @@ class GzipBytes:
             return b"".join(pieces)
 
     def _seek(self, offset: int) -> None:
-        """Bring the block to the offset, or before it: on from here if that is nearest, else from a kept state."""
+        """Decompress up to the block that contains `offset`, from here or from a kept state, whichever is nearer."""
         nearest = max(
             (state for state in self._kept if state.offset <= offset), key=lambda state: state.offset
         )
@@ -83,19 +83,19 @@ class GzipBytes:
             pass
 
     def _advance(self) -> bool:
-        """Put the next block of content in place of this one; return whether there was any."""
+        """Replace the current block by the next one; return False at the end of the content."""
         state = self._state
         while True:
             if state.engine.eof and not self._next_member():
                 return False
-            fed = state.engine.unconsumed_tail
-            if not fed:
-                fed = os.pread(self._file, _INPUT_BYTES, state.place)
-                state.place += len(fed)
-                if not fed:
+            compressed = state.engine.unconsumed_tail
+            if not compressed:
+                compressed = os.pread(self._file, _INPUT_BYTES, state.file_offset)
+                state.file_offset += len(compressed)
+                if not compressed:
                     raise GzipFault("cut off")
             try:
-                block = state.engine.decompress(fed, _OUTPUT_BYTES)
+                block = state.engine.decompress(compressed, _OUTPUT_BYTES)
             except zlib.error as error:
                 raise GzipFault(str(error)) from None
             if block:
@@ -106,11 +106,11 @@ class GzipBytes:
                 return True
 
     def _next_member(self) -> bool:
-        """Begin with the gzip member that follows; return False where none does, as zeros are only padding."""
+        """Begin the next gzip member; return False if there is none (zeros at the end are padding)."""
         state = self._state
-        state.place -= len(state.engine.unused_data)
-        rest = os.pread(self._file, 2, state.place)
-        if rest != b"\x1f\x8b":
+        state.file_offset -= len(state.engine.unused_data)
+        magic = os.pread(self._file, 2, state.file_offset)
+        if magic != b"\x1f\x8b":
             return False
         state.engine = zlib.decompressobj(wbits=31)
         return True

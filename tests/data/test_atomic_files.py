@@ -33,7 +33,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "deep" / "a").read_bytes() == "ü\n".encode()
 
 
-def test_an_older_file_stays_when_writing_fails(tmp_path):
+def test_the_older_file_stays_if_writing_fails(tmp_path):
     write_json(tmp_path / "a", 1)
     with pytest.raises(TypeError):
         write_json(tmp_path / "a", object())
@@ -71,14 +71,16 @@ def _write_until_killed(write, path, is_writing):
 
 
 @pytest.mark.parametrize(("write", "parts"), [(_write_file, 1), (_write_directory, 2)])
-def test_what_a_killed_writer_left_is_swept_and_a_live_one_is_not(write, parts, tmp_path):
+def test_partial_files_of_a_killed_writer_are_removed_and_those_of_a_live_one_are_kept(
+    write, parts, tmp_path
+):
     context = multiprocessing.get_context("fork")
     is_writing = context.Event()
     writer = context.Process(target=_write_until_killed, args=(write, tmp_path / "a", is_writing))
     writer.start()
     assert is_writing.wait(20)
     list(write(tmp_path / "a"))
-    assert len(names(tmp_path)) == 1 + parts, "what the live writer has must stay"
+    assert len(names(tmp_path)) == 1 + parts, "the partial files of the live writer must stay"
     os.kill(writer.pid, signal.SIGKILL)
     writer.join()
     list(write(tmp_path / "a"))
@@ -86,10 +88,10 @@ def test_what_a_killed_writer_left_is_swept_and_a_live_one_is_not(write, parts, 
 
 
 def test_locks_are_taken_on_files_open_for_writing(tmp_path, monkeypatch):
-    """As between hosts NFS has no others, and none on directories."""
+    """Between hosts, NFS has no other locks, and none on directories."""
     modes, lock = [], atomic_files.fcntl.flock
 
-    def noted(handle, how):
+    def record_mode(handle, how):
         modes.append(
             (
                 stat.S_ISREG(os.fstat(handle).st_mode),
@@ -98,7 +100,7 @@ def test_locks_are_taken_on_files_open_for_writing(tmp_path, monkeypatch):
         )
         lock(handle, how)
 
-    monkeypatch.setattr(atomic_files.fcntl, "flock", noted)
+    monkeypatch.setattr(atomic_files.fcntl, "flock", record_mode)
     (tmp_path / ".a.0123abcd.part").mkdir()
     (tmp_path / ".a.4567cdef.part").write_bytes(b"half")
     list(_write_directory(tmp_path / "a"))
@@ -107,17 +109,17 @@ def test_locks_are_taken_on_files_open_for_writing(tmp_path, monkeypatch):
     assert modes == [(True, os.O_RDWR)] * 4
 
 
-def test_jsonl_round_trip_and_damage(tmp_path):
+def test_jsonl_is_read_back_and_damage_is_reported(tmp_path):
     write_jsonl(tmp_path / "x.jsonl", [{"a": 1}, {"b": "ü"}])
     assert list(read_jsonl(tmp_path / "x.jsonl")) == [{"a": 1}, {"b": "ü"}]
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"b"')
     with pytest.raises(UserError, match="line 2"):
         list(read_jsonl(tmp_path / "x.jsonl"))
-    with pytest.raises(UserError, match="nothing"):
+    with pytest.raises(UserError, match="none.json does not exist"):
         read_json(tmp_path / "none.json")
 
 
-def test_a_sweep_between_making_and_locking_a_part_does_no_harm(tmp_path, monkeypatch):
+def test_a_partial_file_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
     target, swept = tmp_path / "a.json", []
     lock = atomic_files.fcntl.flock
 

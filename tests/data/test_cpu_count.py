@@ -15,7 +15,7 @@ from data.cpu_count import usable_cores
         ("9900000 100000", None, 8),
     ],
 )
-def test_the_smaller_of_cores_and_quotas_counts(own, parent, expected, tmp_path, monkeypatch):
+def test_the_smaller_of_cores_and_quotas_is_returned(own, parent, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     group = tmp_path / "slice" / "job"
     group.mkdir(parents=True)
@@ -26,5 +26,5 @@ def test_the_smaller_of_cores_and_quotas_counts(own, parent, expected, tmp_path,
     assert usable_cores(tmp_path, tmp_path / "own") == expected
 
 
-def test_without_control_groups_the_cores_count(tmp_path):
+def test_without_control_groups_the_number_of_cores_is_returned(tmp_path):
     assert usable_cores(tmp_path, tmp_path / "none") == len(os.sched_getaffinity(0))

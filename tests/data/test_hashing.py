@@ -9,7 +9,7 @@ def test_canonical_json_is_one_text_for_equal_values():
     assert canonical_json({"a": 1, "b": 2}) == canonical_json({"b": 2, "a": 1})
 
 
-def test_canonical_json_refuses_what_has_no_json():
+def test_canonical_json_refuses_values_without_json():
     with pytest.raises(ValueError):
         canonical_json(float("nan"))
     with pytest.raises(TypeError):
@@ -31,7 +31,7 @@ def test_generators_depend_on_every_part_and_on_nothing_else():
     first, again = generator("a", 1), generator("a", 1)
     assert np.array_equal(first.integers(0, 1000, 8), again.integers(0, 1000, 8))
     assert not np.array_equal(generator("a", 1).integers(0, 1000, 8), generator("a", 2).integers(0, 1000, 8))
-    # Held to a fixed value: another platform or numpy that draws otherwise would silently move every crop.
+    # Fixed values: a platform or numpy version that draws differently would silently move every crop.
     assert generator("box", 7).integers(0, 1 << 30) == PINNED_DRAW
     assert number("order", 0, "x") == PINNED_NUMBER
 

@@ -6,27 +6,53 @@ from data.errors import UserError
 from data.record_json import from_plain, to_plain
 from data.records import (
     Box,
+    CropRecord,
     DatasetManifest,
     PlannedCrop,
     PlannedSource,
-    Reason,
     Rejection,
+    RejectionReason,
+    SelectedShard,
+    SelectionManifest,
     ShardHeader,
     SourceEntry,
-    TrainingJob,
 )
 
 ENTRY = SourceEntry("a/b.png", "a/b.png", 640, 480, "png", 12345, "ab" * 32, False, "a", 8)
 HEADER = ShardHeader(1, "train-000000", "train", 2, 1, 10, 2048, "aa", "bb", "cc", "dd")
 EXAMPLES = [
     ENTRY,
-    Rejection("x", "pack", Reason.FLAT, "contrast 3"),
+    Rejection("x", "pack", RejectionReason.FLAT, "contrast 3"),
     PlannedSource(ENTRY, "train", 0, (PlannedCrop("k", 2, Box(1, 2, 3, 4)),)),
     HEADER,
     DatasetManifest(
         2, "d", "ff", "t", "MIT", 512, "png", (HEADER,), {"crops": 2}, {"flat": 1}, "", {"README.md": "ab"}
     ),
-    TrainingJob("realtime-x2", "../s.json", "ff"),
+    CropRecord(
+        "k",
+        "train-000000",
+        512,
+        900,
+        "ab",
+        "a/b.png",
+        "cd",
+        2,
+        Box(1, 2, 3, 4),
+        "0" * 16,
+        "f" * 16,
+        {"contrast": 31.5, "noise": 2.0},
+        "train",
+        "a",
+    ),
+    SelectionManifest(
+        1,
+        "ff",
+        512,
+        "png",
+        {"train": (SelectedShard("a.tar", "a.idx", 2, 2048, "aa", "bb"),), "validation": ()},
+        {"train": 2, "validation": 0, "rejected": 0},
+        {},
+    ),
 ]
 
 
@@ -35,23 +61,25 @@ def test_records_come_back_equal_from_json(record):
     assert from_plain(type(record), json.loads(json.dumps(to_plain(record))), "here") == record
 
 
-def test_another_schema_is_refused():
-    with pytest.raises(UserError, match=r"version 1, got version 2 in here"):
+def test_another_schema_version_is_refused():
+    with pytest.raises(
+        UserError, match=r"here holds ShardHeader version 2, but this program reads version 1"
+    ):
         from_plain(ShardHeader, to_plain(HEADER) | {"schema": 2}, "here")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"width": "640"}, "Expected int"), ({"width": True}, "Expected int"), ({"color": 1}, "color")],
+    [({"width": "640"}, "of type int"), ({"width": True}, "of type int"), ({"color": 1}, "color")],
 )
-def test_what_does_not_fit_is_refused(change, message):
+def test_a_field_of_another_type_is_refused(change, message):
     with pytest.raises(UserError, match=message):
         from_plain(SourceEntry, to_plain(ENTRY) | change, "here")
 
 
-def test_a_reason_that_is_not_known_is_refused():
-    plain = to_plain(Rejection("x", "pack", Reason.FLAT, "contrast 3")) | {"reason": "too_yellow"}
-    with pytest.raises(UserError, match="one of .*flat.*, got 'too_yellow' in here"):
+def test_an_unknown_reason_is_refused():
+    plain = to_plain(Rejection("x", "pack", RejectionReason.FLAT, "contrast 3")) | {"reason": "too_yellow"}
+    with pytest.raises(UserError, match="here contains 'too_yellow', which is none of .*flat"):
         from_plain(Rejection, plain, "here")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from data import records
-from data.records import Box, Reason
+from data.records import Box, RejectionReason
 
 FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
 
@@ -16,7 +16,7 @@ def test_records_are_frozen():
 
 def test_the_documentation_names_every_reason():
     text = FORMATS.read_text()
-    assert [reason for reason in Reason if f"`{reason}`" not in text] == []
+    assert [reason for reason in RejectionReason if f"`{reason}`" not in text] == []
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_a_stale_index_is_refused(selection):
         open_split(selection, "train")
 
 
-def test_a_cut_tar_is_refused(selection):
+def test_a_truncated_tar_is_refused(selection):
     tar = selection.parent.parent / "shards" / "train-000000.tar"
     tar.write_bytes(tar.read_bytes()[:-512])
     with pytest.raises(UserError, match=r"train-000000\.tar"):
@@ -41,5 +41,5 @@ def test_an_empty_split_is_refused(selection):
     manifest = json.loads(selection.read_text())
     manifest["splits"]["validation"] = []
     selection.write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="split validation"):
+    with pytest.raises(UserError, match="The split validation of .* has no samples"):
         open_split(selection, "validation")

@@ -12,7 +12,7 @@ def test_a_member_header_is_the_one_that_tarfile_writes(name, size):
     assert member_header(name, size) == information.tobuf(tarfile.USTAR_FORMAT)
 
 
-def test_a_name_that_no_header_holds_is_refused():
+def test_a_name_that_does_not_fit_the_header_is_refused():
     for name in ("a" * 101, "ä.png"):
         with pytest.raises(ValueError):
             member_header(name, 1)

@@ -1,4 +1,4 @@
-"""The command line as a person uses it, and what a run left in its store."""
+"""Run luigi on the command line as a user does, and read what the run left in its store."""
 
 import os
 import subprocess
@@ -10,15 +10,15 @@ REPOSITORY = Path(__file__).parents[2]
 
 def luigi(
     store: Path, *arguments: str, path: str = os.environ["PATH"], when: str = "", by: str = ""
-) -> subprocess.CompletedProcess:
+) -> subprocess.CompletedProcess[str]:
     """Run a task of the DAG from the repository root, with its luigi.cfg.
 
     Args:
-        store: where.
+        store: the store's root.
         arguments: the task and its parameters.
-        path: where programs are looked for.
-        when: with `by`: how the run is disturbed, as `disturbed.py` says.
-        by: see there.
+        path: PATH of the run.
+        when: the moment at which the run is disturbed: DISTURB_WHEN of `disturbed.py`; empty for no disturbance.
+        by: how it is disturbed: DISTURB_BY of `disturbed.py`.
     """
     module = "disturbed" if when else "tasks"
     command = [sys.executable, "-m", "luigi", "--module", module, *arguments, "--store-root", str(store)]
@@ -37,7 +37,7 @@ def luigi(
 
 
 def files(store: Path) -> dict[str, bytes]:
-    """Return the files of a store, without those that may differ between equal runs."""
+    """Return the files of a store, content by path, without run/, which differs between equal runs."""
     return {
         path.relative_to(store).as_posix(): path.read_bytes()
         for path in store.rglob("*")

@@ -1,18 +1,23 @@
-"""The tasks, disturbed in the middle of packing: for `luigi --module disturbed`.
+"""The tasks, disturbed while shards are packed: for `luigi --module disturbed`.
 
-DISTURB_BY is a shell command that runs once, DISTURB_WHEN is `before` (the first shard is begun) or `amid` (some crops
-are written). Or DISTURB_WHEN is `full`, and DISTURB_BY the bytes of shards for which there is room on the disk.
-With one worker the shards are packed in turn in Luigi's own process, so it is the same moment in every run.
+The environment variable DISTURB_WHEN is
+- `before`: the shell command DISTURB_BY runs once, when the first shard begins;
+- `amid`: the shell command DISTURB_BY runs once, when some crops are written;
+- `full`: the disk is full after DISTURB_BY bytes of shards.
+
+With one worker the shards are packed one by one in Luigi's own process, so the moment is the same in every run.
 """
 
 import errno
 import functools
 import os
 import subprocess
+from typing import Any
 
+from data.progress import Progress
 from data.shards import ShardWriter
 from pipeline import pack
-from tasks import *  # noqa: F403  (luigi finds the tasks in the module that it is told)
+from tasks import *  # noqa: F403  (luigi looks for the tasks in this module)
 
 _pack_shard = pack.pack_shard
 
@@ -22,7 +27,7 @@ def _disturb() -> None:
     subprocess.run(os.environ["DISTURB_BY"], shell=True, check=True)
 
 
-def _pack_disturbed(*arguments, progress, **options) -> None:
+def _pack_disturbed(*arguments: Any, progress: Progress, **options: Any) -> None:
     def report(done: int, total: int) -> None:
         if os.environ["DISTURB_WHEN"] == "amid":
             _disturb()
@@ -33,20 +38,21 @@ def _pack_disturbed(*arguments, progress, **options) -> None:
     _pack_shard(*arguments, progress=report, **options)
 
 
-def _fill(room_bytes: int) -> None:
+def _limit_disk(free_bytes: int) -> None:
+    """Raise ENOSPC after this many bytes of shards."""
     write = ShardWriter._write
 
-    def write_if_there_is_room(self: ShardWriter, content: bytes) -> None:
-        nonlocal room_bytes
-        room_bytes -= len(content)
-        if room_bytes < 0:
+    def write_if_it_fits(self: ShardWriter, content: bytes | memoryview) -> None:
+        nonlocal free_bytes
+        free_bytes -= len(content)
+        if free_bytes < 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(self, content)
 
-    ShardWriter._write = write_if_there_is_room
+    ShardWriter._write = write_if_it_fits
 
 
 if os.environ["DISTURB_WHEN"] == "full":
-    _fill(int(os.environ["DISTURB_BY"]))
+    _limit_disk(int(os.environ["DISTURB_BY"]))
 else:
     pack.pack_shard = _pack_disturbed

@@ -1,11 +1,11 @@
-"""Images for tests, made on the spot from a seed."""
+"""Images for tests, drawn from a seed."""
 
 import cv2
 import numpy as np
 
 
 def textured(seed: int, height: int, width: int) -> np.ndarray:
-    """Return an image with detail at every scale: uint8, height x width x 3."""
+    """Return an image with detail at every scale: uint8, height x width x 3, the same for the same seed."""
     stream = np.random.default_rng(seed)
     total = np.zeros((height, width, 3))
     for octave in range(6):

@@ -1,15 +1,16 @@
-"""A file server on this machine that can be told to misbehave, and counts what it serves."""
+"""A local file server that misbehaves on request and counts what it serves."""
 
 import http.server
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 
 class FileServer:
-    """Serves files by path. What a test sets here holds from the next request on.
+    """Serves files by path. A test changes its attributes; changes apply from the next request on.
 
     Args:
         files: content by path, e.g. {"/a.zip": b"…"}.
@@ -18,27 +19,31 @@ class FileServer:
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
         self.ranges = True
+        """Whether range requests are supported."""
         self.validators = True
+        """Whether an ETag is sent."""
         self.statuses: list[int] = []
-        """Codes for the next requests, instead of the file."""
+        """Status codes to send for the next requests, instead of the file."""
         self.headers: dict[str, str] = {}
-        """Sent in addition, or in place of the true ones."""
+        """Headers to add or to replace; an empty value removes one."""
         self.cut: Callable[[int], int | None] = lambda size: None
-        """Given the size of a body, after how many bytes the connection is closed; None: not."""
+        """Takes the size of a body; returns after how many bytes to close the connection, or None."""
         self.seen: list[tuple[str, str]] = []
-        """Path and Range of each request."""
+        """Path and Range header of each request."""
         self.served = {path: np.zeros(len(content), np.uint8) for path, content in files.items()}
-        """How often each byte was sent."""
+        """How often each byte of each file was sent."""
         self.stall = threading.Event()
-        """While it is set, bodies stop after the bytes that `cut` says, and the connection stays open."""
+        """While set, the connection stays open after the bytes that `cut` allows."""
         self.released = threading.Event()
+        """Ends the stalls."""
         self.sending: Callable[[int], None] = lambda count: None
-        """Called after each piece with its size."""
+        """Called with the size of each piece after it is sent."""
         self.url = ""
+        """http://127.0.0.1:PORT."""
 
     @property
     def twice(self) -> float:
-        """The share of the bytes that were sent more than once, of each time counted anew."""
+        """The bytes that were sent again, each time counted, as a share of all bytes of the files."""
         again = sum(
             int(np.maximum(counts, 1).sum(dtype=np.int64) - len(counts)) for counts in self.served.values()
         )
@@ -104,20 +109,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             files.released.wait(20)
         self.close_connection = True
 
-    def log_message(self, *args) -> None:
+    def log_message(self, *args: Any) -> None:
         pass
 
 
 class _Quiet(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, request, client_address) -> None:
-        """Say nothing: clients that hang up are what these tests are about."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing: these tests are about clients that hang up."""
 
 
 @contextmanager
-def serving(files: dict[str, bytes]) -> Iterator[FileServer]:
-    """Give a server on a free port of this machine."""
+def serve_files(files: dict[str, bytes]) -> Iterator[FileServer]:
+    """Run a server on a free local port."""
     state = FileServer(files)
     server = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"files": state}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

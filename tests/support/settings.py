@@ -1,11 +1,14 @@
-"""Settings for tests: small crops, and nothing screened unless a test asks for it."""
+"""Settings for tests: small crops, and no quality filter unless a test asks for one."""
+
+from typing import Any
 
 from pipeline.crop_plan import PlanSettings
 from pipeline.pack import PackSettings
 from pipeline.quality_filters import ScreenSettings
 
 
-def plan_settings(**changes) -> PlanSettings:
+def plan_settings(**changes: Any) -> PlanSettings:
+    """Return settings of the crop plan with these changes."""
     values = {
         "policy": "random",
         "size_px": 128,
@@ -21,7 +24,8 @@ def plan_settings(**changes) -> PlanSettings:
     return PlanSettings(**values | changes)
 
 
-def pack_settings(**changes) -> PackSettings:
+def pack_settings(**changes: Any) -> PackSettings:
+    """Return settings of the packer with these changes."""
     values = {
         "size_px": 128,
         "downscale_factors": (1, 2),

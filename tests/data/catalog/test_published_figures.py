@@ -1,11 +1,11 @@
 import pytest
 
-from data.catalog.catalog import resolve
-from data.catalog.published_figures import PUBLISHED, published, read_published
+from data.catalog.published_figures import PUBLISHED, published, read_published_figures
+from data.catalog.resolve import resolve_dataset
 from data.errors import UserError
 
 
-def test_every_row_says_where_it_was_printed_and_makes_sense():
+def test_every_row_names_its_source_and_is_plausible():
     known = published()
     assert len({(row.model, row.scale) for row in known.rows}) == len(known.rows) >= 5
     for row in known.rows:
@@ -14,12 +14,12 @@ def test_every_row_says_where_it_was_printed_and_makes_sense():
         assert row.parameters is None or row.parameters > 1000
 
 
-def test_benchmarks_are_those_of_the_catalog():
+def test_every_benchmark_is_in_the_catalog():
     for name, images in published().images.items():
-        assert resolve(name).name == name and images > 0
+        assert resolve_dataset(name).name == name and images > 0
 
 
-def test_a_figure_of_the_papers_is_there_as_printed():
+def test_a_figure_is_as_the_paper_prints_it():
     (row,) = [row for row in published().rows if (row.model, row.scale) == ("VapSR", 4)]
     assert row.figures["Urban100"] == (26.35, 0.7941) and row.protocol == "protocol-a"
 
@@ -27,16 +27,16 @@ def test_a_figure_of_the_papers_is_there_as_printed():
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("Set14 = { images = 14 }", "", "figures of known benchmarks, got Set14"),
-        ("scale = 2", "scales = 2", "file of published figures"),
-        ("[33.66, 0.9299]", "33.66", "file of published figures"),
-        ("[[rows]]", "[[rows", "file of published figures"),
+        ("Set14 = { images = 14 }", "", "figures for unknown benchmarks: Set14"),
+        ("scale = 2", "scales = 2", "The file of published figures .*published_figures.toml is invalid"),
+        ("[33.66, 0.9299]", "33.66", "The file of published figures .*published_figures.toml is invalid"),
+        ("[[rows]]", "[[rows", "The file of published figures .*published_figures.toml is invalid"),
     ],
 )
-def test_a_damaged_file_is_named(tmp_path, old, new, words):
+def test_an_invalid_file_is_refused(tmp_path, old, new, words):
     path = tmp_path / "published_figures.toml"
     text = PUBLISHED.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(UserError, match=f"{words}.*published_figures.toml"):
-        read_published(path)
+    with pytest.raises(UserError, match=words):
+        read_published_figures(path)

@@ -1,4 +1,4 @@
-"""Drawings are a function of their generator, and have what makes photographs hard to upscale."""
+"""Drawn images depend on their generator alone, and have the statistics that make photographs hard to upscale."""
 
 import hashlib
 
@@ -26,7 +26,7 @@ def test_the_same_generator_draws_the_same_image_for_any_number_of_threads():
 
 
 def test_the_image_has_not_changed():
-    """Crops and their hashes are made of drawings: who changes these raises the recipe's version, too."""
+    """Crops depend on the drawing: if you change it, raise RECIPE_VERSION in data/sources/sample.py."""
     assert hashlib.sha256(draw(5).tobytes()).hexdigest()[:16] == "3ec7aeee0650b181"
 
 
@@ -36,7 +36,7 @@ def test_any_size_is_drawn(height, width):
     assert (image.shape, image.dtype) == ((height, width, 3), np.uint8)
 
 
-def test_neither_numpys_global_state_nor_a_second_image_matters():
+def test_the_image_depends_neither_on_numpys_global_state_nor_on_earlier_images():
     generator = np.random.default_rng(5)
     np.random.seed(0)
     first = dead_leaves(generator, 64, 64)

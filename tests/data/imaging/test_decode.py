@@ -7,8 +7,7 @@ from images import textured
 from PIL import Image, ImageCms, ImageOps
 
 from data.imaging.decode import LARGEST_PX, ImageFault, decode, probe
-from data.imaging.encode import PNG_EFFORTS, encode_jpeg, encode_png
-from data.records import Reason
+from data.records import RejectionReason
 
 
 def stored(image: Image.Image, format: str, **options) -> bytes:
@@ -27,19 +26,6 @@ def test_lossless_formats_come_back_equal(format):
     assert np.array_equal(decode(content), PIXELS)
     header = probe(content)
     assert (header.height, header.width, header.format, header.lossy) == (48, 80, format.lower(), False)
-
-
-def test_png_is_lossless_and_repeatable():
-    assert np.array_equal(decode(encode_png(PIXELS)), PIXELS)
-    assert encode_png(PIXELS) == encode_png(PIXELS.copy())
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(PIXELS)))), PIXELS)
-
-
-def test_jpeg_is_close_and_keeps_full_color_resolution():
-    content = encode_jpeg(PIXELS, quality=95)
-    assert np.abs(decode(content).astype(int) - PIXELS).mean() < 4
-    assert Image.open(io.BytesIO(content)).layer[0][1:3] == (1, 1)
-    assert probe(content).lossy
 
 
 def test_exif_rotation_is_applied():
@@ -68,17 +54,17 @@ def test_an_embedded_profile_is_applied():
         decode(stored(PIL_IMAGE, "PNG", icc_profile=b"not a profile"))
 
 
-def test_transparency_is_refused_and_an_opaque_alpha_dropped():
+def test_transparency_is_refused_and_an_opaque_alpha_channel_dropped():
     opaque = PIL_IMAGE.convert("RGBA")
     assert np.array_equal(decode(stored(opaque, "PNG")), PIXELS)
     opaque.putpixel((3, 3), (0, 0, 0, 128))
     with pytest.raises(ImageFault) as fault:
         decode(stored(opaque, "PNG"))
-    assert fault.value.reason is Reason.UNSUPPORTED
+    assert fault.value.reason is RejectionReason.UNSUPPORTED
 
 
 @pytest.mark.parametrize(("alpha", "level"), [("black", 0), ("white", 255)])
-def test_transparency_is_composited_if_that_is_asked_for(alpha, level):
+def test_transparency_is_composited_if_requested(alpha, level):
     mask = np.tile(np.linspace(0, 255, 80).astype(np.uint8), (48, 1))
     layered = np.dstack([PIXELS, mask])
     share = mask[:, :, None] / 255
@@ -88,11 +74,11 @@ def test_transparency_is_composited_if_that_is_asked_for(alpha, level):
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
-def test_a_truncated_file_is_never_taken_for_whole(format):
+def test_a_truncated_file_is_refused(format):
     content = stored(PIL_IMAGE, format)
     with pytest.raises(ImageFault) as fault:
         decode(content[: len(content) * 2 // 3])
-    assert fault.value.reason in (Reason.UNREADABLE, Reason.NOT_AN_IMAGE)
+    assert fault.value.reason in (RejectionReason.UNREADABLE, RejectionReason.NOT_AN_IMAGE)
 
 
 def test_a_flipped_byte_in_a_png_is_found():
@@ -100,25 +86,25 @@ def test_a_flipped_byte_in_a_png_is_found():
     content[len(content) // 2] ^= 0xFF
     with pytest.raises(ImageFault) as fault:
         decode(bytes(content))
-    assert fault.value.reason is Reason.UNREADABLE
+    assert fault.value.reason is RejectionReason.UNREADABLE
 
 
-def test_bombs_and_videos_are_refused():
+def test_bombs_and_several_frames_are_refused():
     side = int(LARGEST_PX**0.5) + 1
     bomb = stored(Image.new("1", (side, side)), "PNG")
     assert len(bomb) < 1_000_000
     with pytest.raises(ImageFault) as fault:
         probe(bomb)
-    assert fault.value.reason is Reason.TOO_LARGE
+    assert fault.value.reason is RejectionReason.TOO_LARGE
     with pytest.raises(ImageFault, match="2 frames"):
         probe(stored(PIL_IMAGE, "TIFF", save_all=True, append_images=[PIL_IMAGE]))
 
 
-def test_what_is_no_image_is_said_to_be_none():
+def test_files_that_are_not_images_are_recognized():
     for content in (b"", b"hello", b"GIF89a" + bytes(100)):
         with pytest.raises(ImageFault) as fault:
             probe(content)
-        assert fault.value.reason is Reason.NOT_AN_IMAGE
+        assert fault.value.reason is RejectionReason.NOT_AN_IMAGE
 
 
 def by_pillow(content: bytes) -> np.ndarray:
@@ -143,7 +129,7 @@ def test_the_fast_decoders_give_the_pixels_of_pillow(format, options):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_set_upright(orientation):
+def test_every_orientation_is_turned_upright(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = stored(PIL_IMAGE, "PNG", exif=exif)
@@ -157,7 +143,7 @@ def test_sixteen_bits_are_rounded_not_cut_off():
     assert np.abs(decode(content) - deep / 257).max() <= 0.5
 
 
-def test_a_profile_that_is_srgb_moves_no_pixel_and_another_does():
+def test_an_srgb_profile_changes_no_pixel_and_another_does():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert np.array_equal(decode(stored(PIL_IMAGE, "PNG", icc_profile=srgb)), PIXELS)
     swapped = profile_with_red_and_green_swapped(srgb)
@@ -173,19 +159,3 @@ def test_a_camera_jpeg_with_a_preview_behind_it_is_read():
     content = stored(PIL_IMAGE, "MPO", save_all=True, append_images=[PIL_IMAGE.resize((16, 16))], quality=95)
     assert probe(content).format == "jpeg"
     assert decode(content).shape == PIXELS.shape
-
-
-@pytest.mark.parametrize("effort", PNG_EFFORTS)
-def test_every_effort_is_lossless_and_repeatable(effort):
-    content = encode_png(PIXELS, effort)
-    assert np.array_equal(by_pillow(content), PIXELS)
-    assert encode_png(PIXELS.copy(), effort) == content
-
-
-def test_an_encoder_sees_the_pixels_of_a_view_whatever_it_stands_on():
-    content = PIXELS.tobytes()
-    whole = np.ndarray(PIXELS.shape, np.uint8, content)
-    lower = np.ndarray((24, 80, 3), np.uint8, content, offset=24 * 80 * 3)
-    mirrored = whole[:, ::-1]
-    for image in (whole, lower, mirrored, whole[4:40, 10:70]):
-        assert np.array_equal(decode(encode_png(image)), image)

@@ -1,21 +1,16 @@
 import fcntl
 import os
-import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
+from process_trees import FOR_EVER, PATIENCE_S, alive, supervised, wait_until
 
 from data.processes import supervise
 
-PATIENCE_S = 30.0
-FOR_EVER = "while :; do sleep 0.05; done"
-
-# A launcher that starts a rank in a session of its own, which starts one in yet another; each writes its id.
+# A launcher that starts a rank in its own session, which starts another in its own session. Each writes its id.
 TREE = """
 import os, subprocess, sys, time
 depth, out = int(sys.argv[1]), sys.argv[2]
@@ -36,27 +31,7 @@ process.wait()
 """
 
 
-def wait_until(condition, what):
-    """Wait for something that will happen, with an end to the patience."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        select.select([], [], [], 0.02)
-    return result
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def supervised(tmp_path: Path, *command: str) -> list[str]:
-    return [sys.executable, "-I", supervise.__file__, str(tmp_path / "lock"), *command]
-
-
-def grown(tmp_path: Path) -> list[int]:
+def wait_for_tree(tmp_path: Path) -> list[int]:
     """Wait for the whole tree; return its process ids."""
     wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 3, "the tree")
     return [int(file.read_text()) for file in tmp_path.glob("*.pid")]
@@ -64,7 +39,7 @@ def grown(tmp_path: Path) -> list[int]:
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """The command of a launcher with two generations below it; whatever is left of them is killed."""
+    """Give the command of a launcher with two generations of processes below it; kill what is left of them."""
     monkeypatch.setenv("TREE", TREE)
     yield [sys.executable, "-c", TREE, "2", str(tmp_path)]
     for file in tmp_path.glob("*.pid"):
@@ -72,21 +47,21 @@ def tree(tmp_path, monkeypatch):
             os.kill(int(file.read_text()), signal.SIGKILL)
 
 
-def test_all_die_when_the_parent_is_killed(tmp_path, tree):
+def test_all_processes_die_when_the_parent_is_killed(tmp_path, tree):
     command = [sys.executable, "-c", PARENT, *supervised(tmp_path, *tree)]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE)
     supervisor = int(parent.stdout.readline())
-    pids = [supervisor, *grown(tmp_path)]
+    pids = [supervisor, *wait_for_tree(tmp_path)]
     assert all(map(alive, pids))
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    wait_until(lambda: not any(map(alive, pids)), "their end")
+    wait_until(lambda: not any(map(alive, pids)), "them to end")
 
 
 def test_orphans_in_other_sessions_die_with_the_launcher(tmp_path, tree):
     process = subprocess.Popen(supervised(tmp_path, *tree), stdin=subprocess.PIPE)
-    pids = grown(tmp_path)
+    pids = wait_for_tree(tmp_path)
     os.kill(int((tmp_path / "2.pid").read_text()), signal.SIGKILL)
     assert process.wait(PATIENCE_S) == 128 + signal.SIGKILL
     assert not any(map(alive, pids))
@@ -111,7 +86,7 @@ def test_a_signal_gives_the_program_time_to_save(tmp_path, number):
 
 
 def test_a_saving_rank_outlives_its_launcher(tmp_path):
-    # The launcher dies of the signal at once; the rank, orphaned, is still waited for.
+    # The launcher dies from the signal at once; the supervisor still waits for its orphaned rank.
     saving = f"sleep 0.3; echo saved > {tmp_path}/saved; exit 0"
     rank = f'trap "{saving}" TERM; echo > {tmp_path}/up; {FOR_EVER}'
     command = supervised(tmp_path, "sh", "-c", 'sh -c "$1" & wait', "launcher", rank)
@@ -123,24 +98,8 @@ def test_a_saving_rank_outlives_its_launcher(tmp_path):
     process.stdin.close()
 
 
-def test_two_never_work_in_one_place(tmp_path, monkeypatch):
+def test_a_second_supervisor_of_the_same_place_gives_up(tmp_path, monkeypatch):
     with open(tmp_path / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         monkeypatch.setattr(supervise, "LOCK_WAIT_S", 0.1)
         assert supervise.supervise(tmp_path / "lock", ["false"]) == supervise.EXIT_LOCKED
-
-
-def test_ranks_die_when_the_supervisor_itself_is_killed(tmp_path):
-    rank = (
-        "import sys, time; from data.processes.supervise import die_with_supervisor; die_with_supervisor();"
-        f"open(r'{tmp_path}/up', 'w').write('up'); time.sleep(600)"
-    )
-    command = supervised(tmp_path, sys.executable, "-c", rank)
-    environment = os.environ | {"PYTHONPATH": str(Path(supervise.__file__).parents[2])}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
-    wait_until(lambda: (tmp_path / "up").exists(), "the rank")
-    below = psutil.Process(process.pid).children()
-    process.kill()
-    process.wait()
-    process.stdin.close()
-    wait_until(lambda: not any(alive(child.pid) for child in below), "its end")

@@ -5,7 +5,7 @@ from data.errors import UserError
 from data.sources.sample import SampleSource
 
 
-def test_images_follow_from_the_recipe_alone():
+def test_images_depend_on_the_recipe_alone():
     source = SampleSource(images=3, height_px=64, width_px=96, seed=1)
     entries = list(source.scan())
     assert [(one.height, one.width) for one in entries] == [(64, 96)] * 3
@@ -23,6 +23,6 @@ def test_another_seed_is_another_source():
     assert {one.sha256 for one in first.scan()}.isdisjoint({one.sha256 for one in second.scan()})
 
 
-def test_nonsense_is_refused():
-    with pytest.raises(UserError, match="0 of 64x64"):
+def test_an_empty_dataset_is_refused():
+    with pytest.raises(UserError, match="0 images of 64x64 pixels"):
         SampleSource(0, 64, 64)

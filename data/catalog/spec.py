@@ -1,0 +1,83 @@
+"""What a dataset is: its spec, whether it comes from the catalog or from a path."""
+
+import dataclasses
+import re
+
+ARCHIVE_KINDS = {".zip": "zip", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar"}
+"""File name suffix of an archive: its kind. Whether a tar is compressed is read from its first bytes."""
+VIDEO_SUFFIXES = (
+    ".mkv", ".mp4", ".m4v", ".mov", ".webm", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".avi", ".wmv",
+    ".asf", ".flv", ".ogv", ".ogm", ".mxf", ".3gp",
+)  # fmt: skip
+"""File name suffixes of videos. data/video/demux.py lists the containers that can be opened."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """A file to download, and how to verify it."""
+
+    name: str
+    """File name, without folders."""
+    urls: tuple[str, ...] = ()
+    """Mirrors in the order they are tried; empty if the file can only be downloaded by hand."""
+    bytes: int = 0
+    """Expected size in bytes; 0 if it is not known."""
+    sha256: str = ""
+    """Expected sha256, 64 hex digits; empty if none is published."""
+    md5: str = ""
+    """Expected MD5, 32 hex digits; used if no sha256 is published."""
+
+    @property
+    def checksum(self) -> tuple[str, str]:
+        """The hash algorithm and the published digest; the digest is empty if none is published."""
+        return ("md5", self.md5) if self.md5 and not self.sha256 else ("sha256", self.sha256)
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+    """A dataset: from the catalog, or from a path."""
+
+    name: str
+    """Letters, digits, - and _."""
+    kind: str
+    """archives (downloaded), folder, zip, tar, video (a video or a folder of videos), disc, sample or photos."""
+    title: str
+    license: str
+    """As its authors state it; "unknown" for a path."""
+    citation: str = ""
+    files: tuple[RemoteFile, ...] = ()
+    """For kind archives: the files to download, in order."""
+    path: str = ""
+    """For a path: the absolute path of the folder, archive or video; for a disc the number of its drive."""
+    lr_path: str = ""
+    """For a benchmark folder with HR/ and LR/: the absolute path of LR/."""
+    archives_of: str = ""
+    """For kind archives without files of its own: the name of the dataset whose download contains it."""
+    members: str = ""
+    """For archives: only members whose path starts with this belong to the dataset."""
+    manual: str = ""
+    """How to get files that can't be downloaded, or what else to try; shown when the download fails."""
+    lossy: str = "by_format"
+    """Whether images have compression artifacts to remove by downscaling: by_format (follow each file's format), yes
+    or no."""
+    group: str = "image"
+    """Which images stay together in one split: image (each alone), folder (all of a folder), or a regular expression
+    that is searched for in the id and whose one group names the group of images."""
+    options: dict[str, int] = dataclasses.field(default_factory=dict)
+    """For kind sample: images, width_px, height_px, seed."""
+
+
+def archive_suffix(name: str) -> str:
+    """Return which suffix of ARCHIVE_KINDS a file name ends in; empty for any other file."""
+    suffixes = [suffix for suffix in ARCHIVE_KINDS if name.lower().endswith(suffix)]
+    return max(suffixes, key=len, default="")
+
+
+def slugify(text: str) -> str:
+    """Turn any text into a name of letters, digits, - and _.
+
+    Example:
+        >>> slugify("My Photos (2019)")
+        'My-Photos-2019'
+    """
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "folder"

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from data.catalog.from_toml import read_catalog_file
+from data.catalog.resolve import BUILT_IN_CATALOG, resolve_dataset
+from data.errors import UserError
+
+DATASETS = Path(__file__).parents[3] / "docs" / "datasets.md"
+
+
+@pytest.mark.parametrize("path", sorted(BUILT_IN_CATALOG.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_catalog_file_is_valid_and_says_where_it_comes_from(path):
+    dataset = read_catalog_file(path)
+    assert dataset.name.lower() == path.stem
+    assert dataset.title and dataset.license and dataset.citation
+    if dataset.archives_of:
+        assert resolve_dataset(dataset.archives_of).files
+    for file in dataset.files:
+        assert file.urls or "--store-archives" in dataset.manual
+        # Without a published checksum only an encrypted connection protects the bytes.
+        assert file.checksum[1] or all(url.startswith("https://") for url in file.urls)
+    assert f"`{dataset.name}`" in DATASETS.read_text()
+
+
+MINE = 'name = "Mine"\nkind = "archives"\ntitle = "t"\nlicense = "l"\n[[files]]\nname = "a.zip"\nurls = ["https://x/a.zip"]\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("", "= =", "mine.toml"),
+        ('title = "t"\n', "", "'title' is missing"),
+        ('title = "t"\n', "title = 3\n", "title is 3; it must be of type str"),
+        ('title = "t"\n', 'title = "t"\nurl = "u"\n', "unknown field url; the fields are .*members"),
+        ('"archives"', '"folder"', "kind is 'folder'; it must be one of archives"),
+        ('"Mine"', '"Other"', "name is 'Other'; it must be the file's name"),
+        ('"a.zip"', '"../a.zip"', "a plain name"),
+        ("https", "file", "http:// or https://"),
+        ("x/a.zip", "x/a b.zip", "no spaces"),
+        ("[[files]]", "[[files]]\nsha256 = 'xyz'", "hex digits"),
+        ("[[files]]", "lossy = 'maybe'\n[[files]]", "by_format, yes, no"),
+        ("[[files]]", "group = '(a)(b)'\n[[files]]", "one group"),
+        ("[[files]]", "group = '('\n[[files]]", "mine.toml"),
+        ("[[files]]", "archives_of = 'DIV2K'\n[[files]]", "either"),
+        ("[[files]]", "path = 'nowhere'\n[[files]]", "There is nothing at .*nowhere"),
+    ],
+)
+def test_a_mistake_in_a_catalog_file_is_named(old, new, words, tmp_path):
+    (tmp_path / "mine.toml").write_text(MINE.replace(old, new, 1))
+    with pytest.raises(UserError, match=words):
+        resolve_dataset("Mine", tmp_path)

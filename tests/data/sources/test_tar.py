@@ -1,0 +1,74 @@
+"""Tars, tars of tars and compressed tars are read in place, and damage is reported."""
+
+import gzip
+
+import pytest
+from archives import encoded_image, make_tar, reader_of, scan_archive
+
+from data.errors import UserError
+from data.records import Rejection, RejectionReason, SourceEntry
+from data.sources.archive import ArchiveSource
+from data.sources.tar_format import walk
+
+WHOLE = make_tar({f"{number}.png": encoded_image(number) for number in range(4)})
+
+
+def test_a_damaged_header_is_reported_with_its_position(tmp_path):
+    members = list(walk(reader_of(WHOLE), 0, len(WHOLE)))
+    broken = bytearray(WHOLE)
+    broken[members[2].offset - 512 + 5] ^= 1
+    (tmp_path / "a.tar").write_bytes(broken)
+    with pytest.raises(UserError, match=f"a.tar is not .*damaged header at byte {members[2].offset - 512}"):
+        scan_archive(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize(
+    ("behind", "reason", "size"),
+    [
+        (b"signature" * 60, RejectionReason.NOT_AN_IMAGE, 540),
+        (bytes(51_000), RejectionReason.UNREADABLE, 61_752),
+    ],
+)
+def test_bytes_after_the_end_that_are_not_padding_are_rejected(behind, reason, size, tmp_path):
+    (tmp_path / "a.tar").write_bytes(WHOLE + behind)
+    found = scan_archive(tmp_path / "a.tar", "1")[-1]
+    assert (found.id, found.reason) == ("(the end)", reason) and found.detail.startswith(f"{size} bytes")
+
+
+def test_a_tar_of_tars_is_read_in_place(tmp_path):
+    inner = {}
+    for folder in range(3):
+        inner[f"n{folder}.tar"] = make_tar(
+            {f"n{folder}_{k}.png": encoded_image(9 * folder + k) for k in range(3)}
+        )
+    inner["n1.tar"] = inner["n1.tar"][:1400]
+    (tmp_path / "whole.tar").write_bytes(make_tar(inner | {"readme.txt": b"hello"}))
+    source = ArchiveSource([tmp_path / "whole.tar"])
+    calls = []
+    found = list(source.scan(threads=2, progress=lambda done, total, note="": calls.append((done, total))))
+    entries = {one.id: one for one in found if isinstance(one, SourceEntry)}
+    assert list(entries) == [f"n{folder}.tar/n{folder}_{k}.png" for folder in (0, 2) for k in range(3)]
+    assert {one.id: one.reason for one in found if isinstance(one, Rejection)} == {
+        "n1.tar": RejectionReason.UNREADABLE, "readme.txt": RejectionReason.NOT_AN_IMAGE,
+    }  # fmt: skip
+    assert source.load(entries["n2.tar/n2_1.png"].locator) == encoded_image(19)
+    assert calls[-1] == (len(found), len(found))
+    only = scan_archive(tmp_path / "whole.tar", "n2.tar/n2_0")
+    assert [one.id for one in only] == ["n2.tar/n2_0.png"]
+    with pytest.raises(UserError, match="No file in .*whole.tar has a path that starts with 'photos/'"):
+        scan_archive(tmp_path / "whole.tar", "photos/")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.tar"]
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tgz"])
+def test_a_compressed_tar_is_read_in_place(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(gzip.compress(WHOLE))
+    source = ArchiveSource([path])
+    entries = list(source.scan(threads=3))
+    assert [source.load(one.locator) for one in entries[::-1]] == [
+        encoded_image(number) for number in (3, 2, 1, 0)
+    ]
+    path.write_bytes(gzip.compress(WHOLE)[:-500])
+    with pytest.raises(UserError, match="cut off"):
+        list(ArchiveSource([path]).scan())
