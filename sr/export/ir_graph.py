@@ -122,18 +122,18 @@ def find_sensitive_operations(model: ov.Model) -> SensitiveOperations:
         full_precision = tail - set[str]().union(*(graph.ancestors(name) for name in tail & weights))
         # The conversion of the input to a color space.
         full_precision |= {name for name in short if not graph.ancestors(name) & weights}
-        ignored |= _last_layer(graph, addition, trunk - short)
+        ignored |= _find_last_layer(graph, addition, trunk - short)
     for name in trunk - short:
         if graph.operations[name].get_type_name() == "Add" and len(graph.inputs(name)) == 2:
             ignored.add(name)
     for name in graph.find_types(NORMALIZING):
-        ignored |= _normalization(graph, name)
+        ignored |= _find_normalization(graph, name)
     return SensitiveOperations(
         frozenset(full_precision | graph.constants(full_precision)), frozenset(ignored)
     )
 
 
-def _last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
+def _find_last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
     """Return the last weighted layer of the trunk, and the operations between it and the addition."""
     name = next(side for side in graph.inputs(addition) if side in trunk)
     found = {name}
@@ -143,7 +143,7 @@ def _last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
     return found
 
 
-def _normalization(graph: IrGraph, name: str) -> set[str]:
+def _find_normalization(graph: IrGraph, name: str) -> set[str]:
     """Return a whole normalization: its inputs, and all operations up to the next weighted layer or addition."""
     found, waiting = {name}, graph.inputs(name)
     while waiting:

@@ -1,9 +1,12 @@
-"""The settings of the int8 export, with their validation. Imports nothing heavy, since tasks import it too."""
+"""The precisions of an export and the settings of int8. Imports nothing heavy, since tasks import it too."""
 
 import dataclasses
 import math
 
 from data.errors import UserError
+
+PRECISIONS = ("fp32", "fp16", "int8")
+"""Of an IR: fp32, fp16 (weights are stored as fp16) or int8."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sr.export.int8 import Quantization
 from sr.export.ir_graph import SensitiveOperations, find_sensitive_operations
 from sr.export.parity import Runner
 from sr.export.reference import load_torch_runner, make_onnx_runner
-from sr.export.settings import Int8Settings
+from sr.export.settings import PRECISIONS, Int8Settings
 from sr.models.metadata import ModelMetadata, from_strings
 from sr.runtime.network_upscalers import OpenVinoUpscaler
 from sr.runtime.openvino_runtime import openvino as ov
@@ -29,7 +29,6 @@ from sr.runtime.openvino_runtime import openvino as ov
 SCHEMA = 1
 IR = "model.xml"
 _FIXED = "fixed.xml"
-PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def export_openvino(

@@ -12,8 +12,8 @@ INTERPOLATION_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.R
 _MATLAB_KERNELS = {"bicubic": "cubic", "lanczos": "lanczos3"}
 
 
-class PillowUpscaler:
-    """An interpolation filter as Pillow computes it.
+class _FilterUpscaler:
+    """Base class: an interpolation filter has a name and a scale, and no model file.
 
     Args:
         name: one of INTERPOLATION_FILTERS.
@@ -26,6 +26,10 @@ class PillowUpscaler:
 
     def __init__(self, name: str, scale: int) -> None:
         self.name, self.scale = name, scale
+
+
+class PillowUpscaler(_FilterUpscaler):
+    """An interpolation filter as Pillow computes it."""
 
     def __call__(self, lr_image: npt.ArrayLike) -> UInt8Image:
         """Upscale an 8-bit image; see `Upscaler`."""
@@ -42,20 +46,8 @@ class PillowUpscaler:
         return interpolate(lr_image, self.scale, INTERPOLATION_FILTERS[self.name]).clip(0.0, 255.0)
 
 
-class MatlabUpscaler:
-    """An interpolation filter as MATLAB's imresize computes it: "bicubic" in the tables of most papers.
-
-    Args:
-        name: one of INTERPOLATION_FILTERS.
-        scale: output size divided by input size.
-    """
-
-    sha256: str | None = None
-    fixed_size: tuple[int, int] | None = None
-    color = "rgb"
-
-    def __init__(self, name: str, scale: int) -> None:
-        self.name, self.scale = name, scale
+class MatlabUpscaler(_FilterUpscaler):
+    """An interpolation filter as MATLAB's imresize computes it: "bicubic" in the tables of most papers."""
 
     def __call__(self, lr_image: npt.ArrayLike) -> UInt8Image:
         """Upscale an 8-bit image; see `Upscaler`. Rounds to uint8 after each axis, as MATLAB does."""

@@ -37,5 +37,5 @@ def test_the_choice_does_not_depend_on_the_shards(crops, tmp_path):
 
 def test_an_empty_split_is_refused(tmp_path):
     selection = write_selection(tmp_path, (1,), (), 96)
-    with pytest.raises(UserError, match="samples in split validation"):
+    with pytest.raises(UserError, match="split validation"):
         _keys(selection, "validation")

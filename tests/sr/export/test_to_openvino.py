@@ -16,8 +16,8 @@ from sr.evaluation.cost import gmacs
 from sr.evaluation.timing import time_frame
 from sr.export import to_openvino
 from sr.export.reference import load_torch_runner
-from sr.export.settings import Int8Settings
-from sr.export.to_openvino import PRECISIONS, export_openvino
+from sr.export.settings import PRECISIONS, Int8Settings
+from sr.export.to_openvino import export_openvino
 from sr.runtime.load import load_upscaler
 from sr.upscale.images.upscale_image import upscale_rows
 
