@@ -1,21 +1,30 @@
-"""From shards to a model and its numbers: loader, models, training, evaluation, export, upscaling.
+"""From shards to a model and its numbers: training, evaluation, export and upscaling.
 
-The only package that imports torch, deepspeed, DALI, onnx, openvino and nncf. Importing `sr` itself loads
-none of them, and it never imports `pipeline`, `tasks` or luigi. For programs that only use a model, it has
-`load_upscaler` (docs/deployment.md), which is imported when it is asked for.
+Programs that only apply a model need one function, `load_upscaler`:
+
+    >>> from PIL import Image
+    >>> from sr import load_upscaler
+    >>> upscale = load_upscaler("model.xml")  # an exported model, a checkpoint, "bicubic" or "lanczos"
+    >>> hr_image = upscale(Image.open("in.png").convert("RGB"))  # uint8, (height * scale, width * scale, 3)
+    >>> Image.fromarray(hr_image).save("out.png")
+
+docs/deployment.md says more. This is the only package that imports torch, deepspeed, DALI, onnx, openvino and nncf.
+Importing `sr` itself loads none of them: `load_upscaler` is imported on first use. It never imports `pipeline`, `tasks`
+or luigi.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sr.runtime.upscalers import load_upscaler
+    from sr.runtime.load import load_upscaler
 
 __all__ = ["load_upscaler"]
 
 
 def __getattr__(name: str) -> Any:
+    """Import `load_upscaler` on first use."""
     if name != "load_upscaler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sr.runtime.upscalers import load_upscaler
+    from sr.runtime.load import load_upscaler
 
     return load_upscaler

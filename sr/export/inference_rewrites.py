@@ -1,7 +1,7 @@
-"""Other forms of a network's parts, made before its graph is traced: the same weights and the same image, less work.
+"""Rewrite parts of a network before its graph is traced: the same weights and the same result, faster to run.
 
-A form is chosen by measuring, and a test holds it against the published one. Never
-changes a weight, and never the network that it is handed.
+Each rewrite was chosen by measurement, and a test compares it with the original. The network that is passed in, and its
+weights, are never changed.
 """
 
 import copy
@@ -13,15 +13,15 @@ from sr.models.network import UpsamplingNetwork
 from sr.models.vapsr import AttentionBlock
 
 
-class ChannelNorm(nn.Module):
-    """LayerNorm over the channels of each pixel, where they stand: no transposes.
+class ChannelLayerNorm(nn.Module):
+    """LayerNorm over the channels of each pixel, in channels-first layout: it needs no transposes.
 
-    Two means over the channels and one pass over the features. Mean and variance are taken as written in the
-    definition, so that nothing cancels: in bf16 the result is as near to float32's as with the published form.
+    Two means over the channels and one pass over the features. The variance is the mean of squared deviations, which
+    avoids cancellation: in bf16 the result is as close to float32 as that of the original.
     """
 
     def __init__(self, norm: nn.LayerNorm) -> None:
-        """Take the scale, shift and epsilon of `norm`, which works on the last axis alone."""
+        """Copy the weight, bias and epsilon of `norm`, which normalizes the last axis only."""
         super().__init__()
         self.epsilon = norm.eps
         self.weight = nn.Parameter(norm.weight.detach()[:, None, None].clone())  # [c] → [c,1,1]
@@ -34,31 +34,32 @@ class ChannelNorm(nn.Module):
         return centered * torch.rsqrt(variance + self.epsilon) * self.weight + self.bias
 
 
-class ChannelsFirstBlock(nn.Module):
-    """VapSR's AttentionBlock with its norm as a ChannelNorm; the parts keep their names."""
+class ChannelsFirstAttentionBlock(nn.Module):
+    """VapSR's AttentionBlock with a ChannelLayerNorm; its modules keep their names."""
 
     def __init__(self, block: AttentionBlock) -> None:
-        """Share the parts of `block`."""
+        """Share the modules of `block`."""
         super().__init__()
         self.proj_1, self.activation = block.proj_1, block.activation
         self.atten_branch, self.proj_2 = block.atten_branch, block.proj_2
-        self.pixel_norm = ChannelNorm(block.pixel_norm)
+        self.pixel_norm = ChannelLayerNorm(block.pixel_norm)
 
     def forward(self, features: Tensor) -> Tensor:
         """[n,c,h,w] to [n,c,h,w]."""
         inner = self.atten_branch(self.activation(self.proj_1(features)))
-        return self.pixel_norm(features + self.proj_2(inner))
+        output: Tensor = self.pixel_norm(features + self.proj_2(inner))
+        return output
 
 
-def to_export(network: UpsamplingNetwork) -> UpsamplingNetwork:
-    """A copy of `network` in the forms that run fastest once exported.
+def rewrite_for_inference(network: UpsamplingNetwork) -> UpsamplingNetwork:
+    """Return a copy of `network` whose blocks are replaced by equivalent ones that run faster once exported.
 
     Args:
-        network: any of ours; left as it is.
+        network: any of ours; not changed.
     """
-    formed = copy.deepcopy(network)
-    for parent in list(formed.modules()):
+    rewritten = copy.deepcopy(network)
+    for parent in list(rewritten.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, AttentionBlock):
-                setattr(parent, name, ChannelsFirstBlock(child))
-    return formed.eval()
+                setattr(parent, name, ChannelsFirstAttentionBlock(child))
+    return rewritten.eval()

@@ -1,7 +1,7 @@
-"""The shape of an OpenVINO graph: which operations carry the image, and which of them need full precision.
+"""Analyze an OpenVINO graph: which operations carry the image, and which of them need full precision.
 
-Finds places by how the graph is wired, not by what they are called; names serve to report them. Changes
-nothing.
+Operations are found by how the graph is connected, not by their names; names only identify them. The graph is not
+changed.
 """
 
 import dataclasses
@@ -12,29 +12,29 @@ from sr.runtime.openvino_runtime import openvino as ov
 
 WEIGHTED = frozenset({"Convolution", "GroupConvolution", "MatMul"})
 NORMALIZING = frozenset({"MVN", "ReduceMean"})
-"""What takes the mean of features: of each pixel, over its channels."""
+"""Operations that average features, for each pixel over its channels."""
 
 
 @dataclasses.dataclass(frozen=True)
-class SensitivePlaces:
-    """Names of operations that 8 bits, or bf16, would harm."""
+class SensitiveOperations:
+    """Names of operations that lose accuracy in 8 bits, or in bf16."""
 
-    exact: frozenset[str]
-    """What every pixel's value passes through as it is, with its constants; kept in float32 on every device,
-    since bf16 has no 256 levels between 0 and 1."""
-    unquantized: frozenset[str]
-    """These, and what else must not be in 8 bits."""
+    full_precision: frozenset[str]
+    """Operations on pixel values, and their constants. They compute in float32 on every device, since bf16 cannot
+    represent 256 levels between 0 and 1."""
+    ignored_scope: frozenset[str]
+    """Operations that NNCF must not quantize: those in `full_precision`, and others."""
 
-    def with_float(self, names: frozenset[str]) -> "SensitivePlaces":
-        """The same, with more operations that must not be in 8 bits."""
-        return dataclasses.replace(self, unquantized=self.unquantized | names)
+    def add_ignored(self, names: frozenset[str]) -> "SensitiveOperations":
+        """Return a copy with more operations that NNCF must not quantize."""
+        return dataclasses.replace(self, ignored_scope=self.ignored_scope | names)
 
 
 class IrGraph:
-    """An openvino.Model as operations that carry images (not constants, not computations of shapes).
+    """The operations of an openvino.Model that carry images (no constants, no computation of shapes).
 
     Args:
-        model: with one input and one output; not changed, and not to be changed meanwhile.
+        model: with one input and one output; it must not be changed while this object is in use.
     """
 
     def __init__(self, model: ov.Model) -> None:
@@ -46,18 +46,19 @@ class IrGraph:
                 self.operations[node.get_friendly_name()] = node
 
     def inputs(self, name: str) -> list[str]:
-        """The operations whose images this one takes."""
+        """Return the operations whose images an operation takes."""
         return [producer for producer in _producers(self.operations[name]) if producer in self.operations]
 
     def consumers(self, name: str) -> list[str]:
-        """The operations that take this one's image."""
+        """Return the operations that take an operation's image."""
         targets = self.operations[name].output(0).get_target_inputs()
         names = [target.get_node().get_friendly_name() for target in targets]
         return [consumer for consumer in names if consumer in self.operations]
 
     def ancestors(self, name: str) -> set[str]:
-        """This operation and all that it is computed from."""
-        found, waiting = set(), [name]
+        """Return an operation and all operations that its result depends on."""
+        found: set[str] = set()
+        waiting = [name]
         while waiting:
             current = waiting.pop()
             if current not in found:
@@ -66,23 +67,27 @@ class IrGraph:
         return found
 
     def constants(self, names: Iterable[str]) -> set[str]:
-        """The constants that these operations take (weights, factors)."""
+        """Return the constants (weights, factors) that operations take."""
         nodes = [value.get_node() for name in names for value in self.operations[name].input_values()]
         return {node.get_friendly_name() for node in nodes if node.get_type_name() == "Constant"}
 
-    def of_types(self, types: Iterable[str]) -> set[str]:
-        """The operations of these OpenVINO types."""
+    def find_types(self, types: Iterable[str]) -> set[str]:
+        """Return the operations of the given OpenVINO types."""
         return {name for name, node in self.operations.items() if node.get_type_name() in set(types)}
 
-    def global_addition(self) -> tuple[str, set[str]]:
-        """The last operation that adds two images of which one was weighed more, and all that follows it.
+    def find_global_addition(self) -> tuple[str, set[str]]:
+        """Find the addition that joins the trunk and the skip connection.
 
-        What follows may add too, where it turns a color space into RGB: sums of planes that went the same way.
+        It is the last addition of two images that passed through different weighted layers. Later additions, which
+        convert a color space to RGB, add planes that passed through the same ones.
+
+        Returns:
+            The addition, and all operations after it.
 
         Raises:
             UserError: there is none.
         """
-        weights = self.of_types(WEIGHTED)
+        weights = self.find_types(WEIGHTED)
         for name in reversed(self.operations):
             inputs = self.inputs(name)
             if self.operations[name].get_type_name() != "Add" or len(inputs) != 2:
@@ -90,43 +95,46 @@ class IrGraph:
             first, second = (self.ancestors(side) & weights for side in inputs)
             if first != second:
                 return name, self.operations.keys() - self.ancestors(name)
-        raise _unknown_wiring("an addition of two images near the output", "none")
+        raise _unsupported_graph("it has no addition of two images near its output")
 
 
-def find_sensitive_places(model: ov.Model) -> SensitivePlaces:
-    """Find what must stay in float, in any of our networks.
+def find_sensitive_operations(model: ov.Model) -> SensitiveOperations:
+    """Find the operations that must stay in float, in a network of any of our architectures.
 
-    Both families end in a global addition: of the features from before and after the trunk (VapSR), or of the
-    bicubic upscaling and the residual (realtime). Eight bits on either operand, or on what follows, cost
-    more than a decibel. Inside the trunk, additions and normalizations are kept as well, and a last layer of
-    the trunk that feeds a global addition of features (not of pixels).
+    All of them end in a global addition: of the features before and after the trunk (VapSR), or of the bicubic image
+    and the residual (realtime). 8 bits in either operand, or in what follows, cost more than a decibel. In the trunk,
+    additions and normalizations stay in float as well, and so does the last layer of a trunk that ends in an addition
+    of features (not of pixels).
 
     Raises:
-        UserError: the graph is wired otherwise.
+        UserError: the graph has another structure.
     """
     graph = IrGraph(model)
-    addition, tail = graph.global_addition()
+    addition, tail = graph.find_global_addition()
     sides = [graph.ancestors(side) for side in graph.inputs(addition)]
-    weights = graph.of_types(WEIGHTED)
+    weights = graph.find_types(WEIGHTED)
     short, trunk = sorted(sides, key=lambda side: len(side & weights))
     if not short & weights or not (trunk - short) & weights:
-        raise _unknown_wiring("a weighted layer on each side of the global addition", addition)
-    exact = {addition, *tail, *short}
-    unquantized = set(exact)
-    if tail & weights:  # features are added, then upsampled: pixels only appear after the last layer
-        exact = tail - set().union(*(graph.ancestors(name) for name in tail & weights))
-        exact |= {name for name in short if not graph.ancestors(name) & weights}  # levels to a color space
-        unquantized |= _last_layer(graph, addition, trunk - short)
+        raise _unsupported_graph(f"one side of its global addition {addition} has no weighted layer")
+    full_precision = {addition, *tail, *short}
+    ignored = set(full_precision)
+    if tail & weights:  # features are added, then upsampled: pixels exist only after the last layer
+        full_precision = tail - set[str]().union(*(graph.ancestors(name) for name in tail & weights))
+        # The conversion of the input to a color space.
+        full_precision |= {name for name in short if not graph.ancestors(name) & weights}
+        ignored |= _find_last_layer(graph, addition, trunk - short)
     for name in trunk - short:
         if graph.operations[name].get_type_name() == "Add" and len(graph.inputs(name)) == 2:
-            unquantized.add(name)
-    for name in graph.of_types(NORMALIZING):
-        unquantized |= _normalization(graph, name)
-    return SensitivePlaces(frozenset(exact | graph.constants(exact)), frozenset(unquantized))
+            ignored.add(name)
+    for name in graph.find_types(NORMALIZING):
+        ignored |= _find_normalization(graph, name)
+    return SensitiveOperations(
+        frozenset(full_precision | graph.constants(full_precision)), frozenset(ignored)
+    )
 
 
-def _last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
-    """From the addition up the trunk to the first weighted layer, this included."""
+def _find_last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
+    """Return the last weighted layer of the trunk, and the operations between it and the addition."""
     name = next(side for side in graph.inputs(addition) if side in trunk)
     found = {name}
     while graph.operations[name].get_type_name() not in WEIGHTED:
@@ -135,8 +143,8 @@ def _last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
     return found
 
 
-def _normalization(graph: IrGraph, name: str) -> set[str]:
-    """A normalization as a whole: what it takes, and all that follows before a weighted layer or another sum."""
+def _find_normalization(graph: IrGraph, name: str) -> set[str]:
+    """Return a whole normalization: its inputs, and all operations up to the next weighted layer or addition."""
     found, waiting = {name}, graph.inputs(name)
     while waiting:
         current = waiting.pop()
@@ -148,7 +156,7 @@ def _normalization(graph: IrGraph, name: str) -> set[str]:
 
 
 def _is_local(graph: IrGraph, name: str) -> bool:
-    """Whether an operation neither weighs features nor adds two images: one that a normalization is made of."""
+    """Return whether an operation can be part of a normalization: it has no weights and adds no two images."""
     kind = graph.operations[name].get_type_name()
     return kind not in WEIGHTED and not (kind == "Add" and len(graph.inputs(name)) == 2)
 
@@ -157,7 +165,8 @@ def _producers(node: ov.Node) -> list[str]:
     return [value.get_node().get_friendly_name() for value in node.input_values()]
 
 
-def _unknown_wiring(expected: str, got: str) -> UserError:
+def _unsupported_graph(problem: str) -> UserError:
     return UserError(
-        expected, got, "the exported network", "use the ONNX file, and report this with the preset"
+        f"The network cannot be exported to OpenVINO: {problem}",
+        "Use the ONNX file, and report this with the model's preset",
     )

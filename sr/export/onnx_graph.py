@@ -1,7 +1,6 @@
-"""Tidying an ONNX graph after export: nodes named by their modules, nothing of the machine that made it left
-inside.
+"""Tidy an ONNX graph after export: name nodes by their modules, and remove traces of the machine.
 
-Works on the protobuf alone and never changes what the graph computes.
+Works on the protobuf only, and never changes what the graph computes.
 """
 
 import ast
@@ -10,23 +9,23 @@ from collections import Counter
 import onnx
 
 WRAPPER = "network."
-"""The attribute under which the exporter's wrapper holds the network; cut from every name."""
+"""Prefix that the wrapper `to_onnx.ImageInterface` gives to the network's names; it is removed from all of them."""
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def tidy(
     model: onnx.ModelProto, metadata: dict[str, str], sizes: dict[str, list[str | int]]
 ) -> onnx.ModelProto:
-    """A copy of `model` whose bytes depend on the network alone.
+    """Return a copy of `model` whose bytes depend on the network only.
 
-    Nodes are named `<module path>/<operator>` (core.layers.0/Conv), with a number from the second of a kind
-    on, so that later stages can find a module's operations. Stack traces, paths, documentation and
-    intermediate shapes are left out.
+    Nodes are named `<module path>/<operator>` (core.layers.0/Conv); the second and later ones of a name get a number.
+    Later stages can thus find a module's operations. Stack traces, paths, documentation and intermediate shapes are
+    removed.
 
     Args:
-        model: fresh from torch's exporter, with its metadata.
-        metadata: the model's `metadata_props` afterward.
-        sizes: for each input and output, its dimensions: names or numbers.
+        model: as torch's exporter returns it.
+        metadata: becomes the `metadata_props` of the copy.
+        sizes: the dimensions of each input and output: names or numbers.
     """
     tidied = onnx.ModelProto()
     tidied.CopyFrom(model)
@@ -53,9 +52,9 @@ def _rename_nodes(graph: onnx.GraphProto) -> None:
 
 
 def _module_path(node: onnx.NodeProto) -> str:
-    """The dotted path of the module that the node came from; "pixels" for what stands around the network."""
+    """Return the dotted path of the module that a node came from; "pixels" for nodes outside the network."""
     scopes = next((item.value for item in node.metadata_props if item.key == _SCOPES), "[]")
-    modules = ast.literal_eval(scopes)[:-1]  # the last is the operation itself
+    modules = ast.literal_eval(scopes)[:-1]  # the last one is the operation itself
     path = modules[-1] if modules else ""
     return path.removeprefix(WRAPPER) if path.startswith(WRAPPER) else "pixels"
 

@@ -1,46 +1,49 @@
-"""Whether two forms of one network make the same image: test images, and how far the results lie apart.
+"""Compare two runs of one network, e.g. in torch and in OpenVINO, on generated test images.
 
-Pure numpy; knows no framework. The images are made, not read, so that every export is checked in the same
-way.
+Pure numpy; independent of any framework. The images are generated, so that every export is checked in the same way.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from data.hashing import generator
+from sr.evaluation.metrics import psnr_of_error
 
 SHAPES = ((1, 48, 64), (2, 32, 32), (1, 70, 38), (3, 24, 56))
-"""Batch, height and width of the test images; heights and widths are rounded up to the network's
-multiple."""
+"""Batch size, height and width of the test images; sizes are rounded up to the network's multiple."""
 
-Run = Callable[[np.ndarray], np.ndarray]
-"""uint8 NHWC, of RGB or of luma, to the same, larger."""
+ImageBatch = npt.NDArray[np.uint8]
+"""uint8 NHWC, RGB or luma."""
+Runner = Callable[[ImageBatch], ImageBatch]
+"""Runs a network on a batch; the result has the same layout and is larger by the scale."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Parity:
-    """How far two results lie apart, over all images."""
+    """How far two results differ, over all test images."""
 
     images: int
     max_level_difference: int
     """0 to 255."""
     differing_share: float
-    """Of all values (pixels times channels), 0 to 1."""
+    """Share of values (pixels times channels) that differ, 0 to 1."""
     psnr_db: float | None
-    """Of one against the other; None where they are equal."""
+    """PSNR of one result against the other; None if they are equal."""
 
 
-def image_batches(size_multiple: int, channels: int = 3, seed: int = 0) -> list[np.ndarray]:
-    """Batches of drawn images with smooth shading, hard edges, fine texture, black and white.
+def make_test_batches(size_multiple: int, channels: int = 3, seed: int = 0) -> list[ImageBatch]:
+    """Generate batches of images with smooth shading, hard edges, fine texture, black and white.
 
     Args:
-        size_multiple: that heights and widths must have.
-        channels: 3, or 1 for the first of them alone.
+        size_multiple: heights and widths are rounded up to a multiple of it.
+        channels: 3 for RGB; 1 for the first channel only.
+        seed: of the random generator.
 
     Returns:
-        uint8 NHWC, of the shapes in SHAPES; equal for equal arguments.
+        uint8 NHWC, with the shapes in SHAPES; equal for equal arguments.
     """
     rng = generator("parity", seed)
     batches = []
@@ -50,12 +53,12 @@ def image_batches(size_multiple: int, channels: int = 3, seed: int = 0) -> list[
     return batches
 
 
-def image_of(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
-    """One drawn image of a size, as a batch: uint8 NHWC."""
+def make_test_image(height: int, width: int, channels: int = 3, seed: int = 0) -> ImageBatch:
+    """Generate one image of a given size, as a batch: uint8 NHWC."""
     return _draw(generator("parity of a size", seed), height, width)[None, ..., :channels]
 
 
-def _draw(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _draw(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.uint8]:
     y, x = np.mgrid[:height, :width].astype(np.float64)
     slope = rng.uniform(-1, 1, (2, 3)) * 96 / max(height, width)
     image = 128 + (y - height / 2)[..., None] * slope[0] + (x - width / 2)[..., None] * slope[1]
@@ -64,14 +67,15 @@ def _draw(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         inside = np.hypot(y - rng.uniform(0, height), x - rng.uniform(0, width)) < radius
         image[inside] = rng.uniform(-20, 275, 3)
     image += rng.normal(0, 3, image.shape)
-    return image.clip(0, 255).round().astype(np.uint8)
+    levels: npt.NDArray[np.uint8] = image.clip(0, 255).round().astype(np.uint8)
+    return levels
 
 
-def measure(first: Run, second: Run, batches: Sequence[np.ndarray]) -> Parity:
-    """Run both on every batch and compare.
+def compare_outputs(first: Runner, second: Runner, batches: Sequence[ImageBatch]) -> Parity:
+    """Run both on every batch and compare the results.
 
     Raises:
-        ValueError: results are of different shapes.
+        ValueError: the results have different shapes.
     """
     largest, differing, squared, values = 0, 0, 0.0, 0
     for batch in batches:
@@ -85,5 +89,5 @@ def measure(first: Run, second: Run, batches: Sequence[np.ndarray]) -> Parity:
         differing += int(np.count_nonzero(difference))
         squared += float(np.square(difference).sum())
         values += difference.size
-    psnr_db = round(float(10 * np.log10(255.0**2 * values / squared)), 4) if squared else None
+    psnr_db = round(psnr_of_error(squared / values), 4) if squared else None
     return Parity(sum(len(batch) for batch in batches), largest, round(differing / values, 8), psnr_db)

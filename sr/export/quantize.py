@@ -1,7 +1,7 @@
-"""Eight bits for a network, by NNCF's post-training quantization, with its sensitive places left in float.
+"""Quantize a network to int8 with NNCF's post-training quantization, except for its sensitive operations.
 
-Where the quantizers went is checked in the graph afterward, and refused where they should not be. Knows
-neither files nor images: it is handed a model and LR images.
+Afterward the graph is checked: quantizers must be where they belong, and nowhere else. Works on a model and LR images
+in memory, not on files.
 """
 
 import contextlib
@@ -11,18 +11,19 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from data.errors import UserError
-from sr.export.ir_graph import WEIGHTED, IrGraph, SensitivePlaces
+from sr.export.ir_graph import WEIGHTED, IrGraph, SensitiveOperations
 from sr.runtime.openvino_runtime import openvino as ov
 
 QUANTIZER = "FakeQuantize"
 MOVING = frozenset({"Reshape", "Transpose", "Pad", "DepthToSpace", "SpaceToDepth"})
-"""Operations that only move values: a quantizer before them is as good, or as bad, as one behind."""
+"""Operations that only move values: a quantizer before one has the same effect as one after it."""
 
 
 @dataclasses.dataclass(frozen=True)
-class QuantizedPlaces:
+class QuantizationSummary:
     """What was quantized, counted in the graph."""
 
     quantizers: int
@@ -30,81 +31,75 @@ class QuantizedPlaces:
     layers: int
     """Weighted layers that compute in 8 bits."""
     float_layers: int
-    """Weighted layers left in float."""
+    """Weighted layers that stay in float."""
     float_operations: int
-    """All operations left in float on purpose."""
+    """All operations that stay in float on purpose."""
 
 
 def quantize(
-    model: ov.Model, lr_images: Sequence[np.ndarray], sensitive: SensitivePlaces
-) -> tuple[ov.Model, QuantizedPlaces]:
-    """Quantize every weighted layer but the sensitive ones.
+    model: ov.Model, lr_images: Sequence[npt.NDArray[np.uint8]], sensitive: SensitiveOperations
+) -> tuple[ov.Model, QuantizationSummary]:
+    """Quantize every weighted layer except the sensitive ones.
 
-    Weights are symmetric per channel; activations asymmetric, since images and ReLU outputs have no
-    negative half.
+    Weights are symmetric per channel. Activations are asymmetric, since images and ReLU outputs have no negative half.
 
     Args:
         model: uint8 NHWC in and out; not changed.
-        lr_images: uint8 HWC RGB; each is run once on its own, for the ranges and for the bias correction.
-        sensitive: what stays in float (see sr.export.ir_graph).
+        lr_images: uint8 HWC RGB; each is run once, for the ranges and for the bias correction.
+        sensitive: what stays in float (see `sr.export.ir_graph`).
 
     Returns:
         The quantized model, and what was quantized in it.
 
     Raises:
-        UserError: no images, or quantizers landed on sensitive places, or a layer that should have one has
-        none.
+        UserError: there are no images, a quantizer is on a sensitive operation, or a layer has none.
     """
     if not lr_images:
-        raise UserError(
-            "images to calibrate with", "none", "the selection's training split", "select more crops"
-        )
+        raise UserError("The training split has no images to calibrate int8 with", "Select more crops")
     import nncf
 
     names = {operation.get_friendly_name() for operation in model.get_ops()}
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    # NNCF draws its progress on standard output, where ours is drawn already.
+    # NNCF prints its progress to standard output, where ours is already.
     with contextlib.redirect_stdout(io.StringIO()):
         quantized = nncf.quantize(
             model,
             nncf.Dataset(list(lr_images), lambda lr_image: {"input": lr_image[None]}),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(lr_images),
-            ignored_scope=nncf.IgnoredScope(names=sorted(sensitive.unquantized & names)),
+            ignored_scope=nncf.IgnoredScope(names=sorted(sensitive.ignored_scope & names)),
         )
-    return quantized, check_places(quantized, sensitive)
+    return quantized, check_quantizers(quantized, sensitive)
 
 
-def check_places(quantized: ov.Model, sensitive: SensitivePlaces) -> QuantizedPlaces:
-    """Make sure that quantizers stand before all weighted layers but the sensitive ones, and before nothing
-    sensitive.
+def check_quantizers(quantized: ov.Model, sensitive: SensitiveOperations) -> QuantizationSummary:
+    """Check that quantizers stand before all weighted layers except the sensitive ones, and before nothing sensitive.
 
     Raises:
         UserError: they do not.
     """
     graph = IrGraph(quantized)
-    quantizers = graph.of_types({QUANTIZER})
-    layers = graph.of_types(WEIGHTED)
-    eight_bits = {name for name in layers if _takes_eight_bits(graph, name)}
-    wrong = {name for name in sensitive.unquantized & set(graph.operations) if _takes_eight_bits(graph, name)}
-    left = layers - eight_bits - sensitive.unquantized
-    lost = sensitive.unquantized - set(graph.operations)
-    if wrong or left or lost or not eight_bits:
+    quantizers = graph.find_types({QUANTIZER})
+    layers = graph.find_types(WEIGHTED)
+    int8_layers = {name for name in layers if _is_quantized(graph, name)}
+    wrong = {name for name in sensitive.ignored_scope & set(graph.operations) if _is_quantized(graph, name)}
+    in_float = layers - int8_layers - sensitive.ignored_scope
+    lost = sensitive.ignored_scope - set(graph.operations)
+    if wrong or in_float or lost or not int8_layers:
         raise UserError(
-            "8 bits in every layer of the trunk and float in every sensitive place",
-            f"8 bits before {sorted(wrong)}, float in {sorted(left)}, without {sorted(lost)}",
-            "the quantized network",
-            "export it as fp16, and report this with the model's preset",
+            f"NNCF did not quantize the network as requested: int8 in sensitive operations {sorted(wrong)}, "
+            f"float in layers {sorted(in_float)}, missing operations {sorted(lost)}",
+            "Export it as fp16, and report this with the model's preset",
         )
-    return QuantizedPlaces(
-        len(quantizers), len(eight_bits), len(layers - eight_bits), len(sensitive.unquantized)
+    return QuantizationSummary(
+        len(quantizers), len(int8_layers), len(layers - int8_layers), len(sensitive.ignored_scope)
     )
 
 
-def _takes_eight_bits(graph: IrGraph, name: str) -> bool:
-    """Whether a quantizer stands before an operation, with nothing between them that computes."""
+def _is_quantized(graph: IrGraph, name: str) -> bool:
+    """Return whether a quantizer stands before an operation, with no computation in between."""
     for before in graph.inputs(name):
         kind = graph.operations[before].get_type_name()
-        if kind == QUANTIZER or (kind in MOVING and _takes_eight_bits(graph, before)):
+        if kind == QUANTIZER or (kind in MOVING and _is_quantized(graph, before)):
             return True
     return False

@@ -1,48 +1,55 @@
-"""What exported forms are held to: the network itself, in torch, or its ONNX file; in float32 on the CPU.
-
-It writes nothing.
-"""
+"""What an exported file is compared with: the network in torch, or its ONNX file, in float32 on the CPU."""
 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import torch
 from torch import nn
 
 from data.atomic_files import read_json
 from data.errors import UserError
-from sr.export.parity import Run
+from sr.export.parity import ImageBatch, Runner
 from sr.models.checkpoint import RECORD, load_model
 from sr.models.luma_interface import LumaForm
 from sr.models.metadata import ModelMetadata
 
 
-def run_of(network: nn.Module) -> Run:
-    """What runs a network (uint8 NCHW in and out) on uint8 NHWC."""
+def make_torch_runner(network: nn.Module) -> Runner:
+    """Return a function that runs a network (uint8 NCHW in and out) on uint8 NHWC."""
 
-    def run(lr_image: np.ndarray) -> np.ndarray:
+    def run(lr_image: ImageBatch) -> ImageBatch:
         with torch.inference_mode():
-            return network(torch.tensor(lr_image).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+            output = network(torch.tensor(lr_image).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        hr_image: npt.NDArray[np.uint8] = output.numpy()
+        return hr_image
 
     return run
 
 
-def onnx_run(content: bytes) -> Run:
-    """What runs an ONNX file of ours, by onnxruntime on the CPU."""
+def make_onnx_runner(content: bytes) -> Runner:
+    """Return a function that runs an ONNX file, given as bytes, in ONNX Runtime on the CPU."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return lambda lr_image: session.run(["output"], {"input": lr_image})[0]
+
+    def run(lr_image: ImageBatch) -> ImageBatch:
+        hr_image: ImageBatch = session.run(["output"], {"input": lr_image})[0]
+        return hr_image
+
+    return run
 
 
-def network_run(model_dir: Path, metadata: ModelMetadata) -> Run:
-    """What runs the network of a model directory, as a graph with this metadata should.
+def load_torch_runner(model_dir: Path, metadata: ModelMetadata) -> Runner:
+    """Load the network from which a graph with this metadata was exported, and return a function that runs it.
 
     Raises:
-        UserError: the graph was made of another model.
+        UserError: the graph was exported from another model.
     """
     found = read_json(model_dir / RECORD)["weights_sha256"]
     if found != metadata.weights_sha256:
-        expected = f"the model that the graph was made of (weights {metadata.weights_sha256[:12]})"
-        raise UserError(expected, f"weights {found[:12]}", str(model_dir), "export it to ONNX again")
+        raise UserError(
+            f"The graph was exported from the weights {metadata.weights_sha256[:12]}, but {model_dir} has {found[:12]}",
+            "Export the model to ONNX again",
+        )
     network = load_model(model_dir)
-    return run_of(LumaForm(network) if metadata.color == "luma" else network)
+    return make_torch_runner(LumaForm(network) if metadata.color == "luma" else network)

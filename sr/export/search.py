@@ -1,6 +1,7 @@
-"""Where 8 bits cost too much, and which layers must stay in float for it: groups are tried alone, then together.
+"""Find the layers that must stay in float for int8 to keep its accuracy.
 
-Knows no runtime: it is handed names, and what quantizes with some of them in float and tells the PSNR.
+Groups of layers are tried one by one, then together. Independent of any runtime: the caller passes in a function that
+quantizes with some operations in float and returns the PSNR.
 """
 
 import contextlib
@@ -12,29 +13,30 @@ from collections.abc import Callable, Iterable, Mapping
 from data.errors import UserError
 
 _GROUP = re.compile(r"core\.\w+\.\d+")
-"""A module that stands in a row of its like: a layer (core.layers.1) or a block (core.body.7)."""
+"""A numbered module: a layer (core.layers.1) or a block (core.body.7)."""
 
-Score = Callable[[frozenset[str]], float]
-"""Names of operations to leave in float to PSNR in dB; UserError where they cannot be left so."""
+MeasurePsnr = Callable[[frozenset[str]], float]
+"""From the names of operations to keep in float to the PSNR in dB; raises UserError if they cannot be kept in float."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Freed:
-    """What a search came to."""
+class FloatGroups:
+    """The groups of layers that a search keeps in float."""
 
     psnr_db: float
-    """With all of `groups` in float; with none, what it began with."""
-    names: frozenset[str]
+    """With `groups` in float."""
+    names: frozenset[str] = frozenset()
     """The operations of `groups`."""
-    groups: tuple[str, ...]
-    """Left in float, in the order in which they were freed."""
-    gains_db: dict[str, float]
-    """What each group that was tried gave back on its own."""
-    tries: int
+    groups: tuple[str, ...] = ()
+    """Kept in float; the ones that gain most come first."""
+    gains_db: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """What each tried group gains when it alone is in float."""
+    trials: int = 0
+    """How many quantizations the search made."""
 
 
-def groups_of(names: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Weighted layers by the layer or block of the network that they belong to, in the order of their names."""
+def group_layers(names: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Group weighted layers by the numbered layer or block that they belong to, in alphabetical order."""
     found: dict[str, set[str]] = {}
     for name in sorted(names):
         module = _GROUP.match(name)
@@ -42,54 +44,72 @@ def groups_of(names: Iterable[str]) -> dict[str, frozenset[str]]:
     return {group: frozenset(members) for group, members in found.items()}
 
 
-def free_places(
-    score: Score, groups: Mapping[str, frozenset[str]], begun_db: float, wanted_db: float, tries: int
-) -> Freed:
-    """Free the groups that give back most, and no more of them than `wanted_db` needs.
+def find_float_groups(
+    measure: MeasurePsnr,
+    groups: Mapping[str, frozenset[str]],
+    start_db: float,
+    target_db: float,
+    max_trials: int,
+) -> FloatGroups:
+    """Find the groups that gain most when they are kept in float, and as few of them as `target_db` needs.
 
-    Each group is first tried alone. Of those that gave something, the best first, as many are then freed together as
-    are needed; how many is found by halving, so that a network of many blocks takes few tries more than it has blocks.
+    Each group is tried alone. The groups that gain something are ranked, and a binary search finds how many of the best
+    are needed together. Networks of many blocks therefore need few trials more than they have blocks.
 
     Args:
-        score: see Score.
+        measure: see MeasurePsnr.
         groups: operations by group.
-        begun_db: with none of them in float.
-        wanted_db: at least this; where it is not reached, the best that was found is given.
-        tries: calls of `score`, at most.
+        start_db: PSNR with none of them in float.
+        target_db: PSNR to reach; if that is impossible, the best result is returned.
+        max_trials: maximum number of calls of `measure`.
     """
-    for_halving = len(groups).bit_length()
-    alone = max(tries - for_halving, (tries + 1) // 2)
-    gains: dict[str, float] = {}
-    for group, names in list(groups.items())[:alone]:
-        with contextlib.suppress(UserError):  # a quantizer that it shares with another layer stays before it
-            gains[group] = score(names) - begun_db
-    spent = min(alone, len(groups))
-    order = sorted((one for one in gains if gains[one] > 0), key=lambda one: (-gains[one], one))
-    best = Freed(begun_db, frozenset(), (), gains, spent)
-    if order:
+    reserved = len(groups).bit_length()  # for the binary search
+    alone = max(max_trials - reserved, (max_trials + 1) // 2)
+    gains = _measure_gains(measure, dict(list(groups.items())[:alone]), start_db)
+    trials = min(alone, len(groups))
+    ranking = sorted((group for group in gains if gains[group] > 0), key=lambda group: (-gains[group], group))
+    best = FloatGroups(start_db, gains_db=gains)
+    if ranking:
+        first = ranking[0]
         best = dataclasses.replace(
-            best, psnr_db=begun_db + gains[order[0]], names=groups[order[0]], groups=(order[0],)
+            best, psnr_db=start_db + gains[first], names=groups[first], groups=(first,)
         )
-    too_few, enough = 1, 1 if best.psnr_db >= wanted_db else None
-    while spent < tries and (count := _next_count(too_few, enough, len(order), spent == tries - 1)):
-        spent += 1
-        freed = tuple(order[:count])
-        names = frozenset().union(*(groups[one] for one in freed))
-        try:
-            reached = score(names)
-        except UserError:
-            reached = -math.inf
-        if reached >= wanted_db:
+    too_few, enough = 1, 1 if best.psnr_db >= target_db else None
+    while trials < max_trials and (
+        count := _next_count(too_few, enough, len(ranking), trials == max_trials - 1)
+    ):
+        trials += 1
+        names = frozenset[str]().union(*(groups[group] for group in ranking[:count]))
+        psnr_db = _measure_or_fail(measure, names)
+        if psnr_db >= target_db or (enough is None and psnr_db > best.psnr_db):
+            best = dataclasses.replace(best, psnr_db=psnr_db, names=names, groups=tuple(ranking[:count]))
+        if psnr_db >= target_db:
             enough = count
         else:
             too_few = count
-        if reached >= wanted_db or (enough is None and reached > best.psnr_db):
-            best = dataclasses.replace(best, psnr_db=reached, names=names, groups=freed)
-    return dataclasses.replace(best, tries=spent)
+    return dataclasses.replace(best, trials=trials)
+
+
+def _measure_gains(
+    measure: MeasurePsnr, groups: Mapping[str, frozenset[str]], start_db: float
+) -> dict[str, float]:
+    """Return what each group gains alone, in dB; groups that cannot be kept in float are left out."""
+    gains: dict[str, float] = {}
+    for group, names in groups.items():
+        with contextlib.suppress(UserError):  # it shares a quantizer with a layer that is not in float
+            gains[group] = measure(names) - start_db
+    return gains
+
+
+def _measure_or_fail(measure: MeasurePsnr, names: frozenset[str]) -> float:
+    try:
+        return measure(names)
+    except UserError:
+        return -math.inf
 
 
 def _next_count(too_few: int, enough: int | None, most: int, is_last: bool) -> int:
-    """How many groups to free next, between what did not suffice and what did; 0: it is known, or nothing is left."""
+    """Return how many groups to try next, between what was too few and what was enough; 0: the search is over."""
     if enough is not None:
         return (too_few + enough) // 2 if enough - too_few > 1 else 0
     if too_few >= most:

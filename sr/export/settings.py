@@ -1,41 +1,46 @@
-"""What a person chooses for int8, and what of it makes no sense. Loads nothing heavy: tasks look at it, too."""
+"""The precisions of an export and the settings of int8. Imports nothing heavy, since tasks import it too."""
 
 import dataclasses
 import math
 
 from data.errors import UserError
 
+PRECISIONS = ("fp32", "fp16", "int8")
+"""Of an IR: fp32, fp16 (weights are stored as fp16) or int8."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Int8Settings:
-    """How int8 is calibrated and judged."""
+    """How int8 is calibrated, and how accurate it must be."""
 
     calibration_crops: int = 128
-    """Crops of the training split; all where it has fewer."""
+    """Crops of the training split to calibrate with; all, if it has fewer."""
     held_out_crops: int = 32
-    """Crops of the validation split; all where it has fewer."""
+    """Crops of the validation split to measure accuracy on; all, if it has fewer."""
     patch_px: int = 256
-    """Side of the high patch taken from each crop."""
+    """Side of the HR patch taken from each crop."""
     seed: int = 0
-    """Of the choice of crops."""
+    """Sets which crops are chosen."""
     int8_loss_db: float = 0.0
-    """By so much int8 may lie below fp32 (PSNR over the planes that the model works on, mean over the held-out
-    crops); 0: as INT8_LOSS_DB has it for the network's family."""
+    """Largest allowed loss of int8 compared with fp32: PSNR over the channels that the model works on, mean over the
+    held-out crops. 0: the default of the network's architecture (INT8_LOSS_DB)."""
     search_trials: int = 24
-    """Where that is missed: quantizations with more in float, at most."""
+    """If the loss is larger: how many quantizations with more layers in float may be tried; 0: none."""
 
     def check(self) -> None:
-        """Refuse what nothing can be calibrated or judged with.
+        """Check that the values are in their ranges.
 
         Raises:
-            UserError: a value is none that there is.
+            UserError: one is not.
         """
         for name, least in (("calibration_crops", 1), ("held_out_crops", 1), ("search_trials", 0)):
             if getattr(self, name) < least:
-                raise _wrong(name, f"{least} or more", getattr(self, name))
+                raise _range_error(name, f"{least} or more", getattr(self, name))
         if not math.isfinite(self.int8_loss_db) or self.int8_loss_db < 0:
-            raise _wrong("int8_loss_db", "0 dB or more", self.int8_loss_db)
+            raise _range_error("int8_loss_db", "0 dB or more", self.int8_loss_db)
 
 
-def _wrong(name: str, expected: str, got: float) -> UserError:
-    return UserError(expected, str(got), f"--export-{name.replace('_', '-')}", "give another number")
+def _range_error(name: str, allowed: str, value: float) -> UserError:
+    return UserError(
+        f"--export-{name.replace('_', '-')} must be {allowed}, got {value}", "Choose another number"
+    )

@@ -1,8 +1,7 @@
-"""From model.onnx to an OpenVINO IR (model.xml, model.bin) in fp32, fp16 or int8, with its accuracy proved
-and recorded.
+"""Convert model.onnx to an OpenVINO IR (model.xml and model.bin) in fp32, fp16 or int8, and prove its accuracy.
 
-Every IR is run on test images beside the network; an fp32 and an fp16 one also on photographs, an int8 one
-on crops of the validation split, against the originals. One that misses its bound is not written. Never trains.
+Every IR is compared with the network on generated images; fp32 and fp16 also on photographs, int8 on crops of the
+validation split. An IR that misses its bound is not written.
 """
 
 import dataclasses
@@ -19,18 +18,17 @@ from data.progress import Progress, silent
 from sr.export import ir_file
 from sr.export.accuracy import check_parity, check_photographs
 from sr.export.int8 import Quantization
-from sr.export.ir_graph import SensitivePlaces, find_sensitive_places
-from sr.export.parity import Run
-from sr.export.reference import network_run, onnx_run
-from sr.export.settings import Int8Settings
+from sr.export.ir_graph import SensitiveOperations, find_sensitive_operations
+from sr.export.parity import Runner
+from sr.export.reference import load_torch_runner, make_onnx_runner
+from sr.export.settings import PRECISIONS, Int8Settings
 from sr.models.metadata import ModelMetadata, from_strings
+from sr.runtime.network_upscalers import OpenVinoUpscaler
 from sr.runtime.openvino_runtime import openvino as ov
-from sr.runtime.upscalers import OpenVinoUpscaler
 
 SCHEMA = 1
 IR = "model.xml"
 _FIXED = "fixed.xml"
-PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def export_openvino(
@@ -45,140 +43,164 @@ def export_openvino(
 ) -> dict[str, Any]:
     """Write model.xml, model.bin and, last, export.json.
 
-    Input, output and metadata are those of the ONNX file (see sr.export.to_onnx); the metadata stands in the
-    IR's rt_info. The upscaling of the pixels themselves stays in float32 in every form and on every device.
+    Input, output and metadata are those of the ONNX file (see `sr.export.to_onnx`). Operations on pixel values stay
+    float32 in every precision and on every device.
 
     Args:
         onnx_dir: with model.onnx.
-        out_dir: made if missing.
-        precision: fp32, fp16 (weights stored so) or int8.
-        calibration: path of selection.json; for int8 only.
-        settings: for int8 only; Int8Settings() where None.
-        size: height and width of the one LR image that the file shall take, one at a time; None for any. Such a
-            file needs no size from its caller, and devices without dynamic shapes (NPU) take no other.
-        model_dir: of the network, in torch, that the IR is held to; None: it is held to the ONNX file.
-        progress: told the steps.
+        out_dir: created if missing.
+        precision: fp32, fp16 (weights are stored as fp16) or int8.
+        calibration: path of selection.json; required for int8.
+        settings: for int8; None: the defaults.
+        size: the only input height and width that the IR will accept, one image at a time; None: any. NPUs need it.
+        model_dir: the network to compare with; None: the ONNX file.
+        progress: counts quantizations.
 
     Returns:
-        What export.json holds.
+        The content of export.json.
 
     Raises:
-        UserError: unknown precision, settings that are none, no selection for int8, another model's directory, or
-            the IR misses its bound; the message has the figures.
+        UserError: an argument is invalid, `model_dir` is another model, or the IR misses its bound.
     """
-    if precision not in PRECISIONS:
-        known = ", ".join(PRECISIONS)
-        raise UserError(f"a precision out of {known}", repr(precision), "the export", "name one of these")
     settings = settings or Int8Settings()
     settings.check()
     content = (onnx_dir / "model.onnx").read_bytes()
-    strings = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
-    metadata = dataclasses.replace(from_strings(strings, str(onnx_dir)), precision=precision)
-    reference, against = onnx_run(content), "onnx fp32"
+    metadata = _read_metadata(content, onnx_dir, precision)
+    _check_size(size, metadata.size_multiple)
+    reference, against = make_onnx_runner(content), "onnx fp32"
     if model_dir:
-        reference, against = network_run(model_dir, metadata), "torch fp32"
-    with tempfile.TemporaryDirectory() as scratch:
-        model, sensitive = _convert(onnx_dir / "model.onnx", Path(scratch))
+        reference, against = load_torch_runner(model_dir, metadata), "torch fp32"
+    is_int8 = precision == "int8"
+    quantization = Quantization(metadata, settings, _require(calibration), reference) if is_int8 else None
+    files, facts = _make_ir(onnx_dir / "model.onnx", metadata, reference, quantization, size, progress)
+    facts["parity"] = {"against": against, **facts["parity"]}
+    record = {**_describe(metadata, size), "made_from": {"model.onnx": sha256_bytes(content)}, **facts}
+    return _write_files(out_dir, files, record)
+
+
+class _Scratch:
+    """A temporary directory in which IRs of one model are written and run."""
+
+    def __init__(self, directory: Path, metadata: ModelMetadata) -> None:
+        self._directory, self._metadata = directory, metadata
+
+    def convert(self, onnx_path: Path) -> tuple[ov.Model, SensitiveOperations]:
+        """Convert an ONNX file, and mark the operations that need full precision.
+
+        The marks go through a file: OpenVINO's Python API cannot set them on a model.
+        """
+        converted = ov.convert_model(onnx_path)
+        sensitive = find_sensitive_operations(converted)
+        marked = self._directory / "converted.xml"
+        ov.save_model(converted, marked, compress_to_fp16=False)
+        ir_file.disable_precision_conversion(marked, sensitive.full_precision)
+        return ov.Core().read_model(marked), sensitive
+
+    def write(self, model: ov.Model, name: str = IR) -> dict[str, bytes]:
+        """Write an IR; return the contents of model.xml and model.bin."""
+        path = self._directory / name
+        ov.save_model(model, path, compress_to_fp16=self._metadata.precision == "fp16")
+        xml = ir_file.tidy(path, self._metadata.to_strings())
+        path.write_bytes(xml)
+        return {"model.xml": xml, "model.bin": path.with_suffix(".bin").read_bytes()}
+
+    def write_fixed(self, size: tuple[int, int]) -> dict[str, bytes]:
+        """Write the last IR once more, for images of one size."""
+        model = ov.Core().read_model(self._directory / IR)
+        model.reshape({"input": [1, *size, self._metadata.channels]})
+        # fp16 weights are already fp16 in this model.
+        return self.write(model, _FIXED)
+
+    def make_runner(self, name: str = IR) -> Runner:
+        """Return a function that runs an IR. It is not cached: it would push others out of the user's cache."""
+        return OpenVinoUpscaler(self._directory / name, keep_compiled=False).run
+
+    def write_and_run(self, model: ov.Model) -> Runner:
+        """Write an IR, and return a function that runs it."""
+        self.write(model)
+        return self.make_runner()
+
+
+def _make_ir(
+    onnx_path: Path,
+    metadata: ModelMetadata,
+    reference: Runner,
+    quantization: Quantization | None,
+    size: tuple[int, int] | None,
+    progress: Progress,
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Convert, quantize for int8, and check the result.
+
+    Returns:
+        The files by name, and the figures for export.json.
+
+    Raises:
+        UserError: the IR misses its bound.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        scratch = _Scratch(Path(directory), metadata)
+        model, sensitive = scratch.convert(onnx_path)
         facts: dict[str, Any] = {}
-        if precision == "int8":
-            quantization = Quantization(
-                metadata,
-                settings,
-                _required(calibration),
-                lambda quantized: _runnable(quantized, Path(scratch), metadata),
-                reference,
-            )
-            model, facts = quantization.run(model, sensitive, progress)
-        xml, weights = _write(model, Path(scratch) / IR, metadata)
-        run = _run_of(Path(scratch) / IR)
-        parity = check_parity(run, reference, metadata)
-        if precision != "int8":
-            facts = {"photographs": dataclasses.asdict(check_photographs(run, reference, metadata))}
+        if quantization:
+            model, facts = quantization.run(model, sensitive, scratch.write_and_run, progress)
+        files = scratch.write(model)
+        run = scratch.make_runner()
+        facts["parity"] = dataclasses.asdict(check_parity(run, reference, metadata))
+        if not quantization:
+            facts["photographs"] = dataclasses.asdict(check_photographs(run, reference, metadata))
         if size:
-            xml, weights = _at_size(Path(scratch), metadata, size)
-            fixed = check_parity(_run_of(Path(scratch) / _FIXED), reference, metadata, size)
+            files = scratch.write_fixed(size)
+            fixed = check_parity(scratch.make_runner(_FIXED), reference, metadata, size)
             facts["parity_at_size"] = dataclasses.asdict(fixed)
-    write_bytes(out_dir / "model.bin", weights)
-    write_bytes(out_dir / "model.xml", xml)
-    record = {
-        **_description(metadata, size),
-        "made_from": {"model.onnx": sha256_bytes(content)},
-        "parity": {"against": against, **dataclasses.asdict(parity)},
-        "files": {
-            name: {"bytes": len(part), "sha256": sha256_bytes(part)}
-            for name, part in (("model.xml", xml), ("model.bin", weights))
-        },
-        **facts,
-    }
-    write_json(out_dir / "export.json", record)
-    return record
+    return files, facts
 
 
-def _description(metadata: ModelMetadata, size: tuple[int, int] | None) -> dict[str, Any]:
+def _read_metadata(content: bytes, onnx_dir: Path, precision: str) -> ModelMetadata:
+    if precision not in PRECISIONS:
+        raise UserError(f"Cannot export precision {precision!r}", f"Choose one of: {', '.join(PRECISIONS)}")
+    strings = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
+    return dataclasses.replace(from_strings(strings, str(onnx_dir)), precision=precision)
+
+
+def _check_size(size: tuple[int, int] | None, multiple: int) -> None:
+    if size and any(side % multiple for side in size):
+        raise UserError(
+            f"The size must be multiples of {multiple}, got {size[0]}x{size[1]} (height x width)",
+            "Choose the next larger size",
+        )
+
+
+def _require(calibration: Path | None) -> Path:
+    if calibration is None:
+        raise UserError(
+            "int8 needs a selection to calibrate with, and none is given", "Give one, or export fp16"
+        )
+    return calibration
+
+
+def _describe(metadata: ModelMetadata, size: tuple[int, int] | None) -> dict[str, Any]:
+    """Return the part of export.json that describes the model."""
     scale, channels = metadata.scale, metadata.channels
-    lr_image, hr_image = ["n", "h", "w"], ["n", f"{scale}*h", f"{scale}*w"]
+    input_shape: list[str | int] = ["n", "h", "w", channels]
+    output_shape: list[str | int] = ["n", f"{scale}*h", f"{scale}*w", channels]
     if size:
-        lr_image, hr_image = [1, *size], [1, *(scale * side for side in size)]
+        input_shape, output_shape = [1, *size, channels], [1, *(scale * side for side in size), channels]
     return {
         "schema": SCHEMA,
         "format": "openvino",
         "precision": metadata.precision,
         "metadata": metadata.to_strings(),
-        "input": {"name": "input", "type": "uint8", "shape": [*lr_image, channels]},
-        "output": {"name": "output", "type": "uint8", "shape": [*hr_image, channels]},
+        "input": {"name": "input", "type": "uint8", "shape": input_shape},
+        "output": {"name": "output", "type": "uint8", "shape": output_shape},
     }
 
 
-def _required(calibration: Path | None) -> Path:
-    if calibration is None:
-        raise UserError(
-            "a selection to calibrate int8 with", "none", "the export", "name one, or export fp16"
-        )
-    return calibration
-
-
-def _convert(path: Path, scratch: Path) -> tuple[ov.Model, SensitivePlaces]:
-    """The ONNX file as an openvino.Model, its exact places marked (which only a file's text can do from
-    Python).
-    """
-    converted = ov.convert_model(path)
-    sensitive = find_sensitive_places(converted)
-    marked = scratch / "converted.xml"
-    ov.save_model(converted, marked, compress_to_fp16=False)
-    ir_file.mark_exact(marked, sensitive.exact)
-    return ov.Core().read_model(marked), sensitive
-
-
-def _write(model: ov.Model, path: Path, metadata: ModelMetadata) -> tuple[bytes, bytes]:
-    ov.save_model(model, path, compress_to_fp16=metadata.precision == "fp16")
-    xml = ir_file.tidy(path, metadata.to_strings())
-    path.write_bytes(xml)
-    return xml, path.with_suffix(".bin").read_bytes()
-
-
-def _at_size(scratch: Path, metadata: ModelMetadata, size: tuple[int, int]) -> tuple[bytes, bytes]:
-    """The IR that was written last, for images of one size.
-
-    Raises:
-        UserError: the network cannot take that size.
-    """
-    multiple = metadata.size_multiple
-    if any(side % multiple for side in size):
-        expected = f"a height and width that are multiples of {multiple}"
-        raise UserError(
-            expected, "{}x{}".format(*size), "the size of the export", "choose the next larger one"
-        )
-    model = ov.Core().read_model(scratch / IR)
-    model.reshape({"input": [1, *size, metadata.channels]})
-    # Weights that were stored as fp16 are so in the model already.
-    return _write(model, scratch / _FIXED, metadata)
-
-
-def _runnable(model: ov.Model, scratch: Path, metadata: ModelMetadata) -> Run:
-    _write(model, scratch / IR, metadata)
-    return _run_of(scratch / IR)
-
-
-def _run_of(path: Path) -> Run:
-    """What runs an IR; what is compiled of those that are only tried would push others out of the user's cache."""
-    return OpenVinoUpscaler(path, keep_compiled=False).run
+def _write_files(out_dir: Path, files: dict[str, bytes], record: dict[str, Any]) -> dict[str, Any]:
+    """Write the IR and, last, export.json; return its content."""
+    record["files"] = {
+        name: {"bytes": len(content), "sha256": sha256_bytes(content)} for name, content in files.items()
+    }
+    for name in ("model.bin", "model.xml"):
+        write_bytes(out_dir / name, files[name])
+    write_json(out_dir / "export.json", record)
+    return record

@@ -1,32 +1,37 @@
-"""An exported graph with fractional levels: float32 images of levels 0 to 255 in and out, where the file has bytes.
+"""Change an exported graph from uint8 to float32 images, for inputs of more than 8 bits.
 
-The file stays as it is: the graph is changed in memory. Only the ends are touched: the input's type, the rounding and
-the conversion to bytes; the layers, their weights and, in an int8 file, their quantizers are those of the file.
+The file stays as it is; the graph is changed in memory, and only at its ends: the type of the input, the rounding and
+the conversion to uint8. Layers, weights and quantizers are those of the file.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data.errors import UserError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from sr.runtime.openvino_runtime import openvino
 
 _TAIL_OPENVINO = frozenset(
     {"Convert", "Clamp", "Minimum", "Maximum", "Transpose", "Reshape", "DepthToSpace", "Round"}
 )
 _TAIL_ONNX = frozenset({"Cast", "Clip", "Min", "Max", "Transpose", "Reshape", "DepthToSpace", "Round"})
-"""What may stand between a graph's last computation and its output: it moves, bounds or converts values."""
+"""Operations that may stand between the last computation and the output: they move, clamp or convert values."""
 
 
-def openvino_levels(model: Any, where: str) -> Any:
-    """Take an openvino.Model of ours from bytes to fractional levels; clamped to 0 to 255, not rounded.
+def openvino_to_float(model: "openvino.Model", path: str) -> "openvino.Model":
+    """Make an OpenVINO model take and return float32 levels, 0 to 255; clamped, not rounded.
 
     Args:
-        model: uint8 in and out; changed in place.
-        where: the file, for the error.
+        model: uint8 in and out, exported by this project; changed in place.
+        path: the file, for the error.
 
     Returns:
-        The same model, float32 in and out.
+        The same model.
 
     Raises:
-        UserError: it does not end in a rounding.
+        UserError: the graph does not end in a rounding.
     """
     from sr.runtime.openvino_runtime import openvino as ov
 
@@ -38,10 +43,10 @@ def openvino_levels(model: Any, where: str) -> Any:
             break
         node = node.input_value(0).get_node()
     if rounding is None or conversion is None:
-        raise _unrounded(node.get_type_name(), where)
-    for passed in (conversion, rounding):
-        for consumer in passed.output(0).get_target_inputs():
-            consumer.replace_source_output(passed.input_value(0))
+        raise _no_rounding_error(node.get_type_name(), path)
+    for skipped in (conversion, rounding):
+        for consumer in skipped.output(0).get_target_inputs():
+            consumer.replace_source_output(skipped.input_value(0))
     model.get_parameters()[0].set_element_type(ov.Type.f32)
     result = model.get_results()[0].input_value(0)
     result.get_tensor().set_names({"output"})
@@ -49,43 +54,41 @@ def openvino_levels(model: Any, where: str) -> Any:
     return model
 
 
-def onnx_levels(model: Any, where: str) -> Any:
-    """Take an onnx.ModelProto of ours from bytes to fractional levels; clamped to 0 to 255, not rounded.
+def onnx_to_float(model: "onnx.ModelProto", path: str) -> "onnx.ModelProto":
+    """Make an ONNX model take and return float32 levels, 0 to 255; clamped, not rounded.
 
     Args:
-        model: uint8 in and out; changed in place.
-        where: the file, for the error.
+        model: uint8 in and out, exported by this project; changed in place.
+        path: the file, for the error.
 
     Returns:
-        The same model, float32 in and out.
+        The same model.
 
     Raises:
-        UserError: it does not end in a rounding.
+        UserError: the graph does not end in a rounding.
     """
     import onnx
 
     graph = model.graph
-    made_by = {name: node for node in graph.node for name in node.output}
-    node, rounding = made_by.get(graph.output[0].name), None
+    producers = {name: node for node in graph.node for name in node.output}
+    node, rounding = producers.get(graph.output[0].name), None
     while node is not None and node.op_type in _TAIL_ONNX:
         if node.op_type == "Cast":
             node.attribute[0].i = onnx.TensorProto.FLOAT
         if node.op_type == "Round":
             rounding = node
             break
-        node = made_by.get(node.input[0])
+        node = producers.get(node.input[0])
     if rounding is None:
-        raise _unrounded(node.op_type if node is not None else "nothing", where)
+        raise _no_rounding_error(node.op_type if node is not None else "nothing", path)
     rounding.op_type = "Identity"
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     return model
 
 
-def _unrounded(found: str, where: str) -> UserError:
+def _no_rounding_error(last: str, path: str) -> UserError:
     return UserError(
-        "a graph that ends in a rounding to levels",
-        f"one that ends in {found}",
-        where,
-        "export the model again",
+        f"{path} cannot upscale more than 8 bits: its graph ends in {last}, not in a rounding",
+        "Export the model again",
     )

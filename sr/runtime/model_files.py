@@ -1,27 +1,32 @@
-"""Exported files of ours, opened: read, held to what they say of themselves, and compiled for a device.
+"""Opening exported model files: read them, check them against their metadata, compile them for a device.
 
-What is wrong with a file, or with the device, is said in one line. Runs nothing and changes no file.
+A damaged file or a missing device becomes one readable error. Nothing is run here and no file is changed.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
 from data.hashing import sha256_bytes, sha256_file
 from sr.models.metadata import GROUP, ModelMetadata, from_strings
 
+if TYPE_CHECKING:
+    import onnxruntime
 
-def open_onnx(path: Path) -> tuple[Any, ModelMetadata]:
-    """Return an onnxruntime.InferenceSession on the CPU, and the file's metadata.
+    from sr.runtime.openvino_runtime import openvino
+
+
+def open_onnx(path: Path) -> "tuple[onnxruntime.InferenceSession, ModelMetadata]":
+    """Open an ONNX file in ONNX Runtime on the CPU, and read its metadata.
 
     Raises:
-        UserError: the file is damaged, or no model of ours.
+        UserError: the file is damaged, or this project did not export it.
     """
     import onnxruntime
 
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no other base
+    except Exception as error:  # onnxruntime's errors share no other base class
         raise _damaged(path, error) from None
     metadata = from_strings(session.get_modelmeta().custom_metadata_map, str(path))
     shapes = {one.name: one.shape for one in session.get_inputs()}
@@ -29,11 +34,11 @@ def open_onnx(path: Path) -> tuple[Any, ModelMetadata]:
     return session, metadata
 
 
-def read_ir(core: Any, path: Path) -> tuple[Any, ModelMetadata]:
-    """Return an IR (model.xml beside model.bin) as an openvino.Model, and its metadata.
+def read_ir(core: "openvino.Core", path: Path) -> "tuple[openvino.Model, ModelMetadata]":
+    """Read an OpenVINO IR (model.xml beside model.bin) and its metadata.
 
     Raises:
-        UserError: the file is damaged, or no model of ours.
+        UserError: the file is damaged, or this project did not export it.
     """
     try:
         model = core.read_model(path)
@@ -48,60 +53,74 @@ def read_ir(core: Any, path: Path) -> tuple[Any, ModelMetadata]:
     return model, metadata
 
 
-def fixed_size(model: Any) -> tuple[int, int] | None:
-    """Height and width of the one image that an IR of ours takes; None: any."""
+def read_fixed_size(model: "openvino.Model") -> tuple[int, int] | None:
+    """Return the only input height and width that an IR accepts; None if it accepts any."""
     shape = model.input("input").partial_shape
-    return tuple(shape.to_shape()[1:3]) if shape.is_static else None
+    if not shape.is_static:
+        return None
+    _, height, width, _ = shape.to_shape()
+    return height, width
 
 
-def wrong_size(fixed: tuple[int, int], height: int, width: int, where: str) -> UserError:
-    """What to say where a model of one size was given an image of another."""
-    fits, got = ("{}x{}".format(*size) for size in (fixed, (height, width)))
-    remedy = "export the model without a size, which takes any"
-    return UserError(f"an image of {fits} (height x width)", got, where, remedy)
+def size_mismatch_error(fixed: tuple[int, int], height: int, width: int, model: str) -> UserError:
+    """Return the error for an image whose size is not the one that a model of fixed size accepts."""
+    return UserError(
+        f"{model} accepts only images of {fixed[0]}x{fixed[1]} (height x width), got {height}x{width}",
+        "Export the model without a size: it then accepts any",
+    )
 
 
 def compile_ir(
-    core: Any, model: Any, path: Path, device: str, stored: str, keep: bool = True, **options: int
-) -> Any:
-    """Compile an IR that was read from `path`, or take it from the compiled models that are kept.
+    core: "openvino.Core",
+    model: "openvino.Model",
+    path: Path,
+    device: str,
+    precision: str,
+    keep: bool = True,
+    **options: int,
+) -> "openvino.CompiledModel":
+    """Compile an IR that was read from `path`, or take it from the cache of compiled models.
 
     Args:
-        core, model, device, stored, options: as `sr.runtime.openvino_runtime.compile_for` takes them.
-        path: for the error.
-        keep: what is compiled for the next start, where compiled models are kept at all.
+        core, model, device, precision, options: as for `sr.runtime.openvino_runtime.compile_for_device`.
+        path: the file, for the error.
+        keep: whether to use the cache, if there is one.
 
     Raises:
-        UserError: the device is not there, or does not take the model.
+        UserError: the device is not there, or does not support the model.
     """
-    from sr.runtime.compiled_cache import cache_directory
-    from sr.runtime.openvino_runtime import compile_for
+    from sr.runtime.compiled_cache import find_cache_directory
+    from sr.runtime.openvino_runtime import compile_for_device
 
     try:
-        cache = cache_directory() if keep else None
-        return compile_for(core, model, device, stored, cache=cache, **options)
+        cache = find_cache_directory() if keep else None
+        return compile_for_device(core, model, device, precision, cache=cache, **options)
     except RuntimeError as error:
-        remedy = "export it with --size, for devices that take one size alone, or name another device"
-        raise UserError(f"a model that {device} takes", _reason(error), str(path), remedy) from None
+        raise UserError(
+            f"{device} cannot run {path}: {_first_words(error)}",
+            "Export it with --size, for devices that need a fixed size, or choose another device",
+        ) from None
 
 
-def ir_sha256(path: Path) -> str:
-    """One sha256 for the two files of an IR: of the hashes of .xml and .bin, in this order."""
+def hash_ir(path: Path) -> str:
+    """Return one sha256 for the two files of an IR: the hash of the hashes of .xml and .bin, in this order."""
     return sha256_bytes(
         "".join(sha256_file(Path(path).with_suffix(end)) for end in (".xml", ".bin")).encode()
     )
 
 
-def _check_channels(found: object, metadata: ModelMetadata, path: Path) -> None:
-    """Make sure that a graph's "input" has the channels that its metadata says; `found` is the size of its last axis."""
+def _check_channels(found: Any, metadata: ModelMetadata, path: Path) -> None:
+    """Check the last axis of a graph's input against its metadata."""
     if str(found) != str(metadata.channels):
-        expected = f"an image of {metadata.channels} channels as its input low ({metadata.color})"
-        raise UserError(expected, f"{found}", str(path), "export the model again")
+        raise UserError(
+            f"{path} has an input of {found} channels, but its metadata says {metadata.channels} ({metadata.color})",
+            "Export the model again",
+        )
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError("a model file that can be read", _reason(error), str(path), "export the model again")
+    return UserError(f"{path} is not a readable model file: {_first_words(error)}", "Export the model again")
 
 
-def _reason(error: Exception) -> str:
+def _first_words(error: Exception) -> str:
     return " ".join(str(error).split())[:200]

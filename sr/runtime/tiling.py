@@ -1,43 +1,46 @@
-"""Working through a large image by overlapping tiles, so that memory depends on the tile and not on the image.
+"""Processing a large image in overlapping tiles, so that memory depends on the tile size and not on the image.
 
-Pure geometry and copying. A tile sees `halo` pixels beyond what is kept of it; what a network sees farther off than
-that is lost, so a result may differ by a level from that of the whole image.
+This is geometry and copying only. Each tile overlaps its neighbors by a halo. A network whose receptive field is larger
+than the halo may differ by a level from its result for the whole image.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-HALO_PX = 32
-"""Low pixels around what is kept of a tile. VapSR, which sees far, differs by one level at most with 32; by 2 to 3
-with 16."""
+from sr.models.metadata import HALO_PX
+
+_In = TypeVar("_In", bound=np.generic)
+_Out = TypeVar("_Out", bound=np.generic)
 
 
 @dataclass(frozen=True)
 class Span:
-    """A tile along one axis, in pixels of the LR image."""
+    """A tile along one axis, in LR pixels."""
 
     start: int
     """The tile's first pixel."""
     stop: int
-    """One past its last."""
+    """One past the tile's last pixel."""
     keep_start: int
-    """The first pixel that is taken from this tile."""
+    """The first pixel that is kept from this tile."""
     keep_stop: int
-    """One past the last of those."""
+    """One past the last pixel that is kept."""
 
 
-def spans(size: int, largest: int, halo: int, multiple: int = 1) -> Iterator[Span]:
-    """Cover an axis of `size` pixels by tiles of equal length; each pixel is kept from one of them.
+def split_axis(size: int, largest: int, halo: int, multiple: int = 1) -> Iterator[Span]:
+    """Split an axis into overlapping tiles of equal length; each pixel is kept from exactly one of them.
 
-    There are as few tiles as `largest` allows, and they are no longer than that number of them needs.
+    Uses as few tiles as `largest` allows, and makes them no longer than that number of tiles needs.
 
     Args:
-        size: of the axis.
-        largest: length of a tile at the most, halo included; more than two halos unless it covers the axis.
+        size: length of the axis.
+        largest: maximum length of a tile, halo included; more than two halos unless it covers the axis.
         halo: pixels at each inner end of a tile that are not kept.
-        multiple: tiles begin and end at multiples of it; it divides the other three.
+        multiple: tiles start and end at multiples of it; it must divide the other three.
     """
     if size <= largest:
         yield Span(0, size, 0, size)
@@ -52,62 +55,60 @@ def spans(size: int, largest: int, halo: int, multiple: int = 1) -> Iterator[Spa
         kept = keep_stop
 
 
-def by_tiles(
-    upscale: Callable[[np.ndarray], np.ndarray],
-    lr_image: np.ndarray,
+def upscale_tiled(
+    upscale: Callable[[npt.NDArray[_In]], npt.NDArray[_In]],
+    lr_image: npt.NDArray[_In],
     scale: int,
     tile_px: int,
     halo_px: int = HALO_PX,
     multiple: int = 1,
-) -> np.ndarray:
+) -> npt.NDArray[_In]:
     """Upscale an image tile by tile.
 
     Args:
-        upscale: HWC → HWC of the same channels and type, height and width times `scale`.
-        lr_image: HWC of any type; height and width are multiples of `multiple`.
+        upscale: HWC → HWC with the same channels and dtype, height and width times `scale`.
+        lr_image: HWC of any dtype; height and width are multiples of `multiple`.
         scale: of `upscale`.
-        tile_px: side of a tile in low pixels at the most, its halo included; more than twice the halo.
-        halo_px: low pixels around what is kept of a tile.
-        multiple: tiles begin and end at multiples of it, so that a network's own grid stays where it was; the
-            halo is rounded up to it, and the tile down.
+        tile_px: maximum side of a tile in LR pixels, halo included; more than twice the halo.
+        halo_px: overlap of a tile with its neighbors on each side, in LR pixels.
+        multiple: tiles start and end at multiples of it, so that a network's own grid stays in place; the halo is
+            rounded up to it and the tile down.
 
     Returns:
-        HWC of the same type, height and width times `scale`.
+        HWC of the same dtype, height and width times `scale`.
 
     Raises:
-        ValueError: as `bands`.
+        ValueError: see `upscale_in_bands`.
     """
     height, width, channels = lr_image.shape
     hr_image, top = np.empty((height * scale, width * scale, channels), lr_image.dtype), 0
-    for band in bands(upscale, lr_image, scale, tile_px, halo_px, multiple):
+    for band in upscale_in_bands(upscale, lr_image, scale, tile_px, halo_px, multiple):
         hr_image[top : top + len(band)] = band
         top += len(band)
     return hr_image
 
 
-def bands(
-    upscale: Callable[[np.ndarray], np.ndarray],
-    lr_image: np.ndarray,
+def upscale_in_bands(
+    upscale: Callable[[npt.NDArray[_In]], npt.NDArray[_Out]],
+    lr_image: npt.NDArray[_In],
     scale: int,
     tile_px: int,
     halo_px: int = HALO_PX,
     multiple: int = 1,
-) -> Iterator[np.ndarray]:
-    """Upscale an image tile by tile, and give each row of tiles when it is done: none is held.
+) -> Generator[npt.NDArray[_Out], None, None]:
+    """Upscale an image tile by tile and yield each finished row of tiles, so that the result need not fit in memory.
 
     Args:
-        upscale: as of `by_tiles`; it may give another number of channels than it takes, and pads what is no multiple.
-        lr_image: HWC of any type and size.
-        scale: of `upscale`.
-        tile_px: as of `by_tiles`.
-        halo_px: the same.
-        multiple: the same.
+        upscale: as for `upscale_tiled`; it may return another number of channels, and pads tiles at the right and
+            bottom edge whose size is no multiple.
+        lr_image: HWC of any dtype and size.
+        scale, tile_px, halo_px, multiple: as for `upscale_tiled`.
 
     Yields:
-        HWC from the top, together as high as the whole result.
+        HWC bands from top to bottom; stacked, they are the whole result.
 
     Raises:
-        ValueError: the tile has nothing but halo, or the halo is negative.
+        ValueError: the tile is not larger than its two halos, or the halo is negative.
     """
     height, width = lr_image.shape[:2]
     tile_px, halo_px = tile_px // multiple * multiple, -(-halo_px // multiple) * multiple
@@ -115,24 +116,38 @@ def bands(
         raise ValueError(
             f"Expected a tile of more than twice its halo, got {tile_px} px with a halo of {halo_px}."
         )
-    for rows in _clipped_spans(height, tile_px, halo_px, multiple):
-        made = None
-        for columns in _clipped_spans(width, tile_px, halo_px, multiple):
-            tile = np.ascontiguousarray(lr_image[rows.start : rows.stop, columns.start : columns.stop])
-            hr_image = upscale(tile)[_scaled(rows, scale), _scaled(columns, scale)]
-            if made is None:
-                made = np.empty((hr_image.shape[0], width * scale, hr_image.shape[2]), hr_image.dtype)
-            made[:, columns.keep_start * scale : columns.keep_stop * scale] = hr_image
-        yield made
-        del made  # so that it is gone before the next one is made
+    columns = list(_split_clipped(width, tile_px, halo_px, multiple))
+    for rows in _split_clipped(height, tile_px, halo_px, multiple):
+        # No name is left for the band, so that it is freed before the next one is made.
+        yield _upscale_band(upscale, lr_image, scale, rows, columns)
 
 
-def _clipped_spans(size: int, largest: int, halo: int, multiple: int) -> Iterator[Span]:
-    """Cover an axis that is no multiple: as if it were the next one, and the last tile ends with it."""
-    for span in spans(-(-size // multiple) * multiple, largest, halo, multiple):
+def _upscale_band(
+    upscale: Callable[[npt.NDArray[_In]], npt.NDArray[_Out]],
+    lr_image: npt.NDArray[_In],
+    scale: int,
+    rows: Span,
+    columns: list[Span],
+) -> npt.NDArray[_Out]:
+    """Upscale one row of tiles."""
+    band: npt.NDArray[_Out] | None = None
+    for span in columns:
+        tile = np.ascontiguousarray(lr_image[rows.start : rows.stop, span.start : span.stop])
+        hr_tile = upscale(tile)[_kept_part(rows, scale), _kept_part(span, scale)]
+        if band is None:
+            width = columns[-1].keep_stop * scale
+            band = np.empty((hr_tile.shape[0], width, hr_tile.shape[2]), hr_tile.dtype)
+        band[:, span.keep_start * scale : span.keep_stop * scale] = hr_tile
+    assert band is not None
+    return band
+
+
+def _split_clipped(size: int, largest: int, halo: int, multiple: int) -> Iterator[Span]:
+    """Split an axis whose size is no multiple: split the next multiple, and clip the last tile."""
+    for span in split_axis(-(-size // multiple) * multiple, largest, halo, multiple):
         yield Span(span.start, min(span.stop, size), span.keep_start, min(span.keep_stop, size))
 
 
-def _scaled(span: Span, scale: int) -> slice:
-    """What is kept, within the upscaled tile."""
+def _kept_part(span: Span, scale: int) -> slice:
+    """Return the part of an upscaled tile that is kept."""
     return slice((span.keep_start - span.start) * scale, (span.keep_stop - span.start) * scale)

@@ -1,1 +1,1 @@
-"""Upscaling what people have: images and videos."""
+"""Applying a model to folders of images and to videos."""

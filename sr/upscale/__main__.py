@@ -1,7 +1,7 @@
-"""python -m sr.upscale in.png out.png --model model.xml: an image or a folder, without a DAG.
+"""Upscale an image or a folder of images: python -m sr.upscale in.png out.png --model model.xml.
 
-The exit code is 0 when all is done, 1 after an error that is told in one line, 2 for a command that does not read,
-and 3 when some images of a folder could not be read; they are listed.
+Needs no Luigi. The exit code is 0 on success, 1 after an error (one line on stderr), 2 for wrong arguments, and 3 if
+some images of a folder were rejected (they are listed on stderr).
 """
 
 import argparse
@@ -13,33 +13,58 @@ from data.errors import UserError
 from data.imaging.decode import ImageFault
 
 REJECTED_EXIT_CODE = 3
+_OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
 def main(argv: list[str]) -> int:
-    """Do it, and return the exit code."""
-    parser = argparse.ArgumentParser("python -m sr.upscale", description="Upscale an image or a folder.")
-    parser.add_argument("source", type=Path, help="an image, or a folder that is searched to the bottom")
-    parser.add_argument("output", type=Path, help="the image, or the folder of the results")
-    parser.add_argument("--model", required=True, help="bicubic, lanczos, .pth .safetensors .onnx .xml")
-    parser.add_argument("--scale", type=int, default=2, help="of bicubic and lanczos, 2 to 8")
-    parser.add_argument("--device", default="CPU", help="of .xml: CPU, GPU, NPU or AUTO")
-    parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100")
-    parser.add_argument("--memory-mb", type=int, default=1500, help="what the size of tiles is chosen by")
-    options = parser.parse_args(argv)
+    """Run the command.
+
+    Args:
+        argv: the arguments, without the program's name.
+
+    Returns:
+        The exit code.
+    """
+    options = _parse(argv)
     try:
         return _upscale(options)
     except (UserError, OSError) as error:
         print(f"sr.upscale: {error}", file=sys.stderr)
-        return 1
     except ImageFault as fault:
         print(f"sr.upscale: {options.source}: {fault}", file=sys.stderr)
-        return 1
+    return 1
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m sr.upscale",
+        description="Upscale an image or a folder of images.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, help="an image, or a folder, which is searched recursively")
+    parser.add_argument("output", type=Path, help="the file or folder to write")
+    parser.add_argument(
+        "--model",
+        required=True,
+        default=argparse.SUPPRESS,  # keeps "(default: None)" out of --help
+        help="bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model directory",
+    )
+    parser.add_argument(
+        "--scale", type=int, default=2, help="for bicubic and lanczos, 2 to 8; a network has its own"
+    )
+    parser.add_argument("--device", default="CPU", help="for .xml models: CPU, GPU, NPU or AUTO")
+    parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP output, 1 to 100")
+    parser.add_argument(
+        "--memory-mb", type=int, default=1500, help="memory budget in MB; it sets the tile size"
+    )
+    return parser.parse_args(argv)
 
 
 def _upscale(options: argparse.Namespace) -> int:
-    from sr.runtime.upscalers import load_upscaler
-    from sr.upscale.images.journal import directory_beside, placing
-    from sr.upscale.images.upscale_images import check_settings, model_id, upscale_image, upscale_images
+    from sr.runtime.load import load_upscaler
+    from sr.upscale.images.journal import choose_journal_directory, explain_output_errors
+    from sr.upscale.images.upscale_image import upscale_image
+    from sr.upscale.images.upscale_images import check_settings, identify_model, upscale_images
 
     check_settings(options.scale, options.quality, options.memory_mb)
     upscaler = load_upscaler(options.model, options.scale, device=options.device)
@@ -47,9 +72,9 @@ def _upscale(options: argparse.Namespace) -> int:
         _check_files(options.source, options.output)
         upscale_image(options.source, options.output, upscaler, options.quality, options.memory_mb)
         return 0
-    source, output = (Path(os.path.abspath(one)) for one in (options.source, options.output))
-    directory = directory_beside(source, output, model_id(upscaler), options.quality)
-    with placing(directory):
+    source, output = (Path(os.path.abspath(path)) for path in (options.source, options.output))
+    directory = choose_journal_directory(source, output, identify_model(upscaler), options.quality)
+    with explain_output_errors(directory):
         record = upscale_images(source, output, directory, upscaler, options.quality, options.memory_mb)
     for one in record["rejections"]:
         print(f"sr.upscale: {one['id']}: {one['reason']}: {one['detail']}", file=sys.stderr)
@@ -57,13 +82,14 @@ def _upscale(options: argparse.Namespace) -> int:
 
 
 def _check_files(source: Path, output: Path) -> None:
-    known = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
     if not source.is_file():
-        raise UserError("an image or a folder", "nothing", str(source), "check the path")
-    if output.suffix.lower() not in known:
-        raise UserError(f"a name ending in {', '.join(known)}", repr(output.name), "the output", "name one")
+        raise UserError(f"The image {source} does not exist", "Check the path")
+    if output.suffix.lower() not in _OUTPUT_SUFFIXES:
+        raise UserError(
+            f"The output {output.name!r} has no supported suffix", f"Use one of {', '.join(_OUTPUT_SUFFIXES)}"
+        )
     if os.path.realpath(source) == os.path.realpath(output):
-        raise UserError("another file than the input", str(output), "the output", "name another")
+        raise UserError(f"The output {output} is the input", "Choose another output file")
 
 
 if __name__ == "__main__":

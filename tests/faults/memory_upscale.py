@@ -1,12 +1,12 @@
-"""Show that UpscaleImages needs less than 2 GB for one 8192x8192 image at x2, of any kind.
+"""Check that UpscaleImages needs less than 2 GB for an 8192x8192 image at x2, in any format.
 
     PYTHONPATH=tests/support python tests/faults/memory_upscale.py [--limit-mb 2000] [rgb8.png rgba16.tif ...]
 
-Images of that size, of tiles of texture, are upscaled by the command that people use, with an untrained realtime-x2
-as fp16 IR: the layers are those of a trained one. A third of those with alpha is hidden; the lower bytes of 16 bits are
-noise. The figure is the peak resident memory of the process. The exit code is 1 where one is over the limit, or the
-result has another size. `rgb8.webp` is 8184x8184, as the result could not be a WebP otherwise; it is not among those
-that are held to the limit.
+Images of that size, made of texture tiles, are upscaled with the UpscaleImages command and an untrained realtime-x2 as
+fp16 IR, which has the layers of a trained one. A third of each image with alpha is invisible; the lower bytes of 16-bit
+images are noise. The figure is the peak resident memory of the process. The exit code is 1 if one exceeds the limit, or
+if a result has the wrong size. `rgb8.webp` is 8184x8184, since a larger result could not be a WebP; it is not run by
+default.
 """
 
 import argparse
@@ -27,7 +27,7 @@ CASES = ("rgb8.png", "rgb8.jpg", "rgb8.tif", "rgba8.png", "rgba16.png", "rgb16.t
 
 
 def prepare(scratch: Path, cases: list[str]) -> None:
-    """Make the images, each in a folder of its name, and the model."""
+    """Make the images, each in its own folder, and the model."""
     from safetensors.torch import save_file
 
     from sr.export.to_onnx import export_onnx
@@ -41,14 +41,14 @@ def prepare(scratch: Path, cases: list[str]) -> None:
     whole = np.vstack(rows)
     for case in cases:
         (scratch / case).mkdir()
-        cv2.imwrite(str(scratch / case / f"large{Path(case).suffix}"), make(whole, case))
+        cv2.imwrite(str(scratch / case / f"large{Path(case).suffix}"), make_case(whole, case))
     save_file(build_from(find_preset("realtime-x2")).core.state_dict(), scratch / "weights.safetensors")
     export_checkpoint(scratch / "weights.safetensors", scratch / "model")
     export_onnx(scratch / "model", scratch / "onnx")
     export_openvino(scratch / "onnx", scratch / "ir", "fp16")
 
 
-def make(whole: np.ndarray, case: str) -> np.ndarray:
+def make_case(whole: np.ndarray, case: str) -> np.ndarray:
     """Return the image of a case, e.g. rgba16.tif."""
     image = whole[:WEBP_PX, :WEBP_PX] if case.endswith(".webp") else whole
     if case.startswith("rgba"):
@@ -62,7 +62,7 @@ def make(whole: np.ndarray, case: str) -> np.ndarray:
 
 
 def peak_mb(scratch: Path, case: str) -> float:
-    """Upscale the image; return megabytes, and infinity where the result is not what it should be."""
+    """Upscale the image; return the peak in megabytes, or infinity if the result has the wrong size."""
     command = [sys.executable, "-m", "luigi", "--module", "tasks", "UpscaleImages"]
     command += ["--input", str(scratch / case), "--output-dir", str(scratch / "out" / case)]
     command += ["--model", str(scratch / "ir" / "model.xml"), "--store-root", str(scratch / "store")]
@@ -70,15 +70,15 @@ def peak_mb(scratch: Path, case: str) -> float:
     result = scratch / "out" / case / f"large{Path(case).suffix}"
     with Image.open(result) as image:
         side = 2 * (WEBP_PX if case.endswith(".webp") else TILE_PX * TILES)
-        right = image.size == (side, side)
+        is_right_size = image.size == (side, side)
         size = f"{image.size[0]}x{image.size[1]}, {result.stat().st_size / 1e6:.0f} MB"
     print(f"{case} x2: peak {peak:.0f} MB; {size}", flush=True)
     result.unlink()
-    return peak if right else float("inf")
+    return peak if is_right_size else float("inf")
 
 
 def main(argv: list[str]) -> int:
-    """Do it, and return the exit code."""
+    """Run all cases, and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
     Image.MAX_IMAGE_PIXELS = None
     with tempfile.TemporaryDirectory(prefix="memory-") as name:
         scratch = Path(name)
-        # In another process: what is started counts what its starter held as its own.
+        # In another process: a child starts with the peak memory of its parent.
         maker = multiprocessing.get_context("spawn").Process(target=prepare, args=(scratch, options.cases))
         maker.start()
         maker.join()

@@ -1,4 +1,4 @@
-"""The scripts that docs/deployment.md shows, for tests that run them as they stand there."""
+"""Read the scripts in docs/deployment.md, for tests that run them."""
 
 import re
 from pathlib import Path
@@ -7,5 +7,5 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
 
 
 def script(runtime: str) -> str:
-    """Return the script for onnxruntime or openvino: MODEL low.png high.png are its arguments."""
+    """Return the script for onnxruntime or openvino. Its arguments are MODEL, an LR image and the output file."""
     return re.search(rf"```python {runtime}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL).group(1)

@@ -1,6 +1,7 @@
-"""Which images of a run are finished, so that it goes on where it was, and overwrites no file but its own.
+"""A journal of finished images, so that a run resumes after a kill and overwrites only its own files.
 
-A run is one root of images, one folder of results, one model and one quality: which images there are may change.
+A run is defined by the folder of images, the folder of results, the model and the quality. Images may be added, changed
+or removed between runs.
 """
 
 import contextlib
@@ -14,79 +15,89 @@ from data.atomic_files import jsonl_line
 from data.errors import UserError
 from data.hashing import sha256_file, spec_hash
 from data.imaging.decode import ImageFault
-from sr.upscale.images.jobs import Job, root_of
+from sr.upscale.images.jobs import Job, find_input_root
 
 JOURNAL = "journal.jsonl"
-_BESIDE = ".upscale"
+_HIDDEN_FOLDER = ".upscale"
 
 
-def directory_beside(source: Path, output: Path, model: str, quality: int) -> Path:
-    """Return where the journal lies that no store holds: hidden, in the folder of the results."""
-    run = {"root": os.path.abspath(root_of(source)), "model": model, "quality": quality}
-    return output / _BESIDE / spec_hash(run)
+def choose_journal_directory(source: Path, output: Path, model: str, quality: int) -> Path:
+    """Return a directory for the journal of a run outside any store: hidden, in the folder of results."""
+    run = {"root": os.path.abspath(find_input_root(source)), "model": model, "quality": quality}
+    return output / _HIDDEN_FOLDER / spec_hash(run)
 
 
 @contextlib.contextmanager
-def placing(output: Path) -> Iterator[None]:
-    """Word what the operating system says of a result.
+def explain_output_errors(output: Path) -> Iterator[None]:
+    """Turn an OSError about a result into a UserError.
 
     Raises:
-        UserError: it cannot be written, or not be read again.
+        UserError: the result cannot be written, or cannot be read again.
     """
     try:
         yield
     except OSError as error:
-        remedy = "make room there, make it writable, or name another place"
-        said = error.strerror or str(error)
-        raise UserError("a place that can be written", said, f"the output ({output})", remedy) from error
+        raise UserError(
+            f"The output {output} cannot be written: {error.strerror or error}",
+            "Free disk space, change the permissions, or choose another folder",
+        ) from error
 
 
 class Journal:
-    """A line for each image that is begun, and one for each that is finished; a torn last line counts for none."""
+    """A file with a line for each image that was started and one for each that was finished.
+
+    An incomplete last line, left by a kill, is removed when the file is opened.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._open: set[str] = set()
+        self._started: set[str] = set()
         self._finished: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            os.truncate(path, len(whole))
-        for text in whole.splitlines():
-            self._take(json.loads(text))
+        complete = content[: content.rfind(b"\n") + 1]
+        if complete != content:
+            os.truncate(path, len(complete))
+        for line in complete.splitlines():
+            self._apply(json.loads(line))
 
     def check(self, jobs: list[Job]) -> None:
-        """Look for files of others in the results' places.
+        """Check that no result would overwrite a file that this run did not write.
 
         Raises:
-            UserError: there is one.
+            UserError: one would.
         """
         for job in jobs:
-            is_ours = str(job.output) in self._open or str(job.output) in self._finished
+            is_ours = str(job.output) in self._started or str(job.output) in self._finished
             if os.path.lexists(job.output) and not is_ours:
-                got = f"a file that was not made with these settings, {job.output}"
-                raise UserError("a free place", got, "the output", "move it away, or name another folder")
+                raise UserError(
+                    f"{job.output} exists, and was not made with these settings",
+                    "Move it away, or choose another output folder",
+                )
 
-    def finished(self, job: Job, source_sha256: str, model: str) -> dict[str, Any] | None:
-        """Return the line of an image whose result stands where and as it was put; None: it is to be made.
+    def find_finished(self, job: Job, source_sha256: str, model: str) -> dict[str, Any] | None:
+        """Return the line of a finished image; None if it has to be made.
+
+        An image has to be made if its result is missing, or if the image or the model changed.
 
         Raises:
-            UserError: the result was changed since: nobody's work is overwritten.
+            UserError: the result was changed after it was written; it is not overwritten.
         """
         line = self._finished.get(str(job.output))
         if line is None or not os.path.lexists(job.output):
             return None
-        with placing(job.output):
-            is_ours = sha256_file(job.output) == line["output_sha256"]
-        if not is_ours and str(job.output) not in self._open:
-            got = f"one that was changed since, {job.output}"
-            raise UserError("the result as it was made", got, "the output", "move it away, or delete it")
-        return line if is_ours and (line["sha256"], line["model"]) == (source_sha256, model) else None
+        with explain_output_errors(job.output):
+            is_unchanged = sha256_file(job.output) == line["output_sha256"]
+        if not is_unchanged and str(job.output) not in self._started:
+            raise UserError(
+                f"{job.output} was changed after it was made", "Move it away, or delete it to make it again"
+            )
+        is_current = (line["sha256"], line["model"]) == (source_sha256, model)
+        return line if is_unchanged and is_current else None
 
     @contextlib.contextmanager
-    def making(self, job: Job) -> Iterator[None]:
-        """Claim the result's place while the block runs; give it up where the image turns out to be a bad one."""
+    def record_start(self, job: Job) -> Iterator[None]:
+        """Record that an image is started; if the block rejects it, record that no result was written."""
         self.add({"id": job.id, "output": str(job.output)})
         try:
             yield
@@ -94,25 +105,25 @@ class Journal:
             self.add({"id": job.id, "output": str(job.output), "rejected": True})
             raise
 
-    def finish(self, job: Job, source_sha256: str, model: str) -> dict[str, Any]:
-        """Write that an image is finished."""
+    def record_finish(self, job: Job, source_sha256: str, model: str) -> dict[str, Any]:
+        """Record that an image is finished, and return its line."""
         line = {"id": job.id, "output": str(job.output), "sha256": source_sha256, "model": model}
-        with placing(job.output):
+        with explain_output_errors(job.output):
             line["output_sha256"] = sha256_file(job.output)
         self.add(line)
         return line
 
     def add(self, line: dict[str, Any]) -> None:
-        """Append a line, and have it on the disk."""
+        """Append a line and flush it to disk."""
         with open(self.path, "ab") as file:
             file.write(jsonl_line(line))
             file.flush()
             os.fsync(file.fileno())
-        self._take(line)
+        self._apply(line)
 
-    def _take(self, line: dict[str, Any]) -> None:
-        self._open.add(line["output"])
+    def _apply(self, line: dict[str, Any]) -> None:
+        self._started.add(line["output"])
         if "output_sha256" in line:
             self._finished[line["output"]] = line
         if "output_sha256" in line or "rejected" in line:
-            self._open.remove(line["output"])
+            self._started.remove(line["output"])

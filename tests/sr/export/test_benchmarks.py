@@ -1,4 +1,4 @@
-"""With SR_SHARED: the published checkpoint's fp32 and fp16 IR beside torch on every LR image of Set5 and Set14."""
+"""With SR_SHARED: the pretrained checkpoint's fp32 and fp16 IR against torch on every LR image of Set5 and Set14."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,11 @@ from sr.evaluation import metrics
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
 from sr.models.checkpoint import export_checkpoint
-from sr.runtime.upscalers import load_upscaler
+from sr.runtime.load import load_upscaler
 
 
 @pytest.mark.slow
-def test_irs_make_torchs_images(shared, tmp_path):
+def test_irs_give_the_images_of_torch(shared, tmp_path):
     export_checkpoint(shared / "weights" / "vapsr3x3_x2.pth", tmp_path / "model")
     export_onnx(tmp_path / "model", tmp_path / "onnx")
     for precision in ("fp32", "fp16"):

@@ -1,8 +1,9 @@
-"""The text of an IR: marks are set where they are meant, and what the machine left is gone."""
+"""Editing an IR file: operations are marked, traces of the machine are removed."""
 
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from ir_marks import full_precision_names
 
 from sr.export import ir_file
 
@@ -29,23 +30,19 @@ def path(tmp_path):
     return file
 
 
-def test_marks_are_set_and_found(path):
-    ir_file.mark_exact(path, {"input", "Convert_502", "MVN_9_compressed", "core/Reshape_2"})
-    assert ir_file.exact_names(path) == {
-        "Convert_502",
-        "MVN_9_compressed",
-        "core/Reshape_2",
-    }  # no input or output
+def test_marks_are_set_on_operations_but_not_on_inputs(path):
+    ir_file.disable_precision_conversion(path, {"input", "Convert_502", "MVN_9_compressed", "core/Reshape_2"})
+    assert full_precision_names(path) == {"Convert_502", "MVN_9_compressed", "core/Reshape_2"}
     convert = ElementTree.parse(path).getroot().find("layers")[1]
     assert [child.tag for child in convert] == ["data", "rt_info", "input"]
 
 
-def test_a_mark_on_nothing_is_refused(path):
+def test_a_mark_on_a_missing_operation_is_refused(path):
     with pytest.raises(ValueError, match="core/Rehsape"):
-        ir_file.mark_exact(path, {"core/Rehsape"})
+        ir_file.disable_precision_conversion(path, {"core/Rehsape"})
 
 
-def test_tidy_leaves_metadata_and_names_that_last(path):
+def test_tidy_leaves_metadata_and_stable_names(path):
     root = ElementTree.fromstring(ir_file.tidy(path, {"scale": "2"}))
     assert [layer.get("name") for layer in root.find("layers")] == [
         "input",
@@ -58,7 +55,7 @@ def test_tidy_leaves_metadata_and_names_that_last(path):
     assert b"someone" not in ir_file.tidy(path, {})
 
 
-def test_counters_of_another_process_change_nothing(path):
+def test_counters_of_another_process_do_not_change_the_bytes(path):
     first = ir_file.tidy(path, {"scale": "2"})
     path.write_text(IR.replace("Convert_502", "Convert_77").replace("MVN_9_", "MVN_1234_"))
     assert ir_file.tidy(path, {"scale": "2"}) == first

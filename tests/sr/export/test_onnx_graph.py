@@ -1,4 +1,4 @@
-"""Tidying names nodes by modules and removes what the exporter's machine left, without changing the graph."""
+"""Tidying names nodes by modules and removes traces of the machine, without changing the graph."""
 
 import onnx
 
@@ -40,7 +40,7 @@ def test_names_come_from_modules():
     assert [list(node.output) for node in graph.node] == [["one"], ["two"], ["three"], ["output"]]
 
 
-def test_traces_of_the_machine_are_gone_and_metadata_is_there():
+def test_traces_of_the_machine_are_removed_and_metadata_is_added():
     tidied = tidy(_model(), {"scale": "2"}, SIZES)
     onnx.checker.check_model(tidied)
     content = tidied.SerializeToString()
@@ -49,7 +49,7 @@ def test_traces_of_the_machine_are_gone_and_metadata_is_there():
     assert [(item.key, item.value) for item in tidied.metadata_props] == [("scale", "2")]
 
 
-def test_the_original_is_left_alone():
+def test_the_original_is_not_changed():
     model = _model()
     before = model.SerializeToString(deterministic=True)
     tidy(model, {"scale": "2"}, SIZES)

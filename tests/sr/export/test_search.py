@@ -1,4 +1,4 @@
-"""Layers that 8 bits harm are found by trying, and stay in float; nothing else does."""
+"""Layers that lose accuracy in 8 bits are found by trials and stay in float; the others do not."""
 
 import json
 
@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from data.errors import UserError
-from sr.export.search import free_places, groups_of
+from sr.export.search import find_float_groups, group_layers
 from sr.export.settings import Int8Settings
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
@@ -18,48 +18,52 @@ from sr.models.registry import build_from
 GROUPS = {name: frozenset({f"core.layers.{name}/Conv"}) for name in "abc"}
 
 
-def _score(worth: dict[str, float], calls: list):
-    def score(names: frozenset[str]) -> float:
+def _measure(gains: dict[str, float | None], calls: list):
+    def measure(names: frozenset[str]) -> float:
         calls.append(names)
-        if worth[sorted(names)[0][12]] is None:
-            raise UserError("8 bits elsewhere", "before it", "the graph", "leave it")
-        return 30 + sum(worth[name[12]] for name in names)
+        if gains[sorted(names)[0][12]] is None:
+            raise UserError("A quantizer is shared with another layer", "Keep both in float")
+        return 30 + sum(gains[name[12]] for name in names)
 
-    return score
+    return measure
 
 
-def test_the_best_are_freed_first_and_no_more_than_needed():
+def test_as_few_of_the_best_groups_as_needed_are_kept_in_float():
     calls: list = []
-    found = free_places(_score({"a": 0.1, "b": 0.5, "c": 0.3}, calls), GROUPS, 30.0, 30.7, tries=9)
+    found = find_float_groups(
+        _measure({"a": 0.1, "b": 0.5, "c": 0.3}, calls), GROUPS, 30.0, 30.7, max_trials=9
+    )
     assert found.groups == ("b", "c") and found.psnr_db == pytest.approx(30.8)
-    assert found.names == GROUPS["b"] | GROUPS["c"] and found.tries == len(calls) == 4
+    assert found.names == GROUPS["b"] | GROUPS["c"] and found.trials == len(calls) == 4
     assert found.gains_db == pytest.approx({"a": 0.1, "b": 0.5, "c": 0.3})
 
 
-def test_what_does_not_help_or_cannot_be_freed_stays():
-    found = free_places(_score({"a": None, "b": -0.1, "c": 0.3}, []), GROUPS, 30.0, 31.0, tries=9)
+def test_groups_that_gain_nothing_or_cannot_be_in_float_are_left_out():
+    found = find_float_groups(
+        _measure({"a": None, "b": -0.1, "c": 0.3}, []), GROUPS, 30.0, 31.0, max_trials=9
+    )
     assert found.groups == ("c",) and "a" not in found.gains_db
 
 
-def test_tries_are_bounded():
+def test_the_number_of_trials_is_bounded():
     calls: list = []
-    found = free_places(_score({"a": 0.1, "b": 0.5, "c": 0.3}, calls), GROUPS, 30.0, 31.0, tries=3)
-    assert len(calls) == found.tries == 3 and found.groups == (
-        "b",
-        "a",
-    )  # the last try is of both that were ranked
+    found = find_float_groups(
+        _measure({"a": 0.1, "b": 0.5, "c": 0.3}, calls), GROUPS, 30.0, 31.0, max_trials=3
+    )
+    assert len(calls) == found.trials == 3
+    assert found.groups == ("b", "a")  # the last trial is of both that were ranked
 
 
 @pytest.mark.parametrize("needed", [1, 2, 9, 13, 20])
-def test_of_many_blocks_as_many_are_freed_as_it_takes(needed):
+def test_of_many_blocks_as_many_as_needed_are_kept_in_float(needed):
     groups = {f"core.body.{number}": frozenset({f"core.body.{number}/Conv"}) for number in range(20)}
-    found = free_places(
-        lambda names: 30 + 0.1 * len(names), groups, 30.0, 30.05 + 0.1 * (needed - 1), tries=25
+    found = find_float_groups(
+        lambda names: 30 + 0.1 * len(names), groups, 30.0, 30.05 + 0.1 * (needed - 1), max_trials=25
     )
-    assert len(found.groups) == needed and found.tries <= 25
+    assert len(found.groups) == needed and found.trials <= 25
     assert found.psnr_db == pytest.approx(30 + 0.1 * needed)
-    few = free_places(lambda names: 30 + 0.1 * len(names), groups, 30.0, 31.15, tries=24)
-    assert 12 <= len(few.groups) <= 19 and few.psnr_db >= 31.15, "24 tries rank 19 of them"
+    few = find_float_groups(lambda names: 30 + 0.1 * len(names), groups, 30.0, 31.15, max_trials=24)
+    assert 12 <= len(few.groups) <= 19 and few.psnr_db >= 31.15, "24 trials rank 19 of them"
 
 
 def test_groups_are_layers_and_blocks():
@@ -69,7 +73,7 @@ def test_groups_are_layers_and_blocks():
         "core.layers.0/Conv",
         "core.tail/Conv",
     ]
-    assert {group: len(members) for group, members in groups_of(names).items()} == {
+    assert {group: len(members) for group, members in group_layers(names).items()} == {
         "core.body.1": 2,
         "core.layers.0": 1,
         "core.tail": 1,
@@ -78,8 +82,10 @@ def test_groups_are_layers_and_blocks():
 
 @pytest.fixture(scope="module")
 def fragile_onnx(tmp_path_factory):
-    """A network whose last layer takes the difference of two small features (nothing, if they are exact) beside a
-    large one, which sets the range of its 8 bits and has no weight.
+    """A network that loses accuracy in 8 bits.
+
+    Its last layer subtracts two small features, which are equal in float. A large third feature, whose weight is 0,
+    sets the range of the 8 bits.
     """
     root = tmp_path_factory.mktemp("fragile")
     sizes = {"scale": 2, "layers": 3, "channels": 8, "planes": 3}
@@ -97,22 +103,22 @@ def fragile_onnx(tmp_path_factory):
     return root / "onnx"
 
 
-def test_a_layer_that_8_bits_harm_is_found_and_left_in_float(fragile_onnx, crops, tmp_path):
+def test_a_layer_that_loses_accuracy_is_found_and_kept_in_float(fragile_onnx, crops, tmp_path):
     settings = Int8Settings(calibration_crops=3, held_out_crops=2, search_trials=6)
     record = export_openvino(fragile_onnx, tmp_path, "int8", calibration=crops, settings=settings)
     search = record["search"]
     assert search["ranked_by"] == 2 and len(record["calibration"]["keys"]) == 3
-    assert search["freed"] == ["core.layers.2"]
+    assert search["groups_in_float"] == ["core.layers.2"]
     assert search["gains_db"]["core.layers.2"] > 1 > search["gains_db"]["core.layers.0"]
     assert (record["quantized"]["layers"], record["quantized"]["float_layers"]) == (2, 2)
     assert any(name.startswith("core.layers.2/") for name in record["quantized"]["kept_in_float"])
     assert record == json.loads((tmp_path / "export.json").read_text())
 
 
-def test_without_tries_it_is_refused(fragile_onnx, crops, tmp_path):
+def test_without_trials_it_is_refused(fragile_onnx, crops, tmp_path):
     settings = Int8Settings(calibration_crops=3, held_out_crops=2, search_trials=0)
     with pytest.raises(
-        UserError, match=r"0.2 dB below fp32, got \d+\.\d+ dB against .* 2 crops .* after 0 tries"
+        UserError, match=r"int8 reaches \d+\.\d+ dB .* 0.2 dB is allowed \(2 crops .* 0 trials"
     ):
         export_openvino(fragile_onnx, tmp_path, "int8", calibration=crops, settings=settings)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The scripts of docs/deployment.md run an exported file with their runtime, numpy and Pillow, and nothing of ours."""
+"""The scripts in docs/deployment.md run an exported file with a runtime, numpy and Pillow, and no other package."""
 
 import subprocess
 import sys
@@ -11,19 +11,19 @@ from PIL import Image
 
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
-from sr.runtime.upscalers import load_upscaler
+from sr.runtime.load import load_upscaler
 
-CLOSED = """
+BLOCK_IMPORTS = """
 import sys
 
-class Closed:
+class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {refused!r}:
-            raise ImportError(name + " is not to be had here")
+        if name.partition(".")[0] in {blocked!r}:
+            raise ImportError(name + " is blocked")
 
-sys.meta_path.insert(0, Closed())
+sys.meta_path.insert(0, Blocker())
 """
-OURS = {
+BLOCKED = {
     "data",
     "pipeline",
     "sr",
@@ -47,14 +47,14 @@ def files(realtime_dir, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("runtime", "other"), [("onnxruntime", "openvino"), ("openvino", "onnxruntime")])
-def test_ten_lines_and_a_runtime_are_enough(files, tmp_path, runtime, other):
+def test_a_runtime_and_ten_lines_are_enough(files, tmp_path, runtime, other):
     block = script(runtime)
     assert len([line for line in block.splitlines() if line]) <= 10
     lr_image = textured(5, 31, 47)
-    Image.fromarray(lr_image).save(tmp_path / "low.png")
-    program = CLOSED.format(refused=OURS | {other}) + block
-    command = [sys.executable, "-I", "-c", program, str(files[runtime]), "low.png", "high.png"]
+    Image.fromarray(lr_image).save(tmp_path / "lr.png")
+    program = BLOCK_IMPORTS.format(blocked=BLOCKED | {other}) + block
+    command = [sys.executable, "-I", "-c", program, str(files[runtime]), "lr.png", "hr.png"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    hr_image = np.asarray(Image.open(tmp_path / "high.png")).astype(int)
+    hr_image = np.asarray(Image.open(tmp_path / "hr.png")).astype(int)
     assert np.abs(hr_image - load_upscaler(files[runtime])(lr_image)).max() <= 1

@@ -1,4 +1,4 @@
-"""The ONNX file: what it computes, what it says of itself, and that its bytes depend on the model alone."""
+"""The ONNX file: it computes what the network does, has metadata, and its bytes depend on the model only."""
 
 import copy
 import json
@@ -46,7 +46,7 @@ def test_any_batch_and_size_equal_torch(model, shape, request):
     assert np.abs(made.astype(int) - expected).max() <= 1
 
 
-def test_sizes_in_the_graph_are_named(realtime_onnx):
+def test_dimensions_in_the_graph_are_named(realtime_onnx):
     graph = onnx.load(realtime_onnx / "model.onnx").graph
     sizes = [
         [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
@@ -66,7 +66,7 @@ def test_nodes_are_named_by_their_modules(realtime_onnx, vapsr_onnx):
 
 
 @pytest.mark.slow
-def test_another_process_writes_the_same_bytes_and_nothing_of_the_machine(
+def test_another_process_writes_the_same_bytes_without_traces_of_the_machine(
     realtime_dir, realtime_onnx, tmp_path
 ):
     code = "import sys, pathlib, sr.export.to_onnx as e; e.export_onnx(*map(pathlib.Path, sys.argv[1:]))"
@@ -81,12 +81,14 @@ def test_another_process_writes_the_same_bytes_and_nothing_of_the_machine(
 
 
 def test_a_graph_that_computes_something_else_is_refused(realtime_dir, tmp_path, monkeypatch):
-    def other(network):
+    def change_bias(network):
         with torch.no_grad():
             network.core.layers[-1].bias += 0.05
         return network
 
-    monkeypatch.setattr(to_onnx, "to_export", lambda network: other(copy.deepcopy(network)))
-    with pytest.raises(UserError, match=r"at most 1 level from the network.*the fp32 form, on drawn images"):
+    monkeypatch.setattr(to_onnx, "rewrite_for_inference", lambda network: change_bias(copy.deepcopy(network)))
+    with pytest.raises(
+        UserError, match=r"fp32 model differs from the network by .* levels .* on generated images"
+    ):
         to_onnx.export_onnx(realtime_dir, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The IRs: their record, their precision where it counts, their bytes, and the bound that int8 must keep."""
+"""IRs: their record, precision and bytes, and the accuracy that int8 must keep."""
 
 import json
 import xml.etree.ElementTree as ElementTree
@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from images import textured
+from ir_marks import full_precision_names
 
 from data.errors import UserError
 from data.hashing import sha256_file
 from data.imaging.original import StoredImage
 from sr.evaluation.cost import gmacs
 from sr.evaluation.timing import time_frame
-from sr.export import ir_file, to_openvino
-from sr.export.reference import network_run
-from sr.export.settings import Int8Settings
-from sr.export.to_openvino import PRECISIONS, export_openvino
-from sr.runtime.upscalers import load_upscaler
-from sr.upscale.images.upscale_images import upscaled_bands
+from sr.export import to_openvino
+from sr.export.reference import load_torch_runner
+from sr.export.settings import PRECISIONS, Int8Settings
+from sr.export.to_openvino import export_openvino
+from sr.runtime.load import load_upscaler
+from sr.upscale.images.upscale_image import upscale_rows
 
 SETTINGS = Int8Settings(calibration_crops=4, held_out_crops=2)
 
@@ -50,34 +51,36 @@ def test_records_describe_the_files(realtime_irs, realtime_onnx):
     assert _record(realtime_irs["fp16"])["photographs"]["bound_db"] == 0.02
 
 
-def test_an_ir_is_held_to_the_network_in_torch(realtime_onnx, realtime_dir, vapsr_dir, tmp_path, monkeypatch):
+def test_an_ir_is_compared_with_the_network_in_torch(
+    realtime_onnx, realtime_dir, vapsr_dir, tmp_path, monkeypatch
+):
     record = export_openvino(realtime_onnx, tmp_path / "ir", "fp32", model_dir=realtime_dir)
     assert record["parity"]["against"] == "torch fp32" and record["photographs"]["bound_levels"] == 1
-    with pytest.raises(UserError, match="the model that the graph was made of"):
+    with pytest.raises(UserError, match="The graph was exported from the weights"):
         export_openvino(realtime_onnx, tmp_path / "other", "fp32", model_dir=vapsr_dir)
 
-    def off(model_dir, metadata):
-        run = network_run(model_dir, metadata)
+    def quantize_output(model_dir, metadata):
+        run = load_torch_runner(model_dir, metadata)
         return lambda lr_image: run(lr_image) // 4 * 4
 
-    monkeypatch.setattr(to_openvino, "network_run", off)
-    with pytest.raises(UserError, match="at most 1 level from the network"):
+    monkeypatch.setattr(to_openvino, "load_torch_runner", quantize_output)
+    with pytest.raises(UserError, match="fp32 model differs from the network by"):
         export_openvino(realtime_onnx, tmp_path / "other", "fp32", model_dir=realtime_dir)
     assert not (tmp_path / "other").exists()
 
 
-def test_weights_are_stored_as_asked_and_the_upscaling_in_full(realtime_irs):
+def test_weights_have_the_requested_precision_and_the_bicubic_kernel_full_precision(realtime_irs):
     types = {precision: _constant_types(realtime_irs[precision]) for precision in PRECISIONS}
     assert types["fp32"]["core.layers.1.weight"] == "f32"
     assert types["fp16"]["core.layers.1.weight"] == "f16"
     assert "i8" in types["int8"].values()
     for precision in PRECISIONS:
         assert types[precision]["div"] == "f32"  # the kernel: numerators divided by their denominator
-        exact = ir_file.exact_names(realtime_irs[precision] / "model.xml")
-        assert {"core.upscaling/Conv", "core/Add", "pixels/Mul"} <= exact
+        marked = full_precision_names(realtime_irs[precision] / "model.xml")
+        assert {"core.upscaling/Conv", "core/Add", "pixels/Mul"} <= marked
 
 
-def test_metadata_is_all_that_the_ir_says_of_its_making(realtime_irs):
+def test_the_ir_contains_metadata_and_no_traces_of_the_machine(realtime_irs):
     for precision in PRECISIONS:
         text = (realtime_irs[precision] / "model.xml").read_text()
         sections = ElementTree.fromstring(text).find("rt_info")
@@ -88,7 +91,7 @@ def test_metadata_is_all_that_the_ir_says_of_its_making(realtime_irs):
         assert "onnx" not in text.lower()
 
 
-def test_int8_says_what_it_was_calibrated_with_and_how_good_it_is(realtime_irs):
+def test_the_record_of_int8_has_its_crops_and_its_accuracy(realtime_irs):
     record = _record(realtime_irs["int8"])
     assert len(record["calibration"]["keys"]) == 4
     assert all(key.startswith("train-") for key in record["calibration"]["keys"])
@@ -117,17 +120,17 @@ def test_vapsr_keeps_its_sensitive_layers(vapsr_onnx, crops, tmp_path):
     assert record["quantized"]["float_layers"] == 4
 
 
-def test_wrong_calls_are_refused_in_words(realtime_onnx, tmp_path):
-    with pytest.raises(UserError, match="fp32, fp16, int8, got 'int4'"):
+def test_wrong_arguments_are_refused(realtime_onnx, tmp_path):
+    with pytest.raises(UserError, match="'int4'. Choose one of: fp32, fp16, int8"):
         export_openvino(realtime_onnx, tmp_path, "int4")
-    with pytest.raises(UserError, match="selection to calibrate"):
+    with pytest.raises(UserError, match="needs a selection to calibrate with"):
         export_openvino(realtime_onnx, tmp_path, "int8")
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        ({"held_out_crops": 0}, "1 or more, got 0 in --export-held-out-crops"),
+        ({"held_out_crops": 0}, "--export-held-out-crops must be 1 or more, got 0"),
         ({"calibration_crops": -1}, "--export-calibration-crops"),
         ({"search_trials": -1}, "--export-search-trials"),
         ({"int8_loss_db": float("nan")}, "0 dB or more, got nan"),
@@ -135,12 +138,12 @@ def test_wrong_calls_are_refused_in_words(realtime_onnx, tmp_path):
         ({"int8_loss_db": -1.0}, "0 dB or more, got -1"),
     ],
 )
-def test_settings_that_are_none_are_refused_in_words(realtime_onnx, crops, tmp_path, change, words):
-    with pytest.raises(UserError, match=words):
+def test_settings_out_of_range_are_refused(realtime_onnx, crops, tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
         export_openvino(realtime_onnx, tmp_path, "int8", calibration=crops, settings=Int8Settings(**change))
 
 
-def test_a_file_of_one_size_takes_that_size_and_says_so_of_others(realtime_onnx, realtime_irs, tmp_path):
+def test_an_ir_of_fixed_size_refuses_other_sizes(realtime_onnx, realtime_irs, tmp_path):
     record = export_openvino(realtime_onnx, tmp_path, "fp32", size=(32, 46))
     assert record["input"]["shape"] == [1, 32, 46, 3] and record["output"]["shape"] == [1, 64, 92, 3]
     fixed, free = load_upscaler(tmp_path), load_upscaler(realtime_irs["fp32"])
@@ -149,13 +152,13 @@ def test_a_file_of_one_size_takes_that_size_and_says_so_of_others(realtime_onnx,
     assert record["parity_at_size"]["max_level_difference"] <= 1
     for tile_px in (16, 128):  # no tiles: the model takes this size and no other
         image = StoredImage(lr_image, np.full((32, 46), 90, np.uint8), b"", b"")
-        made = np.concatenate(list(upscaled_bands(image, fixed, tile_px)))
+        made = np.concatenate(list(upscale_rows(image, fixed, tile_px)))
         np.testing.assert_array_equal(made[..., :3], fixed(lr_image))
         assert (made[..., 3] == 90).all()
     fixed.tile_px = 16
     assert fixed(lr_image).shape == (64, 92, 3)
     assert time_frame(fixed)["lr_image_px"] == [46, 32] and gmacs(fixed) == gmacs(free)
-    with pytest.raises(UserError, match="an image of 32x46 .* got 30x46"):
+    with pytest.raises(UserError, match="accepts only images of 32x46 .* got 30x46"):
         fixed(textured(4, 30, 46))
     with pytest.raises(UserError, match="multiples of 2, got 33x46"):
         export_openvino(realtime_onnx, tmp_path / "odd", "fp32", size=(33, 46))

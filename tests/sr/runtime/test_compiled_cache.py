@@ -1,4 +1,4 @@
-"""The files of compiled models: whole or absent, bounded, and where the environment says."""
+"""The cache of compiled models: complete files only, a size limit, and a directory set by the environment."""
 
 import os
 
@@ -6,10 +6,10 @@ import pytest
 
 from data.errors import UserError
 from sr.runtime import compiled_cache
-from sr.runtime.compiled_cache import cache_directory, load, save
+from sr.runtime.compiled_cache import find_cache_directory, load, save
 
 
-def test_what_was_saved_is_loaded_and_what_is_damaged_is_absent(tmp_path):
+def test_saved_files_are_loaded_and_damaged_ones_are_missing(tmp_path):
     directory = tmp_path / "made" / "here"
     assert load(directory, "key") is None
     save(directory, "key", b"compiled")
@@ -24,7 +24,7 @@ def test_what_was_saved_is_loaded_and_what_is_damaged_is_absent(tmp_path):
     assert load(directory, "key") == b"again"
 
 
-def test_what_was_not_used_for_longest_makes_room(tmp_path, monkeypatch):
+def test_the_least_recently_used_files_are_deleted(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled_cache, "LARGEST_BYTES", 3 * (64 + 100))
     for number in range(3):
         save(tmp_path, f"key{number}", bytes(100))
@@ -34,20 +34,20 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path, monkeypatch):
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["key0", "key2", "key3"]
 
 
-def test_a_directory_that_cannot_be_written_is_no_cache(tmp_path):
+def test_an_unwritable_directory_caches_nothing(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     save(tmp_path / "file" / "below", "key", b"compiled")
     assert load(tmp_path / "file" / "below", "key") is None
 
 
-def test_the_environment_says_where(monkeypatch, tmp_path):
+def test_the_environment_sets_the_directory(monkeypatch, tmp_path):
     monkeypatch.setenv("SR_COMPILED_MODELS", "off")
-    assert cache_directory() is None
+    assert find_cache_directory() is None
     monkeypatch.setenv("SR_COMPILED_MODELS", str(tmp_path))
-    assert cache_directory() == tmp_path
+    assert find_cache_directory() == tmp_path
     monkeypatch.setenv("SR_COMPILED_MODELS", "somewhere")
-    with pytest.raises(UserError, match="absolute path, or off"):
-        cache_directory()
+    with pytest.raises(UserError, match="must be an absolute path or off, got 'somewhere'"):
+        find_cache_directory()
     monkeypatch.delenv("SR_COMPILED_MODELS")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_directory() == tmp_path / "super-resolution-factory" / "compiled"
+    assert find_cache_directory() == tmp_path / "super-resolution-factory" / "compiled"

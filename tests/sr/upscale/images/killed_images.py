@@ -1,6 +1,6 @@
-"""The tasks, and the function below them, killed when the second image has been placed, before its line is written.
+"""UpscaleImages, killed after the second result is written and before the journal records it.
 
-For `luigi --module killed_images`; run as a program it upscales a folder by bicubic.
+For `luigi --module killed_images`; run as a program, it upscales a folder with bicubic.
 """
 
 import os
@@ -8,10 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
-from sr.runtime.upscalers import load_upscaler
+from sr.runtime.load import load_upscaler
 from sr.upscale.images.journal import Journal
 from sr.upscale.images.upscale_images import upscale_images
-from tasks import *  # noqa: F403  (luigi finds the tasks in the module that it is told)
+from tasks import *  # noqa: F403  (luigi looks for tasks in the module that --module names)
 
 add = Journal.add
 

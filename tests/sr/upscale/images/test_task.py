@@ -1,4 +1,4 @@
-"""UpscaleImages as a person runs it: it goes on, says what could not be read, and makes what is new."""
+"""The task UpscaleImages on the command line: it resumes, lists rejected images, and upscales new ones."""
 
 import json
 import subprocess
@@ -14,13 +14,13 @@ from luigi.task_register import Register
 from PIL import Image
 from safetensors.torch import load_file
 
-from sr.upscale.images import upscale_images
+from sr.upscale.images import upscale_image
 from tasks import UpscaleImages
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Give what runs the task on the folder `in`."""
+    """A function that runs the task on the folder `in`."""
 
     def upscale(*options: str) -> subprocess.CompletedProcess:
         folders = ["--input", str(tmp_path / "in"), "--output-dir", str(tmp_path / "out")]
@@ -41,7 +41,7 @@ def record(store: Path) -> dict:
     return json.loads(path.read_text())
 
 
-def test_a_repaired_image_and_a_lost_result_are_made_and_nothing_else(run, tmp_path):
+def test_only_a_repaired_image_and_a_deleted_result_are_made_again(run, tmp_path):
     whole = (tmp_path / "in" / "1.png").read_bytes()
     (tmp_path / "in" / "1.png").write_bytes(whole[:200])
     first = run("--model", "bicubic")
@@ -53,15 +53,15 @@ def test_a_repaired_image_and_a_lost_result_are_made_and_nothing_else(run, tmp_p
     assert stats(tmp_path / "out") == before
     (tmp_path / "in" / "1.png").write_bytes(whole)
     (tmp_path / "out" / "2.png").unlink()
-    mended = run("--model", "bicubic")
-    assert mended.returncode == 0 and "3 images." in mended.stdout
+    repaired = run("--model", "bicubic")
+    assert repaired.returncode == 0 and "3 images." in repaired.stdout
     after = stats(tmp_path / "out")
     assert set(after) == {"0.png", "1.png", "2.png"} and after["0.png"] == before["0.png"]
     other = run("--model", "lanczos")
     assert other.returncode != 0 and "not made with these settings" in other.stderr
 
 
-def test_a_killed_task_goes_on(run, tmp_path):
+def test_a_killed_task_resumes(run, tmp_path):
     folders = ["--input", str(tmp_path / "in"), "--output-dir", str(tmp_path / "out")]
     command = [sys.executable, "-m", "luigi", "--module", "killed_images", "UpscaleImages", *folders]
     command += ["--model", "bicubic", "--store-root", str(tmp_path / "store")]
@@ -82,7 +82,7 @@ def test_a_killed_task_goes_on(run, tmp_path):
     assert len(after) == len(record(tmp_path / "store")["images"]) == 3 and after["0.png"] == before["0.png"]
 
 
-def test_a_checkpoint_becomes_an_ir_of_the_precision(run, tmp_path, realtime_dir):
+def test_a_checkpoint_is_exported_to_an_ir_of_the_precision(run, tmp_path, realtime_dir):
     torch.save(load_file(realtime_dir / "model.safetensors"), tmp_path / "net.pth")
     made = run("--model", str(tmp_path / "net.pth"), "--precision", "fp32")
     assert made.returncode == 0, made.stderr
@@ -91,11 +91,11 @@ def test_a_checkpoint_becomes_an_ir_of_the_precision(run, tmp_path, realtime_dir
 
 
 @pytest.mark.parametrize(("memory_mb", "tile_px"), [(460, 128), (1500, 504)])
-def test_tiles_follow_from_the_budget(memory_mb, tile_px, run, tmp_path, monkeypatch):
+def test_the_tile_size_follows_from_the_memory_budget(memory_mb, tile_px, run, tmp_path, monkeypatch):
     seen = []
-    upscale = upscale_images.upscaled_bands
+    upscale_rows = upscale_image.upscale_rows
     monkeypatch.setattr(
-        upscale_images, "upscaled_bands", lambda *args: (seen.append(args[2]), upscale(*args))[1]
+        upscale_image, "upscale_rows", lambda *args: (seen.append(args[2]), upscale_rows(*args))[1]
     )
     config, values = get_config(), {("store", "root"): tmp_path, ("upscaling", "memory_mb"): memory_mb}
     for name, value in values.items():
@@ -109,7 +109,7 @@ def test_tiles_follow_from_the_budget(memory_mb, tile_px, run, tmp_path, monkeyp
     assert seen == [tile_px] * 3
 
 
-def test_a_full_disk_below_the_results_is_not_told_of_the_store(run, tmp_path, small_files):
+def test_an_error_about_the_results_does_not_mention_the_store(run, tmp_path, small_files):
     with small_files(30_000):
         failed = run("--model", "bicubic")
     (line,) = failed.stderr.strip().splitlines()
@@ -119,12 +119,12 @@ def test_a_full_disk_below_the_results_is_not_told_of_the_store(run, tmp_path, s
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "bicubic", "--quality", "0"], "1 to 100, got 0 in --quality"),
-        (["--model", "bicubic", "--scale", "9"], "2 to 8, got 9 in --scale"),
-        (["--model", "bicubic", "--input", "nowhere"], "check the path"),
+        (["--model", "bicubic", "--quality", "0"], "--quality must be 1 to 100, got 0"),
+        (["--model", "bicubic", "--scale", "9"], "--scale must be 2 to 8, got 9"),
+        (["--model", "bicubic", "--input", "nowhere"], "Check the path"),
     ],
 )
-def test_a_mistake_is_one_line(run, tmp_path, options, words):
+def test_a_wrong_option_is_reported_in_one_line(run, tmp_path, options, words):
     failed = run(*options)
     (line,) = failed.stderr.strip().splitlines()
     assert failed.returncode != 0 and words in line

@@ -1,0 +1,78 @@
+"""Finding the upscaler for a filter's name, a model file or a model directory."""
+
+from pathlib import Path
+
+from data.errors import UserError
+from sr.models.metadata import HALO_PX
+from sr.runtime.filters import INTERPOLATION_FILTERS, PillowUpscaler
+from sr.runtime.network_upscalers import NetworkUpscaler, OnnxUpscaler, OpenVinoUpscaler, TorchUpscaler
+from sr.runtime.upscaler import CPU, Upscaler
+
+_Kind = type[TorchUpscaler] | type[OnnxUpscaler] | type[OpenVinoUpscaler]
+_BY_SUFFIX: dict[str, _Kind] = {
+    ".pth": TorchUpscaler,
+    ".safetensors": TorchUpscaler,
+    ".onnx": OnnxUpscaler,
+    ".xml": OpenVinoUpscaler,
+}
+_BY_FILE: dict[str, _Kind] = {
+    "model.json": TorchUpscaler,
+    "model.onnx": OnnxUpscaler,
+    "model.xml": OpenVinoUpscaler,
+}
+"""The upscaler of a model directory, by the file that it holds; the first one that is there counts."""
+
+
+def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: str = CPU) -> Upscaler:
+    """Load a model or an interpolation filter.
+
+    Args:
+        spec: "bicubic", "lanczos" (both Pillow's), a .pth, .safetensors, .onnx or .xml file, or a directory that
+            ExportCheckpoint, ExportOnnx or ExportOpenVINO made.
+        scale: for filters; a network has its own.
+        tile_px: a network processes larger images in tiles of this side, in LR pixels; 0: the whole image at once.
+        device: OpenVINO device for an .xml file: CPU, GPU, NPU or AUTO. Everything else accepts only CPU.
+
+    Raises:
+        UserError: the model is not found or not supported, the tile is too small, the device is not there, or the
+            file cannot run on it.
+
+    Example:
+        >>> upscale = load_upscaler("exports/realtime-x2-fp16-0123456789ab/model.xml")
+        >>> hr_image = upscale(Image.open("photo.png").convert("RGB"))
+    """
+    if str(spec) in INTERPOLATION_FILTERS:
+        return PillowUpscaler(str(spec), scale)
+    if tile_px and tile_px < 4 * HALO_PX:
+        raise UserError(
+            f"The tile size must be 0 or at least {4 * HALO_PX} px, got {tile_px}", "Choose a larger tile"
+        )
+    upscaler = _load_network(Path(spec), device)
+    upscaler.tile_px = tile_px
+    return upscaler
+
+
+def _load_network(path: Path, device: str) -> NetworkUpscaler:
+    kind, file = _BY_SUFFIX.get(path.suffix), path
+    if path.is_dir():
+        found = next((name for name in _BY_FILE if (path / name).is_file()), None)
+        kind = _BY_FILE[found] if found else None
+        file = path / found if found and kind is not TorchUpscaler else path
+    if not path.exists():
+        raise UserError(
+            f"The model {str(path)!r} does not exist",
+            "Check the path, or give bicubic, lanczos or a .pth, .safetensors, .onnx or .xml file",
+        )
+    if kind is None:
+        raise UserError(
+            f"{str(path)!r} is not a supported model",
+            "Give bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model directory",
+        )
+    if kind is OpenVinoUpscaler:
+        return OpenVinoUpscaler(file, device)
+    if device != CPU:
+        raise UserError(
+            f"{path} cannot run on the device {device}: only an OpenVINO model (.xml) can",
+            "Export it with ExportOpenVINO",
+        )
+    return kind(file)

@@ -1,0 +1,174 @@
+"""Upscale one image file, in bands of tiles that go straight to the encoder."""
+
+import contextlib
+import math
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data.atomic_files import atomic_file
+from data.imaging.decode import ImageFault
+from data.imaging.original import StoredImage, decode_stored
+from data.records import Reason
+from sr.imaging.video_range import from_video, to_video
+from sr.models.metadata import HALO_PX
+from sr.runtime.filters import PillowUpscaler
+from sr.runtime.network_upscalers import NetworkUpscaler
+from sr.runtime.tiling import upscale_in_bands
+from sr.runtime.upscaler import Upscaler
+from sr.upscale.images.jobs import LARGEST_SIDE
+from sr.upscale.images.journal import explain_output_errors
+from sr.upscale.images.transparent_pixels import fill_transparent
+from sr.upscale.images.writers import holds_whole_image, open_writer
+
+MEMORY_MB = 1500
+_BASE_MB = 450
+"""Memory of the process with its libraries and a small model."""
+_BYTES_PER_LR_PIXEL = 4096
+"""What a network holds for each LR pixel of a tile: about sixteen float32 maps of 64 channels, rounded down."""
+_FILTER_HALO_PX = 4
+"""Radius of Lanczos 3, and one pixel to spare."""
+_LARGEST_TILE_PX = 1024
+_BANDS_IN_MEMORY = 3
+"""Upscaled bands held at once: the one being made, the one it is assembled from, the one being written."""
+
+_Pixels = npt.NDArray[Any]
+"""uint8 or uint16, height x width x channels."""
+
+
+def upscale_image(
+    source: Path, output: Path, upscaler: Upscaler, quality: int = 95, memory_mb: int = MEMORY_MB
+) -> None:
+    """Upscale one image file. The output file appears when it is complete.
+
+    Args:
+        source: the image.
+        output: the result; its suffix sets the format.
+        upscaler: the model or filter.
+        quality: of JPEG and WebP, 1 to 100.
+        memory_mb: memory budget that sets the tile size; a tile has at least 128 px a side.
+
+    Raises:
+        ImageFault: the image cannot be read, or the output format cannot hold the result.
+        UserError: the result cannot be written.
+    """
+    image = _read(source)
+    height, width, channels = image.colors.shape
+    shape = (height * upscaler.scale, width * upscaler.scale, channels + (image.alpha is not None))
+    suffix, dtype = output.suffix.lower(), image.colors.dtype
+    _check_format(suffix, shape, image.alpha is not None)
+    if holds_whole_image(suffix) and dtype != np.uint8:
+        dtype = np.dtype(np.uint8)  # a 16-bit image whose name has the suffix of an 8-bit format
+    if image.alpha is not None:
+        fill_transparent(image.colors, image.alpha)
+    held_bytes = image.colors.nbytes + (image.alpha.nbytes if image.alpha is not None else 0)
+    held_bytes += math.prod(shape) * dtype.itemsize if holds_whole_image(suffix) else 0
+    row_bytes = _BANDS_IN_MEMORY * shape[1] * shape[2] * image.colors.itemsize * upscaler.scale
+    tile_px = choose_tile_size(held_bytes, row_bytes, memory_mb, _halo_px(upscaler))
+    with explain_output_errors(output), atomic_file(output) as file:
+        writer = open_writer(suffix, file, shape, dtype, image, quality)
+        for rows in upscale_rows(image, upscaler, tile_px):
+            writer.add(rows if rows.dtype == dtype else ((rows.astype(np.uint32) + 128) // 257).astype(dtype))
+        writer.finish()
+
+
+def choose_tile_size(held_bytes: int, row_bytes: int, memory_mb: int, halo_px: int = HALO_PX) -> int:
+    """Choose the side of a tile that fits the memory budget, in LR pixels, halo included.
+
+    Args:
+        held_bytes: memory in use all the time.
+        row_bytes: memory for each row of LR pixels in a tile, besides the tile itself.
+        memory_mb: the budget. If it is too small, the smallest tile is used all the same.
+        halo_px: of the tile.
+    """
+    available = (memory_mb - _BASE_MB) * 1_000_000 - held_bytes
+    smallest = 4 * max(halo_px, HALO_PX)
+    sides = range(max(smallest, _LARGEST_TILE_PX), smallest, -8)
+    return next(
+        (side for side in sides if side * (side * _BYTES_PER_LR_PIXEL + row_bytes) <= available), smallest
+    )
+
+
+def upscale_rows(image: StoredImage, upscaler: Upscaler, tile_px: int) -> Iterator[_Pixels]:
+    """Yield the upscaled rows from top to bottom, some at a time; alpha, if there is one, is the last channel."""
+    colors = _upscale_bands(image.colors, upscaler, tile_px)
+    if image.alpha is None:
+        yield from colors
+        return
+    bicubic = PillowUpscaler("bicubic", upscaler.scale)
+    with contextlib.closing(_upscale_bands(image.alpha[:, :, None], bicubic, tile_px, upscaler)) as alphas:
+        for color_rows, alpha_rows in zip(colors, alphas, strict=True):
+            yield np.concatenate([color_rows, alpha_rows], axis=2)
+
+
+def _upscale_bands(
+    lr_image: _Pixels, upscaler: Upscaler, tile_px: int, grid_of: Upscaler | None = None
+) -> Generator[_Pixels, None, None]:
+    """Yield upscaled rows with the image's dtype; the tiles are those that `grid_of` would have."""
+    grid = grid_of or upscaler
+    multiple = grid.size_multiple if isinstance(grid, NetworkUpscaler) else 1
+    if grid.fixed_size:
+        # One tile: the model accepts the whole image, or reports that it does not.
+        tile_px = max(lr_image.shape) + multiple
+    return upscale_in_bands(
+        lambda tile: _upscale_tile(tile, upscaler),
+        lr_image,
+        upscaler.scale,
+        tile_px,
+        _halo_px(grid),
+        multiple,
+    )
+
+
+def _upscale_tile(tile: _Pixels, upscaler: Upscaler) -> _Pixels:
+    """Upscale a gray or RGB tile of 8 or 16 bits."""
+    is_filter, is_gray = isinstance(upscaler, PillowUpscaler), tile.shape[2] == 1
+    if tile.dtype == np.uint8 and (is_filter or not is_gray):
+        return upscaler(tile)
+    steps_per_level = np.float32(257 if tile.dtype == np.uint16 else 1)
+    levels = tile.astype(np.float32) / steps_per_level
+    if is_filter or not is_gray:
+        hr_tile = upscaler.upscale_levels(levels)
+    elif upscaler.color == "luma":
+        hr_tile = from_video(upscaler.upscale_levels(to_video(levels))).clip(0.0, 255.0)
+    else:
+        hr_tile = upscaler.upscale_levels(np.repeat(levels, 3, axis=2)).mean(axis=2, keepdims=True)
+    result: _Pixels = np.rint(hr_tile * steps_per_level).astype(tile.dtype)
+    return result
+
+
+def _halo_px(upscaler: Upscaler) -> int:
+    halo_px = upscaler.halo_px if isinstance(upscaler, NetworkUpscaler) else 0
+    return max(halo_px, _FILTER_HALO_PX)
+
+
+def _check_format(suffix: str, shape: tuple[int, int, int], has_alpha: bool) -> None:
+    if suffix in (".jpg", ".jpeg") and has_alpha:
+        raise ImageFault(
+            Reason.UNSUPPORTED, f"it is transparent, but {suffix} cannot be; rename it to its real format"
+        )
+    if max(shape[:2]) > LARGEST_SIDE.get(suffix, math.inf):
+        detail = f"the result would be {shape[1]}x{shape[0]}; {suffix} allows {LARGEST_SIDE[suffix]} at most"
+        raise ImageFault(Reason.TOO_LARGE, detail)
+
+
+def _read(source: Path) -> StoredImage:
+    with reject_unreadable():
+        content = source.read_bytes()
+    return decode_stored(content)
+
+
+@contextlib.contextmanager
+def reject_unreadable() -> Iterator[None]:
+    """Turn an OSError about an input file into a rejection of that image.
+
+    Raises:
+        ImageFault: the file cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ImageFault(Reason.UNREADABLE, f"the file: {error.strerror or error}") from None
