@@ -1,6 +1,6 @@
-"""Reading selection.json: which shards a split is made of, checked before anyone reads a byte of them.
+"""Reads selection.json: the shards of a split, checked before any of their samples is read.
 
-It opens no shard and loads no library but the standard one.
+It opens no shard and loads only the standard library.
 """
 
 import dataclasses
@@ -15,21 +15,25 @@ from data.shards import check_file, check_size
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One split of a selection, checked and ready for DALI."""
+    """One split of a selection, checked and ready to be read."""
 
     name: str
+    """train or validation."""
     tars: tuple[str, ...]
+    """Paths of the shards."""
     indexes: tuple[str, ...]
+    """Paths of their DALI indexes, which list only the selected samples."""
     image_extension: str
     samples: int
     crop_size_px: int
+    """Side of the square images."""
 
 
 def open_split(selection: Path, name: str, selection_hash: str | None = None) -> Split:
-    """Read selection.json and make sure that the files of one split are the ones it names.
+    """Read selection.json and check the files of one split.
 
-    Indexes are compared by hash, since DALI takes a stale one without complaint and gives wrong bytes; tars
-    by size.
+    Indexes are compared by hash, since DALI accepts a stale index without complaint and returns wrong bytes; tars are
+    compared by size.
 
     Args:
         selection: path of selection.json.
@@ -37,18 +41,16 @@ def open_split(selection: Path, name: str, selection_hash: str | None = None) ->
         selection_hash: the spec hash that the selection must have; None for any.
 
     Raises:
-        UserError: it is another selection, the split is empty, or a file is missing or another one.
+        UserError: the selection has another hash, the split is empty, or a file is missing or differs.
     """
     manifest = from_plain(SelectionManifest, read_json(selection), str(selection))
     if selection_hash is not None and manifest.spec_hash != selection_hash:
-        raise UserError(
-            f"selection {selection_hash}", manifest.spec_hash, str(selection), "run SelectSamples again"
-        )
+        message = f"{selection} is the selection {manifest.spec_hash}, but this run needs {selection_hash}"
+        raise UserError(message, "Run SelectSamples again")
     shards = manifest.splits.get(name, ())
     if not shards:
-        raise UserError(
-            f"samples in split {name}", "none", str(selection), "select more, or from a larger dataset"
-        )
+        message = f"The selection {selection} has no samples in its split {name}"
+        raise UserError(message, "Select more samples, or select from a larger dataset")
     root = selection.parent
     for shard in shards:
         check_file(root / shard.index, shard.index_sha256)
