@@ -61,7 +61,7 @@ class BicubicUpscaling(nn.Module):
             return nn.functional.conv2d(cells.float(), self.numerators.float() / self.denominator)
 
 
-class LumaOfColors(nn.Conv2d):
+class RgbToLumaConv2d(nn.Conv2d):
     """The first convolution of a luma network with RGB input: its kernel converts to luma."""
 
     def forward(self, cells: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class Realtime(Architecture):
             )
         self.scale, self.planes, self.colors = scale, planes, colors
         widths = [planes * CELL_PX**2, *[channels] * (layers - 1), planes * (CELL_PX * scale) ** 2]
-        kinds = [LumaOfColors if planes < colors else nn.Conv2d, *[nn.Conv2d] * (layers - 1)]
+        kinds = [RgbToLumaConv2d if planes < colors else nn.Conv2d, *[nn.Conv2d] * (layers - 1)]
         # The first layer runs on the padded image and returns the unpadded size.
         convolutions = [
             kind(before, after, 3, padding=0 if index == 0 else 1)

@@ -53,7 +53,7 @@ class NetworkWithLoss(nn.Module):
         total, terms = self.loss(self.network.predict(lr_image), self.network.normalize(hr_image))
         return total, terms
 
-    def compile_for(self, lr_image: Tensor, hr_image: Tensor) -> str:
+    def compile_graph(self, lr_image: Tensor, hr_image: Tensor) -> str:
         """Compile forward and backward for batches of these shapes, under the active autocast.
 
         Returns:
@@ -284,7 +284,7 @@ def _compile(module: NetworkWithLoss, job: TrainingJob, device: torch.device) ->
     )
     autocast = _AUTOCAST[job.precision]
     with torch.autocast(device.type, getattr(torch, autocast or "bfloat16"), enabled=autocast is not None):
-        return module.compile_for(lr_image, hr_image)
+        return module.compile_graph(lr_image, hr_image)
 
 
 def _copy_network(network: SuperResolutionNetwork) -> SuperResolutionNetwork:

@@ -157,9 +157,7 @@ class ValidationSet:
         Raises:
             UserError: there are fewer samples than ranks.
         """
-        if split.samples < world_size:
-            message = f"The selection has {split.samples} validation samples, too few for {world_size} ranks"
-            raise UserError(message, "Select more samples, or lower [training] world_size")
+        _check_samples(split, world_size)
         # Readers divide the samples into the same ranges.
         self._first = split.samples * rank // world_size
         self.samples = split.samples * (rank + 1) // world_size - self._first
@@ -205,6 +203,12 @@ class ValidationSet:
         sigma_px = draw_blur_sigma_px(self._steps, *identity)
         lr_image, hr_image = cut_pair(center, _UNCHANGED, self._side_px, self._scale, sigma_px)
         return degrade_lr_image(lr_image, self._steps, *identity), hr_image
+
+
+def _check_samples(split: Split, world_size: int) -> None:
+    if split.samples < world_size:
+        message = f"The selection has {split.samples} validation samples, too few for {world_size} ranks"
+        raise UserError(message, "Select more samples, or lower [training] world_size")
 
 
 def _check_settings(job: TrainingJob, multiple_px: int, split: Split) -> None:

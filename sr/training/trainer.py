@@ -15,7 +15,7 @@ from torch import Tensor
 from data.atomic_files import write_bytes, write_json
 from data.hashing import number, sha256_bytes
 from data.record_json import to_plain
-from data.selection import open_split
+from data.selection import Split, open_split
 from sr.models.checkpoint import serialize_weights
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
@@ -84,14 +84,7 @@ class Trainer:
         positions = self._restore(checkpoint) if checkpoint else None
         # Micro-batches are dealt to ranks in turn: number n goes to rank n modulo world_size.
         self.partitions = range(rank, job.gradient_accumulation_steps, world_size)
-        sizes, workers = (self.engine.network.scale, self.engine.network.size_multiple), options.num_workers
-        steps = self.plan.total_steps
-        self.stream = TrainingStream(
-            training, job, *sizes, self.partitions, device, workers, positions, steps
-        )
-        self.validation = ValidationSet(
-            validation, job, *sizes, VALIDATION_BATCH_SIZE, rank, world_size, device, workers
-        )
+        self.stream, self.validation = self._open_data(training, validation, positions)
         self.losses = LossMonitor(1 + len(self.engine.loss.names), skips_steps=job.precision == "fp16")
         self.log = RunLog(run_dir, self.run_state.step, self.run_state.history) if rank == 0 else None
         self.pace = Pace(self.run_state.step)
@@ -102,6 +95,17 @@ class Trainer:
         torch.manual_seed(number("weights", job.seed) % 2**63)
         network = build_for_training(describe(job.preset, job.color_space, job.reparameterize))
         return TrainingEngine(network, job, self.world_size, self.device, Path(lpips) if lpips else None)
+
+    def _open_data(
+        self, training: Split, validation: Split, positions: dict[int, bytes] | None
+    ) -> tuple[TrainingStream, ValidationSet]:
+        """Open the training stream at its saved positions, and the validation images of this rank."""
+        job, device, workers = self.job, self.device, self.options.num_workers
+        sizes = self.engine.network.scale, self.engine.network.size_multiple
+        steps = self.plan.total_steps
+        stream = TrainingStream(training, job, *sizes, self.partitions, device, workers, positions, steps)
+        ranks = self.rank, self.world_size
+        return stream, ValidationSet(validation, job, *sizes, VALIDATION_BATCH_SIZE, *ranks, device, workers)
 
     def run(self) -> bool:
         """Train to the end, or until a signal asks to stop.

@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from sr.evaluation.metrics import PSNR_CAP_DB
 from sr.models.network import SuperResolutionNetwork
 from sr.runtime.upscalers import PillowUpscaler
 from sr.training.engine import sum_over_ranks
 from sr.training.losses import Loss
 from sr.training.partitions import Batch
-
-PSNR_CAP_DB = 100.0
-"""The PSNR of equal images, instead of infinity."""
 
 
 def psnr_db(output: Tensor, target: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ def test_a_step_does_not_shift_the_image_and_worsens_with_its_strength(name, sid
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_codec_depends_on_the_number_of_the_pair_alone(codec):
     lr_image, steps = textured(4, 64, 64), parse_degradation(f"bicubic,{codec}@1")
-    images = [degrade_lr_image(lr_image, steps, 0, 0, 0, place) for place in range(6)]
-    again = [degrade_lr_image(lr_image, steps, 0, 0, 0, place) for place in range(6)]
+    images = [degrade_lr_image(lr_image, steps, 0, 0, 0, index) for index in range(6)]
+    again = [degrade_lr_image(lr_image, steps, 0, 0, 0, index) for index in range(6)]
     assert all(map(np.array_equal, images, again))
     assert len({image.tobytes() for image in images}) == 6
 

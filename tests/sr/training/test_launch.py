@@ -46,8 +46,7 @@ import sys
 from pathlib import Path
 from data.atomic_files import read_json
 from data.record_json import from_plain
-from data.records import RunOptions, TrainingJob
-from sr.training.rank_errors import write_error
+from sr.training.job import RunOptions, TrainingJob
 from sr.training.launch import train
 run_dir = Path(sys.argv[1])
 job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test")

@@ -186,10 +186,10 @@ def test_pairs_cut_on_a_device_equal_those_cut_in_memory(scale):
     augmentations = [draw_augmentation(job, 0, 0, index) for index in range(24)]
     lr_image, hr_image = cut_batch(torch.from_numpy(images), augmentations, PATCH_PX, scale)
     assert {(one.quarter_turns, one.flipped) for one in augmentations} >= {(1, False), (2, True), (3, False)}
-    for place, one in enumerate(augmentations):
-        expected = cut_pair(images[place % 4], one, PATCH_PX, scale)
-        for got, wanted in zip((lr_image[place], hr_image[place]), expected, strict=True):
-            assert np.abs(got.permute(1, 2, 0).numpy() - wanted.astype(int)).max() <= 1
+    for index, augmentation in enumerate(augmentations):
+        expected = cut_pair(images[index % 4], augmentation, PATCH_PX, scale)
+        for found, image in zip((lr_image[index], hr_image[index]), expected, strict=True):
+            assert np.abs(found.permute(1, 2, 0).numpy() - image.astype(int)).max() <= 1
 
 
 def test_without_probabilities_nothing_changes(split):

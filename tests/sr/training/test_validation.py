@@ -4,10 +4,10 @@ import torch
 from images import textured
 from PIL import Image
 
-from sr.evaluation.metrics import psnr
+from sr.evaluation.metrics import PSNR_CAP_DB, psnr
 from sr.training import validation
 from sr.training.partitions import Batch
-from sr.training.validation import PSNR_CAP_DB, bicubic, mean_psnr_db, psnr_db
+from sr.training.validation import bicubic, mean_psnr_db, psnr_db
 
 
 def to_tensor(*images: np.ndarray) -> torch.Tensor:
