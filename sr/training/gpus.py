@@ -17,7 +17,7 @@ _WSL_DRIVER = Path("/usr/lib/wsl/lib/libcuda.so.1")
 """The driver under Windows, which has one device file (dxg) for all GPUs."""
 
 
-def usable_gpus() -> list[int]:
+def find_usable_gpus() -> list[int]:
     """Return the numbers of the GPUs that the installed torch can use and CUDA_VISIBLE_DEVICES allows, in its order.
 
     Raises:

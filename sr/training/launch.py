@@ -22,7 +22,7 @@ from data.processes import supervise
 from data.progress import Progress, silent
 from data.record_json import to_plain
 from sr.models.run_files import JOB
-from sr.training.gpus import VISIBLE, usable_gpus
+from sr.training.gpus import VISIBLE, find_usable_gpus
 from sr.training.job import RunOptions, TrainingJob
 from sr.training.rank_errors import clear_errors, read_first_error
 from sr.training.run_files import LOCK, LOG, PARENT_LOCK, PROGRESS, RECORD, RUN_OPTIONS
@@ -67,7 +67,7 @@ def train(
 
 
 def _train(job: TrainingJob, run_dir: Path, progress: Progress, options: RunOptions) -> None:
-    gpus = usable_gpus()
+    gpus = find_usable_gpus()
     cores = len(os.sched_getaffinity(0))
     world_size = options.world_size or choose_world_size(job.gradient_accumulation_steps, len(gpus))
     num_workers = options.num_workers or (_WORKERS_PER_GPU if gpus else max(1, cores // world_size))
@@ -209,7 +209,7 @@ def _run(
             process.terminate()
             process.wait()
         finally:
-            # Closing the pipe tells the supervisor to end everything, whatever went wrong here.
+            # A closed pipe is the signal for the supervisor to end everything, whatever went wrong here.
             if process.stdin is not None:
                 process.stdin.close()
             process.wait()

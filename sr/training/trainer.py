@@ -33,7 +33,7 @@ from sr.training.run_log import Pace, RunLog
 from sr.training.run_state import RunState, find_anomalies, format_db
 from sr.training.schedule import learning_rate_at, plan_run
 from sr.training.settings import check_settings
-from sr.training.validation import bicubic, mean_psnr_db, validate
+from sr.training.validation import make_bicubic_upscaler, mean_psnr_db, validate
 
 VALIDATION_BATCH_SIZE = 4
 PLOT_EVERY_STEPS = 50
@@ -152,7 +152,7 @@ class Trainer:
         """Print the PSNR to beat, and warn if the network is not compiled as requested."""
         state, plan = self.run_state, self.plan
         if not state.bicubic_psnr_db:
-            upscale = bicubic(self.engine.network.scale)
+            upscale = make_bicubic_upscaler(self.engine.network.scale)
             state.bicubic_psnr_db = mean_psnr_db(upscale, self._validation_images(), self.device)
             self._print(f"bicubic psnr {state.bicubic_psnr_db:.3f} dB, {plan.total_steps} steps to go")
         if self.engine.not_compiled:

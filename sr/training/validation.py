@@ -80,7 +80,7 @@ def _means(
     return [total / images_seen for total in sums]
 
 
-def bicubic(scale: int) -> Callable[[Tensor], Tensor]:
+def make_bicubic_upscaler(scale: int) -> Callable[[Tensor], Tensor]:
     """Return Pillow's bicubic upscaling of batches: the baseline that a network has to beat."""
     upscaler = PillowUpscaler("bicubic", scale)
 

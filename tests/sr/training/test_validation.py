@@ -7,7 +7,7 @@ from PIL import Image
 from sr.evaluation.metrics import PSNR_CAP_DB, psnr
 from sr.training import validation
 from sr.training.partitions import Batch
-from sr.training.validation import bicubic, mean_psnr_db, psnr_db
+from sr.training.validation import make_bicubic_upscaler, mean_psnr_db, psnr_db
 
 
 def to_tensor(*images: np.ndarray) -> torch.Tensor:
@@ -30,7 +30,7 @@ def test_equal_images_do_not_make_the_mean_infinite():
 def test_bicubic_equals_pillows():
     lr_image = textured(1, 20, 24)
     expected = np.asarray(Image.fromarray(lr_image).resize((48, 40), Image.BICUBIC))
-    assert np.array_equal(bicubic(2)(to_tensor(lr_image))[0].permute(1, 2, 0).numpy(), expected)
+    assert np.array_equal(make_bicubic_upscaler(2)(to_tensor(lr_image))[0].permute(1, 2, 0).numpy(), expected)
 
 
 def test_the_mean_is_over_images_of_all_ranks(monkeypatch):
