@@ -1,7 +1,7 @@
-"""Finished models on disk: from a run or a foreign checkpoint to model.safetensors, and back to a network.
+"""Converts a training run or a checkpoint file to model.safetensors and model.json, and loads these as a network.
 
-It never runs code out of a file: checkpoints are read as tensors or refused. It never changes a weight but
-for its type, to float32.
+It never runs code from a file: checkpoints are read as tensors or refused. It changes no weight, except its type to
+float32.
 """
 
 import dataclasses
@@ -17,30 +17,30 @@ from torch import Tensor
 from data.atomic_files import read_json, write_bytes, write_json
 from data.errors import UserError
 from data.hashing import sha256_bytes, sha256_file
-from sr.models.network import UpsamplingNetwork
+from sr.models.network import SuperResolutionNetwork
 from sr.models.presets import ModelDescription, describe
-from sr.models.registry import build_from, recognize
-from sr.training.run_files import BEST_WEIGHTS, JOB
+from sr.models.registry import build_network, recognize
+from sr.models.run_files import BEST_WEIGHTS, JOB
 
 SCHEMA = 2
 _WITHOUT_COLOR_SPACE = 1
 """The version before color spaces: all its networks work in RGB."""
 WEIGHTS, RECORD = "model.safetensors", "model.json"
 _WRAPPERS = ("params_ema", "params", "state_dict")
-"""Keys of state dicts in checkpoints, the best first: the average beats the raw weights by 0.1 dB."""
+"""Keys of state dicts in checkpoints, in order of preference: EMA weights beat the raw ones by 0.1 dB."""
 _PREFIXES = ("module.", "_orig_mod.")
-"""What parallel and compiled wrappers leave before every name, one or several of them."""
+"""Prefixes that parallel and compiled wrappers add to every name, once or several times."""
 _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-"""What weights may be stored as."""
+"""The types that stored weights may have."""
 
 
 def export_checkpoint(source: Path, out_dir: Path, license: str = "unknown") -> dict[str, Any]:
-    """Write a model in the form that everything after training takes.
+    """Write a model in the format that evaluation and export read.
 
     Args:
         source: a run's directory (its best weights), a .pth or a .safetensors file.
         out_dir: gets model.safetensors (float32) and, last, model.json.
-        license: of the weights, by its usual short name; no checkpoint tells.
+        license: of the weights, by its usual short name; no checkpoint contains it.
 
     Returns:
         The content of model.json.
@@ -49,10 +49,10 @@ def export_checkpoint(source: Path, out_dir: Path, license: str = "unknown") -> 
         UserError: the source is missing, cannot be read without running code, or fits no network.
     """
     weights, description, origin = _read_run(source) if source.is_dir() else _read_file(source)
-    # Stored as they are judged: in float32, in the order of their names.
+    # Stored as they are evaluated: in float32, sorted by name.
     stored = {name: weights[name].to(torch.float32).contiguous() for name in sorted(weights)}
-    content = weights_file(stored, description)
-    network = build_from(description)
+    content = serialize_weights(stored, description)
+    network = build_network(description)
     network.core.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     record = {
         "schema": SCHEMA,
@@ -73,28 +73,30 @@ def export_checkpoint(source: Path, out_dir: Path, license: str = "unknown") -> 
     return record
 
 
-def weights_file(weights: dict[str, Tensor], description: ModelDescription) -> bytes:
-    """The bytes of a .safetensors file that also tells what shapes do not: a color space that is not RGB."""
-    told = {"color_space": description.color_space} if description.color_space != "rgb" else None
-    return save(weights, metadata=told)
+def serialize_weights(weights: dict[str, Tensor], description: ModelDescription) -> bytes:
+    """Return the bytes of a .safetensors file; its metadata has the color space unless that is RGB."""
+    metadata = {"color_space": description.color_space} if description.color_space != "rgb" else None
+    return save(weights, metadata=metadata)
 
 
-def load_model(model_dir: Path) -> UpsamplingNetwork:
-    """Build the network of a model directory, in eval mode, on the CPU, float32.
+def load_model(model_dir: Path) -> SuperResolutionNetwork:
+    """Load the network of a model directory, in eval mode, on the CPU, in float32.
 
     Raises:
-        UserError: a file is missing, of another version, or the weights are not those that model.json names.
+        UserError: a file is missing or of another version, or the weights do not match model.json.
     """
     record = read_json(model_dir / RECORD)
     version = record.get("schema") if isinstance(record, dict) else None
     if version not in (_WITHOUT_COLOR_SPACE, SCHEMA):
-        expected = f"model.json version {_WITHOUT_COLOR_SPACE} or {SCHEMA}"
-        raise UserError(expected, str(version), str(model_dir), "export it again")
+        message = (
+            f"{model_dir / RECORD} has version {version}, but this program reads model.json version "
+            f"{_WITHOUT_COLOR_SPACE} or {SCHEMA}"
+        )
+        raise UserError(message, "Export the model again")
     path = model_dir / WEIGHTS
     if not path.is_file() or sha256_file(path) != record.get("weights_sha256"):
-        raise UserError(
-            "the weights that model.json names", "none or others", str(path), "export the model again"
-        )
+        problem = "are not those that model.json names" if path.is_file() else "do not exist"
+        raise UserError(f"The model's weights {path} {problem}", "Export the model again")
     try:
         description = ModelDescription(
             record["architecture"],
@@ -103,27 +105,20 @@ def load_model(model_dir: Path) -> UpsamplingNetwork:
             record["preset"],
             record["color_space"] if version == SCHEMA else "rgb",
         )
-        network = build_from(description)
+        network = build_network(description)
         network.core.load_state_dict(load_file(path))
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # a field that is missing, or was changed
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:  # a missing or changed field
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise UserError(
-            "a model.json that fits its weights", reason, str(model_dir), "export it again"
-        ) from None
+        message = f"{model_dir / RECORD} does not fit its weights ({reason})"
+        raise UserError(message, "Export the model again") from None
     return network.eval()
 
 
 def _read_run(run_dir: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
     path = run_dir / BEST_WEIGHTS
     if not path.is_file():
-        raise UserError(
-            "a run with best weights", "none", str(run_dir), "run TrainModel, or name a checkpoint file"
-        )
+        message = f"The training run {run_dir} has no {BEST_WEIGHTS} yet"
+        raise UserError(message, "Run TrainModel, or give a checkpoint file")
     job = read_json(run_dir / JOB)
     origin = {
         "kind": "run",
@@ -137,45 +132,45 @@ def _read_run(run_dir: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[
 def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
     readers = {".pth": read_pth, ".pt": read_pth, ".safetensors": _read_safetensors}
     if path.suffix not in readers or not path.is_file():
-        found = "another kind" if path.exists() else "nothing"
-        raise UserError(
-            "a run's directory, a .pth or a .safetensors file", found, str(path), "name one of these"
-        )
+        problem = "is not a checkpoint" if path.exists() else "does not exist"
+        raise UserError(f"{path} {problem}", "Give a run's directory, a .pth or a .safetensors file")
     content = readers[path.suffix](path)
     wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
-    weights = content[wrapper] if wrapper else content
-    weights = _plain_weights(weights, path)
+    weights = _unwrap_weights(content[wrapper] if wrapper else content, path)
     try:
         description = recognize(weights)
     except UserError as error:
         raise UserError(f"{path}: {error.message}", error.hint) from None
     if path.suffix == ".safetensors":
         with safe_open(path, "pt") as file:
-            told = (file.metadata() or {}).get("color_space", description.color_space)
-        description = dataclasses.replace(description, color_space=told)
+            color_space = (file.metadata() or {}).get("color_space", description.color_space)
+        description = dataclasses.replace(description, color_space=color_space)
     origin = {"kind": "file", "name": path.name, "sha256": sha256_file(path), "weights": wrapper or "bare"}
     return weights, description, origin
 
 
-def _plain_weights(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:
-    """The weights under their published names.
+def _unwrap_weights(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:
+    """Check the weights and return them under their published names.
 
     Raises:
-        UserError: something is no named tensor of finite numbers, or claims more values than the file holds.
+        UserError: an entry is not a named tensor of finite numbers, or has more values than the file stores.
     """
-    remedy = "choose a checkpoint of weights alone"
-    odd = [str(name) for name, value in weights.items() if not isinstance(name, str) or not _is_plain(value)]
-    if odd or not weights:
-        expected = f"named tensors of {', '.join(str(kind).removeprefix('torch.') for kind in _TYPES)}"
-        raise UserError(expected, f"{odd[:3]} that are none", str(path), remedy)
+    hint = "Choose a checkpoint that contains only weights"
+    bad = [str(name) for name, value in weights.items() if not isinstance(name, str) or not _is_plain(value)]
+    if bad or not weights:
+        types = ", ".join(str(kind).removeprefix("torch.") for kind in _TYPES)
+        entries = f"{bad[:3]} are not" if bad else "there are none"
+        raise UserError(f"The weights in {path} must be named tensors of {types}, but {entries}", hint)
     for name, value in weights.items():
         # A view may repeat a few stored bytes without end, and would fill the memory once it is copied.
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise UserError(
-                "tensors as large as what is stored", f"{name} {list(value.shape)}", str(path), remedy
+            message = (
+                f"{path} is not valid: the tensor {name} {list(value.shape)} is larger than what is stored"
             )
+            raise UserError(message, hint)
         if not value.isfinite().all():
-            raise UserError("finite numbers", f"others in {name}", str(path), "choose another checkpoint")
+            message = f"The weights in {path} are broken: {name} contains numbers that are not finite"
+            raise UserError(message, "Choose another checkpoint")
     while prefix := next((one for one in _PREFIXES if all(name.startswith(one) for name in weights)), ""):
         weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
     return weights
@@ -191,48 +186,50 @@ def _is_plain(value: Any) -> bool:
 
 
 def read_pth(path: Path) -> dict[str, Any]:
-    """Return what a .pth file holds, read as tensors and plain values: no code in it is run.
+    """Read a .pth file as tensors and plain values, without running code from it.
 
     Raises:
-        UserError: it cannot be read so, or holds no dictionary.
+        UserError: that is not possible, or the file does not contain a dictionary.
     """
     try:
-        _refuse_inflating(path)
+        _refuse_compression(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
-    except Exception as error:  # a file that was made to harm, or damaged, makes the reader fail in any way
+    except Exception as error:  # a malicious or damaged file makes the reader fail in any way
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        remedy = "save its state dict alone, as plain tensors, with the program that made it"
-        raise UserError(
-            "a checkpoint of tensors that loads without running code", reason, str(path), remedy
-        ) from None
+        message = f"{path} cannot be loaded without running code from it: {reason}"
+        hint = "Save its state dict alone, as plain tensors, with the program that wrote it"
+        raise UserError(message, hint) from None
     if not isinstance(content, dict):
-        raise UserError("a state dict", type(content).__name__, str(path), "save the model's state_dict()")
+        message = f"{path} contains a {type(content).__name__}, not a state dict"
+        raise UserError(message, "Save the model's state_dict()")
     return content
 
 
-def _refuse_inflating(path: Path) -> None:
-    """Refuse an archive that holds more than its file: torch stores tensors as they are, and reads whatever is there.
+def _refuse_compression(path: Path) -> None:
+    """Refuse an archive that expands to more than its file: torch stores tensors uncompressed, but reads any archive.
 
     Raises:
-        UserError: a member is compressed, or the members share bytes.
+        UserError: a member is compressed, or members share bytes.
     """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     size_bytes = sum(member.file_size for member in members)
-    if (
-        any(member.compress_type != zipfile.ZIP_STORED for member in members)
-        or size_bytes > path.stat().st_size
-    ):
-        got = f"{len(members)} members of {size_bytes:,} bytes in a file of {path.stat().st_size:,}"
-        raise UserError("an archive without compression", got, str(path), "save it again with torch.save")
+    file_bytes = path.stat().st_size
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members) or size_bytes > file_bytes:
+        message = (
+            f"{path} must be an archive without compression, but it has {len(members)} members of {size_bytes:,} "
+            f"bytes in a file of {file_bytes:,}"
+        )
+        raise UserError(message, "Save it again with torch.save")
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise UserError("a .safetensors file", str(error), str(path), "download or save it again") from None
+        message = f"{path} is not a valid .safetensors file: {error}"
+        raise UserError(message, "Download or save it again") from None

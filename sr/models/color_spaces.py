@@ -1,12 +1,13 @@
 """Color spaces that a network can work in: RGB in 0..1 to three values in 0..1, and back.
 
-Floats in, floats out. Matrices are plain numbers, multiplied and added: no cast of a network to bf16 reaches them,
-where they would cost levels. Nothing is clamped or rounded, and values beyond 0..1 convert too, so that gradients reach
-every pixel.
+Float in, float out. Matrices are plain numbers, multiplied and added, so that casting a network to bf16 does not touch
+them, which would cost levels. Nothing is clamped or rounded, and values beyond 0..1 convert too: gradients reach every
+pixel.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,22 +15,22 @@ from torch import Tensor
 
 _Matrix = Sequence[Sequence[float]]
 _SHIFT = (0.0, 0.5, 0.5)
-"""Added to color differences, which are negative as often as not."""
+"""Added to the color differences, which can be negative."""
 
 
 @dataclass(frozen=True)
 class ColorSpace:
-    """A way of writing colors down: two functions that undo each other."""
+    """A color space: two functions that are inverse to each other."""
 
     from_rgb: Callable[[Tensor], Tensor]
-    """float32 [n,3,h,w] RGB, coded as in sRGB, 0..1 → float32 [n,3,h,w] of this space, 0..1."""
+    """float32 [n,3,h,w] RGB, gamma-coded as in sRGB, 0..1 → float32 [n,3,h,w] of this space, 0..1."""
 
     to_rgb: Callable[[Tensor], Tensor]
     """float32 [n,3,h,w] of this space → float32 [n,3,h,w] RGB, not clamped."""
 
 
 def _ycbcr(red: float, blue: float) -> ColorSpace:
-    """Luma and two differences of the gamma-coded colors, full range; `red` and `blue` are Kr and Kb.
+    """Return luma and two differences of the gamma-coded colors, full range; `red` and `blue` are Kr and Kb.
 
     Source: ITU-R BT.601-7, 2.5, and BT.709-6, 3.2 to 3.4: Y = Kr·R + (1-Kr-Kb)·G + Kb·B, Cb = (B-Y) / (2·(1-Kb)),
         Cr = (R-Y) / (2·(1-Kr)).
@@ -37,15 +38,15 @@ def _ycbcr(red: float, blue: float) -> ColorSpace:
     luma = np.array([red, 1 - red - blue, blue])
     axes = np.eye(3)
     matrix = np.stack([luma, (axes[2] - luma) / (2 * (1 - blue)), (axes[0] - luma) / (2 * (1 - red))])
-    forth, back = matrix.tolist(), np.linalg.inv(matrix).tolist()
+    forward, inverse = matrix.tolist(), np.linalg.inv(matrix).tolist()
     return ColorSpace(
-        lambda image: _shifted(_mixed(forth, image), 1.0),
-        lambda image: _mixed(back, _shifted(image, -1.0)),
+        lambda image: _shift(_multiply(forward, image), 1.0),
+        lambda image: _multiply(inverse, _shift(image, -1.0)),
     )
 
 
 def _oklab() -> ColorSpace:
-    """Perceptual lightness, green to red, and blue to yellow; of sRGB's colors the latter lie within ±0.33.
+    """Return perceptual lightness, green to red, and blue to yellow; the latter two lie within ±0.33 for sRGB colors.
 
     Source: Ottosson, "A perceptual color space for image processing", 2020, with the matrices of 2021-01-25; the
         transfer curve is that of IEC 61966-2-1.
@@ -65,15 +66,15 @@ def _oklab() -> ColorSpace:
         ]
     )
     to_cones, to_lab = cones.tolist(), lab.tolist()
-    # The inverses of the same numbers: the published ones are rounded and would not quite undo them.
+    # Inverted numerically: the published inverses are rounded and would not quite undo the matrices.
     from_cones, from_lab = np.linalg.inv(cones).tolist(), np.linalg.inv(lab).tolist()
 
     def from_rgb(image: Tensor) -> Tensor:
-        return _shifted(_mixed(to_lab, _cube_root(_mixed(to_cones, _linear(image)))), 1.0)
+        return _shift(_multiply(to_lab, _cube_root(_multiply(to_cones, _decode_srgb(image)))), 1.0)
 
     def to_rgb(image: Tensor) -> Tensor:
-        roots = _mixed(from_lab, _shifted(image, -1.0))
-        return _coded(_mixed(from_cones, roots * roots * roots))
+        roots = _multiply(from_lab, _shift(image, -1.0))
+        return _encode_srgb(_multiply(from_cones, roots * roots * roots))
 
     return ColorSpace(from_rgb, to_rgb)
 
@@ -84,34 +85,37 @@ COLOR_SPACES: dict[str, ColorSpace] = {
     "ycbcr-709": _ycbcr(red=0.2126, blue=0.0722),
     "oklab": _oklab(),
 }
-"""Every name of `sr.models.presets.COLOR_SPACE_NAMES`."""
+"""The color spaces of `sr.models.presets.COLOR_SPACE_NAMES`."""
 
 
-def _mixed(matrix: _Matrix, image: Tensor) -> Tensor:
-    """The matrix [3,3] times the three values of each pixel."""
+def _multiply(matrix: _Matrix, image: Tensor) -> Tensor:
+    """Multiply a matrix [3,3] with the three values of each pixel."""
     planes = image.unbind(1)  # three of [n,h,w]
-    rows = [sum(weight * plane for weight, plane in zip(row, planes, strict=True)) for row in matrix]
+    rows = [
+        cast(Tensor, sum(weight * plane for weight, plane in zip(row, planes, strict=True))) for row in matrix
+    ]
     return torch.stack(rows, dim=1)
 
 
-def _shifted(image: Tensor, sign: float) -> Tensor:
+def _shift(image: Tensor, sign: float) -> Tensor:
+    """Add _SHIFT, or subtract it for a sign of -1."""
     return torch.stack(
         [plane + sign * shift for plane, shift in zip(image.unbind(1), _SHIFT, strict=True)], dim=1
     )
 
 
-def _linear(coded: Tensor) -> Tensor:
-    """The light that sRGB's values stand for; straight on below 0."""
+def _decode_srgb(coded: Tensor) -> Tensor:
+    """Convert gamma-coded sRGB values to linear light; the straight part continues below 0."""
     curved = ((coded.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
     return torch.where(coded <= 0.04045, coded / 12.92, curved)
 
 
-def _coded(linear: Tensor) -> Tensor:
-    """Undo `_linear`."""
+def _encode_srgb(linear: Tensor) -> Tensor:
+    """Convert linear light to gamma-coded sRGB values."""
     curved = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(linear <= 0.0031308, linear * 12.92, curved)
 
 
 def _cube_root(values: Tensor) -> Tensor:
-    """The real cube root; of images that are given, so that its infinite slope at 0 is never asked for."""
+    """Return the real cube root. It is only used on inputs, so its infinite slope at 0 does not matter."""
     return values.sign() * values.abs() ** (1 / 3)

@@ -1,8 +1,6 @@
-"""What a model file says of itself, so that it can be run with nothing beside it: one record, stored as
-strings.
+"""The metadata inside an exported model file, so that the file alone is enough to run it: one record of strings.
 
-In ONNX the strings stand in `metadata_props`, in an IR in `rt_info` under GROUP. Knows no graph and no
-runtime.
+ONNX stores the strings in `metadata_props`, an IR in `rt_info` under GROUP. This module knows no graph and no runtime.
 """
 
 import dataclasses
@@ -10,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import UserError
-from sr.runtime.tiling import HALO_PX
 
 SCHEMA = "1"
 GROUP = "upsampling"
 """The rt_info section of an IR that holds the strings."""
 
+HALO_PX = 32
+"""The largest halo: LR pixels around the kept part of a tile. VapSR, which sees far, differs from the whole image by
+one level at most with 32, and by 2 to 3 with 16."""
 
 _KNOWN: dict[str, Sequence[Any]] = {
     "scale": range(2, 9),
@@ -25,8 +25,7 @@ _KNOWN: dict[str, Sequence[Any]] = {
     "precision": ("fp32", "fp16", "int8"),
     "layout": ("NHWC",),
 }
-"""What a field may be. A file from elsewhere that says otherwise is not asked what it means: it would be padded, cut
-into tiles and colored by it."""
+"""The permitted values of fields that decide how an image is padded, tiled and colored. Others are refused."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,37 +35,37 @@ class ModelMetadata:
     scale: int
     """How many times taller and wider "output" is than "input"."""
     size_multiple: int
-    """The height and width of "input" must be multiples of it."""
+    """The height and width of "input" must be multiples of this."""
     color: str
-    """What both images are: rgb, or luma (one plane as video stores it, 16 black and 235 white)."""
+    """Of both images: rgb, or luma (one plane in video range, 16 black and 235 white)."""
     value_range: str
-    """The range that the network works in, "low,high"; conversion from uint8 happens inside the graph."""
+    """The range that the network works in, "darkest,brightest"; the graph converts from and to uint8."""
     preset: str
     architecture: str
     weights_sha256: str
     """Of model.safetensors, from which the graph was made."""
     license: str
-    """Of the weights; "unknown" where nobody said."""
+    """Of the weights; "unknown" if it was not given."""
     precision: str = "fp32"
     """fp32, fp16 (weights stored as such) or int8."""
     layout: str = "NHWC"
     """Of "input" (uint8, n h w c) and of "output" (uint8, n scale*h scale*w c); c as `channels` says."""
     halo_px: int = 32
-    """Low pixels around what is kept of a tile of a large image (sr.models.receptive_field); 32 for files that do not say."""
+    """LR pixels around the kept part of a tile (sr.models.receptive_field); 32 if the file does not say."""
 
     @property
     def channels(self) -> int:
-        """Of both images: 3, or 1 for luma."""
+        """Number of channels of both images: 3, or 1 for luma."""
         return 1 if self.color == "luma" else 3
 
     def to_strings(self) -> dict[str, str]:
-        """The fields and the schema's version as strings, sorted by key."""
+        """Return the fields and the schema's version as strings, sorted by key."""
         fields = {key: str(value) for key, value in dataclasses.asdict(self).items()}
         return dict(sorted({"schema": SCHEMA, **fields}.items()))
 
 
 def from_model_json(record: Mapping[str, Any]) -> ModelMetadata:
-    """The metadata of a network out of its model.json (see sr.models.checkpoint)."""
+    """Return the metadata of a network from its model.json (see sr.models.checkpoint)."""
     return ModelMetadata(
         scale=record["scale"],
         size_multiple=record["size_multiple"],
@@ -80,32 +79,35 @@ def from_model_json(record: Mapping[str, Any]) -> ModelMetadata:
 
 
 def from_strings(strings: Mapping[str, str], where: str) -> ModelMetadata:
-    """Read the metadata back; other keys are left alone.
+    """Read the metadata back, ignoring other keys.
 
     Args:
-        strings: what `to_strings` gave.
-        where: the file, for the error.
+        strings: what `to_strings` returned.
+        where: the file, for the error message.
 
     Raises:
-        UserError: the schema is unknown, or a field is missing, no number or beyond its bounds.
+        UserError: the schema is unknown, or a field is missing, not a number or out of range.
     """
-    if strings.get("schema") != SCHEMA:
-        raise UserError(
-            f"the metadata of an exported upsampling model, schema {SCHEMA}",
-            "none" if "schema" not in strings else f"schema {strings['schema']}",
-            where,
-            "export the model again with ExportOnnx or ExportOpenVINO",
-        )
+    if (schema := strings.get("schema")) != SCHEMA:
+        found = "no metadata of an exported model" if schema is None else f"metadata of schema {schema}"
+        message = f"{where} has {found}, but this program needs schema {SCHEMA}"
+        raise UserError(message, "Export the model again with ExportOnnx or ExportOpenVINO")
+    hint = "Export the model again"
+    fields: dict[str, Any] = {}
     try:
-        kinds = {field.name: field.type for field in dataclasses.fields(ModelMetadata)}
-        if "halo_px" not in strings:
-            del kinds["halo_px"]
-        metadata = ModelMetadata(**{name: kind(strings[name]) for name, kind in kinds.items()})
+        for field in dataclasses.fields(ModelMetadata):
+            if field.name != "halo_px" or field.name in strings:
+                text = strings[field.name]
+                fields[field.name] = int(text) if field.type is int else text
     except (KeyError, ValueError) as error:
-        raise UserError("complete metadata", str(error), where, "export the model again") from None
+        message = f"The model metadata of {where} is incomplete or damaged: {error}"
+        raise UserError(message, hint) from None
+    metadata = ModelMetadata(**fields)
     for name, known in _KNOWN.items():
         if getattr(metadata, name) not in known:
-            among = f"{known[0]} to {known[-1]}" if isinstance(known, range) else " or ".join(known)
-            got = repr(strings[name])
-            raise UserError(f"metadata with a {name} of {among}", got, where, "export the model again")
+            permitted = f"{known[0]} to {known[-1]}" if isinstance(known, range) else " or ".join(known)
+            message = (
+                f"The model metadata of {where} has a {name} of {strings[name]!r}, but it must be {permitted}"
+            )
+            raise UserError(message, hint)
     return metadata

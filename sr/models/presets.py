@@ -1,6 +1,6 @@
-"""The table of model presets, and the description from which any of our networks can be built again.
+"""The table of model presets, and the description from which a network can be built.
 
-Plain data: it never loads torch, so that a command line can be checked against it at once.
+Plain data: it does not load torch, so that a command line can be checked against it at once.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from types import MappingProxyType
 from data.errors import UserError
 
 COLOR_SPACE_NAMES = ("rgb", "ycbcr-601", "ycbcr-709", "oklab")
-"""What a network can work in; `sr.models.color_spaces` has the formulas."""
+"""The color spaces that a network can work in; `sr.models.color_spaces` has the formulas."""
 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a network is, apart from its weights; `model.json` carries these fields, but for `reparameterize`."""
+    """A network apart from its weights. `model.json` contains these fields, except `reparameterize`."""
 
     architecture: str
     """A key of `sr.models.registry.ARCHITECTURES`: "vapsr" or "realtime"."""
@@ -24,20 +24,20 @@ class ModelDescription:
     """Arguments of the architecture's class; always with `scale`."""
 
     value_range: tuple[float, float]
-    """The floats that stand for levels 0 and 255 inside the network: (0, 1) or (-1, 1)."""
+    """The floats that represent levels 0 and 255 inside the network, such as (0, 1) or (-1, 1)."""
 
     preset: str = ""
-    """The preset's name; empty where the network is none of them."""
+    """The preset's name; empty if the network matches none."""
 
     color_space: str = "rgb"
-    """What its core works in, a name of COLOR_SPACE_NAMES; images are RGB on either side of it."""
+    """The color space inside, a name in COLOR_SPACE_NAMES; input and output are RGB."""
 
     reparameterize: bool = False
-    """Whether it learns with branches (`sr.models.reparameterization`); weights that leave training have none."""
+    """Whether it is trained with branches (`sr.models.reparameterization`); exported weights have none."""
 
     @property
     def scale(self) -> int:
-        """Upsampling factor."""
+        """The upscaling factor."""
         return self.configuration["scale"]
 
 
@@ -74,9 +74,9 @@ def _realtime(scale: int, layers: int, channels: int, planes: int = 3) -> dict[s
 
 
 IN_256THS = (0.0, 255 / 256)
-"""A level is 1/256: bf16, with 8 significant bits, holds all of 0/256 to 255/256 exactly and hardly any of 0/255 to
-255/255. Where the CPU computes in bf16 this decides whether the upscaled image itself is rounded: a smooth
-photograph (retina, 50.9 dB) loses 0.003 dB instead of 0.2."""
+"""The value range in which a level is 1/256. bf16, with 8 significant bits, represents 0/256 to 255/256 exactly, but
+hardly any of 0/255 to 255/255. On a CPU that computes in bf16, this decides whether the bicubic image is rounded: a
+smooth photograph (retina, 50.9 dB) loses 0.003 dB instead of 0.2."""
 
 PRESETS: Mapping[str, ModelDescription] = _table(
     ("vapsr-x2", "vapsr", (0.0, 1.0), _vapsr(2, features=48, blocks=20, attention=64)),
@@ -101,19 +101,19 @@ Attention", 2022; the 3x3 row is the variant with 3x3 first projections that was
 
 
 def describe(preset: str, color_space: str = "", reparameterize: str = "") -> ModelDescription:
-    """A preset with what was chosen beside it; the empty choice is the preset's own.
+    """Return a preset with options applied; an empty option keeps the preset's own.
 
     Args:
-        preset: a name of `PRESETS`.
-        color_space: a name of `COLOR_SPACE_NAMES`.
-        branches: "on" or "off".
+        preset: a name in `PRESETS`.
+        color_space: a name in `COLOR_SPACE_NAMES`.
+        reparameterize: "on" or "off".
 
     Raises:
-        UserError: there is no such preset or choice, or the network has no use for it.
+        UserError: the preset or an option does not exist, or the network cannot have the option.
     """
     description = find_preset(preset)
     if reparameterize not in ("", "on", "off"):
-        raise UserError("on or off", repr(reparameterize), "the branches parameter", "choose one of these")
+        raise UserError(f"The model's reparameterize must be on or off, not {reparameterize!r}")
     chosen = replace(
         description,
         color_space=color_space or description.color_space,
@@ -124,38 +124,30 @@ def describe(preset: str, color_space: str = "", reparameterize: str = "") -> Mo
 
 
 def check_color_space(description: ModelDescription) -> None:
-    """Refuse what makes no sense.
+    """Check that the network can work in its color space.
 
     Raises:
-        UserError: there is no such color space, or the network is tied to RGB.
+        UserError: the color space does not exist, or the network supports only RGB.
     """
-    name, where = description.color_space, "the color space of the model"
+    name = description.color_space
     if name not in COLOR_SPACE_NAMES:
-        raise UserError(
-            f"a color space ({', '.join(COLOR_SPACE_NAMES)})", repr(name), where, "choose one of these"
-        )
+        message = f"The model has a color space of {name!r}, which does not exist"
+        raise UserError(message, f"Choose one of {', '.join(COLOR_SPACE_NAMES)}")
     if description.architecture == "realtime" and name != "rgb":
-        # Its promise is the bicubic upscaling of RGB, exact in bf16, plus a residual. Ycbcr is a change of
-        # axes that its first and last layers can learn, oklab would upscale another image.
-        raise UserError(
-            "rgb for a realtime network, whose residual is added to the upscaled RGB image",
-            name,
-            where,
-            "choose rgb, or VapSR",
+        # It promises the bicubic upscaling of RGB, exact in bf16, plus a residual. YCbCr is a change of axes
+        # that its first and last layers can learn; Oklab would upscale another image.
+        message = (
+            f"A realtime network cannot work in {name}, since its residual is added to the upscaled RGB image"
         )
+        raise UserError(message, "Choose rgb, or a VapSR preset")
 
 
 def find_preset(name: str) -> ModelDescription:
-    """The preset of this name.
+    """Return the preset of this name.
 
     Raises:
-        UserError: there is none.
+        UserError: it does not exist.
     """
     if name not in PRESETS:
-        raise UserError(
-            f"a model preset ({', '.join(PRESETS)})",
-            repr(name),
-            "the model parameter",
-            "choose one of these names",
-        )
+        raise UserError(f"There is no model preset {name!r}", f"Choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

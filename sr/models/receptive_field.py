@@ -1,8 +1,9 @@
-"""How far a network sees, in low pixels, from its layers: what the halo of tiles follows from.
+"""Computes how far a network sees, in LR pixels, from its layers; the halo of tiles follows from it.
 
-The halo is the smaller of the full radius and DECAY_PX. A network of many attention blocks could see hundreds of
-pixels, but what it makes of the far ones fades: the forebear's VapSR (vapsr3x3-x2, full radius 184 px) differs by one
-level at most from the whole image with 32 px, by 2 to 3 with 16 (tests/sr/runtime/test_tiling.py measures it).
+The halo is the smaller of the receptive field's radius and HALO_PX. A network of many attention blocks could see
+hundreds of pixels, but the influence of distant ones fades: the VapSR of the preset vapsr3x3-x2 (radius 184 px) differs
+from the whole image by one level at most with a halo of 32 px, and by 2 to 3 with 16
+(tests/sr/runtime/test_tiling.py measures it).
 """
 
 import math
@@ -10,21 +11,18 @@ from fractions import Fraction
 
 from torch import nn
 
-from sr.runtime.tiling import HALO_PX
-
-DECAY_PX = HALO_PX
-"""Beyond it the result of the one deep network that was measured, vapsr3x3-x2, moves by a level at most. Networks of
-the realtime family see less far than this."""
+from sr.models.metadata import HALO_PX
+from sr.models.network import Architecture
 
 
-def reach_px(core: nn.Module) -> int:
-    """Return the radius of the receptive field of an architecture, in low pixels; never less than the true one.
+def receptive_field_px(core: Architecture) -> int:
+    """Return the radius of a network's receptive field, in LR pixels, rounded up.
 
-    Each convolution adds (kernel - 1) / 2 · dilation positions. A position is `size_multiple` low pixels where the
-    network begins with a pixel unshuffle of that cell, and as many times less behind each pixel shuffle.
+    Each convolution adds (kernel - 1) / 2 · dilation positions. A position is `size_multiple` LR pixels if the network
+    begins with a pixel unshuffle of that size, and becomes smaller by the factor of each pixel shuffle.
 
     Args:
-        core: a network whose modules stand in the order in which they run; branches are added up.
+        core: a network whose modules are registered in the order in which they run; parallel branches are added up.
     """
     position, radius = Fraction(core.size_multiple), Fraction(0)
     for module in core.modules():
@@ -39,6 +37,6 @@ def reach_px(core: nn.Module) -> int:
     return math.ceil(radius)
 
 
-def halo_px(core: nn.Module) -> int:
-    """Return the low pixels around what is kept of a tile, so that the result is that of the whole to one level."""
-    return min(reach_px(core), DECAY_PX)
+def halo_px(core: Architecture) -> int:
+    """Return the LR pixels needed around the kept part of a tile, to match the whole image within one level."""
+    return min(receptive_field_px(core), HALO_PX)

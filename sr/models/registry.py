@@ -1,92 +1,83 @@
-"""From a name or a description to a network, and from a file's tensors to a description.
+"""Builds a network from a description, and recognizes the network that a file's tensors belong to.
 
-An explicit list of architectures; it never reads files (see `sr.models.checkpoint`) and never guesses: weights that
-fit nothing are refused.
+The architectures are an explicit list. Weights that fit none of them are refused; nothing is guessed. Files are read in
+`sr.models.checkpoint`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.errors import UserError
 from sr.models import realtime, vapsr
-from sr.models.network import UpsamplingNetwork
-from sr.models.presets import IN_256THS, PRESETS, ModelDescription, check_color_space, find_preset
-from sr.models.reparameterization import add_branches
+from sr.models.network import Architecture, SuperResolutionNetwork
+from sr.models.presets import IN_256THS, PRESETS, ModelDescription, check_color_space
+from sr.models.reparameterization import add_reparameterization
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """One kind of network."""
+class RegisteredArchitecture:
+    """One architecture of the registry."""
 
-    build: Callable[..., nn.Module]
-    """The class; called with a configuration's items."""
+    build: Callable[..., Architecture]
+    """The class; called with the items of a configuration."""
 
-    configuration_of: Callable[[Mapping[str, tuple[int, ...]]], dict[str, int] | None]
-    """Tensor shapes → configuration, or None where they are of another kind."""
+    infer_configuration: Callable[[Mapping[str, tuple[int, ...]]], dict[str, int] | None]
+    """Tensor shapes → configuration, or None if they belong to another architecture."""
 
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "vapsr": Architecture(vapsr.VapSR, vapsr.configuration_of),
-    "realtime": Architecture(realtime.Realtime, realtime.configuration_of),
+ARCHITECTURES: dict[str, RegisteredArchitecture] = {
+    "vapsr": RegisteredArchitecture(vapsr.VapSR, vapsr.infer_configuration),
+    "realtime": RegisteredArchitecture(realtime.Realtime, realtime.infer_configuration),
 }
 
 
-def build(preset: str) -> UpsamplingNetwork:
-    """The network of a preset, with random weights from torch's global generator.
+def build_network(description: ModelDescription) -> SuperResolutionNetwork:
+    """Build the network of a description, with random weights from torch's global generator.
 
     Raises:
-        UserError: there is no such preset.
-    """
-    return build_from(find_preset(preset))
+        UserError: the architecture is unknown, or does not support the configuration or the color space.
 
-
-def build_from(description: ModelDescription) -> UpsamplingNetwork:
-    """The network of a description, with random weights from torch's global generator.
-
-    Raises:
-        UserError: the architecture is unknown, or configuration or color space is not one of its.
+    Example:
+        >>> network = build_network(find_preset("realtime-x2"))
     """
     check_color_space(description)
     if description.architecture not in ARCHITECTURES:
-        raise UserError(
-            f"an architecture ({', '.join(ARCHITECTURES)})",
-            repr(description.architecture),
-            "the model's description",
-            "use a version of this program that knows it",
+        message = (
+            f"The model's architecture {description.architecture!r} is not one of {', '.join(ARCHITECTURES)}"
         )
+        raise UserError(message, "Use a version of this program that knows it")
     try:
         core = ARCHITECTURES[description.architecture].build(**description.configuration)
     except (TypeError, ValueError) as error:
-        raise UserError(
-            f"a configuration of {description.architecture}",
-            f"{dict(description.configuration)} ({error})",
-            "the model's description",
-            "mend the description, or export the model again",
-        ) from error
-    return UpsamplingNetwork(core, description)
+        configuration = dict(description.configuration)
+        message = (
+            f"The model's description is not valid: {description.architecture} of {configuration} ({error})"
+        )
+        raise UserError(message, "Correct the configuration, or export the model again") from error
+    return SuperResolutionNetwork(core, description)
 
 
-def build_for_training(description: ModelDescription) -> UpsamplingNetwork:
-    """The same with the branches that the description asks for; untrained, it computes the same as without.
+def build_for_training(description: ModelDescription) -> SuperResolutionNetwork:
+    """Build a network with the branches that the description asks for, which do not change what it computes.
 
     Raises:
-        UserError: as `build_from`.
+        UserError: as `build_network`.
     """
-    network = build_from(description)
+    network = build_network(description)
     if description.reparameterize:
-        add_branches(network.core)
+        add_reparameterization(network.core)
     return network
 
 
 def recognize(weights: Mapping[str, Tensor]) -> ModelDescription:
-    """Tell from the tensors' names and shapes alone which network they belong to.
+    """Recognize the network that tensors belong to, from their names and shapes alone.
 
-    The value range leaves no trace in shapes: it is a preset's where one fits, and otherwise that of the
-    family (VapSR with 3x3 projections -1..1, VapSR 0..1, realtime 256ths). Nor does the color space: it is RGB,
-    as in everything that was published.
+    Shapes do not show the value range: it is taken from the preset that matches, or else from the family (VapSR with
+    3x3 projections -1..1, other VapSR 0..1, realtime 256ths). Nor do they show the color space: it is RGB, as in all
+    published weights.
 
     Args:
         weights: a bare state dict: names as published, no wrapping dictionary, no prefix.
@@ -97,25 +88,25 @@ def recognize(weights: Mapping[str, Tensor]) -> ModelDescription:
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     near_miss = ""
     for name, architecture in ARCHITECTURES.items():
-        configuration = architecture.configuration_of(shapes)
+        configuration = architecture.infer_configuration(shapes)
         if configuration is None:
             continue
-        difference = _first_difference(architecture, configuration, shapes)
+        difference = _find_difference(architecture, configuration, shapes)
         if not difference:
             return _describe(name, configuration)
-        near_miss = f"; as {name} of {configuration}, {difference}"
-    raise UserError(
-        f"the weights of a known network ({', '.join(ARCHITECTURES)})",
-        f"{len(shapes)} tensors that fit none{near_miss}",
-        "the weights",
-        "choose a checkpoint of one of these networks",
+        near_miss = f"; closest is {name} of {configuration}, but {difference}"
+    message = (
+        f"The weights ({len(shapes)} tensors) fit none of the networks {', '.join(ARCHITECTURES)}{near_miss}"
     )
+    raise UserError(message, "Choose a checkpoint of one of these networks")
 
 
-def _first_difference(
-    architecture: Architecture, configuration: dict[str, int], shapes: Mapping[str, tuple[int, ...]]
+def _find_difference(
+    architecture: RegisteredArchitecture,
+    configuration: dict[str, int],
+    shapes: Mapping[str, tuple[int, ...]],
 ) -> str:
-    """What keeps these shapes from being that network's, in words; empty where all fit."""
+    """Describe the first difference of these shapes from a network's; return an empty string if all fit."""
     try:
         with torch.device("meta"):
             weights = architecture.build(**configuration).state_dict()

@@ -1,7 +1,7 @@
 """VapSR, the vast-receptive-field attention network, as published and with 3x3 first projections.
 
-Floats in, floats out, in whatever range the weights were trained for; it never sees bytes. Module names are
-those of the published checkpoints, so that these load as they are.
+Float in, float out, in the value range that the weights were trained for. The modules are named as in the published
+checkpoints, so that these load unchanged.
 
 Source: Zhou et al., "Efficient Image Super-Resolution Using Vast-Receptive-Field Attention", 2022.
 """
@@ -10,9 +10,11 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from sr.models.network import Architecture
+
 
 class LargeKernelAttention(nn.Module):
-    """Weighs each feature by its surroundings: 1x1, depthwise 5x5, depthwise 5x5 dilated by 3."""
+    """Weights each feature by its surroundings: 1x1, depthwise 5x5, depthwise 5x5 dilated by 3."""
 
     def __init__(self, channels: int) -> None:
         """Attend over `channels` features."""
@@ -22,8 +24,9 @@ class LargeKernelAttention(nn.Module):
         self.depthwise_dilated = nn.Conv2d(channels, channels, 5, padding=6, dilation=3, groups=channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """[n,c,h,w] to [n,c,h,w]."""
-        return features * self.depthwise_dilated(self.depthwise(self.pointwise(features)))
+        """Return features of the same shape, [n,c,h,w]."""
+        attention: Tensor = self.depthwise_dilated(self.depthwise(self.pointwise(features)))
+        return features * attention
 
 
 class AttentionBlock(nn.Module):
@@ -45,15 +48,16 @@ class AttentionBlock(nn.Module):
         self.pixel_norm = nn.LayerNorm(features)
 
     def forward(self, features: Tensor) -> Tensor:
-        """[n,c,h,w] to [n,c,h,w]."""
+        """Return features of the same shape, [n,c,h,w]."""
         inner = self.atten_branch(self.activation(self.proj_1(features)))
         summed = features + self.proj_2(inner)
         # LayerNorm works on the last axis: [n,c,h,w] → [n,h,w,c] and back.
-        return self.pixel_norm(summed.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        normalized: Tensor = self.pixel_norm(summed.permute(0, 2, 3, 1))
+        return normalized.permute(0, 3, 1, 2)
 
 
-class VapSR(nn.Module):
-    """The whole network; `scale`, and `size_multiple` (1: any size will do), are attributes."""
+class VapSR(Architecture):
+    """The VapSR network; its `size_multiple` is 1: it takes any size."""
 
     size_multiple = 1
 
@@ -63,7 +67,7 @@ class VapSR(nn.Module):
         """Make a network with random weights.
 
         Args:
-            scale: upsampling factor: 2, 3 or 4.
+            scale: upscaling factor: 2, 3 or 4.
             features: channels of the trunk.
             blocks: number of attention blocks.
             attention: channels inside each block.
@@ -71,7 +75,7 @@ class VapSR(nn.Module):
             groups: groups of the convolution that ends the trunk: 1, or 2 for VapSR-S.
 
         Raises:
-            ValueError: `scale` is none of these.
+            ValueError: `scale` is not one of these.
         """
         super().__init__()
         self.scale = scale
@@ -81,13 +85,14 @@ class VapSR(nn.Module):
         self.upsampler = _upsampler(scale, features)
 
     def forward(self, lr_image: Tensor) -> Tensor:
-        """Float [n,3,h,w] RGB to [n,3,scale·h,scale·w]."""
+        """Upscale float [n,3,h,w] RGB to [n,3,scale·h,scale·w]."""
         shallow = self.conv_first(lr_image.to(self.conv_first.weight.dtype))
-        return self.upsampler(shallow + self.conv_body(self.body(shallow)))
+        output: Tensor = self.upsampler(shallow + self.conv_body(self.body(shallow)))
+        return output
 
 
 def _upsampler(scale: int, features: int) -> nn.Sequential:
-    """The published tails: two shuffles of 2 for x4, one shuffle for x2 and x3."""
+    """Return the published tail: two pixel shuffles of 2 for x4, one pixel shuffle for x2 and x3."""
     if scale == 4:
         return nn.Sequential(
             nn.Conv2d(features, 64, 3, padding=1),
@@ -97,7 +102,7 @@ def _upsampler(scale: int, features: int) -> nn.Sequential:
             nn.PixelShuffle(2),
         )
     if scale not in (2, 3):
-        raise ValueError(f"Expected a scale of 2, 3 or 4, got {scale} in VapSR; choose one of these.")
+        raise ValueError(f"The scale of VapSR must be 2, 3 or 4, not {scale}.")
     return nn.Sequential(
         nn.Conv2d(features, 56, 3, padding=1),
         nn.LeakyReLU(0.1),
@@ -106,15 +111,14 @@ def _upsampler(scale: int, features: int) -> nn.Sequential:
     )
 
 
-def configuration_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int] | None:
-    """Read the constructor's arguments off tensor shapes.
+def infer_configuration(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int] | None:
+    """Infer the constructor's arguments from tensor shapes.
 
     Args:
         shapes: tensor name to shape, as in a published checkpoint.
 
     Returns:
-        Arguments of `VapSR`, or None where this is no VapSR. Whether every tensor fits them is for the caller
-        to see.
+        Arguments of `VapSR`, or None if it is another network. The caller checks that every tensor fits.
     """
     try:
         attention, features, projection, _ = shapes["body.0.proj_1.weight"]

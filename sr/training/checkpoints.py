@@ -1,8 +1,8 @@
-"""Training states on disk: each whole or absent, the newest few kept, no pickle in them.
+"""Checkpoints on disk: each is complete or absent, only the latest few are kept, and none contains pickled code.
 
-A state is a directory `checkpoints/step-<9 digits>/` with state.safetensors (every tensor, named) and
-state.json (everything else, and the hash of the former). The run's other files are written again from it, so
-a state is all that a run needs. It does not know what the tensors mean.
+A checkpoint is a directory `checkpoints/step-<9 digits>/` with state.safetensors (all tensors, by name) and state.json
+(everything else, and the hash of the tensors). The other files of a run are rewritten from its checkpoint, so a
+checkpoint is all that a run needs to resume. This module does not know what the tensors mean.
 """
 
 import dataclasses
@@ -17,97 +17,103 @@ from torch import Tensor
 from data.atomic_files import atomic_directory, read_json, write_json
 from data.errors import UserError
 from data.hashing import sha256_file
-from sr.training.settings import MAY_CHANGE
+from sr.training.settings import CHANGEABLE_FIELDS
 
 SCHEMA = 2
-_TENSORS, _PLAIN = "state.safetensors", "state.json"
+_TENSORS, _METADATA = "state.safetensors", "state.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingState:
-    """A run at the end of a step."""
+class Checkpoint:
+    """The state of a run after an optimizer step."""
 
     step: int
-    """Optimizer steps done."""
+    """Completed optimizer steps."""
     tensors: dict[str, Tensor]
-    plain: dict[str, Any]
-    """JSON data."""
+    metadata: dict[str, Any]
+    """Everything that is not a tensor, as plain JSON values."""
 
 
-def save_state(directory: Path, state: TrainingState, kept: int, best_step: int = 0) -> None:
-    """Write a state, then remove older ones, and all of later steps: those were passed over as damaged.
+def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int, best_step: int = 0) -> None:
+    """Write a checkpoint, then delete old ones, and all of later steps, which were skipped as damaged.
 
     Args:
-        directory: the run's directory of states.
-        state: tensors on the CPU and contiguous.
-        kept: how many of the newest stay, this one included; 1 or more. Before a state of the same step is written
-            again there must be another, since for a moment neither is there.
-        best_step: the state of this step stays, too.
+        directory: the run's directory of checkpoints.
+        checkpoint: its tensors must be contiguous and on the CPU.
+        keep: number of latest checkpoints to keep, this one included; 1 or more. A checkpoint that is written a
+            second time for its step is absent for a moment, so another one must exist by then.
+        best_step: the checkpoint of this step is kept, too.
     """
-    with atomic_directory(directory / _name(state.step)) as part:
-        save_file(state.tensors, part / _TENSORS)
-        plain = {
+    with atomic_directory(directory / _name(checkpoint.step)) as part:
+        save_file(checkpoint.tensors, part / _TENSORS)
+        metadata = {
             "schema": SCHEMA,
-            "step": state.step,
+            "step": checkpoint.step,
             "tensors_sha256": sha256_file(part / _TENSORS),
-            **state.plain,
+            **checkpoint.metadata,
         }
-        write_json(part / _PLAIN, plain)
-    found = _newest_first(directory)
-    at = [path.name for path in found].index(_name(state.step))
-    older = [path for path in found[at + max(1, kept) :] if path.name != _name(best_step)]
-    for path in [*found[:at], *older]:
+        write_json(part / _METADATA, metadata)
+    paths = _list_latest_first(directory)
+    at = [path.name for path in paths].index(_name(checkpoint.step))
+    older = [path for path in paths[at + max(1, keep) :] if path.name != _name(best_step)]
+    for path in [*paths[:at], *older]:
         shutil.rmtree(path)
 
 
-def load_newest(directory: Path, tell: Callable[[str], None]) -> TrainingState | None:
-    """Return the newest state whose files are whole, or None where there is none.
+def load_latest_checkpoint(directory: Path, report: Callable[[str], None]) -> Checkpoint | None:
+    """Load the latest checkpoint whose files are intact; return None if there is none.
 
     Args:
-        directory: the run's directory of states.
-        tell: given a line for each state that is passed over.
+        directory: the run's directory of checkpoints.
+        report: called with a line of text for each damaged checkpoint.
 
     Raises:
-        UserError: a state was written by another version.
+        UserError: another version of this program wrote the checkpoint.
     """
-    for path in _newest_first(directory):
-        if (state := _whole(path)) is not None:
-            return state
-        tell(f"passed over {path}, which is damaged")
+    for path in _list_latest_first(directory):
+        if (checkpoint := _load(path)) is not None:
+            return checkpoint
+        report(f"skipping checkpoint {path}: it is damaged")
     return None
 
 
-def _whole(path: Path) -> TrainingState | None:
-    """The state in a directory; None where it is damaged."""
+def _load(path: Path) -> Checkpoint | None:
+    """Load the checkpoint in a directory; return None if it is damaged."""
     try:
-        plain = read_json(path / _PLAIN)
-        version = plain.pop("schema")
+        metadata = read_json(path / _METADATA)
+        version = metadata.pop("schema")
     except (UserError, KeyError, TypeError, AttributeError, OSError):
         return None
     if version != SCHEMA:
-        raise UserError(f"a state of version {SCHEMA}", "another", str(path), "use the version that wrote it")
-    step, digest = plain.pop("step", None), plain.pop("tensors_sha256", None)
+        message = f"The checkpoint {path} has version {version}, but this program reads version {SCHEMA}"
+        raise UserError(message, "Resume with the version of the program that wrote it")
+    step, digest = metadata.pop("step", None), metadata.pop("tensors_sha256", None)
     if not (path / _TENSORS).is_file() or sha256_file(path / _TENSORS) != digest:
         return None
-    return TrainingState(step, load_file(path / _TENSORS), plain)
+    return Checkpoint(step, load_file(path / _TENSORS), metadata)
 
 
-def changes_of(before: dict[str, Any], now: dict[str, Any], step: int, where: str) -> list[dict[str, Any]]:
-    """Compare the job a run was made with to the one it is taken up with.
+def find_changes(before: dict[str, Any], now: dict[str, Any], step: int, where: str) -> list[dict[str, Any]]:
+    """Compare the job of a run's checkpoint with the job it resumes with.
+
+    Args:
+        before, now: the fields of both jobs.
+        step: completed optimizer steps.
+        where: the run, for the error message.
 
     Returns:
-        What was changed and may be: {"step", "field", "from", "to"} each, in the order of the names.
+        The permitted changes, sorted by field: {"step", "field", "from", "to"}.
 
     Raises:
-        UserError: something was changed that makes it another run. The selection's path may; its hash may not.
+        UserError: a field has changed that makes it a different run. The path of the selection may change, but not
+            its hash.
     """
     differences = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
-    if forbidden := [name for name in differences if name not in MAY_CHANGE and name != "selection"]:
+    if forbidden := [name for name in differences if name not in CHANGEABLE_FIELDS and name != "selection"]:
         was = ", ".join(f"{name} {before.get(name)!r}" for name in forbidden)
         found = ", ".join(f"{name} {now.get(name)!r}" for name in forbidden)
-        raise UserError(
-            f"the run's own settings ({was})", found, where, "restore them, or train in another directory"
-        )
+        message = f"{where} holds a run with other settings: it began with {was}, but the job says {found}"
+        raise UserError(message, "Restore these settings, or train in another directory")
     recorded = [name for name in differences if name != "selection"]
     return [{"step": step, "field": name, "from": before.get(name), "to": now.get(name)} for name in recorded]
 
@@ -116,5 +122,5 @@ def _name(step: int) -> str:
     return f"step-{step:09d}"
 
 
-def _newest_first(directory: Path) -> list[Path]:
+def _list_latest_first(directory: Path) -> list[Path]:
     return sorted(directory.glob("step-*"), reverse=True)

@@ -1,43 +1,42 @@
-"""The images of a split, read and decoded by DALI from the tar shards through their (filtered) indexes.
+"""Reads and decodes the images of a split with DALI, from the tar shards through their (filtered) indexes.
 
-DALI decodes ahead in threads of its own and keeps the position of the shuffled stream. Nothing else is done
-here: OpenCV and torch cut, turn and reduce on the CPU several times faster than DALI's operators do.
+DALI decodes ahead in its own threads and tracks the position in the shuffled stream. Cropping, rotating and downscaling
+are left to OpenCV and torch, which do them several times faster on a CPU than DALI's operators.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
-from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import Pipeline
+from nvidia.dali.pipeline import Pipeline, pipeline_def
 from torch import Tensor
 
 from data.errors import UserError
 from data.imaging.decode import ImageFault, decode
 from data.selection import Split
-from sr.training.readers import Load
-from sr.training.tar_reader import damaged
+from sr.training.shard_reader import LoadImage, damaged_sample
 
 SHUFFLE_BUFFER_SAMPLES = 1024
-"""Encoded samples that all lanes together hold for shuffling; shards are shuffled when written, too."""
-_MIN_LANE_BUFFER_SAMPLES = 64
-_AHEAD = 2
+"""Encoded samples in the shuffle buffers of all partitions together; packing has shuffled the shards already."""
+_MIN_PARTITION_BUFFER_SAMPLES = 64
+_PREFETCH_BATCHES = 2
 """Batches that DALI decodes ahead."""
 
 
 class DaliReader:
-    """One lane's images: an endless shuffled stream, or in order; see `sr.training.readers.Reader`."""
+    """Reads the images of one partition, shuffled without end or in order; see `sr.training.shard_reader`."""
 
     def __init__(
         self,
         split: Split,
-        lane: int,
-        lanes: int,
-        count: int,
+        partition: int,
+        num_partitions: int,
+        images_per_batch: int,
         seed: int | None,
-        threads: int,
-        batch: int = 0,
+        num_threads: int,
+        first_batch: int = 0,
         position: bytes = b"",
         device_id: int | None = None,
     ) -> None:
@@ -45,104 +44,111 @@ class DaliReader:
 
         Args:
             split: what to read.
-            lane: this one, 0 to `lanes` - 1.
-            lanes: how many share the split, a range each; where it is shuffled the ranges go round.
-            count: images at a time.
-            seed: of the order; None for the order of the indexes, padded to the longest lane.
-            threads: for decoding.
-            batch: not needed here.
-            position: what `position` gave, to go on from there.
+            partition: this partition, 0 to `num_partitions` - 1.
+            num_partitions: the split is divided into this many ranges; a shuffled partition visits them in turn.
+            images_per_batch: number of images that `read` returns.
+            seed: seed of the order. None: the order of the indexes, padded to the longest partition.
+            num_threads: threads for decoding.
+            first_batch: ignored; the position says it.
+            position: a value that `position` returned, to continue from there.
             device_id: the GPU to decode on; None for the CPU.
         """
         self._options: dict[str, Any] = {
             "split": split,
-            "lane": lane,
-            "lanes": lanes,
+            "partition": partition,
+            "num_partitions": num_partitions,
             "shuffled": seed is not None,
+            "batch_size": images_per_batch,
+            "num_threads": num_threads,
+            "seed": seed or 0,
+            "device_id": None,
         }
-        self._options |= {"batch_size": count, "num_threads": threads, "seed": seed or 0, "device_id": None}
         self._position = position
         on_device = {"device_id": device_id, "checkpoint": position or None}
         self._pipeline = _images(decoded=True, **self._options | on_device)
-        self._pipeline.build()
+        self._pipeline.build()  # type: ignore[no-untyped-call]  # DALI
 
-    def take(self) -> list[Load]:
-        """Return what gives the next images; they lie in DALI's own memory until the next call."""
-        images, keys = self._run()
+    def read(self) -> list[LoadImage]:
+        """Return functions that give the next images, which lie in DALI's own memory until the next call."""
+        images, locations = self._run()
         pixels = np.asarray(images.as_tensor())  # [n,h,w,3]
 
-        def load_of(number: int) -> Load:
-            return lambda: (pixels[number], keys[number])
+        def loader_of(index: int) -> LoadImage:
+            return lambda: (pixels[index], locations[index])
 
-        return [load_of(number) for number in range(len(keys))]
+        return [loader_of(index) for index in range(len(locations))]
 
-    def take_on_device(self) -> tuple[Tensor, tuple[str, ...]]:
-        """Return the next images where they were decoded: uint8 [n,h,w,3], to be used before the next call."""
-        # DALI may use the memory again as soon as the tensor is dropped, not only when the stream is done with it:
+    def read_on_device(self) -> tuple[Tensor, tuple[str, ...]]:
+        """Return the next images where they were decoded, valid until the next call: uint8 [n,h,w,3]."""
+        # DALI may reuse the memory as soon as the tensor is dropped, even if the stream still needs it:
         # `cut_batch` waits for the stream after it has copied from there.
-        images, keys = self._run()
-        return torch.from_dlpack(images.as_tensor()), tuple(keys)
+        images, locations = self._run()
+        return torch.utils.dlpack.from_dlpack(images.as_tensor()), tuple(locations)
 
     def position(self) -> bytes:
-        """Where the stream stands: a few hundred bytes."""
+        """Return the position in the stream: a few hundred bytes."""
         return self._position
 
     def _run(self) -> tuple[Any, list[str]]:
         try:
             images, places = self._pipeline.run()
         except RuntimeError as error:
-            raise self._diagnosis(error) from None
-        self._position = self._pipeline.checkpoint()
-        return images, [_text(places.at(number)) for number in range(len(places))]
+            raise self._diagnose(error) from None
+        self._position = self._pipeline.checkpoint()  # type: ignore[no-untyped-call]  # DALI
+        return images, [_text(places.at(index)) for index in range(len(places))]
 
-    def _diagnosis(self, error: RuntimeError) -> UserError:
-        """Find out which sample DALI stumbled over: read again from the last good position, without decoding."""
+    def _diagnose(self, error: RuntimeError) -> UserError:
+        """Find the sample that DALI failed on: read again from the last good position, without decoding."""
         again = _images(decoded=False, **self._options | {"checkpoint": self._position or None})
         try:
-            again.build()
-            for _ in range(_AHEAD + 2):
+            again.build()  # type: ignore[no-untyped-call]  # DALI
+            for _ in range(_PREFETCH_BATCHES + 2):
                 contents, places = again.run()
-                for number in range(len(places)):
-                    content = bytes(np.asarray(contents.at(number)))
-                    tar, offset, member = _text(places.at(number)).rsplit(":", 2)
+                for index in range(len(places)):
+                    content = bytes(np.asarray(contents.at(index)))
+                    tar, offset, member = _text(places.at(index)).rsplit(":", 2)
                     try:
                         decode(content)
                     except ImageFault as fault:
-                        return damaged(tar, f"{member} at {offset}", f"what is {fault}")
+                        return damaged_sample(
+                            tar, f"{member} at offset {offset}", f"does not decode ({fault})"
+                        )
         except RuntimeError as second:
             error = second
-        first = str(error).strip().splitlines()
-        told = next((line for line in first if "rror" in line and "Critical" not in line), first[-1])
-        shards = ", ".join(self._options["split"].tars)
-        remedy = "run VerifyDataset on the selection's datasets"
-        return UserError("shards that DALI can read", told, f"one of {shards}", remedy)
+        lines = str(error).strip().splitlines()
+        reason = next((line for line in lines if "rror" in line and "Critical" not in line), lines[-1])
+        message = f"DALI cannot read one of the shards {', '.join(self._options['split'].tars)}: {reason}"
+        return UserError(message, "Run VerifyDataset on the datasets of the selection")
 
 
-@pipeline_def(enable_checkpointing=True, prefetch_queue_depth=_AHEAD)
-def _images(split: Split, lane: int, lanes: int, shuffled: bool, decoded: bool) -> tuple[DataNode, ...]:
-    """The images (uint8 HWC; encoded, where they are not to be decoded), and their places in the tars."""
-    buffer = max(SHUFFLE_BUFFER_SAMPLES // lanes, _MIN_LANE_BUFFER_SAMPLES)
+@pipeline_def(enable_checkpointing=True, prefetch_queue_depth=_PREFETCH_BATCHES)
+def _images(
+    split: Split, partition: int, num_partitions: int, shuffled: bool, decoded: bool
+) -> tuple[DataNode, ...]:
+    """Define the pipeline: the images (uint8 HWC, or encoded unless `decoded`) and their locations in the tars."""
+    buffer = max(SHUFFLE_BUFFER_SAMPLES // num_partitions, _MIN_PARTITION_BUFFER_SAMPLES)
     order = (
-        {"random_shuffle": True, "initial_fill": max(1, min(buffer, split.samples // lanes))}
+        {"random_shuffle": True, "initial_fill": max(1, min(buffer, split.samples // num_partitions))}
         if shuffled
         else {"stick_to_shard": True, "pad_last_batch": True}
     )
-    encoded = fn.readers.webdataset(
+    encoded: Any = fn.readers.webdataset(
         paths=list(split.tars),
         index_paths=list(split.indexes),
         ext=[split.image_extension],
         missing_component_behavior="error",
-        shard_id=lane,
-        num_shards=lanes,
+        shard_id=partition,
+        num_shards=num_partitions,
         name="reader",
         **order,
     )
     places = fn.get_property(encoded, key="source_info", name="places")
     if not decoded:
-        # Under the decoder's name, so that a position of the one pipeline is one of the other.
+        # Named like the decoder, so that a position of one pipeline is valid in the other.
         return fn.copy(encoded, name="images"), places
-    device = "cpu" if Pipeline.current().device_id is None else "mixed"
-    return fn.decoders.image(encoded, device=device, output_type=types.RGB, name="images"), places
+    device = "cpu" if Pipeline.current().device_id is None else "mixed"  # type: ignore[no-untyped-call]  # DALI
+    rgb = types.DALIImageType.RGB
+    return fn.decoders.image(encoded, device=device, output_type=rgb, name="images"), places
 
 
 def _text(characters: Any) -> str:

@@ -1,8 +1,8 @@
-"""What is done to LR images besides the bicubic reduction: blur, noise, JPEG and video codecs, by chance.
+"""Degrades LR images beyond bicubic downscaling: random blur, noise, JPEG and video codecs.
 
-What the text of a setting means is `degradation_text`. Steps are done in the order of its STEPS, as they befall a
-image: a lens blurs, a sensor is noisy, files are compressed. Chance is drawn by number as in `pairs`, each step's
-from a generator of its own, so that one step's settings do not change what the others do.
+`degradation_parser` explains the text of the setting. Steps are applied in the order in which they happen to a real
+image: a lens blurs, a sensor adds noise, files are compressed. As in `pairs`, randomness depends on the pair's number
+alone, and each step has its own generator, so the settings of one step do not change what the others do.
 """
 
 from collections.abc import Callable
@@ -12,80 +12,94 @@ import numpy as np
 from numpy.random import Generator
 
 from data.hashing import generator
-from sr.training.codec_artifacts import CODECS, through_codec
-from sr.training.degradation_parser import Step
+from sr.training.codec_artifacts import CODECS, apply_codec
+from sr.training.degradation_parser import DegradationStep
+from sr.training.shard_reader import Image
 
-BLUR_REACH_SIGMAS = 4
+BLUR_RADIUS_SIGMAS = 4
+"""Radius of the blur kernel, in sigmas."""
 _JPEG_BLOCK_PX = 8
 
 
-def blur_reach_px(steps: tuple[Step, ...]) -> int:
-    """How far, in high pixels, the strongest blur of these steps looks."""
+def blur_radius_px(steps: tuple[DegradationStep, ...]) -> int:
+    """Return the radius of the strongest blur of these steps, in HR pixels; 0 if there is none."""
     return max(
-        (int(np.ceil(BLUR_REACH_SIGMAS * step.most)) for step in steps if step.name == "blur"), default=0
+        (int(np.ceil(BLUR_RADIUS_SIGMAS * step.maximum)) for step in steps if step.name == "blur"), default=0
     )
 
 
-def blur_sigma_px(steps: tuple[Step, ...], *number: int | str) -> float:
-    """The blur of one pair, in high pixels; 0 for none. `number` says which pair, seed first."""
+def draw_blur_sigma_px(steps: tuple[DegradationStep, ...], *number: int | str) -> float:
+    """Draw the blur of one pair.
+
+    Args:
+        steps: the steps of the job.
+        number: identifies the pair, the seed first.
+
+    Returns:
+        The sigma in HR pixels; 0 for no blur.
+    """
     for step in steps:
         if step.name == "blur":
-            happens, value, _ = _drawn(step, number)
+            happens, value, _ = _draw(step, number)
             return value if happens else 0.0
     return 0.0
 
 
-def degrade_low(lr_image: np.ndarray, steps: tuple[Step, ...], *number: int | str) -> np.ndarray:
-    """Do to an LR image what is done after the reduction.
+def degrade_lr_image(lr_image: Image, steps: tuple[DegradationStep, ...], *number: int | str) -> Image:
+    """Apply the steps that follow downscaling.
 
     Args:
         lr_image: uint8 HWC RGB.
-        steps: those of the job; blur is passed over.
-        number: which pair it is, seed first.
+        steps: the steps of the job; blur is skipped.
+        number: identifies the pair, the seed first.
 
     Returns:
         uint8 HWC of the same size.
     """
     for step in steps:
         if step.name != "blur":
-            happens, value, chance = _drawn(step, number)
+            happens, value, stream = _draw(step, number)
             if happens:
-                lr_image = _ARTIFACTS[step.name](lr_image, value, chance)
+                lr_image = _ARTIFACTS[step.name](lr_image, value, stream)
     return lr_image
 
 
-def _drawn(step: Step, number: tuple[int | str, ...]) -> tuple[bool, float, Generator]:
-    """Whether a step happens, how strongly, and the generator for the rest of its chance."""
-    chance = generator("degrade", step.name, *number)
-    happens, strength = chance.random(2).tolist()
-    return happens < step.probability, step.least + (step.most - step.least) * strength, chance
+def _draw(step: DegradationStep, number: tuple[int | str, ...]) -> tuple[bool, float, Generator]:
+    """Draw whether a step happens and its strength; return the generator for its remaining random numbers."""
+    stream = generator("degrade", step.name, *number)
+    happens, strength = stream.random(2).tolist()
+    return happens < step.probability, step.minimum + (step.maximum - step.minimum) * strength, stream
 
 
-def _noise(lr_image: np.ndarray, sigma: float, chance: Generator) -> np.ndarray:
-    values = lr_image + sigma * chance.standard_normal(lr_image.shape, np.float32)
-    return np.rint(values).clip(0, 255).astype(np.uint8)
+def _add_noise(lr_image: Image, sigma: float, stream: Generator) -> Image:
+    values = lr_image + sigma * stream.standard_normal(lr_image.shape, np.float32)
+    noisy: Image = np.rint(values).clip(0, 255).astype(np.uint8)
+    return noisy
 
 
-def _jpeg(lr_image: np.ndarray, quality: float, chance: Generator) -> np.ndarray:
-    """Encode as JPEG (4:2:0) and decode; the grid of blocks begins anywhere, as in a patch of a large image."""
-    down, right = chance.integers(_JPEG_BLOCK_PX, size=2).tolist()
+def _apply_jpeg(lr_image: Image, quality: float, stream: Generator) -> Image:
+    """Encode as JPEG (4:2:0) and decode; the grid of blocks starts anywhere, as in a patch of a large image."""
+    down, right = stream.integers(_JPEG_BLOCK_PX, size=2).tolist()
     padded = cv2.copyMakeBorder(lr_image, down, 0, right, 0, cv2.BORDER_REFLECT)
-    # OpenCV's channels are BGR: red and blue change places on the way in and on the way out.
-    written = cv2.imencode(".jpg", padded[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, round(quality)])[1]
-    return cv2.imdecode(written, cv2.IMREAD_COLOR_RGB)[down:, right:]
+    # OpenCV's channels are BGR: red and blue are swapped before encoding and after decoding.
+    encoded = cv2.imencode(".jpg", padded[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, round(quality)])[1]
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+    if decoded is None:
+        raise RuntimeError(f"OpenCV cannot decode the JPEG of {lr_image.shape} pixels that it encoded.")
+    return decoded.astype(np.uint8, copy=False)[down:, right:]
 
 
-def _codec(lr_image: np.ndarray, crf: float, chance: Generator) -> np.ndarray:
-    return through_codec(lr_image, list(CODECS)[int(chance.integers(len(CODECS)))], round(crf), chance)
+def _apply_random_codec(lr_image: Image, crf: float, stream: Generator) -> Image:
+    return apply_codec(lr_image, list(CODECS)[int(stream.integers(len(CODECS)))], round(crf), stream)
 
 
-def _by(codec: str) -> Callable[[np.ndarray, float, Generator], np.ndarray]:
-    return lambda lr_image, crf, chance: through_codec(lr_image, codec, round(crf), chance)
+def _codec_step(codec: str) -> Callable[[Image, float, Generator], Image]:
+    return lambda lr_image, crf, stream: apply_codec(lr_image, codec, round(crf), stream)
 
 
-_ARTIFACTS: dict[str, Callable[[np.ndarray, float, Generator], np.ndarray]] = {
-    "noise": _noise,
-    "jpeg": _jpeg,
-    "codec": _codec,
-    **{codec: _by(codec) for codec in CODECS},
+_ARTIFACTS: dict[str, Callable[[Image, float, Generator], Image]] = {
+    "noise": _add_noise,
+    "jpeg": _apply_jpeg,
+    "codec": _apply_random_codec,
+    **{codec: _codec_step(codec) for codec in CODECS},
 }

@@ -1,7 +1,7 @@
-"""What training minimizes: an explicit table of losses, and their weighted sum.
+"""The losses that training can minimize, and their weighted sum.
 
-A loss never sees bytes: it compares the network's prediction with the normalized target, in float32, in the
-network's value range. Each is a mean over every value of a batch, so its size does not depend on the batch's.
+A loss compares the network's prediction with the normalized target, in float32 and in the network's value range. Each
+is a mean over all values of a batch, so its size does not depend on the batch size.
 """
 
 from collections.abc import Callable
@@ -12,17 +12,17 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from sr.evaluation.lpips import Lpips
-from sr.training.settings import loss_terms
+from sr.training.settings import parse_loss
 
 CHARBONNIER_EPSILON = 1e-3
-"""Where the Charbonnier loss turns from square to linear: a quarter of a level in values of 0..1."""
+"""Where the Charbonnier loss turns from square to linear: a quarter of a level for values in 0..1."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(prediction, target), both float32 [n,3,h,w] → scalar."""
 
 
 def charbonnier(prediction: Tensor, target: Tensor) -> Tensor:
-    """The mean of sqrt(d² + ε²): L1 that is smooth at zero.
+    """Return the mean of sqrt(d² + ε²): an L1 loss that is smooth at zero.
 
     Source: Lai et al., "Deep Laplacian Pyramid Networks for Fast and Accurate Super-Resolution", 2017,
         equation 2.
@@ -31,10 +31,10 @@ def charbonnier(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def frequency(prediction: Tensor, target: Tensor) -> Tensor:
-    """L1 between the two-dimensional Fourier transforms, over their real and imaginary parts.
+    """Return the L1 loss between the two-dimensional Fourier transforms, over their real and imaginary parts.
 
-    The transform is scaled to keep energy ("ortho"), so the loss is of L1's size and does not grow with the
-    patch. A published weight for the unscaled transform is to be multiplied by sqrt(h·w) here.
+    The transform is scaled to preserve energy ("ortho"), so the loss is of the size of L1 and does not grow with the
+    patch. Multiply a published weight for the unscaled transform by sqrt(h·w).
 
     Source: Cho et al., "Rethinking Coarse-to-Fine Approach in Single Image Deblurring", 2021, equation 6.
     """
@@ -48,7 +48,7 @@ LOSSES: dict[str, Loss] = {
     "mse": functional.mse_loss,
     "frequency": frequency,
 }
-"""All that need nothing but the images; lpips needs its weights."""
+"""The losses that need only the images; lpips also needs its weights."""
 
 
 class LpipsLoss:
@@ -63,15 +63,15 @@ class LpipsLoss:
             device: where the images are.
 
         Raises:
-            UserError: a file is missing, or holds other tensors.
+            UserError: a file is missing or contains other tensors.
         """
         self._lpips = Lpips(weights_dir).to(device)
         darkest, brightest = value_range
         self._factor, self._darkest = 2.0 / (brightest - darkest), darkest
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Both float32 [n,3,h,w] in the network's values → scalar."""
-        # The metric is defined for float32 images of -1..1.
+        """Compare two batches, float32 [n,3,h,w] in the network's values; return a scalar."""
+        # The metric is defined for float32 images in -1..1.
         with torch.autocast(prediction.device.type, enabled=False):
             seen = (
                 self._lpips.see((image - self._darkest) * self._factor - 1.0)
@@ -81,7 +81,7 @@ class LpipsLoss:
 
 
 class WeightedLoss(nn.Module):
-    """A sum of losses, each with its weight."""
+    """A weighted sum of losses."""
 
     def __init__(
         self,
@@ -90,19 +90,19 @@ class WeightedLoss(nn.Module):
         device: torch.device,
         lpips_weights: Path | None = None,
     ) -> None:
-        """Read what `text` says; see `settings.loss_terms`.
+        """Build the loss that `text` describes; see `settings.parse_loss`.
 
         Args:
             text: names and weights, such as "l1:1+lpips:0.1".
             value_range: the network's values for levels 0 and 255.
             device: where the images are.
-            lpips_weights: the directory with the weights of LPIPS; only for lpips.
+            lpips_weights: the directory with the weights of LPIPS; only needed for lpips.
 
         Raises:
-            UserError: the text says no loss, or the weights of LPIPS are not there.
+            UserError: the text is not a loss, or the weights of LPIPS are missing.
         """
         super().__init__()
-        terms = loss_terms(text)
+        terms = parse_loss(text)
         self.names, self._weights = tuple(terms), tuple(terms.values())
         known = LOSSES
         if "lpips" in terms:
@@ -110,7 +110,8 @@ class WeightedLoss(nn.Module):
         self._losses = [known[name] for name in terms]
 
     def forward(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sum, a scalar, and each loss without its weight and without a gradient, [len(names)]."""
+        """Return the sum, a scalar, and each loss without its weight and its gradient, [len(names)]."""
         values = [loss(prediction, target) for loss in self._losses]
-        total = sum(weight * value for weight, value in zip(self._weights, values, strict=True))
+        weighted = [weight * value for weight, value in zip(self._weights, values, strict=True)]
+        total = sum(weighted[1:], weighted[0])
         return total, torch.stack([value.detach() for value in values])

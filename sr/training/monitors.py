@@ -1,4 +1,4 @@
-"""What a long run keeps an eye on: that its losses are finite, and whether it shall save, stop or end."""
+"""Watches a run: checks that its losses are finite, and decides when to save, to stop and to end."""
 
 import math
 import signal
@@ -8,87 +8,95 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sr.training.loader import Batch
+from sr.training.partitions import Batch
 from sr.training.rank_errors import StepError
 
-LOOK_EVERY_STEPS = 20
+CHECK_EVERY_STEPS = 20
 """Reading a loss waits for the device, so losses are read together."""
-PATIENCE_STEPS = 50
-"""Steps in a row that fp16's loss scaler may skip before the run is given up."""
-ASK_EVERY_STEPS = 10
-"""Several ranks agree on what to do by an exchange, which is not free …"""
+MAX_SKIPPED_STEPS = 50
+"""Steps in a row that the fp16 loss scaler may skip before the run is given up."""
+VOTE_EVERY_STEPS = 10
+"""Several ranks agree on what to do by an exchange, which takes time …"""
 SLOW_STEP_S = 1.0
-"""… but costs nothing beside steps that take longer: then they ask each time."""
+"""… but is negligible beside steps that take longer: then they vote after each step."""
 
 
-class LossWatch:
-    """Collects the losses of an epoch, and stops the run at the first that is not finite."""
+class LossMonitor:
+    """Sums up the losses of an epoch, and stops the run at the first loss that is not finite."""
 
-    def __init__(self, figures: int, patient: bool) -> None:
-        """Begin.
+    def __init__(self, num_losses: int, skips_steps: bool) -> None:
+        """Start an epoch.
 
         Args:
-            figures: how many losses each step has: the whole one and its terms.
-            patient: bear `PATIENCE_STEPS` losses in a row that are not finite: the scaler skips such steps.
-                They stay out of the sums.
+            num_losses: number of losses of each step: the total and its terms.
+            skips_steps: tolerate `MAX_SKIPPED_STEPS` losses in a row that are not finite, because the loss scaler
+                skips such steps. They are left out of the sums.
         """
         self.latest = math.nan
-        self._patience = PATIENCE_STEPS if patient else 0
-        self._waiting: list[tuple[int, Tensor, str]] = []
-        self._bad_in_a_row = 0
-        self._sums, self._steps = [0.0] * figures, 0
+        self._max_skipped = MAX_SKIPPED_STEPS if skips_steps else 0
+        self._unread: list[tuple[int, Tensor, str]] = []
+        self._skipped_in_a_row = 0
+        self._sums, self._steps = [0.0] * num_losses, 0
 
     def add(self, step: int, losses: Tensor, batches: list[Batch]) -> None:
-        """Take a step's losses, [figures] on the device with the whole one first, and what they were made of.
+        """Add the losses of a step.
+
+        Args:
+            step: the number of the step, for errors.
+            losses: [num_losses] on the device, the total first.
+            batches: what they were computed from, for errors.
 
         Raises:
-            StepError: a loss that was looked at is not finite.
+            StepError: a loss of this step or an earlier one is not finite.
         """
-        self._waiting.append((step, losses, " ".join(key for batch in batches for key in batch.keys)))
-        if losses.device.type == "cpu" or len(self._waiting) >= LOOK_EVERY_STEPS:
-            self._look()
+        self._unread.append((step, losses, " ".join(key for batch in batches for key in batch.keys)))
+        if losses.device.type == "cpu" or len(self._unread) >= CHECK_EVERY_STEPS:
+            self._read()
 
     def collect(self) -> tuple[list[float], int]:
-        """Return the sums since the last call, and the number of finite losses in each."""
-        self._look()
+        """Return the sums since the last call, and the number of finite losses in each.
+
+        Raises:
+            StepError: a loss is not finite.
+        """
+        self._read()
         sums, steps = self._sums, self._steps
         self._sums, self._steps = [0.0] * len(sums), 0
         return sums, steps
 
-    def _look(self) -> None:
-        if not self._waiting:
+    def _read(self) -> None:
+        if not self._unread:
             return
-        figures = torch.stack([losses for _, losses, _ in self._waiting]).tolist()  # [steps][figures]
-        for (step, _, keys), (loss, *terms) in zip(self._waiting, figures, strict=True):
-            self.latest = loss
-            if math.isfinite(loss):
-                self._bad_in_a_row = 0
+        rows = torch.stack([losses for _, losses, _ in self._unread]).tolist()  # [steps][num_losses]
+        for (step, _, keys), row in zip(self._unread, rows, strict=True):
+            self.latest = row[0]
+            if math.isfinite(self.latest):
+                self._skipped_in_a_row = 0
                 self._steps += 1
-                self._sums = [total + one for total, one in zip(self._sums, [loss, *terms], strict=True)]
+                self._sums = [total + loss for total, loss in zip(self._sums, row, strict=True)]
                 continue
-            self._bad_in_a_row += 1
-            if self._bad_in_a_row > self._patience:
-                where = f"the loss of step {step}, of these images: {keys}"
-                remedy = (
-                    "look at them, or train with a lower learning rate, with fp32, or from the state before"
-                )
-                raise StepError(step, "a finite loss", str(loss), where, remedy)
-        self._waiting.clear()
+            self._skipped_in_a_row += 1
+            if self._skipped_in_a_row > self._max_skipped:
+                message = f"The loss of step {step} is {self.latest}, not finite; its images are {keys}"
+                hint = "Look at them, or train with a lower learning rate or with fp32; the run resumes before this"
+                raise StepError(step, message, hint)
+        self._unread.clear()
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """What all ranks do after a step."""
 
     stop: bool = False
-    """Save and leave: a signal came."""
+    """Save and exit, because a signal arrived."""
     save: bool = False
-    late: bool = False
-    """The hours of training are over."""
+    """Save a checkpoint."""
+    out_of_time: bool = False
+    """End the run, because its hours of training are over."""
 
 
 class StopVote:
-    """Lets all ranks save, save and stop, or end the run, after the same step."""
+    """Makes all ranks save, stop or end the run after the same step."""
 
     def __init__(
         self,
@@ -99,48 +107,49 @@ class StopVote:
         save_every_steps: int = 0,
         seconds_left: float = math.inf,
     ) -> None:
-        """Listen to SIGTERM and SIGINT from now on.
+        """Handle SIGTERM and SIGINT from now on.
 
         Args:
-            ranks: how many must agree.
-            rank: this one; rank 0's clock counts.
+            world_size: number of ranks that must agree.
+            rank: this rank; the clock of rank 0 decides.
             device: where the exchange happens.
-            save_every_s: seconds between saves; 0 for one after each step.
-            save_every_steps: steps between saves, beside the clock; 0 for none.
+            save_every_s: seconds between checkpoints; 0: one after each step.
+            save_every_steps: steps between checkpoints, in addition to the clock; 0: none.
             seconds_left: from now to the end of the run.
         """
-        self._ranks, self._rank, self._device = world_size, rank, device
+        self._world_size, self._rank, self._device = world_size, rank, device
         self._save_every_s, self._save_every_steps = save_every_s, save_every_steps
         self._end = time.monotonic() + seconds_left
-        self.asked_to_stop = False
-        """Whether a signal came: to this rank, and maybe not yet to others."""
-        self._ask_every_steps, self._asked = 1, (time.monotonic(), math.inf)
-        self.saved()
+        self.stop_requested = False
+        """Whether this rank has received a signal; others may not have."""
+        self._vote_every_steps, self._last_vote = 1, (time.monotonic(), math.inf)
+        self.mark_saved()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._hear)
+            signal.signal(number, self._handle_signal)
 
-    def _hear(self, *_: object) -> None:
-        self.asked_to_stop = True
+    def _handle_signal(self, *_: object) -> None:
+        self.stop_requested = True
 
-    def saved(self) -> None:
-        """Begin a new interval."""
+    def mark_saved(self) -> None:
+        """Start a new interval between checkpoints."""
         self._saved_at = time.monotonic()
 
-    def ask(self, step: int) -> Verdict:
-        """What to do after `step`; the same on every rank."""
+    def decide(self, step: int) -> Decision:
+        """Return what to do after `step`; the same on every rank."""
         now = time.monotonic()
         due = self._rank == 0 and now - self._saved_at >= self._save_every_s
-        late = self._rank == 0 and now >= self._end
+        out_of_time = self._rank == 0 and now >= self._end
         counted = bool(self._save_every_steps) and step % self._save_every_steps == 0
-        if self._ranks == 1:
-            return Verdict(self.asked_to_stop, due or counted, late)
-        if step % self._ask_every_steps and self._save_every_s:
-            return Verdict(save=counted)
-        asked_at, asked_step = self._asked
-        slow = self._rank == 0 and now - asked_at > SLOW_STEP_S * (step - asked_step)
-        self._asked = now, step
-        votes = torch.tensor([self.asked_to_stop, due, late, slow], dtype=torch.int32, device=self._device)
+        if self._world_size == 1:
+            return Decision(self.stop_requested, due or counted, out_of_time)
+        if step % self._vote_every_steps and self._save_every_s:
+            return Decision(save=counted)
+        voted_at, voted_step = self._last_vote
+        slow = self._rank == 0 and now - voted_at > SLOW_STEP_S * (step - voted_step)
+        self._last_vote = now, step
+        own = [self.stop_requested, due, out_of_time, slow]
+        votes = torch.tensor(own, dtype=torch.int32, device=self._device)
         torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
-        stop, due, late, slow = map(bool, votes.tolist())
-        self._ask_every_steps = 1 if slow else ASK_EVERY_STEPS
-        return Verdict(stop, due or counted, late)
+        stop, due, out_of_time, slow = map(bool, votes.tolist())
+        self._vote_every_steps = 1 if slow else VOTE_EVERY_STEPS
+        return Decision(stop, due or counted, out_of_time)

@@ -1,6 +1,6 @@
-"""One lane of the training stream: its batches in turn, put together by threads, and its position.
+"""One partition of the training stream: assembles its batches with threads, and tracks its position.
 
-What is done to a pair is `pairs` and `degradation`; who reads the shards is a Reader. It knows no other lane.
+`pairs` and `degradation` make the pairs; a ShardReader reads the images. Partitions are independent of each other.
 """
 
 import dataclasses
@@ -9,195 +9,207 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from data.errors import UserError
-from data.records import TrainingJob
-from sr.training.degradation import blur_reach_px, blur_sigma_px, degrade_low
-from sr.training.degradation_parser import Step
-from sr.training.pairs import Draw, cut_batch, cut_pair, draw
-from sr.training.readers import Load, Reader
+from sr.training.degradation import blur_radius_px, degrade_lr_image, draw_blur_sigma_px
+from sr.training.degradation_parser import DegradationStep
+from sr.training.job import TrainingJob
+from sr.training.pairs import Augmentation, cut_batch, cut_pair, draw_augmentation
 from sr.training.schedule import patch_px_at
+from sr.training.shard_reader import DeviceReader, Image, LoadImage, ShardReader
 
 POSITION_VERSION = 2
 _JOBS_PER_THREAD = 4
-Pair = tuple[np.ndarray, np.ndarray]
-"""low, high: uint8 HWC RGB."""
+Pair = tuple[Image, Image]
+"""(lr_image, hr_image), uint8 HWC RGB."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Pairs as the network takes them."""
+    """Pairs in the form that the network takes."""
 
     lr_image: Tensor
     """uint8 [n,3,h,w] RGB, channels last in memory."""
     hr_image: Tensor
     """uint8 [n,3,scale·h,scale·w] RGB, channels last in memory."""
     keys: tuple[str, ...]
-    """Where each pair comes from: tar:offset:member, so that a bad one can be found."""
+    """Where each pair comes from: tar:offset:member."""
 
 
-class Recipe:
-    """How the pairs of one lane are made: functions of their numbers alone."""
-
-    def __init__(
-        self, job: TrainingJob, lane: int, scale: int, steps: tuple[Step, ...], total_steps: int
-    ) -> None:
-        self.job, self.lane, self.scale = job, lane, scale
-        self._steps, self._reach_px, self._total_steps = steps, blur_reach_px(steps), total_steps
-
-    def patch_px(self, batch: int) -> int:
-        """The side of the high patches of a batch: each lane gives one batch a step."""
-        return patch_px_at(self.job, batch, self._total_steps)
-
-    def draws(self, batch: int) -> list[Draw]:
-        """Chance's part in each pair of a batch."""
-        return [draw(self.job, self.lane, batch, place) for place in range(self.job.micro_batch_size)]
-
-    def pair(self, image: np.ndarray, batch: int, place: int) -> Pair:
-        """low, high (uint8 HWC) of one place in a batch."""
-        chosen = draw(self.job, self.lane, batch, place)
-        if not self._steps:
-            return cut_pair(image, chosen, self.patch_px(batch), self.scale)
-        pair = (self.job.seed, self.lane, batch, place)
-        sigma_px = blur_sigma_px(self._steps, *pair)
-        lr_image, hr_image = cut_pair(
-            image, chosen, self.patch_px(batch), self.scale, sigma_px, self._reach_px
-        )
-        return degrade_low(lr_image, self._steps, *pair), hr_image
-
-
-class Lane:
-    """One lane's batches; on the CPU the next one is made while the trainer works on the last."""
+class PairBuilder:
+    """Builds the pairs of one partition. Each depends only on its batch, its index and the job."""
 
     def __init__(
         self,
-        reader: Reader,
-        recipe: Recipe,
+        job: TrainingJob,
+        partition: int,
+        scale: int,
+        steps: tuple[DegradationStep, ...],
+        total_steps: int,
+    ) -> None:
+        self.job, self.partition, self.scale = job, partition, scale
+        self._steps, self._blur_radius_px, self._total_steps = steps, blur_radius_px(steps), total_steps
+
+    def patch_px(self, batch: int) -> int:
+        """Return the side of the HR patches of a batch; each partition gives one batch per step."""
+        return patch_px_at(self.job, batch, self._total_steps)
+
+    def draw_augmentations(self, batch: int) -> list[Augmentation]:
+        """Draw the random choices for each pair of a batch."""
+        return [
+            draw_augmentation(self.job, self.partition, batch, index)
+            for index in range(self.job.micro_batch_size)
+        ]
+
+    def build(self, image: Image, batch: int, index: int) -> Pair:
+        """Build the pair at one index of a batch: (lr_image, hr_image), uint8 HWC."""
+        augmentation = draw_augmentation(self.job, self.partition, batch, index)
+        if not self._steps:
+            return cut_pair(image, augmentation, self.patch_px(batch), self.scale)
+        number = (self.job.seed, self.partition, batch, index)
+        sigma_px = draw_blur_sigma_px(self._steps, *number)
+        lr_image, hr_image = cut_pair(
+            image, augmentation, self.patch_px(batch), self.scale, sigma_px, self._blur_radius_px
+        )
+        return degrade_lr_image(lr_image, self._steps, *number), hr_image
+
+
+class Partition:
+    """The batches of one partition. On the CPU, the next one is assembled while the trainer uses the last."""
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        builder: PairBuilder,
         batch: int,
         position: bytes,
         device: torch.device,
         pool: ThreadPoolExecutor,
         on_gpu: bool,
     ) -> None:
-        self._reader, self._recipe, self._device, self._pool = reader, recipe, device, pool
+        """Start at a position.
+
+        Args:
+            reader: reads the images, from `position` on.
+            builder: builds the pairs.
+            batch: number of batches that were delivered before.
+            position: the reader's position after them.
+            device: where the batches go.
+            pool: threads that build pairs.
+            on_gpu: decode and cut on the GPU; the reader must be a DeviceReader.
+        """
+        self._reader, self._builder, self._device, self._pool = reader, builder, device, pool
         self._on_gpu = on_gpu
-        self._given = (batch, position)
-        """The number of batches that were given away, and where the reader stood then."""
-        # One thread sees to the reader and to the work of the others, so that the trainer only ever fetches.
-        self._foreman = ThreadPoolExecutor(1, "lane")
-        self._ahead: Future[Batch] | None = None
+        self._delivered = (batch, position)
+        """The number of delivered batches, and the position of the reader after them."""
+        # One thread reads and coordinates the others, so that the trainer only has to wait for the result.
+        self._coordinator = ThreadPoolExecutor(1, "partition")
+        self._next_batch: Future[Batch] | None = None
 
     def next(self) -> Batch:
         """Return the next batch."""
-        if self._on_gpu:
-            # Nothing runs ahead here but DALI and the GPU's own queue.
-            batch = self._cut_on_gpu()
-            self._given = (self._given[0] + 1, self._reader.position())
+        if self._on_gpu and isinstance(self._reader, DeviceReader):
+            # Only DALI and the GPU's own queue run ahead here.
+            batch = self._cut_on_gpu(self._reader)
+            self._delivered = (self._delivered[0] + 1, self._reader.position())
             return batch
-        ahead = self._ahead or self._foreman.submit(self._make, self._given[0])
-        batch = ahead.result()
-        self._given = (self._given[0] + 1, self._reader.position())
-        # Only now, since the reader may use its memory again for what is taken next.
-        self._ahead = self._foreman.submit(self._make, self._given[0])
+        future = self._next_batch or self._coordinator.submit(self._assemble, self._delivered[0])
+        batch = future.result()
+        self._delivered = (self._delivered[0] + 1, self._reader.position())
+        # Not before: the reader may reuse its memory for the images it reads next.
+        self._next_batch = self._coordinator.submit(self._assemble, self._delivered[0])
         return batch
 
-    def state(self) -> bytes:
-        """A line of JSON, then the reader's position."""
-        batch, position = self._given
+    def position(self) -> bytes:
+        """Return the position after the delivered batches: a line of JSON, then the reader's position."""
+        batch, position = self._delivered
         return json.dumps({"version": POSITION_VERSION, "batch": batch}).encode() + b"\n" + position
 
-    def _make(self, batch: int) -> Batch:
-        """Read a batch's images and have threads put it together."""
-        job, loads = self._recipe.job, self._reader.take()
+    def _assemble(self, batch: int) -> Batch:
+        """Read the images of a batch and have the threads build its pairs."""
         return make_batch(
-            loads,
-            job.patches_per_image,
-            self._recipe.patch_px(batch),
-            self._recipe.scale,
-            lambda image, place: self._recipe.pair(image, batch, place),
+            self._reader.read(),
+            self._builder.job.patches_per_image,
+            self._builder.patch_px(batch),
+            self._builder.scale,
+            lambda image, index: self._builder.build(image, batch, index),
             self._device,
             self._pool,
-        )()
+        )
 
-    def _cut_on_gpu(self) -> Batch:
-        batch = self._given[0]
-        images, keys = self._reader.take_on_device()
-        patch_px, scale = self._recipe.patch_px(batch), self._recipe.scale
-        lr_image, hr_image = cut_batch(images, self._recipe.draws(batch), patch_px, scale)
-        return Batch(lr_image, hr_image, keys * self._recipe.job.patches_per_image)
+    def _cut_on_gpu(self, reader: DeviceReader) -> Batch:
+        batch = self._delivered[0]
+        images, keys = reader.read_on_device()
+        patch_px, scale = self._builder.patch_px(batch), self._builder.scale
+        lr_image, hr_image = cut_batch(images, self._builder.draw_augmentations(batch), patch_px, scale)
+        return Batch(lr_image, hr_image, keys * self._builder.job.patches_per_image)
 
 
 def make_batch(
-    loads: list[Load],
-    patches: int,
-    hr_image_px: int,
+    images: list[LoadImage],
+    patches_per_image: int,
+    hr_px: int,
     scale: int,
-    pair: Callable[[np.ndarray, int], Pair],
+    build_pair: Callable[[Image, int], Pair],
     device: torch.device,
     pool: ThreadPoolExecutor,
-) -> Callable[[], Batch]:
-    """Have a batch made by threads.
+) -> Batch:
+    """Assemble a batch with threads.
 
     Args:
-        loads: its images.
-        patches: pairs from each.
-        hr_image_px: side of the HR images.
-        scale: upsampling factor.
-        pair: makes low and high of an image and a place in the batch: image i's are i, i + len(loads) …
-        device: where the batch shall be.
+        images: functions that load its images.
+        patches_per_image: pairs from each image.
+        hr_px: side of the HR images.
+        scale: upscaling factor.
+        build_pair: builds the pair at an index of the batch; image i has the indexes i, i + len(images) …
+        device: where the batch goes.
         pool: the threads.
-
-    Returns:
-        What waits for the batch, and raises what went wrong.
     """
-    pairs, pinned = len(loads) * patches, device.type == "cuda"
+    pairs, pinned = len(images) * patches_per_image, device.type == "cuda"
     lr_image, hr_image = (
         torch.empty((pairs, side, side, 3), dtype=torch.uint8, pin_memory=pinned)
-        for side in (hr_image_px // scale, hr_image_px)
+        for side in (hr_px // scale, hr_px)
     )
     lr_images, hr_images = lr_image.numpy(), hr_image.numpy()
 
     def fill(first: int, end: int) -> list[str]:
         keys = []
-        for at in range(first, end):
-            image, key = loads[at]()
-            for place in range(at, pairs, len(loads)):
-                lr_images[place], hr_images[place] = pair(image, place)
+        for number in range(first, end):
+            image, key = images[number]()
+            for index in range(number, pairs, len(images)):
+                lr_images[index], hr_images[index] = build_pair(image, index)
             keys.append(key)
         return keys
 
-    jobs = min(len(loads), _JOBS_PER_THREAD * pool._max_workers)
-    bounds = [len(loads) * one // jobs for one in range(jobs + 1)]
+    jobs = min(len(images), _JOBS_PER_THREAD * pool._max_workers)
+    bounds = [len(images) * job // jobs for job in range(jobs + 1)]
     futures: list[Future[list[str]]] = [pool.submit(fill, *span) for span in itertools.pairwise(bounds)]
-
-    def finish() -> Batch:
-        keys = tuple(key for future in futures for key in future.result())
-        tensors = (one.to(device, non_blocking=True).permute(0, 3, 1, 2) for one in (lr_image, hr_image))
-        return Batch(*tensors, keys * patches)
-
-    return finish
+    keys = tuple(key for future in futures for key in future.result())
+    lr_batch, hr_batch = (
+        one.to(device, non_blocking=True).permute(0, 3, 1, 2) for one in (lr_image, hr_image)
+    )
+    return Batch(lr_batch, hr_batch, keys * patches_per_image)
 
 
-def read_state(state: bytes) -> tuple[int, bytes]:
-    """Return the number of batches and the reader's position.
+def read_position(position: bytes) -> tuple[int, bytes]:
+    """Return the number of delivered batches and the reader's position.
+
+    Args:
+        position: what `Partition.position` returned.
 
     Raises:
-        UserError: it is not of this version.
+        UserError: another version of this program wrote it.
     """
-    line, _, position = state.partition(b"\n")
+    line, _, of_reader = position.partition(b"\n")
     try:
-        plain = json.loads(line)
-        if plain["version"] == POSITION_VERSION:
-            return plain["batch"], position
-        found = f"version {plain['version']}"
+        fields = json.loads(line)
+        if fields["version"] == POSITION_VERSION:
+            return fields["batch"], of_reader
+        found = f"version {fields['version']}"
     except (ValueError, KeyError, TypeError):
-        found = "one of an older version"
-    raise UserError(
-        f"a loader's position of version {POSITION_VERSION}",
-        found,
-        "the state of the training run",
-        "go on with the program's version that began the run, or delete its checkpoints to begin anew",
-    )
+        found = "an older version"
+    message = f"The checkpoint's data position has {found}, but this program reads version {POSITION_VERSION}"
+    hint = "Resume with the version that started the run, or delete its checkpoints to start over"
+    raise UserError(message, hint)

@@ -1,6 +1,7 @@
-"""How a rank tells what ended the training, and how who started it learns of that: one file for each rank.
+"""Passes errors from the ranks to the process that launched them: each rank that fails writes one file.
 
-Where one rank fails, others fail by it, soon after and at a later step: the first step's failure counts.
+If one rank fails, the others fail because of it, soon after and at a later step. So the error of the earliest step is
+the cause.
 """
 
 from pathlib import Path
@@ -11,27 +12,27 @@ from sr.training.run_files import ERRORS
 
 
 class StepError(UserError):
-    """What went wrong at a step of the training."""
+    """An error at a known optimizer step."""
 
-    def __init__(self, step: int, message: str, hint: str = "", *old: str) -> None:
-        super().__init__(message, hint, *old)
+    def __init__(self, step: int, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
         self.step = step
 
 
-def tell(run_dir: Path, rank: int, error: UserError) -> None:
-    """Write down what ended the training for this rank."""
+def write_error(run_dir: Path, rank: int, error: UserError) -> None:
+    """Record the error that ended the training on this rank."""
     step = error.step if isinstance(error, StepError) else 0
     fields = {"message": error.message, "hint": error.hint}
     write_json(run_dir / ERRORS / f"{step:09d}-{rank}.json", fields)
 
 
-def first_told(run_dir: Path) -> UserError | None:
-    """Return what was told of the earliest step, by the lowest rank; None where nothing was."""
-    told = sorted((run_dir / ERRORS).glob("*.json"))
-    return UserError(**read_json(told[0])) if told else None
+def read_first_error(run_dir: Path) -> UserError | None:
+    """Return the recorded error of the earliest step, from the lowest rank; None if there is none."""
+    paths = sorted((run_dir / ERRORS).glob("*.json"))
+    return UserError(**read_json(paths[0])) if paths else None
 
 
-def forget(run_dir: Path) -> None:
-    """Remove what an earlier piece of the run told."""
+def clear_errors(run_dir: Path) -> None:
+    """Delete the errors that an earlier session of the run recorded."""
     for path in (run_dir / ERRORS).glob("*.json"):
         path.unlink()

@@ -1,6 +1,6 @@
-"""What each rank alone knows of a run's state, as named tensors: where its lanes stand, and its random states.
+"""The part of a checkpoint that only the ranks know: the positions of their partitions and their random states.
 
-All ranks' tensors are gathered into one state; which rank carries which lane may be another one afterward.
+The tensors of all ranks are gathered into one checkpoint. A resumed run may assign the partitions to other ranks.
 """
 
 import torch
@@ -8,12 +8,16 @@ from torch import Tensor
 
 from sr.training.loader import TrainingStream
 
-_LANE = "lane."
+_PARTITION = "partition."
 
 
-def gather(stream: TrainingStream, rank: int, world_size: int, device: torch.device) -> dict[str, Tensor]:
-    """Return what all ranks know, to each; only between steps, and by all ranks together."""
-    own = {f"{_LANE}{lane}": _bytes_tensor(state) for lane, state in stream.states().items()}
+def gather_rank_states(
+    stream: TrainingStream, rank: int, world_size: int, device: torch.device
+) -> dict[str, Tensor]:
+    """Return the named tensors of all ranks, on each rank. All ranks must call it together, between steps."""
+    own = {
+        f"{_PARTITION}{partition}": _bytes_tensor(state) for partition, state in stream.positions().items()
+    }
     own[f"random.cpu.{rank}"] = torch.get_rng_state()
     if device.type == "cuda":
         own[f"random.cuda.{rank}"] = torch.cuda.get_rng_state(device)
@@ -22,18 +26,18 @@ def gather(stream: TrainingStream, rank: int, world_size: int, device: torch.dev
     return {name: tensor for of_rank in gathered for name, tensor in of_rank.items()}
 
 
-def restore_random(tensors: dict[str, Tensor], rank: int, device: torch.device) -> None:
-    """Take up the random states of this rank, where there are any."""
+def restore_random_states(tensors: dict[str, Tensor], rank: int, device: torch.device) -> None:
+    """Set this rank's random generators to the saved states, if there are any."""
     if (own := tensors.get(f"random.cpu.{rank}")) is not None:
         torch.set_rng_state(own)
     if device.type == "cuda" and (own := tensors.get(f"random.cuda.{rank}")) is not None:
         torch.cuda.set_rng_state(own)
 
 
-def lanes_of(tensors: dict[str, Tensor]) -> dict[int, bytes]:
-    """Return the position of every lane."""
-    named = {name: tensor for name, tensor in tensors.items() if name.startswith(_LANE)}
-    return {int(name.removeprefix(_LANE)): bytes(tensor.numpy()) for name, tensor in named.items()}
+def read_partition_positions(tensors: dict[str, Tensor]) -> dict[int, bytes]:
+    """Return the saved position of every partition."""
+    named = {name: tensor for name, tensor in tensors.items() if name.startswith(_PARTITION)}
+    return {int(name.removeprefix(_PARTITION)): bytes(tensor.numpy()) for name, tensor in named.items()}
 
 
 def _bytes_tensor(content: bytes) -> Tensor:

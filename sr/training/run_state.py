@@ -1,6 +1,6 @@
-"""Where a run stands, as plain data: what was judged, which weights are the best, what is odd about it all.
+"""The progress of a run as plain data: its metrics, which weights are the best, and its warnings.
 
-It decides nothing about the weights, and reads no clock.
+It never affects the weights and reads no clock.
 """
 
 import dataclasses
@@ -8,74 +8,75 @@ import math
 from typing import Any
 
 from data.errors import UserError
-from data.records import TrainingJob
-from sr.training.settings import changeable
+from sr.training.job import TrainingJob
+from sr.training.settings import read_changeable
 
 SCHEMA = 2
 """Of training.json."""
-FAR_BELOW_DB = 10.0
-"""Weights that lose so much against bicubic are broken, or not yet trained: never the best."""
-FRUITLESS_EPOCHS = 10
-"""Epochs without one above bicubic after which that is told."""
+MAX_BELOW_BICUBIC_DB = 10.0
+"""Weights further below bicubic are broken or untrained, and never kept as the best."""
+NO_GAIN_EPOCHS = 10
+"""Warn after this many epochs, if none beat bicubic."""
 UNCHANGED_EPOCHS = 3
-"""Epochs in a row that were judged exactly alike after which the network is told to be dead."""
+"""Warn after this many epochs in a row with exactly equal validation: the network is dead."""
 PLATEAU_EPOCHS = 20
-"""Epochs after the best one after which that is told, or after patience where it is shorter."""
-EXPLODED = 5.0
-"""Times the smallest loss of an epoch so far."""
+"""Warn this many epochs after the best one, or when patience ends the run, if that is earlier."""
+EXPLOSION_FACTOR = 5.0
+"""Warn if the loss is this many times the smallest loss of an epoch so far."""
 
 
 @dataclasses.dataclass
-class Standing:
-    """Where a run stands, apart from its tensors: plain data, saved with every state."""
+class RunState:
+    """The progress of a run apart from its tensors: plain data, saved in every checkpoint."""
 
     step: int = 0
-    unjudged: bool = False
-    """The steps of an epoch are done, and its validation is not: that comes next."""
+    validation_pending: bool = False
+    """The steps of an epoch are complete, but its validation is not: that comes next."""
     bicubic_psnr_db: float = 0.0
     best_epoch: int = 0
     """0: none yet."""
     best_step: int = 0
     best_psnr_db: float | None = None
-    """Of the best epoch, as the next."""
+    """PSNR of the best epoch."""
     best_loss: float | None = None
+    """Validation loss of the best epoch."""
     loss_sums: list[float] = dataclasses.field(default_factory=list)
-    """Of the steps of the running epoch, over all ranks: the whole loss, then each of its terms."""
+    """Sums over the steps of the current epoch and all ranks: the total loss, then each of its terms."""
     loss_steps: float = 0.0
-    """How many losses are in each sum."""
+    """Number of losses in each sum."""
     skipped_steps: int = 0
-    """Steps that fp16's loss scaler left out."""
+    """Steps that the fp16 loss scaler skipped."""
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """One line for each epoch that is over."""
+    """One line per completed epoch."""
     changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """Settings that were changed on the way."""
+    """Settings that changed when the run resumed."""
     warnings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """{"step", "kind", "text"}: what a person should look at; each kind once."""
+    """{"step", "kind", "text"}; each kind once."""
 
     def add_losses(self, sums: list[float], steps: float) -> None:
-        """Add losses to the running epoch: their sums, the whole one first, and their number."""
+        """Add losses to the current epoch: their sums, the total first, and their number."""
         before = self.loss_sums or [0.0] * len(sums)
         self.loss_sums = [old + new for old, new in zip(before, sums, strict=True)]
         self.loss_steps += steps
 
-    def take_losses(self) -> list[float | None]:
-        """Return the epoch's mean losses, and begin the next one. None where no loss was finite."""
-        # Rounded, since where the sum was interrupted must not show in its last digits.
+    def pop_mean_losses(self) -> list[float | None]:
+        """Return the mean losses of the epoch and start the next one. None if no loss was finite."""
+        # Rounded, so that the last digits do not show where the summation was interrupted.
         means = [round(total / self.loss_steps, 9) if self.loss_steps else None for total in self.loss_sums]
         self.loss_sums, self.loss_steps = [], 0.0
         return means
 
-    def take_best(self, psnr_db: float, loss: float, monitor: str) -> bool:
-        """Take down the epoch that ends as the best one, if it is better than all before, and sound.
+    def update_best(self, psnr_db: float, loss: float, monitor: str) -> bool:
+        """Record the current epoch as the best one if it beats all before and its metrics are sound.
 
         Args:
-            psnr_db, loss: of the validation; either may be infinite or not a number.
-            watch: "psnr" or "loss".
+            psnr_db, loss: of the validation; either may be infinite or NaN.
+            monitor: "psnr" or "loss".
 
         Returns:
-            Whether it is.
+            Whether it is the best one.
         """
-        sound = math.isfinite(psnr_db) and psnr_db > self.bicubic_psnr_db - FAR_BELOW_DB
+        sound = math.isfinite(psnr_db) and psnr_db > self.bicubic_psnr_db - MAX_BELOW_BICUBIC_DB
         if not sound or not math.isfinite(loss):
             return False
         if self.best_psnr_db is not None and self.best_loss is not None:
@@ -86,7 +87,7 @@ class Standing:
         self.best_epoch, self.best_step = len(self.history) + 1, self.step
         return True
 
-    def close_epoch(
+    def end_epoch(
         self,
         loss: float | None,
         terms: dict[str, float | None],
@@ -94,7 +95,7 @@ class Standing:
         validation_loss: float,
         learning_rate: float,
     ) -> None:
-        """Add the line of the epoch that ends, after `take_best`."""
+        """Append the line of the current epoch to the history; call it after `update_best`."""
         epoch = len(self.history) + 1
         line = {
             "epoch": epoch,
@@ -109,26 +110,26 @@ class Standing:
             "skipped_steps": self.skipped_steps,
         }
         self.history.append(line)
-        self.unjudged = False
+        self.validation_pending = False
 
-    def record(self, job: TrainingJob, stopped_by: str, weights_sha256: str) -> dict[str, Any]:
-        """Return training.json of the run, which is over.
+    def build_record(self, job: TrainingJob, stopped_by: str, weights_sha256: str) -> dict[str, Any]:
+        """Return the content of training.json for a run that is over.
 
         Raises:
-            UserError: no epoch gave weights worth keeping.
+            UserError: no epoch produced weights worth keeping.
         """
         if not self.best_epoch:
-            expected = (
-                f"a validation PSNR within {FAR_BELOW_DB:g} dB of bicubic ({in_db(self.bicubic_psnr_db)})"
+            last = format_db(self.history[-1]["psnr_db"]) if self.history else "no epoch"
+            message = (
+                f"No epoch of this training ({len(self.history)} in all, {last} at the end) reached a validation PSNR "
+                f"within {MAX_BELOW_BICUBIC_DB:g} dB of bicubic ({format_db(self.bicubic_psnr_db)})"
             )
-            last = in_db(self.history[-1]["psnr_db"]) if self.history else "no epoch"
-            got = f"none in {len(self.history)} epochs ({last} at the end)"
-            remedy = "train longer (the run goes on from where it is), or with a lower learning rate"
-            raise UserError(expected, got, "this training", remedy)
+            hint = "Train longer (the run resumes where it stopped), or with a lower learning rate"
+            raise UserError(message, hint)
         return {
             "schema": SCHEMA,
             "preset": job.preset,
-            "settings": changeable(job),
+            "settings": read_changeable(job),
             "steps": self.step,
             "epochs": len(self.history),
             "monitor": job.monitor,
@@ -144,42 +145,59 @@ class Standing:
             "weights_sha256": weights_sha256,
         }
 
-    def warn(self, kind: str, text: str) -> bool:
-        """Note what a person should look at; return whether this kind is new."""
-        if any(one["kind"] == kind for one in self.warnings):
+    def add_warning(self, kind: str, text: str) -> bool:
+        """Record a warning; return False if there is one of this kind already."""
+        if any(warning["kind"] == kind for warning in self.warnings):
             return False
         self.warnings.append({"step": self.step, "kind": kind, "text": text})
         return True
 
+    def describe_progress(self, epochs: int, loss: float) -> str:
+        """Return a line that says how far the run is.
 
-def oddities(history: list[dict[str, Any]], patience_epochs: int) -> dict[str, str]:
-    """What is odd about a run after its latest epoch: kind → text; empty while all is well.
+        Args:
+            epochs: number of epochs of the run.
+            loss: of the latest step.
+        """
+        note = f"epoch {min(len(self.history) + 1, epochs)}/{epochs} loss {loss:.4f}"
+        if self.history:
+            note += f" psnr {format_db(self.history[-1]['psnr_db'])}"
+        if self.warnings:
+            note += f" ({self.warnings[-1]['text']})"
+        return note
+
+
+def find_anomalies(history: list[dict[str, Any]], patience_epochs: int) -> dict[str, str]:
+    """Find signs after an epoch that a run goes wrong.
 
     Args:
         history: lines with "loss" (or None), "psnr_db" (or None), "validation_loss" (or None), "bicubic_psnr_db" and
             "best".
-        patience_epochs: epochs without a better one after which the run ends.
+        patience_epochs: epochs without an improvement after which the run ends.
+
+    Returns:
+        A text for each kind of anomaly; empty if there is none.
     """
     found, last = {}, history[-1]
     losses = [line["loss"] for line in history if line["loss"] is not None]
     if last["loss"] is None or last["psnr_db"] is None or last["validation_loss"] is None:
-        found["not_finite"] = "a loss or the validation is not a finite number"
-    elif last["loss"] > EXPLODED * min(losses):
-        found["exploding"] = f"the loss is {last['loss']:.4g} where it was {min(losses):.4g} before"
+        found["not_finite"] = "the training loss or the validation is not finite"
+    elif last["loss"] > EXPLOSION_FACTOR * min(losses):
+        found["exploding"] = f"the loss is {last['loss']:.4g}, but was {min(losses):.4g} before"
     gained = any((line["psnr_db"] or 0.0) > line["bicubic_psnr_db"] for line in history)
-    if len(history) >= FRUITLESS_EPOCHS and not gained:
-        found["no_gain"] = f"no epoch of {len(history)} was better than bicubic"
+    if len(history) >= NO_GAIN_EPOCHS and not gained:
+        found["no_gain"] = f"none of the {len(history)} epochs beat bicubic"
     best = max((epoch for epoch, line in enumerate(history, 1) if line["best"]), default=0)
     if best and len(history) - best >= min(PLATEAU_EPOCHS, patience_epochs):
-        found["plateau"] = f"no epoch of the last {len(history) - best} was better than epoch {best}"
-    judged = [(line["psnr_db"], line["validation_loss"]) for line in history[-UNCHANGED_EPOCHS:]]
-    if len(judged) == UNCHANGED_EPOCHS and len(set(judged)) == 1:
+        found["plateau"] = f"none of the last {len(history) - best} epochs beat epoch {best}"
+    latest = [(line["psnr_db"], line["validation_loss"]) for line in history[-UNCHANGED_EPOCHS:]]
+    if len(latest) == UNCHANGED_EPOCHS and len(set(latest)) == 1:
         found["unchanged"] = (
-            f"the last {UNCHANGED_EPOCHS} epochs changed nothing: the network is dead, or learns at no rate"
+            f"the last {UNCHANGED_EPOCHS} epochs changed nothing: the network is dead, or the learning rate is 0"
         )
     return found
 
 
-def in_db(psnr_db: float | None) -> str:
-    """Return a PSNR as a person reads it."""
+def format_db(psnr_db: float | None) -> str:
+    """Return a PSNR as text."""
     return "no PSNR" if psnr_db is None else f"{psnr_db:.3f} dB"

@@ -1,4 +1,7 @@
-"""How long a run lasts and how fast it learns: pure functions of job and step, so nothing needs saving."""
+"""The length of a run, its learning rate and its patch size: pure functions of the job and the step.
+
+Nothing here has to be saved in a checkpoint.
+"""
 
 import functools
 import math
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from data.errors import UserError
-from data.records import TrainingJob
+from sr.training.job import TrainingJob
 
 
 @dataclass(frozen=True)
@@ -15,24 +18,24 @@ class Plan:
 
     steps_per_epoch: int
     total_steps: int
-    """The last epoch may be cut short by it."""
+    """May cut the last epoch short."""
 
     @property
     def epochs(self) -> int:
-        """Epochs in all, a cut one counted."""
+        """The number of epochs, including one that is cut short."""
         return -(-self.total_steps // self.steps_per_epoch)
 
     def epoch_end(self, epoch: int) -> int:
-        """The step after which epoch `epoch` (from 0) is over."""
+        """Return the step that ends an epoch, counted from 0."""
         return min((epoch + 1) * self.steps_per_epoch, self.total_steps)
 
 
 def plan_run(job: TrainingJob, training_pairs: int) -> Plan:
-    """Work out the length of a run.
+    """Compute the length of a run.
 
     Args:
         job: its settings.
-        training_pairs: pairs that one pass over the training split gives.
+        training_pairs: number of pairs in one pass over the training split.
     """
     per_step = job.micro_batch_size * job.gradient_accumulation_steps
     steps_per_epoch = job.steps_per_epoch or max(1, math.ceil(training_pairs / per_step))
@@ -49,11 +52,11 @@ def _cosine(done: float) -> float:
 
 
 SCHEDULES: dict[str, Callable[[float], float]] = {"constant": _constant, "cosine": _cosine}
-"""Name → factor on the learning rate, of the share of the steps after warm-up that are done, 0 to 1."""
+"""Each maps the completed share of the steps after warm-up, 0 to 1, to a factor on the learning rate."""
 
 
 def learning_rate_at(job: TrainingJob, step: int, total_steps: int) -> float:
-    """Return the learning rate of optimizer step `step`, counted from 0: a linear warm-up, then the schedule."""
+    """Return the learning rate of an optimizer step, counted from 0: a linear warm-up, then the schedule."""
     if step < job.warmup_steps:
         return job.learning_rate * (step + 1) / job.warmup_steps
     after_warmup = max(1, total_steps - job.warmup_steps)
@@ -62,10 +65,10 @@ def learning_rate_at(job: TrainingJob, step: int, total_steps: int) -> float:
 
 @functools.cache
 def parse_stages(text: str) -> tuple[tuple[int, float], ...]:
-    """Read `patch_stages`: sides of patches in pixels, each with its share of the steps, as "64:0.5,128:0.3".
+    """Parse `patch_stages`: patch sides in pixels, each with its share of the steps, such as "64:0.5,128:0.3".
 
     Raises:
-        UserError: it does not read so, or the shares leave nothing for patch_px.
+        UserError: the text cannot be parsed, or the shares leave no steps for patch_px.
     """
     stages = []
     for word in filter(None, (word.strip() for word in text.split(","))):
@@ -75,18 +78,19 @@ def parse_stages(text: str) -> tuple[tuple[int, float], ...]:
         except ValueError:
             stages.append((0, 0.0))
     if any(not 0 < share < 1 for _, share in stages) or sum(share for _, share in stages) >= 1:
-        expected = (
-            "sides and shares as 64:0.5,128:0.3, with shares of less than 1 together: patch_px has the rest"
+        message = (
+            f"[training] patch_stages is {text!r}, but must be sides with shares that add up to less than 1, as in "
+            "64:0.5,128:0.3; patch_px takes the rest"
         )
-        raise UserError(expected, repr(text), "the training settings", "change patch_stages")
+        raise UserError(message, "Change patch_stages")
     return tuple(stages)
 
 
 def patch_px_at(job: TrainingJob, step: int, total_steps: int) -> int:
-    """The side of the high patches at optimizer step `step`, counted from 0: each stage in turn, then patch_px."""
-    share = 0.0
-    for side_px, its_share in parse_stages(job.patch_stages):
-        share += its_share
-        if step < round(share * total_steps):
+    """Return the side of the HR patches at an optimizer step, counted from 0: each stage in turn, then patch_px."""
+    end = 0.0
+    for side_px, share in parse_stages(job.patch_stages):
+        end += share
+        if step < round(end * total_steps):
             return side_px
     return job.patch_px

@@ -1,7 +1,6 @@
-"""The program that DeepSpeed's launcher starts on every device, on a directory with job.json
-and run/conduct.json.
+"""The program that DeepSpeed's launcher starts for every rank, on a directory with job.json and run/options.json.
 
-People start it by `sr.training.launch.train`.
+`sr.training.launch.train` starts the launcher.
 """
 
 import argparse
@@ -13,35 +12,36 @@ from data.atomic_files import read_json
 from data.errors import UserError
 from data.processes.supervise import die_with_supervisor
 from data.record_json import from_plain
-from data.records import TrainingConduct, TrainingJob
-from sr.training.rank_errors import tell
-from sr.training.run_files import CONDUCT, JOB
+from sr.models.run_files import JOB
+from sr.training.job import RunOptions, TrainingJob
+from sr.training.rank_errors import write_error
+from sr.training.run_files import RUN_OPTIONS
 
 
 def main(arguments: list[str]) -> int:
     """Run this rank; return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run_dir", type=Path, help="the run's directory, with job.json")
+    parser.add_argument("run_dir", type=Path, help="the run's directory")
     options = parser.parse_args(arguments)
     die_with_supervisor()
     try:
         _train(options.run_dir)
     except UserError as error:
-        tell(options.run_dir, int(os.environ["RANK"]), error)
+        write_error(options.run_dir, int(os.environ["RANK"]), error)
         return 1
     return 0
 
 
 def _train(run_dir: Path) -> None:
     """Join the other ranks and train with them."""
-    # Imported here: the watch over the supervisor begins before the slow part.
+    # Imported here, so that the rank watches its supervisor before the slow part begins.
     from sr.training.engine import start_ranks
     from sr.training.trainer import Trainer
 
     job = from_plain(TrainingJob, read_json(run_dir / JOB), str(run_dir / JOB))
-    conduct = from_plain(TrainingConduct, read_json(run_dir / CONDUCT), str(run_dir / CONDUCT))
+    options = from_plain(RunOptions, read_json(run_dir / RUN_OPTIONS), str(run_dir / RUN_OPTIONS))
     rank, world_size, device = start_ranks()
-    Trainer(job, run_dir, rank, world_size, device, conduct).run()
+    Trainer(job, run_dir, rank, world_size, device, options).run()
 
 
 if __name__ == "__main__":

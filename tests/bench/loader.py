@@ -1,20 +1,20 @@
-"""How many training pairs a second the loader gives, against decoding alone and against BasicSR's way.
+"""Measures the loader's training pairs per second, against decoding alone and against BasicSR's way.
 
     python tests/bench/loader.py [IMAGES_DIR] [--images 240] [--rounds 5] [--seconds 3]
 
-512x512 crops are cut from the images of IMAGES_DIR (without it: dead leaves are drawn), and written both as shards
-and as PNG files, with the same encoder. All loaders get as many threads or processes as there are cores, and give
-256x256 patches at x2 in batches of 16:
+512x512 crops are cut from the images of IMAGES_DIR (or from generated dead leaves) and written as shards and as PNG
+files, with the same encoder. All loaders use as many threads or processes as there are cores, and return 256x256
+patches at x2 in batches of 16:
 
     decoding   DALI reading and decoding the same shards, and nothing else
-    dali       our loader; also with four patches from each image, and with degraded LR images
+    dali       our loader; also with four patches per image, and with degraded LR images
     torch      our loader without DALI
-    basicsr    a torch DataLoader over PNG files, as BasicSR's: OpenCV reads an image and turns it to float, a patch
-               is cut, flipped and turned by chance, and reduced by OpenCV's cubic filter
+    basicsr    a torch DataLoader over PNG files, like BasicSR's: OpenCV reads an image and converts it to float; a
+               patch is cut, flipped and rotated at random, and downscaled by OpenCV's cubic filter
 
-Each round runs all of them in turn, each in a process of its own. Medians are compared: of pairs a second by the clock,
-which wants a quiet machine, and of pairs a CPU second of the process and its workers, which does not. The exit code is
-1 where by the latter `dali` is not 1.5 times as fast as `basicsr`, or less than 0.9 of decoding.
+Each round runs all of them in turn, each in its own process. Medians are compared: of pairs per second by the clock,
+which needs a quiet machine, and of pairs per CPU second of the process and its workers, which does not. The exit code
+is 1 if, by the latter, `dali` is less than 1.5 times as fast as `basicsr`, or less than 0.9 times as fast as decoding.
 """
 
 import argparse
@@ -39,24 +39,25 @@ from data.hashing import generator
 from data.imaging.dead_leaves import dead_leaves
 from data.imaging.decode import SUFFIXES, decode
 from data.imaging.encode import encode_png
-from data.records import Box, CropRecord, TrainingJob
+from data.records import Box, CropRecord
 from data.selection import Split
 from data.shards import ShardPaths, open_shard
 from sr.training.dali_reader import DaliReader
+from sr.training.job import TrainingJob
 from sr.training.loader import TrainingStream
 
 CROP, PATCH, SCALE, BATCH = 512, 256, 2, 16
 CORES = len(os.sched_getaffinity(0))
 CPU = torch.device("cpu")
-LEAST = {"basicsr": 1.5, "decoding": 0.9}
-"""Of the pairs a CPU second of `dali`, against these."""
+MIN_RATIOS = {"basicsr": 1.5, "decoding": 0.9}
+"""Required ratios of the pairs per CPU second of `dali` to these."""
 WARM_UP_BATCHES = 8
-"""More than any of them prepares ahead."""
+"""More than any of them prefetches."""
 DEGRADED = "bicubic,blur,noise,jpeg,codec"
 
 
 def crops(folder: Path | None, count: int) -> list[np.ndarray]:
-    """Cut `count` crops; images are used again where they are too few."""
+    """Cut `count` crops; crops are repeated if there are too few."""
     if folder is None:
         sheets = [
             dead_leaves(generator("bench", number), 2 * CROP, 2 * CROP) for number in range(-(-count // 4))
@@ -74,7 +75,7 @@ def crops(folder: Path | None, count: int) -> list[np.ndarray]:
 
 
 def write(images: list[np.ndarray], root: Path) -> Split:
-    """Write a shard, and the same images as files below `files`."""
+    """Write a shard, and the same images as files under `files`."""
     paths = ShardPaths(root, "train-000000")
     (root / "files").mkdir()
     with open_shard(paths, "train", "png", []) as writer:
@@ -87,7 +88,7 @@ def write(images: list[np.ndarray], root: Path) -> Split:
 
 
 class PngPairs(Dataset):
-    """As BasicSR's datasets: one file, one pair, float in 0..1."""
+    """Like BasicSR's datasets: one file, one pair, float in 0..1."""
 
     def __init__(self, folder: Path) -> None:
         self._paths = sorted(folder.iterdir())
@@ -96,7 +97,7 @@ class PngPairs(Dataset):
         return len(self._paths)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """low, high: float32 CHW."""
+        """Return (lr_image, hr_image), float32 CHW."""
         cv2.setNumThreads(1)
         image = cv2.imread(str(self._paths[number]), cv2.IMREAD_COLOR).astype(np.float32) / 255.0
         top, left = random.randint(0, CROP - PATCH), random.randint(0, CROP - PATCH)
@@ -126,9 +127,9 @@ def basicsr(folder: Path) -> Iterator[int]:
 
 def decoding(split: Split) -> Iterator[int]:
     """Yield the number of images of each batch that DALI has decoded."""
-    reader = DaliReader(split, 0, 1, BATCH, seed=0, threads=CORES)
+    reader = DaliReader(split, 0, 1, BATCH, seed=0, num_threads=CORES)
     while True:
-        yield len(reader.take())
+        yield len(reader.read())
 
 
 def ours(split: Split, **settings: object) -> Iterator[int]:
@@ -138,14 +139,14 @@ def ours(split: Split, **settings: object) -> Iterator[int]:
         yield len(batch.keys)
 
 
-def open_way(name: str, split: Split, root: Path) -> Iterator[int]:
-    """Open what a name means: an endless stream of numbers of pairs."""
+def open_loader(name: str, split: Split, root: Path) -> Iterator[int]:
+    """Open one of the loaders: an endless stream of the numbers of pairs in its batches."""
     if name == "basicsr":
         return basicsr(root / "files")
-    return decoding(split) if name == "decoding" else ours(split, **WAYS[name])
+    return decoding(split) if name == "decoding" else ours(split, **LOADERS[name])
 
 
-WAYS: dict[str, dict[str, object]] = {
+LOADERS: dict[str, dict[str, object]] = {
     "decoding": {},
     "basicsr": {},
     "dali": {},
@@ -153,12 +154,12 @@ WAYS: dict[str, dict[str, object]] = {
     "dali, degraded": {"degradation": DEGRADED},
     "torch": {"loader": "torch"},
 }
-"""By name, with the settings of the job where our loader is meant."""
+"""The loaders by name; for our own, with settings of the job."""
 
 
 def rates(name: str, split: Split, root: Path, seconds: float) -> tuple[float, float]:
-    """Pairs a second, and pairs a CPU second; runs in a process of its own."""
-    batches = open_way(name, split, root)
+    """Return pairs per second and pairs per CPU second; runs in its own process."""
+    batches = open_loader(name, split, root)
     for _ in range(WARM_UP_BATCHES):
         next(batches)
     begun, cpu, pairs = time.perf_counter(), _cpu_s(), 0
@@ -178,7 +179,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("images_dir", nargs="?", type=Path, help="images of 512 x 512 pixels or more")
+    parser.add_argument("images_dir", nargs="?", type=Path, help="folder of images of 512x512 pixels or more")
     parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
@@ -186,9 +187,9 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-loader-") as folder:
         root = Path(folder)
         split = write(crops(options.images_dir, options.images), root)
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in LOADERS}
         for _ in range(options.rounds):
-            for name in WAYS:
+            for name in LOADERS:
                 alone = {"max_workers": 1, "mp_context": multiprocessing.get_context("spawn")}
                 with ProcessPoolExecutor(**alone) as process:
                     found[name].append(process.submit(rates, name, split, root, options.seconds).result())
@@ -203,10 +204,10 @@ def main(argv: list[str]) -> int:
         shares = (cpu[name] / cpu["decoding"], cpu[name] / cpu["basicsr"])
         spread = f"{least:.0f} to {most:.0f}"
         print(f"{name:20}{clock[name]:9.0f}{cpu[name]:13.0f}{spread:>16}{shares[0]:12.2f}{shares[1]:11.2f}")
-    reached = {name: cpu["dali"] / cpu[name] for name in LEAST}
-    for name, least in LEAST.items():
+    reached = {name: cpu["dali"] / cpu[name] for name in MIN_RATIOS}
+    for name, least in MIN_RATIOS.items():
         print(f"dali / {name}: {reached[name]:.2f}, at least {least}")
-    return 0 if all(reached[name] >= least for name, least in LEAST.items()) else 1
+    return 0 if all(reached[name] >= least for name, least in MIN_RATIOS.items()) else 1
 
 
 if __name__ == "__main__":

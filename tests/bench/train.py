@@ -1,15 +1,19 @@
-"""Steps a second through the trainer, against a bare PyTorch loop of the same network.
+"""Measures the trainer's steps per second against a bare PyTorch loop of the same network.
 
     PYTHONPATH=tests/support python tests/bench/train.py [--rounds 9] [--steps 20] [--preset realtime-x2]
 
-The job is luigi.demo.cfg's, in each of CASES. The bare loop is what anybody would write: the network, L1, autocast,
-AdamW, clipping, on batches that are in memory already, in a process with PyTorch's own settings; "alike" is the same
-loop with the launcher's: idle threads soon sleep, which costs a loop that has the cores to itself, and gains where
-decoders want them. The trainer is the whole of it: DALI, DeepSpeed, watching the losses, progress, TensorBoard. Before
-it stands the trainer on batches in memory: what that lacks to "alike" is the trainer's own doing, and the rest is
-decoding, which on a CPU takes the same cores. Each is a process of its own; they take turns in one run, and figures are
-medians over the rounds. Ratios are medians of the ratios within a round. The exit code is 1 where LEAST_SHARE or
-MOST_WAITING is missed.
+The job is that of luigi.demo.cfg, in each of CASES. Four ways of training are measured:
+
+    bare    the loop that anybody would write: the network, L1, autocast, AdamW and clipping, on batches in memory,
+            in a process with PyTorch's own settings
+    alike   the same loop with the launcher's settings: idle threads soon sleep, which slows a loop that has the cores
+            to itself, and helps if decoders need them
+    memory  the trainer on batches in memory; its difference from "alike" is the trainer's own cost
+    whole   the complete trainer: DALI, DeepSpeed, checks of the losses, progress, TensorBoard; its difference from
+            "memory" is decoding, which on a CPU takes the same cores
+
+Each runs in its own process; they take turns, and the table has medians over the rounds. Ratios are medians of the
+ratios within a round. The exit code is 1 if MIN_SHARE or MAX_WAITING is missed.
 """
 
 import argparse
@@ -28,21 +32,21 @@ from pathlib import Path
 import numpy as np
 from selections import SELECTION_HASH, write_selection
 
-from data.records import TrainingConduct, TrainingJob
+from sr.training.job import RunOptions, TrainingJob
 from sr.training.launch import _environment, _free_port
 
 CROPS, SIDE_PX = 96, 512
 IN_MEMORY = 8
-"""Batches that the loops on memory take turns with."""
+"""Number of batches that the loops on memory cycle through."""
 WAYS = ("bare", "alike", "memory", "whole")
 WARM_UP_STEPS = 10
-LEAST_SHARE, MOST_WAITING = 0.95, 0.02
-"""Of the speed of "alike", for the trainer on batches in memory, by the median of the cases; of any case's time."""
+MIN_SHARE, MAX_WAITING = 0.95, 0.02
+"""Required share of the speed of "alike", for "memory", in the median of the cases; permitted waiting in any case."""
 CASES = (("fp32", 0.0), ("fp32", 0.999), ("bf16", 0.0), ("bf16", 0.999))
 
 
 def demo_job() -> TrainingJob:
-    """The job of luigi.demo.cfg."""
+    """Return the job of luigi.demo.cfg."""
     demo = configparser.ConfigParser()
     demo.read(Path(__file__).parents[2] / "luigi.demo.cfg")
     kinds = {field.name: type(field.default) for field in dataclasses.fields(TrainingJob)}
@@ -51,7 +55,7 @@ def demo_job() -> TrainingJob:
 
 
 def photograph(key: str, side_px: int) -> np.ndarray:
-    """A square out of scikit-image's photographs, mirrored at the edges where one is too small."""
+    """Cut a square from a photograph of scikit-image, mirrored at the edges if it is too small."""
     import skimage
 
     names = ("astronaut", "coffee", "chelsea", "hubble_deep_field", "retina", "rocket")
@@ -65,13 +69,13 @@ def photograph(key: str, side_px: int) -> np.ndarray:
 
 
 class Worker:
-    """A process that takes steps in one of the ways, when told so."""
+    """A process that takes steps in one of the ways on request."""
 
     def __init__(self, way: str, root: Path, job: TrainingJob) -> None:
         settings = json.dumps(dataclasses.asdict(job))
         environment = dict(os.environ)
         if way != "bare":
-            # As the launcher does it.
+            # Like the launcher.
             environment = _environment(False, len(os.sched_getaffinity(0)))
             environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
             environment |= {"MASTER_PORT": str(_free_port())}
@@ -81,12 +85,12 @@ class Worker:
         self.steps(WARM_UP_STEPS)
 
     def steps(self, count: int) -> dict[str, float]:
-        """Take so many steps; return wall_s, wait_s and decode_cpu_s."""
+        """Take `count` steps; return wall_s, wait_s and decode_cpu_s."""
         self.process.stdin.write(f"{count}\n")
         self.process.stdin.flush()
         while not (line := self.process.stdout.readline()).startswith("{"):
             if not line:
-                raise RuntimeError(f"Expected figures, got the end of the process {self.process.args[3]}.")
+                raise RuntimeError(f"The process {self.process.args[3]} ended without a measurement.")
         return json.loads(line)
 
     def close(self) -> None:
@@ -106,7 +110,7 @@ def bare_step(job: TrainingJob, batches: list):
     network = network.to(memory_format=torch.channels_last)
     decays = {"betas": (job.beta1, job.beta2), "weight_decay": job.weight_decay}
     optimizer = torch.optim.AdamW(network.parameters(), lr=job.learning_rate, fused=True, **decays)
-    average = [weight.detach().clone() for weight in network.parameters()] if job.ema_decay else []
+    ema = [weight.detach().clone() for weight in network.parameters()] if job.ema_decay else []
     endless = itertools.cycle(batches)
 
     def step() -> float:
@@ -118,16 +122,16 @@ def bare_step(job: TrainingJob, batches: list):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), job.max_grad_norm)
         optimizer.step()
-        if average:
+        if ema:
             weights = [weight.detach() for weight in network.parameters()]
-            torch._foreach_lerp_(average, weights, 1.0 - job.ema_decay)
+            torch._foreach_lerp_(ema, weights, 1.0 - job.ema_decay)
         return loss.item()
 
     return step
 
 
 def work(way: str, root: Path, job: TrainingJob) -> None:
-    """Take steps, as many as each line of the standard input says, and write what they took."""
+    """Read numbers of steps from standard input, take them, and print the time that they took."""
     import torch
 
     from data.selection import open_split
@@ -148,7 +152,7 @@ def work(way: str, root: Path, job: TrainingJob) -> None:
         from sr.training.trainer import Trainer
 
         start_ranks()
-        trainer = Trainer(job, run_dir, 0, 1, torch.device("cpu"), TrainingConduct(threads=2))
+        trainer = Trainer(job, run_dir, 0, 1, torch.device("cpu"), RunOptions(num_workers=2))
         if way == "memory":
             trainer.stream = itertools.cycle(batches)
         step = trainer._step
@@ -163,7 +167,7 @@ def work(way: str, root: Path, job: TrainingJob) -> None:
 
 
 def decoding_alone(root: Path, job: TrainingJob, steps: int) -> tuple[float, float]:
-    """Batches a second that the loader gives with nothing else to do, and CPU ms of each."""
+    """Measure the loader alone: return batches per second, and CPU ms per batch."""
     import torch
 
     from data.selection import open_split
@@ -180,7 +184,7 @@ def decoding_alone(root: Path, job: TrainingJob, steps: int) -> tuple[float, flo
 
 
 def measure(root: Path, job: TrainingJob, rounds: int, steps: int, decode_ms: float) -> tuple[float, float]:
-    """Let the four take turns, and print a row; return memory / alike, and the share of time spent waiting."""
+    """Run the four ways in turn and print a row; return memory / alike, and the share of time spent waiting."""
     workers = {way: Worker(way, root, job) for way in WAYS}
     taken = {way: [] for way in WAYS}
     for number in range(rounds):
@@ -200,16 +204,16 @@ def measure(root: Path, job: TrainingJob, rounds: int, steps: int, decode_ms: fl
         found = ratios(way, reference)
         cells += [f"{statistics.median(found):.3f} ({min(found):.2f} to {max(found):.2f})"]
     cells += [f"{waiting:.1%}", f"{decode_ms / cpu_ms:.1%}"]
-    average = "on" if job.ema_decay else "off"
-    print("| " + " | ".join([job.preset, job.precision, average, *cells]) + " |", flush=True)
+    ema = "on" if job.ema_decay else "off"
+    print("| " + " | ".join([job.preset, job.precision, ema, *cells]) + " |", flush=True)
     return statistics.median(ratios("memory", "alike")), waiting
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=20, help="of each way in a round")
-    parser.add_argument("--preset", help="another network than the demo's")
+    parser.add_argument("--steps", type=int, default=20, help="steps of each way in a round")
+    parser.add_argument("--preset", help="train another preset than the demo's")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
@@ -219,12 +223,12 @@ def main() -> int:
         a_second, decode_ms = decoding_alone(root, job, options.rounds * options.steps // 2)
         images = job.micro_batch_size // job.patches_per_image
         print(
-            f"{len(os.sched_getaffinity(0))} cores; the loader alone gives {a_second:.1f} batches a second "
+            f"{len(os.sched_getaffinity(0))} cores; the loader alone gives {a_second:.1f} batches per second "
             f"({images} images of {SIDE_PX} px decoded, {job.micro_batch_size} patches of {job.patch_px} px), "
             f"{decode_ms:.1f} ms CPU each.\n"
         )
         print(
-            "| network | precision | average | steps/s: bare loop | alike | trainer, batches in memory | trainer |",
+            "| network | precision | EMA | steps/s: bare loop | alike | trainer, batches in memory | trainer |",
             end="",
         )
         print(" memory / alike | memory / bare | trainer / bare | waiting | decoding's share of CPU time |")
@@ -240,9 +244,9 @@ def main() -> int:
             for precision, ema_decay in CASES
         ]
     share, waiting = statistics.median(one for one, _ in found), max(one for _, one in found)
-    print(f"\nmemory / alike {share:.3f} by the median (at least {LEAST_SHARE}), ", end="")
-    print(f"at most {waiting:.1%} waiting (at most {MOST_WAITING:.0%})")
-    return int(share < LEAST_SHARE or waiting > MOST_WAITING)
+    print(f"\nmemory / alike {share:.3f} by the median (at least {MIN_SHARE}), ", end="")
+    print(f"at most {waiting:.1%} waiting (at most {MAX_WAITING:.0%})")
+    return int(share < MIN_SHARE or waiting > MAX_WAITING)
 
 
 if __name__ == "__main__":

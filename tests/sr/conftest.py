@@ -46,9 +46,9 @@ def vapsr_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _model_dir(description, root: Path) -> Path:
     from sr.models.checkpoint import export_checkpoint
-    from sr.models.registry import build_from
+    from sr.models.registry import build_network
 
-    core = build_from(description).core
+    core = build_network(description).core
     stream = torch.Generator().manual_seed(11)
     weights = {
         name: torch.randn(tensor.shape, generator=stream) * (0.3 / max(tensor[0].numel(), 1) ** 0.5)

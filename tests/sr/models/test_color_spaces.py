@@ -5,9 +5,9 @@ import torch
 
 from data.errors import UserError
 from sr.models.color_spaces import COLOR_SPACES
-from sr.models.network import UpsamplingNetwork
+from sr.models.network import SuperResolutionNetwork
 from sr.models.presets import COLOR_SPACE_NAMES, ModelDescription, describe
-from sr.models.registry import build_from
+from sr.models.registry import build_network
 
 OTHERS = [name for name in COLOR_SPACE_NAMES if name != "rgb"]
 SMALL_VAPSR = {"scale": 2, "features": 8, "blocks": 1, "attention": 6, "projection": 1, "groups": 1}
@@ -27,7 +27,7 @@ def test_the_table_has_every_name():
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_the_way_there_and_back_is_within_half_a_level(name):
+def test_a_round_trip_is_within_half_a_level(name):
     levels = every_sort_of_color().float()
     there = COLOR_SPACES[name].from_rgb(levels / 255)
     back = COLOR_SPACES[name].to_rgb(there) * 255
@@ -65,9 +65,11 @@ class Nearest(torch.nn.Module):
 
 @pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0)])
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_network_works_in_its_space_and_gives_rgb(name, value_range):
+def test_a_network_works_in_its_color_space_and_returns_rgb(name, value_range):
     core = Nearest()
-    network = UpsamplingNetwork(core, ModelDescription("test", {"scale": 2}, value_range, color_space=name))
+    network = SuperResolutionNetwork(
+        core, ModelDescription("test", {"scale": 2}, value_range, color_space=name)
+    )
     lr_image = every_sort_of_color()
     assert torch.equal(network(lr_image), lr_image.repeat_interleave(2, 2).repeat_interleave(2, 3))
     unit = (core.seen - value_range[0]) / (value_range[1] - value_range[0])
@@ -81,14 +83,14 @@ def test_a_network_works_in_its_space_and_gives_rgb(name, value_range):
 @pytest.mark.parametrize("name", OTHERS)
 def test_gradients_stay_finite_on_black_white_and_beyond(name):
     torch.manual_seed(1)
-    network = build_from(ModelDescription("vapsr", SMALL_VAPSR, (0.0, 1.0), color_space=name))
+    network = build_network(ModelDescription("vapsr", SMALL_VAPSR, (0.0, 1.0), color_space=name))
     lr_image = torch.zeros((1, 3, 6, 6), dtype=torch.uint8)
     lr_image[..., 3:] = 255
     network.predict(lr_image).square().mean().backward()
     assert all(weight.grad.isfinite().all() for weight in network.parameters())
 
 
-def test_choices_stand_beside_a_preset():
+def test_options_are_applied_to_a_preset():
     assert describe("vapsr-x2").color_space == "rgb"
     assert describe("vapsr-x2", "oklab").color_space == "oklab"
     assert [
@@ -103,12 +105,12 @@ def test_choices_stand_beside_a_preset():
 @pytest.mark.parametrize(
     ("preset", "space", "reparameterize", "message"),
     [
-        ("vapsr-x2", "yuv", "", "a color space .*oklab.*got 'yuv'"),
-        ("realtime-x2", "oklab", "", "rgb for a realtime network.*got oklab"),
-        ("realtime-rgb-x2", "ycbcr-601", "", "rgb for a realtime network"),
-        ("vapsr-x2", "", "many", "on or off, got 'many'"),
+        ("vapsr-x2", "yuv", "", "color space of 'yuv'.*oklab"),
+        ("realtime-x2", "oklab", "", "realtime network cannot work in oklab"),
+        ("realtime-rgb-x2", "ycbcr-601", "", "realtime network cannot work in ycbcr-601"),
+        ("vapsr-x2", "", "many", "on or off, not 'many'"),
     ],
 )
-def test_choices_that_make_no_sense_are_refused(preset, space, reparameterize, message):
+def test_invalid_options_are_refused(preset, space, reparameterize, message):
     with pytest.raises(UserError, match=message):
         describe(preset, space, reparameterize)

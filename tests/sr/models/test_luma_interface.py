@@ -1,13 +1,13 @@
-"""A luma network moves luma and nothing else, and its form for videos is the same network on video luma."""
+"""A luma network changes only luma, and its interface for videos is the same network on video luma."""
 
 import pytest
 import torch
 
 from data.errors import UserError
-from sr.models.luma_interface import LumaForm
-from sr.models.presets import ModelDescription
+from sr.models.luma_interface import LumaInterface
+from sr.models.presets import ModelDescription, find_preset
 from sr.models.realtime import LUMA
-from sr.models.registry import build, build_from
+from sr.models.registry import build_network
 
 IN_256THS = (0.0, 255 / 256)
 
@@ -15,7 +15,7 @@ IN_256THS = (0.0, 255 / 256)
 def luma_network(value_range=IN_256THS, scale=2):
     torch.manual_seed(5)
     configuration = {"scale": scale, "layers": 3, "channels": 8, "planes": 1}
-    network = build_from(ModelDescription("realtime", configuration, value_range)).eval()
+    network = build_network(ModelDescription("realtime", configuration, value_range)).eval()
     for kind in (network.core.layers[-1].weight, network.core.layers[-1].bias):
         torch.nn.init.normal_(kind, std=0.05)
     return network.requires_grad_(False)
@@ -39,7 +39,7 @@ def test_the_same_residual_is_added_to_each_color(scale):
     assert (residual - residual[:, :1]).abs().max() < 1e-6
 
 
-def test_the_residual_is_made_of_luma_alone():
+def test_the_residual_is_computed_from_luma_alone():
     network = luma_network()
     lr_image = noise(1, 3, 8, 12)
     luma = (torch.tensor(LUMA).reshape(3, 1, 1) * network.normalize(lr_image)).sum(1, keepdim=True)
@@ -53,24 +53,24 @@ def test_the_residual_is_made_of_luma_alone():
 def test_videos_and_images_get_the_same_luma(value_range):
     network = luma_network(value_range)
     video = noise(2, 1, 8, 12)
-    hr_image = LumaForm(network)(video)
+    hr_image = LumaInterface(network)(video)
     assert (hr_image.dtype, hr_image.shape) == (torch.uint8, (2, 1, 16, 24))
     darkest, brightest = value_range
     full = (video.float() - 16) / 219 * (brightest - darkest) + darkest
     expected = network.core(full.expand(-1, 3, -1, -1))[:, :1]
     levels = (expected - darkest) / (brightest - darkest) * 219 + 16
     assert (levels - hr_image.float()).abs().max() <= 0.501
-    bicubic = LumaForm(build("realtime-x2"))(video)
+    bicubic = LumaInterface(build_network(find_preset("realtime-x2")))(video)
     assert (bicubic.int() - hr_image.int()).abs().max() > 5
 
 
-def test_black_white_and_what_lies_beyond_stay_where_they_are():
-    face = LumaForm(build("realtime-x2"))
+def test_flat_levels_stay_unchanged_within_and_beyond_the_video_range():
+    upscale = LumaInterface(build_network(find_preset("realtime-x2")))
     for level in (0, 1, 16, 235, 254, 255):
-        assert (face(torch.full((1, 1, 6, 6), level, dtype=torch.uint8)) == level).all()
+        assert (upscale(torch.full((1, 1, 6, 6), level, dtype=torch.uint8)) == level).all()
 
 
 @pytest.mark.parametrize("preset", ["realtime-rgb-x2", "vapsr-x2"])
-def test_other_networks_have_no_luma_form(preset):
+def test_other_networks_have_no_luma_interface(preset):
     with pytest.raises(UserError, match=f"luma alone.*{preset}"):
-        LumaForm(build(preset))
+        LumaInterface(build_network(find_preset(preset)))

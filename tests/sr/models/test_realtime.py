@@ -6,13 +6,15 @@ import torch
 from PIL import Image
 
 from sr.models.presets import ModelDescription
-from sr.models.registry import build_from
+from sr.models.registry import build_network
 
 MARGIN_PX = 4
 
 
 def realtime(scale: int):
-    return build_from(ModelDescription("realtime", {"scale": scale, "layers": 3, "channels": 8}, (0.0, 1.0)))
+    return build_network(
+        ModelDescription("realtime", {"scale": scale, "layers": 3, "channels": 8}, (0.0, 1.0))
+    )
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -25,7 +27,7 @@ def run(network, lr_image: np.ndarray) -> np.ndarray:
 
 
 def pillow_bicubic(lr_image: np.ndarray, scale: int) -> np.ndarray:
-    """Pillow's bicubic with repeated edges, where Pillow would leave the missing pixels out."""
+    """Upscale by Pillow's bicubic with repeated edges; Pillow itself would leave the missing pixels out."""
     padded = np.pad(lr_image, ((MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX), (0, 0)), mode="edge")
     size = (padded.shape[1] * scale, padded.shape[0] * scale)
     inside = slice(MARGIN_PX * scale, -MARGIN_PX * scale)
@@ -33,7 +35,7 @@ def pillow_bicubic(lr_image: np.ndarray, scale: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_untrained_it_is_pillows_bicubic(scale):
+def test_an_untrained_network_is_pillows_bicubic(scale):
     # Pillow rounds to bytes between its two passes, too: at most a level where nothing clips.
     lr_image = noise(14, 22) // 2 + 64
     difference = np.abs(run(realtime(scale), lr_image).astype(int) - pillow_bicubic(lr_image, scale))
@@ -83,8 +85,8 @@ def test_training_reaches_every_layer():
     )
 
 
-def test_output_pixels_depend_on_their_own_place():
-    """A changed low pixel changes the HR image around itself: cells go back where they came from."""
+def test_output_pixels_depend_on_nearby_input_pixels():
+    """A changed LR pixel changes the HR image around itself: cells return to their places."""
     torch.manual_seed(1)
     network = realtime(2)
     torch.nn.init.normal_(network.core.layers[-1].weight, std=0.1)
@@ -92,7 +94,7 @@ def test_output_pixels_depend_on_their_own_place():
     touched = lr_image.copy()
     touched[20, 31] = 200
     rows, columns, _ = np.nonzero(run(network, lr_image) != run(network, touched))
-    # Three layers of 3x3 cells reach three cells, six low pixels, beyond the pixel's own cell.
+    # Three layers of 3x3 cells reach three cells, six LR pixels, beyond the pixel's own cell.
     assert rows.min() >= 2 * 14 and rows.max() < 2 * 28
     assert columns.min() >= 2 * 24 and columns.max() < 2 * 38
     assert abs(int(rows.mean()) - 41) <= 2 and abs(int(columns.mean()) - 62) <= 2

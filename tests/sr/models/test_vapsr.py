@@ -1,4 +1,4 @@
-"""VapSR computes what its published weights were trained for."""
+"""VapSR matches the published checkpoints: tensor names, blocks and PSNR."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sr.models.registry import build, build_from, recognize
+from sr.models.presets import find_preset
+from sr.models.registry import build_network, recognize
 from sr.models.vapsr import AttentionBlock, VapSR
 
 
@@ -27,12 +28,12 @@ def test_tensors_have_their_published_names():
 
 
 @pytest.mark.parametrize(("preset", "scale"), [("vapsr-x2", 2), ("vapsr-x3", 3), ("vapsr-s-x4", 4)])
-def test_images_of_any_size_are_upsampled(preset, scale):
+def test_images_of_any_size_are_upscaled(preset, scale):
     lr_image = torch.randint(
         0, 256, (2, 3, 5, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(2)
     )
     with torch.inference_mode():
-        hr_image = build(preset)(lr_image)
+        hr_image = build_network(find_preset(preset))(lr_image)
     assert (hr_image.shape, hr_image.dtype) == ((2, 3, 5 * scale, 8 * scale), torch.uint8)
 
 
@@ -67,7 +68,7 @@ def _luma(image: np.ndarray) -> np.ndarray:
 def test_published_weights_give_their_measured_psnr_on_set5():
     shared = Path(os.environ["SR_SHARED"])
     weights = torch.load(shared / "weights/vapsr3x3_x2.pth", map_location="cpu", weights_only=True)
-    network = build_from(recognize(weights)).eval()
+    network = build_network(recognize(weights)).eval()
     network.core.load_state_dict(weights, strict=True)
     assert network.description.preset == "vapsr3x3-x2"
     psnrs_db = []

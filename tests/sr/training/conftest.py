@@ -1,4 +1,4 @@
-"""What tests of training within this process need."""
+"""Fixtures for tests of training within this process."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(scope="module")
 def one_rank():
-    """Stand in for the launcher."""
+    """Join a group of one rank, as if the launcher had started it."""
     import deepspeed
 
     from sr.training.engine import start_ranks

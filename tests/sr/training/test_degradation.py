@@ -3,7 +3,7 @@ import pytest
 from images import textured
 
 from sr.training.codec_artifacts import CODECS
-from sr.training.degradation import degrade_low
+from sr.training.degradation import degrade_lr_image
 from sr.training.degradation_parser import STEPS, parse_degradation
 
 
@@ -13,11 +13,11 @@ def psnr(one, other):
 
 @pytest.mark.parametrize("side", [(16, 16), (33, 48), (72, 64)])
 @pytest.mark.parametrize("name", [name for name in STEPS if name != "blur"])
-def test_a_step_keeps_the_image_in_its_place_and_gets_worse_with_its_strength(name, side):
+def test_a_step_does_not_shift_the_image_and_worsens_with_its_strength(name, side):
     # Gray, since half the color is lost whatever the strength.
     lr_image = np.repeat(textured(3, *side)[..., :1], 3, axis=2)
     gentle, harsh = (
-        degrade_low(lr_image, parse_degradation(f"bicubic,{name}:{strength}@1"), 0, 0, 0, 5)
+        degrade_lr_image(lr_image, parse_degradation(f"bicubic,{name}:{strength}@1"), 0, 0, 0, 5)
         for strength in {"noise": ("2", "20"), "jpeg": ("98", "10")}.get(name, ("10", "45"))
     )
     assert gentle.shape == harsh.shape == lr_image.shape and gentle.dtype == np.uint8
@@ -27,16 +27,16 @@ def test_a_step_keeps_the_image_in_its_place_and_gets_worse_with_its_strength(na
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_codec_gives_the_same_image_each_time_and_another_for_another_pair(codec):
+def test_a_codec_depends_on_the_number_of_the_pair_alone(codec):
     lr_image, steps = textured(4, 64, 64), parse_degradation(f"bicubic,{codec}@1")
-    images = [degrade_low(lr_image, steps, 0, 0, 0, place) for place in range(6)]
-    again = [degrade_low(lr_image, steps, 0, 0, 0, place) for place in range(6)]
+    images = [degrade_lr_image(lr_image, steps, 0, 0, 0, index) for index in range(6)]
+    again = [degrade_lr_image(lr_image, steps, 0, 0, 0, index) for index in range(6)]
     assert all(map(np.array_equal, images, again))
     assert len({image.tobytes() for image in images}) == 6
 
 
-def test_one_steps_settings_do_not_change_what_another_does():
+def test_the_settings_of_one_step_do_not_change_another():
     lr_image = textured(5, 32, 32)
-    alone = degrade_low(lr_image, parse_degradation("bicubic,noise@1"), 7)
-    beside = degrade_low(lr_image, parse_degradation("bicubic,jpeg:50@0,noise@1"), 7)
+    alone = degrade_lr_image(lr_image, parse_degradation("bicubic,noise@1"), 7)
+    beside = degrade_lr_image(lr_image, parse_degradation("bicubic,jpeg:50@0,noise@1"), 7)
     assert np.array_equal(alone, beside)

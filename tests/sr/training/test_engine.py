@@ -1,14 +1,14 @@
-"""Steps of the engine, against plain torch."""
+"""Compares the steps of the engine with plain torch."""
 
 import dataclasses
 
 import pytest
 import torch
 
-from data.records import TrainingJob
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
-from sr.training.engine import TrainingEngine, _copy
+from sr.training.engine import TrainingEngine, _copy_network
+from sr.training.job import TrainingJob
 from sr.training.partitions import Batch
 
 pytestmark = pytest.mark.usefixtures("one_rank")
@@ -46,11 +46,11 @@ def batches():
     return [Batch(images(8), images(16), ("a", "b")) for _ in range(2)]
 
 
-def test_steps_are_those_of_plain_torch_on_the_whole_batch(network, batches):
-    plain = _copy(network).requires_grad_(True)
+def test_steps_equal_those_of_plain_torch_on_the_whole_batch(network, batches):
+    plain = _copy_network(network).requires_grad_(True)
     engine = TrainingEngine(network, JOB, 1, CPU)
     weights = list(plain.core.parameters())
-    averages = [weight.detach().clone() for weight in weights]
+    ema_weights = [weight.detach().clone() for weight in weights]
     optimizer = torch.optim.AdamW(weights, betas=(JOB.beta1, JOB.beta2), weight_decay=JOB.weight_decay)
     lr_image, hr_image = (
         torch.cat([getattr(batch, name) for batch in batches]) for name in ("lr_image", "hr_image")
@@ -64,7 +64,9 @@ def test_steps_are_those_of_plain_torch_on_the_whole_batch(network, batches):
         norm = torch.nn.utils.clip_grad_norm_(weights, JOB.max_grad_norm)
         assert norm > 2 * JOB.max_grad_norm
         optimizer.step()
-        averages = [0.9 * old + 0.1 * weight.detach() for old, weight in zip(averages, weights, strict=True)]
+        ema_weights = [
+            0.9 * old + 0.1 * weight.detach() for old, weight in zip(ema_weights, weights, strict=True)
+        ]
         assert float(loss) == pytest.approx(float(expected.detach()), rel=1e-4)
         assert engine.gradient_norm == pytest.approx(float(norm), rel=1e-3)
     for weight, own in zip(weights, engine.network.core.parameters(), strict=True):
@@ -72,7 +74,7 @@ def test_steps_are_those_of_plain_torch_on_the_whole_batch(network, batches):
         for moment in ("exp_avg", "exp_avg_sq"):
             torch.testing.assert_close(own_state[moment], state[moment], rtol=0.01, atol=1e-6)
     # In the mean: where a gradient is all but zero, its sign, and so AdamW's step, is that of rounding.
-    for expected, found in ((weights, engine.network.core), (averages, engine.judged.core)):
+    for expected, found in ((weights, engine.network.core), (ema_weights, engine.evaluated_network.core)):
         apart = [(one - own).abs().mean() for one, own in zip(expected, found.parameters(), strict=True)]
         assert float(max(apart)) < 1e-4
 
@@ -80,7 +82,7 @@ def test_steps_are_those_of_plain_torch_on_the_whole_batch(network, batches):
 @pytest.mark.parametrize(
     ("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
 )
-def test_convolutions_are_computed_in_the_precision_that_is_asked_for(network, batches, precision, kind):
+def test_convolutions_are_computed_in_the_requested_precision(network, batches, precision, kind):
     engine = TrainingEngine(network, dataclasses.replace(JOB, precision=precision), 1, CPU)
     seen = []
     engine.network.core.layers[1].register_forward_hook(lambda layer, given, gives: seen.append(gives.dtype))

@@ -1,4 +1,4 @@
-"""Whole runs through DeepSpeed's launcher: in pieces, and shared by two ranks; and how failures are told."""
+"""Whole runs through DeepSpeed's launcher: interrupted, or shared by two ranks; and how failures are reported."""
 
 import fcntl
 import json
@@ -21,10 +21,10 @@ import sr
 from data.atomic_files import read_json, write_json
 from data.errors import UserError
 from data.record_json import to_plain
-from data.records import TrainingConduct, TrainingJob
 from sr.training import engine, launch
-from sr.training.launch import fitting_ranks, train
-from sr.training.rank_errors import tell
+from sr.training.job import RunOptions, TrainingJob
+from sr.training.launch import choose_world_size, train
+from sr.training.rank_errors import write_error
 
 PATIENCE_S = 180.0
 JOB = TrainingJob(
@@ -46,21 +46,20 @@ import sys
 from pathlib import Path
 from data.atomic_files import read_json
 from data.record_json import from_plain
-from data.records import TrainingConduct, TrainingJob
-from sr.training.rank_errors import tell
+from sr.training.job import RunOptions, TrainingJob
 from sr.training.launch import train
 run_dir = Path(sys.argv[1])
 job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test")
-train(job, run_dir, conduct=TrainingConduct(save_every_s=0.0))
+train(job, run_dir, options=RunOptions(save_every_s=0.0))
 """
 FAILING_RANKS = """
 import sys
 from pathlib import Path
 from data.errors import UserError
-from sr.training.rank_errors import StepError, tell
+from sr.training.rank_errors import StepError, write_error
 run_dir = Path(sys.argv[-1])
-tell(run_dir, 0, StepError(13, "a finite loss", "nan", "step 13", "look at it"))
-tell(run_dir, 1, StepError(12, "a finite loss", "inf", "step 12", "look at it"))
+write_error(run_dir, 0, StepError(13, "The loss of step 13 is nan", "Look at it"))
+write_error(run_dir, 1, StepError(12, "The loss of step 12 is inf", "Look at it"))
 sys.exit(1)
 """
 
@@ -74,9 +73,9 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(store):
-    told = []
-    train(JOB, store / "undisturbed", lambda *progress: told.append(progress), TrainingConduct(world_size=1))
-    return store / "undisturbed", told
+    reported = []
+    train(JOB, store / "undisturbed", lambda *progress: reported.append(progress), RunOptions(world_size=1))
+    return store / "undisturbed", reported
 
 
 def start_and_wait(run_dir: Path, step: int) -> tuple[subprocess.Popen, list[psutil.Process]]:
@@ -97,13 +96,14 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=PATIENCE_S)[1]
 
 
-def test_a_run_tells_its_progress_to_the_end(undisturbed):
-    run_dir, told = undisturbed
-    assert told[-1][:2] == (30, 30) and "epoch 3/3" in told[-1][2] and "dB" in told[-1][2]
+def test_a_run_reports_its_progress_to_the_end(undisturbed):
+    run_dir, reported = undisturbed
+    done, total, note = reported[-1]
+    assert (done, total) == (30, 30) and "epoch 3/3" in note and "dB" in note
     assert read_json(run_dir / "training.json")["steps"] == 30
 
 
-def test_a_run_in_pieces_leaves_no_process_behind_and_ends_with_equal_weights(store, undisturbed):
+def test_an_interrupted_run_leaves_no_process_behind_and_ends_with_equal_weights(store, undisturbed):
     run_dir = store / "pieces"
     process, below = start_and_wait(run_dir, 3)
     process.send_signal(signal.SIGTERM)
@@ -121,7 +121,7 @@ def test_a_run_in_pieces_leaves_no_process_behind_and_ends_with_equal_weights(st
 
 def test_two_ranks_agree_with_one(store, undisturbed):
     run_dir = store / "two"
-    train(JOB, run_dir, conduct=TrainingConduct(world_size=2))
+    train(JOB, run_dir, options=RunOptions(world_size=2))
     expected, found = (load_file(path / "best.safetensors") for path in (undisturbed[0], run_dir))
     assert all(torch.allclose(found[name], expected[name], atol=2e-4) for name in expected)
     # AdamW's step is the same for gradients that are summed instead of averaged; its moments are not.
@@ -138,30 +138,30 @@ def test_two_ranks_agree_with_one(store, undisturbed):
     assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], rel=1e-3)
 
 
-def test_what_a_person_can_mend_is_told_in_the_words_of_the_first_rank_that_failed(tmp_path, monkeypatch):
-    # The launcher's part is played by a program that fails as ranks do, the one by the other.
-    monkeypatch.setattr(launch, "_launcher", lambda *asked: [sys.executable, "-c", FAILING_RANKS])
-    tell(tmp_path, 0, UserError("this", "that", "an earlier piece of the run", "forget it"))
-    with pytest.raises(UserError, match=r"Expected a finite loss, got inf in step 12"):
+def test_the_error_of_the_first_rank_that_failed_is_raised(tmp_path, monkeypatch):
+    # Instead of the launcher, a program fails like ranks do, one because of the other.
+    monkeypatch.setattr(launch, "_launcher", lambda *arguments: [sys.executable, "-c", FAILING_RANKS])
+    write_error(tmp_path, 0, UserError("An earlier session failed", "Forget it"))
+    with pytest.raises(UserError, match=r"The loss of step 12 is inf"):
         train(JOB, tmp_path)
 
 
-@pytest.mark.parametrize("lock", ["run/starter.lock", "run/lock"])
-def test_a_run_that_is_at_work_is_left_as_it_is(tmp_path, monkeypatch, lock):
+@pytest.mark.parametrize("lock", ["run/parent.lock", "run/lock"])
+def test_a_running_training_is_left_alone(tmp_path, monkeypatch, lock):
     write_json(tmp_path / "job.json", {"theirs": True})
     write_json(tmp_path / "training.json", {})
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(launch.supervise, "LOCK_WAIT_S", 0.1)
     with open(tmp_path / lock, "w") as theirs:
         fcntl.flock(theirs, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="no other training, got one at work"):
+        with pytest.raises(UserError, match="Another training is running"):
             train(JOB, tmp_path)
     assert read_json(tmp_path / "job.json") == {"theirs": True}
-    assert (tmp_path / "training.json").exists() and not (tmp_path / "run/conduct.json").exists()
+    assert (tmp_path / "training.json").exists() and not (tmp_path / "run/options.json").exists()
 
 
-def test_any_other_failure_is_told_with_the_end_of_the_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "_launcher", lambda *asked: ["sh", "-c", "echo out of memory; exit 9"])
+def test_any_other_failure_is_reported_with_the_end_of_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "_launcher", lambda *arguments: ["sh", "-c", "echo out of memory; exit 9"])
     with pytest.raises(UserError, match=r"exit status 9 .*out of memory"):
         train(JOB, tmp_path / "run")
 
@@ -171,27 +171,27 @@ def test_any_other_failure_is_told_with_the_end_of_the_log(tmp_path, monkeypatch
     [(1, 0, 1), (1, 8, 1), (4, 3, 2), (16, 8, 8), (6, 4, 3)],
 )
 def test_ranks_share_the_micro_batches_evenly(gradient_accumulation_steps, gpus, world_size):
-    assert fitting_ranks(gradient_accumulation_steps, gpus) == world_size
+    assert choose_world_size(gradient_accumulation_steps, gpus) == world_size
 
 
-def test_a_hostfile_is_handed_to_the_launcher_and_has_to_be_there(tmp_path):
+def test_a_hostfile_must_exist_and_is_passed_to_the_launcher(tmp_path):
     hosts = tmp_path / "hosts"
-    with pytest.raises(UserError, match=r"slots=8.*nothing.*hosts"):
+    with pytest.raises(UserError, match=r"hosts does not exist.*slots=8"):
         launch._launcher(1, [], str(hosts))
     hosts.write_text("node1 slots=8\nnode2 slots=8\n")
     command = launch._launcher(1, [], str(hosts))
     assert command[command.index("--hostfile") + 1] == str(hosts) and "--num_accelerators" not in command
 
 
-def test_deepspeeds_launcher_takes_the_gpus_that_were_chosen(monkeypatch):
+def test_deepspeeds_launcher_uses_the_selected_gpus(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3,2")
     monkeypatch.delenv("DS_ACCELERATOR", raising=False)
     command = launch._launcher(2, [5, 3, 2], "")
-    asked = runner.parse_args([*command[3:], "program"])
-    resources = runner.parse_inclusion_exclusion({"localhost": 8}, asked.include, asked.exclude)
-    taken = runner.apply_num_nodes_and_gpus(resources, asked.num_nodes, asked.num_gpus)
+    parsed = runner.parse_args([*command[3:], "program"])
+    resources = runner.parse_inclusion_exclusion({"localhost": 8}, parsed.include, parsed.exclude)
+    taken = runner.apply_num_nodes_and_gpus(resources, parsed.num_nodes, parsed.num_gpus)
     assert dict(taken) == {"localhost": [3, 5]}
-    # The launcher would print that it ignores the variable, and counts no GPU that it hides.
+    # The launcher would ignore the variable with a message, and not count the GPUs that it hides.
     environment = launch._environment(on_gpus=True, compute_threads=1)
     assert "CUDA_VISIBLE_DEVICES" not in environment and "DS_ACCELERATOR" not in environment
     with pytest.raises(UserError, match="at most 3 ranks"):
@@ -211,7 +211,7 @@ def test_hidden_gpus_stay_hidden_from_the_ranks(monkeypatch):
     assert joined[0]["dist_backend"] == "gloo"
 
 
-def test_idle_threads_wait_as_the_environment_says_or_briefly(monkeypatch):
+def test_idle_threads_wait_briefly_unless_the_environment_says_otherwise(monkeypatch):
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
     ours = launch._environment(on_gpus=False, compute_threads=1)

@@ -9,11 +9,11 @@ from PIL import Image
 from selections import SELECTION_HASH, image_of, write_selection
 
 from data.errors import UserError
-from data.records import TrainingJob
 from data.selection import open_split
 from data.shards import read_index
+from sr.training.job import TrainingJob
 from sr.training.loader import TrainingStream, ValidationSet
-from sr.training.pairs import Draw, cut_batch, cut_pair, draw
+from sr.training.pairs import Augmentation, cut_batch, cut_pair, draw_augmentation
 from sr.training.readers import READERS
 
 SIDE_PX, PATCH_PX = 96, 32
@@ -43,8 +43,8 @@ def job(request):
     return dataclasses.replace(JOB, loader=request.param)
 
 
-def stream_of(split, job=JOB, lanes=(0,), scale=2, states=None):
-    return TrainingStream(split, job, scale, 2, lanes, CPU, 1, states)
+def stream_of(split, job=JOB, partitions=(0,), scale=2, positions=None):
+    return TrainingStream(split, job, scale, 2, partitions, CPU, 1, positions)
 
 
 def take(stream, count):
@@ -59,8 +59,8 @@ def same(first, second):
     )
 
 
-def key_of(place: str) -> str:
-    return place.rsplit(":", 1)[1].removesuffix(".png")
+def key_of(location: str) -> str:
+    return location.rsplit(":", 1)[1].removesuffix(".png")
 
 
 def test_the_same_seed_gives_the_same_batches(split, job):
@@ -74,12 +74,12 @@ def test_another_seed_gives_others(split, job):
 
 
 @pytest.mark.parametrize("taken", [1, 5, 9])
-def test_a_restored_position_gives_the_batches_that_would_have_come(split, job, taken):
+def test_a_restored_position_gives_the_batches_that_would_have_followed(split, job, taken):
     stream = stream_of(split, job)
     take(stream, taken)
-    states = stream.states()
+    positions = stream.positions()
     expected = take(stream, 8)
-    assert all(map(same, expected, take(stream_of(split, job, states=states), 8)))
+    assert all(map(same, expected, take(stream_of(split, job, positions=positions), 8)))
 
 
 def test_a_step_sees_the_same_images_on_one_rank_and_on_two(split, job):
@@ -91,16 +91,17 @@ def test_a_step_sees_the_same_images_on_one_rank_and_on_two(split, job):
         assert same(next(alone), next(second))
 
 
-def test_a_position_is_not_told_within_a_step(split):
+def test_positions_cannot_be_saved_within_a_step(split):
     stream = stream_of(split, dataclasses.replace(JOB, gradient_accumulation_steps=2), (0, 1))
     next(stream)
-    with pytest.raises(RuntimeError, match="middle"):
-        stream.states()
+    with pytest.raises(RuntimeError, match="middle of a step"):
+        stream.positions()
 
 
-def test_lanes_go_through_all_samples(split, job):
+def test_the_partitions_go_through_all_samples(split, job):
     job = dataclasses.replace(job, gradient_accumulation_steps=2)
-    keys = {key_of(place) for batch in take(stream_of(split, job, (0, 1)), 26) for place in batch.keys}
+    batches = take(stream_of(split, job, (0, 1)), 26)
+    keys = {key_of(location) for batch in batches for location in batch.keys}
     assert len(keys) == 13
 
 
@@ -121,7 +122,7 @@ def find_patch(image, patch):
     return None
 
 
-def reduced(image, scale):
+def pillow_downscale(image, scale):
     height, width = image.shape[0] // scale, image.shape[1] // scale
     return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.BICUBIC))
 
@@ -130,7 +131,7 @@ def reduced(image, scale):
 @pytest.mark.parametrize("patches", [1, 4])
 @pytest.mark.parametrize("patch_px", [PATCH_PX, SIDE_PX])
 @pytest.mark.parametrize("brightness", [1.0, 1.5])
-def test_low_is_the_bicubic_of_high_for_every_augmented_pair(
+def test_the_lr_image_is_the_bicubic_downscaling_of_the_hr_image_in_every_pair(
     split, job, scale, patches, patch_px, brightness
 ):
     job = dataclasses.replace(
@@ -145,9 +146,9 @@ def test_low_is_the_bicubic_of_high_for_every_augmented_pair(
     batch = next(stream_of(split, job, scale=scale))
     margin_px = 0 if patch_px == SIDE_PX else 2 * scale
     seen = set()
-    for lr_image, hr_image, place in zip(batch.lr_image, batch.hr_image, batch.keys, strict=True):
+    for lr_image, hr_image, location in zip(batch.lr_image, batch.hr_image, batch.keys, strict=True):
         lr_image, hr_image = lr_image.permute(1, 2, 0).numpy(), hr_image.permute(1, 2, 0).numpy()
-        image = np.rint(image_of(key_of(place), SIDE_PX) * brightness).clip(0, 255).astype(np.uint8)
+        image = np.rint(image_of(key_of(location), SIDE_PX) * brightness).clip(0, 255).astype(np.uint8)
         found = [
             (turn, *at) for turn, one in enumerate(variants_of(image)) if (at := find_patch(one, hr_image))
         ]
@@ -156,14 +157,14 @@ def test_low_is_the_bicubic_of_high_for_every_augmented_pair(
         whole = list(variants_of(image))[turn]
         side_px = patch_px + 2 * margin_px
         top, left, inner = top - margin_px, left - margin_px, margin_px // scale
-        expected = reduced(whole[top : top + side_px, left : left + side_px], scale)
+        expected = pillow_downscale(whole[top : top + side_px, left : left + side_px], scale)
         expected = expected[inner : inner + patch_px // scale, inner : inner + patch_px // scale]
         assert np.abs(lr_image - expected.astype(int)).max() <= 1
         seen.add(turn)
     assert len(seen) > 2
 
 
-def test_both_loaders_give_the_same_images_where_nothing_is_left_to_chance(split):
+def test_both_loaders_give_the_same_images_without_augmentation(split):
     still = {"rotate_probability": 0.0, "flip_probability": 0.0, "brightness_probability": 0.0}
     given = []
     for loader in READERS:
@@ -179,67 +180,67 @@ def test_both_loaders_give_the_same_images_where_nothing_is_left_to_chance(split
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_images_on_a_device_give_the_pairs_that_those_in_memory_give(scale):
+def test_pairs_cut_on_a_device_equal_those_cut_in_memory(scale):
     job = dataclasses.replace(JOB, brightness_probability=0.5, rotate_probability=1.0)
     images = np.stack([image_of(f"train-0-{number}", SIDE_PX) for number in range(4)])
-    draws = [draw(job, 0, 0, place) for place in range(24)]
-    lr_image, hr_image = cut_batch(torch.from_numpy(images), draws, PATCH_PX, scale)
-    assert {(one.quarter_turns, one.flipped) for one in draws} >= {(1, False), (2, True), (3, False)}
-    for place, one in enumerate(draws):
-        expected = cut_pair(images[place % 4], one, PATCH_PX, scale)
-        for got, wanted in zip((lr_image[place], hr_image[place]), expected, strict=True):
-            assert np.abs(got.permute(1, 2, 0).numpy() - wanted.astype(int)).max() <= 1
+    augmentations = [draw_augmentation(job, 0, 0, index) for index in range(24)]
+    lr_image, hr_image = cut_batch(torch.from_numpy(images), augmentations, PATCH_PX, scale)
+    assert {(one.quarter_turns, one.flipped) for one in augmentations} >= {(1, False), (2, True), (3, False)}
+    for index, augmentation in enumerate(augmentations):
+        expected = cut_pair(images[index % 4], augmentation, PATCH_PX, scale)
+        for found, image in zip((lr_image[index], hr_image[index]), expected, strict=True):
+            assert np.abs(found.permute(1, 2, 0).numpy() - image.astype(int)).max() <= 1
 
 
-def test_without_probabilities_nothing_is_changed(split):
+def test_without_probabilities_nothing_changes(split):
     still = dataclasses.replace(JOB, rotate_probability=0.0, flip_probability=0.0, brightness_probability=0.0)
     batch = next(stream_of(split, still))
-    for hr_image, place in zip(batch.hr_image, batch.keys, strict=True):
-        assert find_patch(image_of(key_of(place), SIDE_PX), hr_image.permute(1, 2, 0).numpy())
+    for hr_image, location in zip(batch.hr_image, batch.keys, strict=True):
+        assert find_patch(image_of(key_of(location), SIDE_PX), hr_image.permute(1, 2, 0).numpy())
 
 
-def test_batches_are_channels_last_bytes(split):
+def test_batches_are_uint8_and_channels_last(split):
     batch = next(stream_of(split))
     assert batch.lr_image.shape == (4, 3, 16, 16) and batch.hr_image.shape == (4, 3, 32, 32)
     assert batch.lr_image.dtype == batch.hr_image.dtype == torch.uint8
     assert batch.hr_image.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_several_patches_of_a_image_are_cut_independently(split, job):
+def test_several_patches_of_an_image_are_cut_independently(split, job):
     job = dataclasses.replace(job, patches_per_image=2)
     stream = stream_of(split, job)
     batch = next(stream)
     assert batch.hr_image.shape[0] == 4 and batch.keys[:2] == batch.keys[2:] and len(set(batch.keys)) == 2
     assert not torch.equal(batch.hr_image[0], batch.hr_image[2])
-    states = stream.states()
-    assert all(map(same, take(stream, 5), take(stream_of(split, job, states=states), 5)))
+    positions = stream.positions()
+    assert all(map(same, take(stream, 5), take(stream_of(split, job, positions=positions), 5)))
 
 
-SPOILT = "bicubic,blur@1,noise@1,jpeg:30-60@1,codec@0.5"
+DEGRADATION = "bicubic,blur@1,noise@1,jpeg:30-60@1,codec@0.5"
 
 
-def test_degraded_pairs_depend_on_nothing_but_their_number(split, job):
-    job = dataclasses.replace(job, degradation=SPOILT, gradient_accumulation_steps=2)
+def test_degraded_pairs_depend_only_on_their_number(split, job):
+    job = dataclasses.replace(job, degradation=DEGRADATION, gradient_accumulation_steps=2)
     alone = TrainingStream(split, job, 2, 2, (0, 1), CPU, 3)
     expected = take(alone, 6)
     first, second = stream_of(split, job, (0,)), stream_of(split, job, (1,))
     assert all(map(same, expected[0:2], [next(first), next(second)]))
-    states = first.states() | second.states()
-    assert all(map(same, expected[2:], take(stream_of(split, job, (0, 1), states=states), 4)))
+    positions = first.positions() | second.positions()
+    assert all(map(same, expected[2:], take(stream_of(split, job, (0, 1), positions=positions), 4)))
 
 
-def test_a_degradation_changes_low_images_alone(split):
-    spoilt_job = dataclasses.replace(JOB, degradation="bicubic,noise:2-8@1,codec@1")
-    plain, spoilt = next(stream_of(split)), next(stream_of(split, spoilt_job))
-    assert torch.equal(plain.hr_image, spoilt.hr_image) and plain.keys == spoilt.keys
-    difference = (plain.lr_image.float() - spoilt.lr_image.float()).square().mean(dim=(1, 2, 3))
+def test_a_degradation_changes_only_lr_images(split):
+    degraded_job = dataclasses.replace(JOB, degradation="bicubic,noise:2-8@1,codec@1")
+    plain, degraded = next(stream_of(split)), next(stream_of(split, degraded_job))
+    assert torch.equal(plain.hr_image, degraded.hr_image) and plain.keys == degraded.keys
+    difference = (plain.lr_image.float() - degraded.lr_image.float()).square().mean(dim=(1, 2, 3))
     assert (difference > 4).all()
 
 
-def test_blur_comes_before_the_reduction_and_sees_beyond_the_patch():
-    image, middle = image_of("train-0-0", SIDE_PX), Draw(0.5, 0.5, 0, False, 1.0)
+def test_blur_precedes_downscaling_and_sees_beyond_the_patch():
+    image, middle = image_of("train-0-0", SIDE_PX), Augmentation(0.5, 0.5, 0, False, 1.0)
     lr_image, hr_image = cut_pair(image, middle, PATCH_PX, 2, 1.0, 4)
-    expected = reduced(cv2.GaussianBlur(image, (0, 0), 1.0), 2)[16:32, 16:32]
+    expected = pillow_downscale(cv2.GaussianBlur(image, (0, 0), 1.0), 2)[16:32, 16:32]
     assert np.array_equal(hr_image, image[32:64, 32:64])
     assert np.abs(lr_image - expected.astype(int)).max() <= 1
 
@@ -247,22 +248,22 @@ def test_blur_comes_before_the_reduction_and_sees_beyond_the_patch():
 STAGES = "16:0.25,24:0.5"
 
 
-def test_patches_grow_by_stages_and_a_run_is_taken_up_across_them(split, job):
+def test_patches_grow_by_stages_and_a_run_resumes_across_them(split, job):
     job = dataclasses.replace(job, patch_stages=STAGES, degradation="bicubic,noise")
     stream = TrainingStream(split, job, 2, 2, (0,), CPU, 1, total_steps=8)
-    batches, states = [], []
+    batches, positions = [], []
     for _ in range(8):
-        states.append(stream.states())
+        positions.append(stream.positions())
         batches.append(next(stream))
     assert [batch.hr_image.shape[2] for batch in batches] == [16, 16, 24, 24, 24, 24, 32, 32]
     for taken in (1, 2, 5, 6):
-        again = TrainingStream(split, job, 2, 2, (0,), CPU, 1, states[taken], 8)
+        again = TrainingStream(split, job, 2, 2, (0,), CPU, 1, positions[taken], 8)
         assert all(map(same, batches[taken:], take(again, 8 - taken)))
 
 
 def test_a_position_of_an_older_version_is_refused(split):
     with pytest.raises(UserError, match="older version"):
-        stream_of(split, states={0: b"\x08\x01"})
+        stream_of(split, positions={0: b"\x08\x01"})
 
 
 @pytest.fixture
@@ -277,8 +278,10 @@ def damaged_split(tmp_path):
     return split
 
 
-def test_a_damaged_image_is_named_with_its_shard(damaged_split, job):
-    with pytest.raises(UserError, match=r"train-1-2\.png .*train-000001\.tar; run VerifyDataset") as failure:
+def test_a_damaged_image_is_reported_with_its_shard(damaged_split, job):
+    with pytest.raises(
+        UserError, match=r"train-000001\.tar is damaged: train-1-2\.png .*Run VerifyDataset"
+    ) as failure:
         take(stream_of(damaged_split, job), 6)
     assert len(str(failure.value)) < 600
 
@@ -292,11 +295,11 @@ def test_a_whole_crop_can_be_the_patch(split):
     [
         ({"patch_px": 97}, "97 px"),
         ({"patch_px": 34}, "34 px"),
-        ({"gradient_accumulation_steps": 14}, "13"),
+        ({"gradient_accumulation_steps": 14}, "13 training samples"),
         ({"patch_stages": "18:0.5"}, "18 px"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(split, change, wrong):
+def test_settings_that_do_not_fit_the_split_are_refused(split, change, wrong):
     job = dataclasses.replace(JOB, **change)
     with pytest.raises(UserError, match=wrong):
         stream_of(split, job, range(job.gradient_accumulation_steps))
@@ -306,7 +309,9 @@ def test_settings_that_cannot_be_are_refused(split, change, wrong):
 def test_more_ranks_than_validation_images_are_refused(selection, loader):
     split = open_split(selection, "validation")
     job = dataclasses.replace(JOB, loader=loader)
-    with pytest.raises(UserError, match=f"at least {split.samples + 1} validation samples"):
+    with pytest.raises(
+        UserError, match=f"{split.samples} validation samples, too few for {split.samples + 1} ranks"
+    ):
         ValidationSet(split, job, 2, 2, 4, 0, split.samples + 1, CPU, 1)
 
 
@@ -316,7 +321,7 @@ def test_validation_sees_each_image_once_in_every_pass(selection, job, world_siz
     shares = [ValidationSet(split, job, 2, 2, 2, rank, world_size, CPU, 1) for rank in range(world_size)]
     for _ in range(2):
         batches = [batch for share in shares for batch in share]
-        keys = [key_of(place) for batch in batches for place in batch.keys]
+        keys = [key_of(location) for batch in batches for location in batch.keys]
         assert sorted(keys) == sorted(
             f"validation-{shard}-{i}" for shard, n in ((0, 4), (1, 3)) for i in range(n)
         )
@@ -325,7 +330,7 @@ def test_validation_sees_each_image_once_in_every_pass(selection, job, world_siz
             assert np.array_equal(hr_image.permute(1, 2, 0).numpy(), image_of(key, SIDE_PX))
 
 
-def test_validation_images_are_cut_to_fit(selection):
+def test_validation_images_are_cut_to_a_multiple(selection):
     validation = ValidationSet(open_split(selection, "validation"), JOB, 3, 10, 4, 0, 1, CPU, 1)
     batch = next(iter(validation))
     assert batch.hr_image.shape[2:] == (90, 90) and batch.lr_image.shape[2:] == (30, 30)
@@ -335,7 +340,7 @@ def test_validation_images_are_cut_to_fit(selection):
 
 
 def test_validation_images_are_degraded_alike_on_any_number_of_ranks(selection):
-    split, job = open_split(selection, "validation"), dataclasses.replace(JOB, degradation=SPOILT)
+    split, job = open_split(selection, "validation"), dataclasses.replace(JOB, degradation=DEGRADATION)
     alone = torch.cat([batch.lr_image for batch in ValidationSet(split, job, 2, 2, 4, 0, 1, CPU, 1)])
     shares = [ValidationSet(split, job, 2, 2, 2, rank, 2, CPU, 1) for rank in (0, 1)]
     assert torch.equal(alone, torch.cat([batch.lr_image for share in shares for batch in share]))

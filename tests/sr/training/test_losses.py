@@ -7,7 +7,7 @@ import torch
 from data.errors import UserError
 from sr.evaluation.lpips import LINEAR, TRUNK, Lpips
 from sr.training.losses import CHARBONNIER_EPSILON, LOSSES, LpipsLoss, WeightedLoss
-from sr.training.settings import LOSS_NAMES, loss_terms
+from sr.training.settings import LOSS_NAMES, parse_loss
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,7 @@ def loss_of(text: str) -> WeightedLoss:
 
 @pytest.fixture(scope="module")
 def lpips_dir(tmp_path_factory):
-    """Give a directory with weights of LPIPS' shapes, at random."""
+    """Give a directory with random weights in the shapes of LPIPS."""
     directory, stream = tmp_path_factory.mktemp("lpips"), torch.Generator().manual_seed(5)
     sizes = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
     trunk, linear = {}, {}
@@ -32,7 +32,7 @@ def lpips_dir(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("name", "expected"), [("l1", 0.5), ("mse", 0.375), ("charbonnier", None)])
-def test_losses_are_means_by_their_formulas(name, expected):
+def test_losses_are_means_of_their_formulas(name, expected):
     prediction, target = torch.tensor([0.0, 0.5, 0.0, 0.5]), torch.tensor([1.0, 0.5, 0.5, 0.0])
     differences = [1.0, 0.0, 0.5, 0.5]
     if expected is None:
@@ -46,7 +46,7 @@ def test_charbonnier_has_a_gradient_at_zero_error():
     assert torch.equal(prediction.grad, torch.zeros(3))
 
 
-def test_frequency_is_l1_between_numpys_transforms():
+def test_the_frequency_loss_is_l1_between_numpys_transforms():
     prediction, target = torch.rand(2, 2, 3, 8, 10, generator=torch.Generator().manual_seed(1))
     spectra = [np.fft.rfft2(one.double().numpy(), norm="ortho") for one in (prediction, target)]
     difference = spectra[0] - spectra[1]
@@ -54,7 +54,7 @@ def test_frequency_is_l1_between_numpys_transforms():
     assert LOSSES["frequency"](prediction, target).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_lpips_as_a_loss_is_the_metric_and_has_a_gradient(lpips_dir):
+def test_the_lpips_loss_equals_the_metric_and_has_a_gradient(lpips_dir):
     levels = torch.randint(0, 256, (2, 2, 3, 48, 64), generator=torch.Generator().manual_seed(2))
     first, second = levels.to(torch.uint8)
     metric = Lpips(lpips_dir)
@@ -72,30 +72,30 @@ def test_lpips_as_a_loss_is_the_metric_and_has_a_gradient(lpips_dir):
         assert prediction.grad.isfinite().all() and prediction.grad.abs().max() > 0
 
 
-def test_lpips_has_a_finite_gradient_where_nothing_is_seen(lpips_dir):
+def test_lpips_has_a_finite_gradient_on_flat_images(lpips_dir):
     black = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)
     LpipsLoss(lpips_dir, (0.0, 1.0), CPU)(black, torch.full((1, 3, 32, 32), 0.5)).backward()
     assert black.grad.isfinite().all()
 
 
-def test_a_sum_weighs_its_terms_and_gives_each():
+def test_a_sum_weights_its_terms_and_returns_each():
     prediction, target = torch.tensor([0.0, 0.5], requires_grad=True), torch.tensor([1.0, 0.5])
     total, terms = loss_of("mse:2 + l1:0.25")(prediction, target)
     assert terms.tolist() == [0.5, 0.5] and not terms.requires_grad
     assert total.item() == pytest.approx(2 * 0.5 + 0.25 * 0.5) and total.requires_grad
 
 
-def test_the_table_has_every_name():
+def test_every_loss_name_is_implemented():
     assert set(LOSSES) | {"lpips"} == set(LOSS_NAMES)
-    assert loss_terms("l1") == {"l1": 1.0}
+    assert parse_loss("l1") == {"l1": 1.0}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("l7", f"{', '.join(LOSS_NAMES)}.*'l7'"),
-        ("", r"got ''"),
-        ("l1+", r"got ''"),
+        ("l7", f"'l7', which is not one of {', '.join(LOSS_NAMES)}"),
+        ("", "contains ''"),
+        ("l1+", "contains ''"),
         ("l1:", r"positive number.*''"),
         ("l1:x", r"positive number.*'x'"),
         ("l1:-1", r"positive number.*'-1'"),
@@ -104,11 +104,11 @@ def test_the_table_has_every_name():
         ("l1:1+l1:2", r"l1 twice"),
     ],
 )
-def test_what_is_no_loss_is_refused_in_words(text, message):
+def test_an_invalid_loss_is_refused(text, message):
     with pytest.raises(UserError, match=message):
-        loss_terms(text)
+        parse_loss(text)
 
 
-def test_lpips_without_its_weights_says_where_they_come_from():
+def test_missing_lpips_weights_are_reported_with_the_command_to_get_them():
     with pytest.raises(UserError, match="Download --dataset LPIPS_AlexNet"):
         loss_of("lpips")

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from data.records import TrainingJob
+from sr.training.job import TrainingJob
 from sr.training.schedule import learning_rate_at, plan_run
 
 JOB = TrainingJob(
@@ -28,11 +28,11 @@ def test_cosine_goes_from_the_learning_rate_to_zero():
     assert learning_rate_at(job, 110, 110) == pytest.approx(0.0)
 
 
-def test_a_run_without_warm_up_begins_at_the_learning_rate():
+def test_a_run_without_warm_up_starts_at_the_learning_rate():
     assert learning_rate_at(dataclasses.replace(JOB, warmup_steps=0), 0, 5) == 1.0
 
 
-def test_an_epoch_is_a_pass_over_the_split_unless_told_otherwise():
+def test_an_epoch_is_a_pass_over_the_split_by_default():
     assert plan_run(dataclasses.replace(JOB, max_epochs=3), 17).total_steps == 9
     assert plan_run(dataclasses.replace(JOB, max_epochs=3, steps_per_epoch=5), 17).total_steps == 15
 

@@ -6,14 +6,14 @@ import sys
 import pytest
 
 from data.errors import UserError
-from data.records import TrainingJob
 from sr.training.engine import _AUTOCAST
+from sr.training.job import TrainingJob
 from sr.training.settings import PRECISIONS, check_settings
 
 JOB = TrainingJob("realtime-x2", "selection", "hash")
 
 
-def test_the_defaults_can_be_meant():
+def test_the_defaults_are_valid():
     check_settings(JOB)
     assert tuple(_AUTOCAST) == PRECISIONS
 
@@ -35,28 +35,28 @@ def test_the_defaults_can_be_meant():
         ("ema_decay", 1.5, "below 1"),
         ("beta1", 1.0, "below 1"),
         ("flip_probability", 1.1, "probability"),
-        ("brightness_min", 2.0, "least brightness"),
+        ("brightness_min", 2.0, "above brightness_max"),
         ("patches_per_image", 5, "multiple of the patches"),
         ("precision", "fp8", "fp32, bf16, fp16"),
         ("schedule", "linear", "constant, cosine"),
         ("loader", "pickle", "dali, torch"),
         ("monitor", "ssim", "psnr, loss"),
         ("loss", "l7", "charbonnier"),
-        ("patch_stages", "16:0.5,24:0.5", "change patch_stages"),
-        ("patch_stages", "x", "change patch_stages"),
-        ("degradation", "blur", "begins with bicubic"),
-        ("degradation", "bicubic,blurr", "steps of blur"),
+        ("patch_stages", "16:0.5,24:0.5", "Change patch_stages"),
+        ("patch_stages", "x", "Change patch_stages"),
+        ("degradation", "blur", "begin with bicubic"),
+        ("degradation", "bicubic,blurr", "'blurr' is not one of the steps blur"),
         ("degradation", "bicubic,jpeg:90-30", "range within 1-100"),
-        ("degradation", "bicubic,noise@1,noise", "each step once"),
+        ("degradation", "bicubic,noise@1,noise", "each step may occur once"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_its_name(name, value, words):
+def test_invalid_values_are_refused_by_name(name, value, words):
     with pytest.raises(UserError, match=words) as refused:
         check_settings(dataclasses.replace(JOB, **{name: value}))
     assert name.split("_")[0] in str(refused.value)
 
 
-def test_checking_loads_nothing_heavy():
+def test_checking_settings_loads_nothing_heavy():
     code = "import sys, sr.training.settings; print(sorted({'cv2', 'av', 'torch', 'deepspeed'} & set(sys.modules)))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
