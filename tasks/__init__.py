@@ -31,7 +31,7 @@ calibrate int8. Download also gives EvaluateModel and TrainModel the weights of 
     ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel
     EvaluateModel → FullPipeline, CompareModels
 
-MakeCrops yields its PackShard tasks once the plan tells their number. VerifyDataset reads what MakeCrops has made and
+MakeCrops yields its PackShard tasks once the plan has fixed their number. VerifyDataset reads what MakeCrops has made and
 never makes it, as verifying must not start a download; only with --rebuild it requires the plan and the download.
 
 Each task has parameters, requires(), one output, and a make() that calls one function of `pipeline` or `sr`. This is the

@@ -77,4 +77,5 @@ class FullPipeline(StoreTask):
         """Return the numbers that matter most, and where the report is."""
         from sr.report.report import headline
 
-        return f"{headline(self.load_record())}\nReport: {self.directory() / 'report.html'}"
+        numbers = headline(self.load_record())
+        return f"{numbers}\nReport: {self.directory() / 'report.html'}"

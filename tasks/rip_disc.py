@@ -35,7 +35,7 @@ class RipDisc(StoreTask):
         return self.title or f"disc{self.disc}"
 
     def parameters(self) -> dict[str, Any]:
-        """Return what tells discs apart: the title, or the drive where there is none."""
+        """Return what identifies the disc: the title, or the drive where there is none."""
         return {"title": plain_name(self.title)} if self.title else {"disc": self.disc}
 
     def make(self) -> None:

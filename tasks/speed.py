@@ -108,4 +108,4 @@ class BenchmarkModel(EveryRunTask, ModelTask):
         from sr.speed.render import lines
 
         rows = lines(self.load_record())
-        return "\n".join([*rows, f"Benchmark: {self.directory()} (benchmark.md, benchmark.svg)"])
+        return "\n".join([*rows, f"Benchmark: {self.directory()} (speed.md, speed.svg)"])

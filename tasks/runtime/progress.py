@@ -38,7 +38,7 @@ class NamedTask(Protocol):
 
     @property
     def task_id(self) -> str:
-        """What tells the task from all others."""
+        """A string that differs between tasks."""
 
     def name(self) -> str:
         """Return what the task works on."""
@@ -291,7 +291,7 @@ class _StreamAboveBars(io.TextIOBase):
         self._stream, self._board, self._rest = stream, board, ""
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]  # typeshed lets it be set; nobody sets it here
+    def encoding(self) -> str:  # type: ignore[override]  # typeshed's can be set, which is not needed here
         return self._stream.encoding
 
     def fileno(self) -> int:
