@@ -1,4 +1,4 @@
-"""From raw material to shards: download, index, plan, crop, screen, pack, select.
+"""From raw material to training shards: download, index, plan, crop, filter, pack, verify, select.
 
-Knows nothing of Luigi or torch: plain functions over files.
+Plain functions over files. Knows nothing of Luigi or torch.
 """

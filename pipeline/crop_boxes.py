@@ -1,71 +1,73 @@
-"""Where the crops of one image lie: pure geometry, from sizes and a generator alone."""
+"""Place the crop boxes of one image. Pure geometry: it needs only sizes and a random generator."""
 
 import numpy as np
 
 from data.records import Box
 
 
-def pack_boxes(height: int, width: int, size_px: int, generator: np.random.Generator) -> list[Box]:
-    """Place as many squares as fit, at random, without overlap and without a single failed try.
+def place_random_boxes(height: int, width: int, size_px: int, generator: np.random.Generator) -> list[Box]:
+    """Place as many squares as fit at random positions, without overlap.
 
-    floor(height / size) * floor(width / size) squares is the most that fit, so the image is cut into that many
-    strips (rows or columns, at random) whose squares are moved apart by random gaps. Each strip's gaps, and the
-    gaps between strips, are drawn uniformly from all ways to distribute the pixels that are left over.
+    At most floor(height / size) * floor(width / size) squares fit. The image is cut into strips (rows or columns,
+    chosen at random), and the squares of a strip are separated by random gaps. The gaps within a strip and between
+    strips are drawn uniformly from all ways to distribute the spare pixels, so no placement is ever rejected and
+    retried.
 
     Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
         size_px: side of the squares.
-        generator: gives the places; equal streams give equal boxes.
+        generator: source of randomness; equal states give equal boxes.
 
     Returns:
-        The boxes, strip by strip; empty when not one fits.
+        The boxes, strip by strip. Empty if none fits.
     """
     if min(height, width) < size_px:
         return []
     by_columns = bool(generator.integers(2))
     along, across = (height, width) if by_columns else (width, height)
     boxes = []
-    for strip in _spread(across, size_px, generator):
-        for place in _spread(along, size_px, generator):
+    for strip in _random_starts(across, size_px, generator):
+        for place in _random_starts(along, size_px, generator):
             top, left = (place, strip) if by_columns else (strip, place)
             boxes.append(Box(top=top, left=left, height=size_px, width=size_px))
     return boxes
 
 
-def grid_boxes(height: int, width: int, size_px: int, step_px: int, least_rest_px: int) -> list[Box]:
-    """Place squares on a regular grid, and along the far edges where more than `least_rest_px` would be left over.
+def place_grid_boxes(height: int, width: int, size_px: int, step_px: int, min_rest_px: int) -> list[Box]:
+    """Place squares on a regular grid, with an extra row or column at the far edge if the rest is large enough.
 
     Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
         size_px: side of the squares.
-        step_px: from one square to the next; below `size_px` they overlap.
-        least_rest_px: a rest of so many pixels or fewer is left; a larger one gets a square that ends at the edge.
+        step_px: distance between neighboring squares; they overlap if it is below `size_px`.
+        min_rest_px: if more pixels than this remain at the far edge, one more square is placed flush with the edge.
 
     Returns:
-        The boxes, row by row; empty when not one fits.
+        The boxes, row by row. Empty if none fits.
 
     Source: BasicSR's extract_subimages (its crop_size, step and thresh_size).
     """
     if min(height, width) < size_px:
         return []
-    tops, lefts = (_steps(side, size_px, step_px, least_rest_px) for side in (height, width))
+    tops, lefts = (_grid_starts(side, size_px, step_px, min_rest_px) for side in (height, width))
     return [Box(top=top, left=left, height=size_px, width=size_px) for top in tops for left in lefts]
 
 
-def _steps(length: int, size_px: int, step_px: int, least_rest_px: int) -> list[int]:
+def _grid_starts(length: int, size_px: int, step_px: int, min_rest_px: int) -> list[int]:
     starts = list(range(0, length - size_px + 1, step_px))
-    if length - (starts[-1] + size_px) > least_rest_px:
+    if length - (starts[-1] + size_px) > min_rest_px:
         starts.append(length - size_px)
     return starts
 
 
-def _spread(length: int, size_px: int, generator: np.random.Generator) -> list[int]:
-    """Return the starts of floor(length / size) intervals, uniform over all placements without overlap.
+def _random_starts(length: int, size_px: int, generator: np.random.Generator) -> list[int]:
+    """Return the starts of floor(length / size) disjoint intervals, uniform over all such placements.
 
-    The starts with their own lengths taken out are a sorted multiset of the free pixels; multisets of k out of
-    m + 1 values correspond one to one to subsets of k out of m + k ("stars and bars"), which are drawn directly.
+    With the lengths of the preceding intervals subtracted, the starts are a sorted multiset of k values out of
+    m + 1 (m: free pixels). Such multisets correspond one to one to subsets of size k out of m + k ("stars and bars"),
+    and a subset is drawn directly.
     """
     count = length // size_px
     free = length - count * size_px

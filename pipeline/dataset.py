@@ -1,12 +1,12 @@
-"""Finish a crop dataset whose shards are all there: what makes it one thing that other people can use.
+"""Finish a crop dataset once all its shards exist, so that other programs can open it as one thing.
 
-Gathers rejections, draws the contact sheet, writes the parquet and the card, and dataset.json last.
+Gathers the rejections, draws the contact sheet, writes the parquet file and the dataset card, and dataset.json last.
 """
 
 import dataclasses
 import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -24,23 +24,23 @@ from data.progress import Progress, silent
 from data.record_json import from_plain, to_plain
 from data.records import CropRecord, DatasetManifest, ShardHeader
 from data.shards import ShardPaths, check_file, check_size, read_header, read_records, read_rejections
-from pipeline.crop_plan import planned_shards
-from pipeline.index import REJECTIONS, read_record
-from pipeline.rejection_counts import Tally, check_budget, is_borne, worded
+from pipeline.crop_plan import read_planned_shards
+from pipeline.index import REJECTIONS, read_index_record
+from pipeline.quality_metrics import METRICS
+from pipeline.rejection_counts import RejectionCounter, check_budget, format_counts, is_within_budget
 
 RECORD = "dataset.json"
-PARQUET, SHEET, CARD = "dataset.parquet", "contact-sheet.jpg", "README.md"
+PARQUET, CONTACT_SHEET, CARD = "dataset.parquet", "contact-sheet.jpg", "README.md"
 _TEXTS = ("key", "shard", "sha256", "source", "source_sha256", "phash", "source_phash", "split", "group")
 _BOX = ("top", "left", "height", "width")
-_SCORES = ("contrast", "detail", "noise", "dark", "bright", "blockiness", "border")
 PARQUET_COLUMNS = pyarrow.schema(
     [pyarrow.field(name, pyarrow.string(), nullable=False) for name in _TEXTS]
     + [pyarrow.field(name, pyarrow.int64(), nullable=False) for name in ("offset", "bytes")]
     + [pyarrow.field("downscale_factor", pyarrow.int32(), nullable=False)]
     + [pyarrow.field(f"box_{name}", pyarrow.int32(), nullable=False) for name in _BOX]
-    + [pyarrow.field(f"score_{name}", pyarrow.int32(), nullable=False) for name in _SCORES]
+    + [pyarrow.field(f"metric_{name}", pyarrow.float64(), nullable=False) for name in METRICS]
 )
-"""docs/formats.md says what each is."""
+"""docs/formats.md explains each."""
 _SHEET_ROWS, _SHEET_COLUMNS, _SHEET_CELL_PX = 6, 10, 128
 
 
@@ -56,31 +56,25 @@ def finish_dataset(
     max_bad_fraction: float,
     progress: Progress = silent,
 ) -> None:
-    """Write everything of a dataset that stands beside its shards, dataset.json last.
+    """Check the shards, and write the files beside them, dataset.json last.
+
+    Args:
+        directory: directory of the crop dataset, with all its shards.
+        dataset: the dataset as the catalog describes it.
+        index_dir, plan_dir: directories of its index and of its crop plan.
+        spec_hash: hash of the specification that names the directory.
+        crop_size_px, image_extension: side and format (png or jpg) of the crops.
+        max_bad_fraction: largest share of damaged images, from 0 to 1.
+        progress: called with the number of shards checked.
 
     Raises:
-        UserError: a shard's files are not what its header says, or too many sources were damaged, or no crop is left.
+        UserError: the files of a shard differ from its header, too many images are damaged, or no crop is left.
     """
-    headers = _checked_headers(directory, plan_dir, progress)
-    tally = Tally()
-    listed = [index_dir / REJECTIONS, plan_dir / REJECTIONS]
-    listed += [ShardPaths(directory, header.shard).rejections for header in headers]
-    rejections = itertools.chain.from_iterable(map(read_rejections, listed))
-    write_jsonl(directory / REJECTIONS, map(to_plain, tally.through(rejections)))
-    indexed = read_record(index_dir)["totals"]
-    totals = {
-        "images": indexed["images"],
-        "sources": indexed["sources"],
-        "crops": sum(header.samples for header in headers),
-        "bytes": sum(header.image_bytes for header in headers),
-        "rejected": tally.total,
-    }
-    check_budget(tally, totals, max_bad_fraction, dataset.name, directory / REJECTIONS)
-    if not totals["crops"]:
-        found = f"none ({worded(tally.reasons)})"
-        raise UserError(
-            "at least one crop", found, f"dataset {dataset.name}", "loosen the screens in [crops]"
-        )
+    headers = _read_checked_headers(directory, plan_dir, progress)
+    counter = _gather_rejections(directory, index_dir, plan_dir, headers)
+    totals = _sum_totals(index_dir, headers, counter)
+    check_budget(counter, totals, max_bad_fraction, dataset.name, directory / REJECTIONS)
+    _require_crops(totals, counter, dataset.name)
     manifest = DatasetManifest(
         schema=DatasetManifest.VERSION,
         name=dataset.name,
@@ -91,37 +85,76 @@ def finish_dataset(
         image_extension=image_extension,
         shards=tuple(headers),
         totals=totals,
-        rejections=tally.reasons,
+        rejections=counter.by_reason,
         citation=dataset.citation,
         sides={},
     )
-    write_bytes(directory / SHEET, contact_sheet(directory, manifest))
+    _write_files(directory, manifest)
+
+
+def _write_files(directory: Path, manifest: DatasetManifest) -> None:
+    """Write the files beside the shards, and dataset.json with their hashes last."""
+    write_bytes(directory / CONTACT_SHEET, draw_contact_sheet(directory, manifest))
     write_parquet(directory, manifest.shards)
-    write_bytes(directory / CARD, card(manifest).encode())
-    sides = {name: sha256_file(directory / name) for name in sorted((CARD, SHEET, PARQUET, REJECTIONS))}
-    write_json(directory / RECORD, to_plain(dataclasses.replace(manifest, sides=sides)))
+    write_bytes(directory / CARD, render_card(manifest).encode())
+    hashes = {
+        name: sha256_file(directory / name) for name in sorted((CARD, CONTACT_SHEET, PARQUET, REJECTIONS))
+    }
+    write_json(directory / RECORD, to_plain(dataclasses.replace(manifest, sides=hashes)))
 
 
-def _checked_headers(directory: Path, plan_dir: Path, progress: Progress) -> list[ShardHeader]:
-    """Return the headers of the planned shards, once their files were held against them."""
-    headers = [read_header(ShardPaths(directory, shard["name"]).header) for shard in planned_shards(plan_dir)]
+def _read_checked_headers(directory: Path, plan_dir: Path, progress: Progress) -> list[ShardHeader]:
+    """Return the headers of the planned shards after comparing their files with them."""
+    planned = read_planned_shards(plan_dir)
+    headers = [read_header(ShardPaths(directory, shard["name"]).header) for shard in planned]
     for checked, header in enumerate(headers, 1):
         paths = ShardPaths(directory, header.shard)
         check_size(paths.tar, header.tar_bytes)
-        for path, sha256 in ((paths.index, header.index_sha256), (paths.manifest, header.manifest_sha256)):
-            check_file(path, sha256)
+        check_file(paths.index, header.index_sha256)
+        check_file(paths.manifest, header.manifest_sha256)
         progress(checked, len(headers))
     return headers
 
 
-def is_current(manifest: DatasetManifest, dataset: DatasetSpec, max_bad_fraction: float) -> bool:
-    """Return whether a finished dataset would be finished in the same way today.
+def _gather_rejections(
+    directory: Path, index_dir: Path, plan_dir: Path, headers: Sequence[ShardHeader]
+) -> RejectionCounter:
+    """Write the rejections of index, plan and shards to one rejections.jsonl, and return their counts."""
+    files = [index_dir / REJECTIONS, plan_dir / REJECTIONS]
+    files += [ShardPaths(directory, header.shard).rejections for header in headers]
+    counter = RejectionCounter()
+    rejections = itertools.chain.from_iterable(map(read_rejections, files))
+    write_jsonl(directory / REJECTIONS, map(to_plain, counter.count_each(rejections)))
+    return counter
 
-    Neither what the catalog calls it nor how much damage is borne changes a crop, so they have no part in its name:
-    where they have changed, `finish_dataset` says so anew, or refuses, and no shard is touched.
+
+def _sum_totals(index_dir: Path, headers: Sequence[ShardHeader], counter: RejectionCounter) -> dict[str, int]:
+    indexed = read_index_record(index_dir)["totals"]
+    return {
+        "images": indexed["images"],
+        "sources": indexed["sources"],
+        "crops": sum(header.samples for header in headers),
+        "bytes": sum(header.image_bytes for header in headers),
+        "rejected": counter.total,
+    }
+
+
+def _require_crops(totals: dict[str, int], counter: RejectionCounter, name: str) -> None:
+    if not totals["crops"]:
+        raise UserError(
+            f"Dataset {name} has no crops left (rejected: {format_counts(counter.by_reason)})",
+            "Relax the quality thresholds in [crops]",
+        )
+
+
+def is_current(manifest: DatasetManifest, dataset: DatasetSpec, max_bad_fraction: float) -> bool:
+    """Return whether finishing the dataset again would give the same dataset.json.
+
+    The catalog's texts and the damage budget change no crop, so they are not part of the directory's name. If they have
+    changed, `finish_dataset` runs again and writes or refuses the dataset, and no shard is touched.
     """
-    named = (manifest.title, manifest.license, manifest.citation)
-    return named == (dataset.title, dataset.license, dataset.citation) and is_borne(
+    texts = (manifest.title, manifest.license, manifest.citation)
+    return texts == (dataset.title, dataset.license, dataset.citation) and is_within_budget(
         manifest.totals, manifest.rejections, max_bad_fraction
     )
 
@@ -135,15 +168,15 @@ def read_manifest(directory: Path) -> DatasetManifest:
     return from_plain(DatasetManifest, read_json(directory / RECORD), str(directory / RECORD))
 
 
-def all_records(directory: Path, headers: tuple[ShardHeader, ...]) -> Iterator[CropRecord]:
-    """Yield the records of all shards, in order."""
+def read_all_records(directory: Path, headers: Sequence[ShardHeader]) -> Iterator[CropRecord]:
+    """Yield the crop records of all shards, in order."""
     for header in headers:
         yield from read_records(ShardPaths(directory, header.shard))
 
 
-def contact_sheet(directory: Path, manifest: DatasetManifest) -> bytes:
-    """Return a JPEG with a fixed random choice of the crops, 60 at the most, reduced to 128 pixels."""
-    records = all_records(directory, manifest.shards)
+def draw_contact_sheet(directory: Path, manifest: DatasetManifest) -> bytes:
+    """Return a JPEG of up to 60 crops at 128 x 128 pixels, chosen at random but the same every time."""
+    records = read_all_records(directory, manifest.shards)
     cells = _SHEET_ROWS * _SHEET_COLUMNS
     chosen = heapq.nsmallest(cells, records, key=lambda record: (number("sheet", record.key), record.key))
     rows = -(-len(chosen) // _SHEET_COLUMNS)
@@ -159,29 +192,29 @@ def contact_sheet(directory: Path, manifest: DatasetManifest) -> bytes:
     return encode_jpeg(sheet, quality=85)
 
 
-def write_parquet(directory: Path, headers: tuple[ShardHeader, ...]) -> None:
-    """Write dataset.parquet: the crop records with box and scores as columns of their own, a row group a shard.
+def write_parquet(directory: Path, headers: Sequence[ShardHeader]) -> None:
+    """Write dataset.parquet: the crop records, with box and metrics as separate columns, one row group for each shard.
 
-    No more than one shard's records are in memory.
+    Only the records of one shard are in memory at a time.
     """
     with (
         atomic_file(directory / PARQUET) as file,
         pyarrow.parquet.ParquetWriter(file, PARQUET_COLUMNS, compression="zstd") as writer,
     ):
         for header in headers:
-            rows = map(_row, read_records(ShardPaths(directory, header.shard)))
+            rows = map(_make_row, read_records(ShardPaths(directory, header.shard)))
             writer.write_table(pyarrow.Table.from_pylist(list(rows), schema=PARQUET_COLUMNS))
 
 
-def _row(record: CropRecord) -> dict[str, int | str]:
-    row = to_plain(record)
-    box, measured = row.pop("box"), row.pop("scores")
-    row |= {f"box_{name}": value for name, value in box.items()}
-    return row | {f"score_{name}": value for name, value in measured.items()}
+def _make_row(record: CropRecord) -> dict[str, int | float | str]:
+    row: dict[str, int | float | str] = to_plain(record)
+    del row["box"], row["metrics"]
+    row |= {f"box_{name}": value for name, value in vars(record.box).items()}
+    return row | {f"metric_{name}": value for name, value in record.metrics.items()}
 
 
-def card(manifest: DatasetManifest) -> str:
-    """Return the Hugging Face card; its YAML keeps `load_dataset` to the shards."""
+def render_card(manifest: DatasetManifest) -> str:
+    """Return the Hugging Face dataset card. Its YAML header makes `load_dataset` read only the shards."""
     splits = [
         split for split in ("train", "validation") if any(one.split == split for one in manifest.shards)
     ]
@@ -196,6 +229,6 @@ def card(manifest: DatasetManifest) -> str:
         f"{manifest.title}. License of the images: {manifest.license}.\n\n"
         f"{manifest.citation + chr(10) + chr(10) if manifest.citation else ''}"
         f"{totals['crops']} crops of {totals['sources']} images, {totals['bytes']} bytes, "
-        f"{manifest.image_extension}. `manifest/` has a record for each, `dataset.parquet` the same as a table, "
-        f"`index/` the indexes for DALI.\n\nThrown out:\n\n{rejected}"
+        f"{manifest.image_extension}. `manifest/` has a record for each crop, `dataset.parquet` has the same records "
+        f"as a table, and `index/` has the indexes for DALI.\n\nRejected:\n\n{rejected}"
     )

@@ -1,25 +1,25 @@
-"""Reducing images by whole factors: the one filter of crops, scores and perceptual hashes. Never upscales."""
+"""Downscale images by whole factors: the one filter for crops, quality metrics and perceptual hashes."""
 
 import cv2
 import numpy as np
 
 
-def halve(image: np.ndarray) -> np.ndarray:
+def downscale_by_two(image: np.ndarray) -> np.ndarray:
     """Return an image of half the size, each pixel the rounded mean of 2 x 2.
 
     Args:
-        image: uint8, height x width or height x width x channels; an odd last row or column is dropped.
+        image: uint8, height x width or height x width x channels. An odd last row or column is dropped.
     """
     height, width = image.shape[0] // 2, image.shape[1] // 2
     return cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
 
 
 def downscale(image: np.ndarray, factor: int) -> np.ndarray:
-    """Reduce an image by a whole factor, each pixel the mean of factor x factor ones.
+    """Downscale an image by a whole factor, each pixel the mean of factor x factor pixels.
 
-    The box filter has no ringing and is exact for whole factors. Powers of two are taken by halving, each time
-    rounded: many times faster, and at most half a level from the mean for each halving. Rows and columns at the bottom
-    and the right that fill no whole pixel are dropped.
+    A box filter has no ringing and is exact for whole factors. Powers of two are taken by repeated halving, rounded
+    each time: this is many times faster, and each halving adds at most half a level of error. Rows and columns at the
+    bottom and the right that fill no whole pixel are dropped.
 
     Args:
         image: uint8, height x width x 3.
@@ -29,7 +29,7 @@ def downscale(image: np.ndarray, factor: int) -> np.ndarray:
         uint8, (height // factor) x (width // factor) x 3.
     """
     while factor % 2 == 0:
-        image, factor = halve(image), factor // 2
+        image, factor = downscale_by_two(image), factor // 2
     if factor == 1:
         return image
     height, width = image.shape[0] // factor, image.shape[1] // factor

@@ -1,6 +1,6 @@
-"""Index a source: one row for each image, from headers and bytes; no pixel is decoded.
+"""Index a source: write one row for each image, from its header and bytes. No pixels are decoded.
 
-Rows are written as they are found, so that memory grows with a hash and a name for each image and no more.
+Rows are written as they are found, so memory holds only a hash and a name for each image.
 """
 
 import array
@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, overload
 
 from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, write_json
 from data.errors import UserError
@@ -18,7 +18,7 @@ from data.progress import Progress, silent
 from data.record_json import from_plain, to_plain
 from data.records import SCHEMA, Reason, Rejection, SourceEntry
 from data.sources import Source
-from pipeline.rejection_counts import Tally, check_budget, images, worded
+from pipeline.rejection_counts import RejectionCounter, check_budget, count_images, format_counts
 
 ENTRIES = "entries.jsonl"
 REJECTIONS = "rejections.jsonl"
@@ -30,7 +30,7 @@ def index_source(
     name: str,
     out_dir: Path,
     *,
-    least_side_px: int,
+    min_side_px: int,
     max_bad_fraction: float,
     lossy: str = "by_format",
     group: str = "image",
@@ -40,53 +40,103 @@ def index_source(
     """Scan a source and write its index: entries.jsonl, rejections.jsonl and, last, index.json.
 
     Args:
-        source: what to scan.
-        name: the dataset's name, for errors.
-        out_dir: where the index goes.
-        least_side_px: images whose shorter side is below it are rejected.
-        max_bad_fraction: more damaged files than this share of all images fail the whole.
+        source: the source to scan.
+        name: name of the dataset, for errors.
+        out_dir: directory of the index.
+        min_side_px: images whose shorter side is below this are rejected.
+        max_bad_fraction: largest share of damaged images, from 0 to 1; more fail the whole index.
         lossy: see `data.catalog.catalog.DatasetSpec`.
         group: see `data.catalog.catalog.DatasetSpec`.
-        threads: files that are read at once.
-        progress: called with images looked at.
+        threads: number of files to read at once.
+        progress: called with the number of images examined.
 
     Raises:
-        UserError: there is no usable image, or too many are damaged; nothing is written then but the list of what was
-            thrown out, where something was damaged.
+        UserError: no image is usable, or too many are damaged. No index is written then; where images are damaged, the
+            list of rejections is.
     """
-    tally = Tally()
-    first_with: dict[bytes, str] = {}
-    largest = (0, 0)
+    index = _IndexFilter(lossy, group, min_side_px)
+    with _removed_if_empty(out_dir), atomic_file(out_dir / ENTRIES) as rows:
+        with atomic_file(out_dir / REJECTIONS) as rejected:
+            for found in map(index.filter, source.scan(threads, progress)):
+                if isinstance(found, Rejection):
+                    rejected.write(jsonl_line(to_plain(found)))
+                else:
+                    rows.write(jsonl_line(vars(found)))
+            if not index.rejections.damaged:
+                index.require_sources(name)
+        totals, reasons = index.totals(), index.rejections.by_reason
+        check_budget(index.rejections, totals, max_bad_fraction, name, out_dir / REJECTIONS)
+        index.require_sources(name)
+    write_json(out_dir / RECORD, {"schema": SCHEMA, "totals": totals, "rejections": reasons})
+
+
+@contextlib.contextmanager
+def _removed_if_empty(directory: Path) -> Iterator[None]:
+    """After an error, remove the directory if nothing was written to it."""
     try:
-        with atomic_file(out_dir / ENTRIES) as rows:
-            with atomic_file(out_dir / REJECTIONS) as rejected:
-                for found in source.scan(threads, progress):
-                    if isinstance(found, SourceEntry):
-                        largest = max(largest, (found.width, found.height), key=min)
-                        found = _sift(_described(found, lossy, group), first_with, least_side_px)
-                    if isinstance(found, Rejection):
-                        rejected.write(jsonl_line(to_plain(tally.add(found))))
-                    else:
-                        rows.write(jsonl_line(vars(found)))
-                if not first_with and not tally.damaged:
-                    raise _nothing_usable(name, tally, largest, least_side_px)
-            totals = {
-                "images": images(len(first_with), tally.reasons),
-                "sources": len(first_with),
-                "rejected": tally.total,
-            }
-            check_budget(tally, totals, max_bad_fraction, name, out_dir / REJECTIONS)
-            if not first_with:
-                raise _nothing_usable(name, tally, largest, least_side_px)
+        yield
     except BaseException:
         with contextlib.suppress(OSError):
-            out_dir.rmdir()
+            directory.rmdir()
         raise
-    write_json(out_dir / RECORD, {"schema": SCHEMA, "totals": totals, "rejections": tally.reasons})
 
 
-def _described(entry: SourceEntry, lossy: str, group: str) -> SourceEntry:
-    """Return an entry with what the catalog knows better than the source."""
+class _IndexFilter:
+    """Apply the catalog's knowledge to scanned entries, reject those of no use, and count."""
+
+    def __init__(self, lossy: str, group: str, min_side_px: int) -> None:
+        self.lossy, self.group, self.min_side_px = lossy, group, min_side_px
+        self.rejections = RejectionCounter()
+        self._first_with: dict[bytes, str] = {}
+        self._largest = (0, 0)
+
+    @property
+    def sources(self) -> int:
+        """Number of accepted entries."""
+        return len(self._first_with)
+
+    def filter(self, found: SourceEntry | Rejection) -> SourceEntry | Rejection:
+        """Return the entry to write, or count and return why the image is rejected."""
+        if isinstance(found, SourceEntry):
+            self._largest = max(self._largest, (found.width, found.height), key=min)
+            found = self._reject_small_or_repeated(_apply_catalog(found, self.lossy, self.group))
+        return self.rejections.add(found) if isinstance(found, Rejection) else found
+
+    def _reject_small_or_repeated(self, entry: SourceEntry) -> SourceEntry | Rejection:
+        if min(entry.height, entry.width) < self.min_side_px:
+            detail = f"{entry.width}x{entry.height}; the shorter side must be at least {self.min_side_px}"
+            return Rejection(entry.id, "index", Reason.TOO_SMALL, detail)
+        first = self._first_with.setdefault(bytes.fromhex(entry.sha256), entry.id)
+        if first != entry.id:
+            return Rejection(entry.id, "index", Reason.DUPLICATE, f"the same bytes as {first}")
+        return entry
+
+    def totals(self) -> dict[str, int]:
+        """Return the totals that index.json has."""
+        return {
+            "images": count_images(self.sources, self.rejections.by_reason),
+            "sources": self.sources,
+            "rejected": self.rejections.total,
+        }
+
+    def require_sources(self, name: str) -> None:
+        """Raise UserError if no image is usable."""
+        if self.sources:
+            return
+        if Reason.TOO_SMALL in self.rejections.by_reason:
+            raise UserError(
+                f"Dataset {name} has no image of at least {self.min_side_px}x{self.min_side_px} pixels; the largest is "
+                f"{self._largest[0]}x{self._largest[1]}",
+                "Lower [crops] size_px or use larger images",
+            )
+        found = format_counts(self.rejections.by_reason) or "no files at all"
+        raise UserError(
+            f"Dataset {name} has no images (found: {found})", "Check the path and the files in it"
+        )
+
+
+def _apply_catalog(entry: SourceEntry, lossy: str, group: str) -> SourceEntry:
+    """Return an entry with `lossy` and `group` as the catalog defines them."""
     if lossy != "by_format":
         entry = dataclasses.replace(entry, lossy=lossy == "yes")
     if group == "folder":
@@ -97,33 +147,13 @@ def _described(entry: SourceEntry, lossy: str, group: str) -> SourceEntry:
     return entry
 
 
-def _sift(entry: SourceEntry, first_with: dict[bytes, str], least_side_px: int) -> SourceEntry | Rejection:
-    """Reject what is too small or was seen before."""
-    if min(entry.height, entry.width) < least_side_px:
-        detail = f"{entry.width}x{entry.height}; the shorter side must be at least {least_side_px}"
-        return Rejection(entry.id, "index", Reason.TOO_SMALL, detail)
-    first = first_with.setdefault(bytes.fromhex(entry.sha256), entry.id)
-    if first != entry.id:
-        return Rejection(entry.id, "index", Reason.DUPLICATE, f"the same bytes as {first}")
-    return entry
-
-
-def _nothing_usable(name: str, tally: Tally, largest: tuple[int, int], least_side_px: int) -> UserError:
-    if Reason.TOO_SMALL in tally.reasons:
-        expected = f"at least one image of {least_side_px}x{least_side_px} pixels or more"
-        found = f"none (the largest is {largest[0]}x{largest[1]})"
-        return UserError(expected, found, f"dataset {name}", "lower [crops] size_px or use larger images")
-    found = worded(tally.reasons) or "no files at all"
-    return UserError("at least one image", found, f"dataset {name}", "check the path and the files in it")
-
-
 class Entries(Sequence[SourceEntry]):
-    """The entries of an index, in the order of the scan, read from its file as they are asked for.
+    """The entries of an index in scan order, read from the file on demand.
 
-    They cost 8 bytes of memory each; `read_entries` has all of them in memory, at a hundred times as much.
+    Each entry costs 8 bytes of memory. `read_entries` loads all of them, which needs a hundred times as much.
 
     Args:
-        index_dir: of the index.
+        index_dir: directory of the index.
     """
 
     def __init__(self, index_dir: Path) -> None:
@@ -138,9 +168,17 @@ class Entries(Sequence[SourceEntry]):
     def __len__(self) -> int:
         return len(self._starts)
 
-    def __getitem__(self, number: int) -> SourceEntry:
+    @overload
+    def __getitem__(self, place: int) -> SourceEntry: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[SourceEntry]: ...
+
+    def __getitem__(self, place: int | slice) -> SourceEntry | Sequence[SourceEntry]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
         with open(self._path, "rb") as file:
-            file.seek(self._starts[number])
+            file.seek(self._starts[place])
             return from_plain(SourceEntry, json.loads(file.readline()), str(self._path))
 
     def __iter__(self) -> Iterator[SourceEntry]:
@@ -149,10 +187,10 @@ class Entries(Sequence[SourceEntry]):
 
 
 def read_entries(index_dir: Path) -> list[SourceEntry]:
-    """Return the entries of an index, in the order of the scan."""
+    """Return the entries of an index in scan order."""
     return list(Entries(index_dir))
 
 
-def read_record(index_dir: Path) -> dict[str, Any]:
-    """Return the content of index.json."""
-    return read_json(index_dir / RECORD)
+def read_index_record(index_dir: Path) -> dict[str, Any]:
+    """Return the content of index.json: `totals` and `rejections`."""
+    return cast(dict[str, Any], read_json(index_dir / RECORD))

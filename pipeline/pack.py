@@ -1,6 +1,6 @@
-"""Pack one shard: each source is decoded once, reduced, cropped, screened, encoded and appended in plan order.
+"""Pack one shard: decode each source once, then downscale, crop, filter and encode, and write in plan order.
 
-The bytes do not depend on the number of processes: images are worked on side by side, and written in turn.
+The bytes do not depend on the number of processes: images are processed in parallel, and written in turn.
 """
 
 import contextlib
@@ -17,32 +17,33 @@ from data.records import CropRecord, PlannedCrop, PlannedSource, Rejection
 from data.shards import ShardPaths, open_shard
 from data.sources import Source
 from pipeline import worker_pool
-from pipeline.crop_plan import crops_of, key_stem, reductions
-from pipeline.detail_boxes import best_crops
-from pipeline.downscale import downscale, halve
+from pipeline.crop_plan import count_planned_crops, make_key_stem, source_factors
+from pipeline.detail_boxes import find_best_crops
+from pipeline.downscale import downscale, downscale_by_two
 from pipeline.perceptual_hash import luma_hash, perceptual_hash
-from pipeline.quality_filters import ScreenSettings, judge
-from pipeline.quality_metrics import luma_of, scores
+from pipeline.quality_filters import QualityThresholds, find_rejection
+from pipeline.quality_metrics import measure_quality, rgb_to_luma
 
-_MOST_BYTES_A_PIXEL = {"png": 4, "jpg": 6}
-"""More than any encoder makes of pixels that it cannot compress: PNG 3.01, JPEG of quality 100 up to 4.8."""
+_MAX_BYTES_PER_PIXEL = {"png": 4, "jpg": 6}
+"""More than any encoder makes of incompressible pixels: PNG 3.01, JPEG of quality 100 up to 4.8."""
 _HEADER_BYTES = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
 class PackSettings:
-    """How crops are made, stored and screened."""
+    """How crops are made, filtered and stored."""
 
     size_px: int
-    """Side of the crops, for the places that are found here (`PlannedSource.best`)."""
+    """Side of the crops that are found during packing (`PlannedSource.best`)."""
     downscale_factors: tuple[int, ...]
-    """Reductions to look for them at; doubled for lossy sources."""
+    """Downscale factors at which they are searched for; doubled for lossy sources."""
     image_extension: str
     """png or jpg."""
     png_effort: str
     """A key of data.imaging.encode.PNG_EFFORTS."""
     jpeg_quality: int
-    screens: ScreenSettings
+    """From 1 to 100."""
+    thresholds: QualityThresholds
 
 
 def pack_shard(
@@ -57,41 +58,39 @@ def pack_shard(
     """Write one shard with its index, manifest, rejections and header.
 
     Args:
-        planned: the shard's sources, all of one split, in the order in which they will be written.
-        source: where they are read from.
-        paths: where the shard goes.
-        settings: codec and screens.
-        processes: sources that are worked on at once.
-        progress: called with crops made or rejected.
+        planned: the shard's sources, all of one split, in the order in which they are written.
+        source: reads the images.
+        paths: paths of the shard's files.
+        settings: crop size, codec and quality thresholds.
+        processes: number of sources to process at once.
+        progress: called with the number of crops made or rejected.
 
     Raises:
-        UserError: the source is not the one that was indexed.
+        UserError: the source has changed since it was indexed.
     """
     work = functools.partial(crop_source, source=source, settings=settings)
-    most = max(crops_of(one) for one in planned)
-    pixels_bytes = _MOST_BYTES_A_PIXEL[settings.image_extension] * settings.size_px**2
-    largest_bytes = most * (pixels_bytes + _HEADER_BYTES)
-    total, done = sum(map(crops_of, planned)), 0
+    max_crops = max(count_planned_crops(one) for one in planned)
+    max_crop_bytes = _MAX_BYTES_PER_PIXEL[settings.image_extension] * settings.size_px**2 + _HEADER_BYTES
+    total, done = sum(map(count_planned_crops, planned)), 0
     rejections: list[Rejection] = []
     with (
-        _one_thread_each(),
+        _single_threaded_opencv(),
         open_shard(paths, planned[0].split, settings.image_extension, rejections) as writer,
     ):
-        for one, parts in zip(
-            planned, worker_pool.in_order(work, planned, processes, largest_bytes), strict=True
-        ):
-            for made, image in parts:
-                if isinstance(made, Rejection):
-                    rejections.append(made)
-                else:
-                    writer.add(made, image)
-            done += crops_of(one)
+        results = worker_pool.map_in_order(work, planned, processes, max_crops * max_crop_bytes)
+        for one, parts in zip(planned, results, strict=True):
+            for crop, image in parts:
+                if isinstance(crop, Rejection):
+                    rejections.append(crop)
+                elif image is not None:
+                    writer.add(crop, image)
+            done += count_planned_crops(one)
             progress(done, total)
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own: every core has a process already."""
+def _single_threaded_opencv() -> Iterator[None]:
+    """Keep OpenCV from starting its own threads: every core already has a process."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -103,67 +102,73 @@ def _one_thread_each() -> Iterator[None]:
 def crop_source(
     planned: PlannedSource, source: Source, settings: PackSettings
 ) -> Iterator[tuple[CropRecord | Rejection, bytes | None]]:
-    """Yield the crops of one source, one at a time, so that memory does not grow with their number.
+    """Yield the crops of one source one at a time, so that memory does not grow with their number.
 
     Yields:
-        In plan order, a crop's record with the encoded image, or a rejection with nothing: one for a source that
-        can't be read, otherwise one for each crop that was screened out.
+        In plan order, the record of a crop with its encoded image, or a rejection with None: a single one if the source
+        can't be read, otherwise one for each crop that a quality filter rejects.
     """
     ((entry, image),) = source.read([planned.entry])
     if isinstance(image, Rejection):
         yield image, None
         return
-    crops = planned.crops
-    factors = (
-        set(reductions(entry, settings.downscale_factors))
-        if planned.best
-        else {crop.downscale_factor for crop in crops}
-    )
-    reduced = _reduce(image, factors | {1, 2})
-    whole_hash = perceptual_hash(image, reduced[2])
-    reduced = {factor: reduced[factor] for factor in factors}
-    del image
     if planned.best:
-        crops = best_crops(reduced, settings.size_px, planned.best, key_stem(entry))
+        factors = set(source_factors(entry, settings.downscale_factors))
+    else:
+        factors = {crop.downscale_factor for crop in planned.crops}
+    downscaled = _downscale_to_each(image, factors | {1, 2})
+    source_phash = perceptual_hash(image, downscaled[2])
+    downscaled = {factor: downscaled[factor] for factor in factors}
+    del image
+    crops = planned.crops
+    if planned.best:
+        crops = find_best_crops(downscaled, settings.size_px, planned.best, make_key_stem(entry))
     for crop in crops:
-        pixels = cut(reduced[crop.downscale_factor], crop)
-        luma = luma_of(pixels)
-        half = halve(luma)
-        measured = scores(luma, half)
-        verdict = judge(measured, settings.screens)
-        if verdict:
-            yield Rejection(crop.key, "pack", verdict[0], f"{entry.id}: {verdict[1]}"), None
-            continue
-        record = CropRecord(
-            key=crop.key,
-            shard="",
-            offset=0,
-            bytes=0,
-            sha256="",
-            source=entry.id,
-            source_sha256=entry.sha256,
-            downscale_factor=crop.downscale_factor,
-            box=crop.box,
-            phash=luma_hash(half),
-            source_phash=whole_hash,
-            scores=measured,
-            split=planned.split,
-            group=entry.group,
-        )
-        yield record, _encode(pixels, settings)
+        yield _make_crop(planned, crop, downscaled[crop.downscale_factor], source_phash, settings)
 
 
-def _reduce(image: np.ndarray, factors: set[int]) -> dict[int, np.ndarray]:
-    """Return the image by shrink, each as `downscale_factor` makes it, but that halves are made once for all."""
-    reduced: dict[int, np.ndarray] = {1: image}
+def _make_crop(
+    planned: PlannedSource, crop: PlannedCrop, image: np.ndarray, source_phash: str, settings: PackSettings
+) -> tuple[CropRecord | Rejection, bytes | None]:
+    """Return the record and the encoded image of one crop of a downscaled image, or its rejection."""
+    pixels = cut_crop(image, crop)
+    luma = rgb_to_luma(pixels)
+    half = downscale_by_two(luma)
+    metrics = measure_quality(luma, half)
+    rejected = find_rejection(metrics, settings.thresholds)
+    if rejected:
+        reason, detail = rejected
+        return Rejection(crop.key, "pack", reason, f"{planned.entry.id}: {detail}"), None
+    record = CropRecord(
+        key=crop.key,
+        shard="",
+        offset=0,
+        bytes=0,
+        sha256="",
+        source=planned.entry.id,
+        source_sha256=planned.entry.sha256,
+        downscale_factor=crop.downscale_factor,
+        box=crop.box,
+        phash=luma_hash(half),
+        source_phash=source_phash,
+        metrics=metrics,
+        split=planned.split,
+        group=planned.entry.group,
+    )
+    return record, _encode(pixels, settings)
+
+
+def _downscale_to_each(image: np.ndarray, factors: set[int]) -> dict[int, np.ndarray]:
+    """Return the image by downscale factor. As `downscale` for each factor, but every halving is done only once."""
+    downscaled: dict[int, np.ndarray] = {1: image}
     for factor in sorted(factors):
-        base = max(known for known in reduced if known.bit_count() == 1 and factor % known == 0)
-        reduced[factor] = downscale(reduced[base], factor // base)
-    return reduced
+        base = max(known for known in downscaled if known.bit_count() == 1 and factor % known == 0)
+        downscaled[factor] = downscale(downscaled[base], factor // base)
+    return downscaled
 
 
-def cut(image: np.ndarray, crop: PlannedCrop) -> np.ndarray:
-    """Return the pixels of a crop, on bytes of their own, which the encoder takes as they are: one copy for all."""
+def cut_crop(image: np.ndarray, crop: PlannedCrop) -> np.ndarray:
+    """Return the pixels of a crop on bytes of their own, which the encoder uses without another copy."""
     box = crop.box
     part = image[box.top : box.top + box.height, box.left : box.left + box.width]
     return np.ndarray(part.shape, part.dtype, part.tobytes())

@@ -1,45 +1,60 @@
-"""Screens: which crops are thrown out for their scores. Measures nothing; `pipeline.quality_metrics` does.
+"""Reject crops by their quality metrics, which `pipeline.quality_metrics` measures.
 
-Scores are stored for the crops that pass too, so that a later selection need not look at pixels.
+Metrics are stored for accepted crops too, so a later selection can filter again without reading pixels.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import gt, lt
 
 from data.records import Reason
 
 
 @dataclasses.dataclass(frozen=True)
-class ScreenSettings:
-    """Limits, in the scores' units; 0 turns a screen off."""
+class QualityThresholds:
+    """Thresholds in the units of the metrics; 0 turns a filter off."""
 
-    min_contrast: int = 0
-    min_sharpness: int = 0
-    max_underexposed: int = 0
-    max_overexposed: int = 0
-    max_blockiness: int = 0
-    max_noise: int = 0
-    max_border_px: int = 0
+    min_contrast: float = 0.0
+    """Levels, from 0 to 255."""
+    min_sharpness: float = 0.0
+    """Levels, from 0 to 255."""
+    max_underexposed: float = 0.0
+    """Fraction of the pixels, from 0 to 1."""
+    max_overexposed: float = 0.0
+    """Fraction of the pixels, from 0 to 1."""
+    max_blockiness: float = 0.0
+    """Ratio to the mean step between neighboring pixels."""
+    max_noise: float = 0.0
+    """Levels, from 0 to 255."""
+    max_border_px: float = 0.0
 
 
-_RULES: tuple[tuple[Reason, str, str, Callable[[int, int], bool]], ...] = (
-    (Reason.UNDEREXPOSED, "dark", "max_underexposed", gt),
-    (Reason.OVEREXPOSED, "bright", "max_overexposed", gt),
+_FILTERS: tuple[tuple[Reason, str, str, Callable[[float, float], bool]], ...] = (
+    (Reason.UNDEREXPOSED, "underexposed", "max_underexposed", gt),
+    (Reason.OVEREXPOSED, "overexposed", "max_overexposed", gt),
     (Reason.FLAT, "contrast", "min_contrast", lt),
-    (Reason.BLURRED, "detail", "min_sharpness", lt),
-    (Reason.BORDERED, "border", "max_border_px", gt),
+    (Reason.BLURRED, "sharpness", "min_sharpness", lt),
+    (Reason.BORDERED, "border_px", "max_border_px", gt),
     (Reason.BLOCKY, "blockiness", "max_blockiness", gt),
     (Reason.NOISY, "noise", "max_noise", gt),
 )
-"""Reason, score, setting that limits it, and what makes a crop fail; the first that fails is the reason."""
+"""Reason, metric, threshold, and the comparison that rejects. The first filter that rejects gives the reason."""
 
 
-def judge(measured: dict[str, int], settings: ScreenSettings) -> tuple[Reason, str] | None:
-    """Return why a crop is thrown out, with its score and the limit, or None when it passes."""
-    for reason, score, name, fails in _RULES:
-        limit = getattr(settings, name)
-        if limit and fails(measured[score], limit):
-            bound = "at least" if fails is lt else "at most"
-            return reason, f"{score} {measured[score]}; {bound} {limit} is wanted"
+def find_rejection(metrics: Mapping[str, float], thresholds: QualityThresholds) -> tuple[Reason, str] | None:
+    """Return why a crop is rejected, as a reason and a sentence with metric and threshold, or None if it passes.
+
+    Args:
+        metrics: metrics of the crop, as `pipeline.quality_metrics.measure_quality` returns them.
+        thresholds: thresholds to compare them with.
+
+    Example:
+        >>> find_rejection({"underexposed": 0.95}, QualityThresholds(max_underexposed=0.9))
+        (<Reason.UNDEREXPOSED: 'underexposed'>, 'underexposed is 0.95, above max_underexposed 0.9')
+    """
+    for reason, metric, name, rejects in _FILTERS:
+        threshold = getattr(thresholds, name)
+        if threshold and rejects(metrics[metric], threshold):
+            side = "below" if rejects is lt else "above"
+            return reason, f"{metric} is {metrics[metric]:g}, {side} {name} {threshold:g}"
     return None

@@ -1,7 +1,7 @@
-"""Make damaged shards of a dataset again, so that they are the same bytes as before; or change nothing.
+"""Rebuild damaged shards of a dataset, byte for byte as before.
 
-A shard is packed beside the dataset, held against the hashes that dataset.json has of it, and only then put in the
-place of the damaged one.
+A shard is packed beside the dataset and compared with the hashes in dataset.json. Only then does it replace the damaged
+one.
 """
 
 import os
@@ -16,7 +16,7 @@ from data.sources import Source
 from pipeline.crop_plan import read_plan_shard
 from pipeline.pack import PackSettings, pack_shard
 
-_SPARE = Path("run") / "rebuilt"
+_REBUILT = Path("run") / "rebuilt"
 
 
 def rebuild_shards(
@@ -29,51 +29,50 @@ def rebuild_shards(
     processes: int = 1,
     progress: Progress = silent,
 ) -> None:
-    """Make shards again.
+    """Pack shards again, and replace the damaged ones.
 
     Args:
-        directory: of the dataset.
-        shards: the names of those to make, with the headers that they must come out with; None: not known.
-        plan_dir: the plan that they were made to.
-        source: where its images are.
-        settings: that they were made with.
-        processes: sources that are worked on at once.
-        progress: called with shards.
+        directory: directory of the dataset.
+        shards: names of the shards to rebuild, with the expected headers; None if unknown.
+        plan_dir: directory of the plan that they were made from.
+        source: reads the images.
+        settings: the settings that they were made with.
+        processes: number of sources to process at once.
+        progress: called with the number of shards.
 
     Raises:
-        UserError: a shard comes out otherwise than before; it, and those after it, stay as they were.
+        UserError: a rebuilt shard differs from the original. This shard and the ones after it are left as they were.
     """
-    sweep(directory)
+    remove_leftovers(directory)
     try:
         for done, (shard, header) in enumerate(shards.items(), 1):
-            spare = ShardPaths(directory / _SPARE, shard)
-            pack_shard(read_plan_shard(plan_dir, shard), source, spare, settings, processes=processes)
+            rebuilt = ShardPaths(directory / _REBUILT, shard)
+            pack_shard(read_plan_shard(plan_dir, shard), source, rebuilt, settings, processes=processes)
             if header:
-                _hold(read_header(spare.header), header, directory)
-            _put_in_place(spare, ShardPaths(directory, shard))
+                _check_unchanged(read_header(rebuilt.header), header, directory)
+            _replace_files(rebuilt, ShardPaths(directory, shard))
             progress(done, len(shards))
     finally:
-        sweep(directory)
+        remove_leftovers(directory)
 
 
-def sweep(directory: Path) -> None:
-    """Remove what a killed rebuilding left beside a dataset."""
-    shutil.rmtree(directory / _SPARE, ignore_errors=True)
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a killed rebuild left beside a dataset."""
+    shutil.rmtree(directory / _REBUILT, ignore_errors=True)
 
 
-def _hold(made: ShardHeader, header: ShardHeader, directory: Path) -> None:
-    if made != header:
+def _check_unchanged(rebuilt: ShardHeader, expected: ShardHeader, directory: Path) -> None:
+    if rebuilt != expected:
         raise UserError(
-            f"the shard that it was (xxh3 {header.tar_xxh3[:12]}…)",
-            f"another one (xxh3 {made.tar_xxh3[:12]}…)",
-            f"{header.shard}, packed again",
-            f"a library that decodes or encodes has changed since: delete {directory} and run MakeCrops",
+            f"{expected.shard} was packed again, but differs from the original shard (xxh3 {rebuilt.tar_xxh3[:12]}…, "
+            f"not {expected.tar_xxh3[:12]}…): a library that decodes or encodes images has changed since",
+            f"Delete {directory} and run MakeCrops",
         )
 
 
-def _put_in_place(spare: ShardPaths, paths: ShardPaths) -> None:
+def _replace_files(rebuilt: ShardPaths, paths: ShardPaths) -> None:
     """Replace the files of a shard, the header last."""
     for name in ("tar", "index", "manifest", "rejections", "header"):
-        place = getattr(paths, name)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(getattr(spare, name), place)
+        path = getattr(paths, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(getattr(rebuilt, name), path)

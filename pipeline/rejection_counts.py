@@ -1,7 +1,7 @@
-"""Count what is thrown out without keeping it, and say whether too much of it was damaged.
+"""Count rejections by reason, and fail a dataset with too many damaged images.
 
-A dataset may reject millions of images: what is kept of them is a number for each reason, and the first few damaged
-ones for the error.
+A dataset may reject millions of images. Only a number for each reason is kept in memory, and the first few damaged
+images for the error message.
 """
 
 import collections
@@ -11,99 +11,103 @@ from pathlib import Path
 from data.errors import UserError
 from data.records import BAD_SOURCE_REASONS, Reason, Rejection
 
-_SHOWN = 5
-_FINE_IMAGES = frozenset({Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.DUPLICATE})
-"""Reasons that an index has for images that are whole, and only not wanted."""
+_EXAMPLES = 5
+_UNDAMAGED_REASONS = frozenset({Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.DUPLICATE})
+"""Reasons for which the index rejects images that are not damaged."""
 
 
-class Tally:
-    """Rejections by reason.
+class RejectionCounter:
+    """Count rejections by reason.
 
     Args:
-        rejections: those to begin with.
+        rejections: the first rejections to count.
     """
 
     def __init__(self, rejections: Iterable[Rejection] = ()) -> None:
         self._counts: collections.Counter[str] = collections.Counter()
         self.damaged: list[Rejection] = []
-        """The first few that count against the budget."""
+        """The first few damaged images, as examples for an error message."""
         for rejection in rejections:
             self.add(rejection)
 
     def add(self, rejection: Rejection) -> Rejection:
-        """Count one, and return it."""
+        """Count one rejection, and return it."""
         self._counts[str(rejection.reason)] += 1
-        if rejection.reason in BAD_SOURCE_REASONS and len(self.damaged) < _SHOWN:
+        if rejection.reason in BAD_SOURCE_REASONS and len(self.damaged) < _EXAMPLES:
             self.damaged.append(rejection)
         return rejection
 
-    def through(self, rejections: Iterable[Rejection]) -> Iterator[Rejection]:
-        """Yield them, each counted as it passes."""
+    def count_each(self, rejections: Iterable[Rejection]) -> Iterator[Rejection]:
+        """Yield the rejections, counting each one as it passes."""
         return map(self.add, rejections)
 
     @property
-    def reasons(self) -> dict[str, int]:
-        """How many there are for each reason, sorted by reason."""
+    def by_reason(self) -> dict[str, int]:
+        """Number of rejections by reason, sorted by reason."""
         return dict(sorted(self._counts.items()))
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """Number of rejections."""
         return self._counts.total()
 
 
-def images(sources: int, reasons: Mapping[str, int]) -> int:
-    """Return how many images an index has met, used or not: what the share of damaged ones is a share of.
+def count_images(sources: int, reasons: Mapping[str, int]) -> int:
+    """Return how many images an index found, used or not. The share of damaged images refers to this number.
 
     Args:
-        sources: that it has rows for.
-        reasons: its rejections by reason.
+        sources: number of entries in the index.
+        reasons: rejections of the index by reason.
     """
-    return sources + sum(reasons.get(str(reason), 0) for reason in _FINE_IMAGES | BAD_SOURCE_REASONS)
+    return sources + sum(reasons.get(str(reason), 0) for reason in _UNDAMAGED_REASONS | BAD_SOURCE_REASONS)
 
 
-def is_borne(totals: Mapping[str, int], reasons: Mapping[str, int], max_bad_fraction: float) -> bool:
-    """Return whether no more images are damaged than is borne.
+def is_within_budget(totals: Mapping[str, int], reasons: Mapping[str, int], max_bad_fraction: float) -> bool:
+    """Return whether the share of damaged images is at most `max_bad_fraction`.
 
     Args:
-        totals: with the number of `images`.
+        totals: has the number of `images`.
         reasons: rejections by reason.
-        max_bad_fraction: 0 to 1.
+        max_bad_fraction: from 0 to 1.
     """
-    return _damaged(reasons) <= max_bad_fraction * totals["images"]
+    return _count_damaged(reasons) <= max_bad_fraction * totals["images"]
 
 
 def check_budget(
-    tally: Tally, totals: Mapping[str, int], max_bad_fraction: float, name: str, listed: Path
+    counter: RejectionCounter,
+    totals: Mapping[str, int],
+    max_bad_fraction: float,
+    name: str,
+    rejections_file: Path,
 ) -> None:
-    """Fail a dataset of which too much is damaged.
+    """Fail if too many images of a dataset are damaged.
 
     Args:
-        tally: of all that was thrown out so far.
-        totals: with the number of `images`.
-        max_bad_fraction: 0 to 1.
-        name: of the dataset, for the error.
-        listed: the file that has every rejection, for the error.
+        counter: all rejections so far.
+        totals: has the number of `images`.
+        max_bad_fraction: from 0 to 1.
+        name: name of the dataset, for the error.
+        rejections_file: the file that lists every rejection, for the error.
 
     Raises:
-        UserError: more than that share of the images is unreadable or unsupported; it carries the reasons.
+        UserError: more than this share of the images is unreadable or unsupported. The message has the reasons.
     """
-    if not is_borne(totals, tally.reasons, max_bad_fraction):
-        damaged = _damaged(tally.reasons)
-        shown = "; ".join(f"{one.id}: {one.reason} ({one.detail})" for one in tally.damaged)
-        more = f" and {damaged - len(tally.damaged)} more" if damaged > len(tally.damaged) else ""
-        raise UserError(
-            f"at most {max_bad_fraction:.2%} damaged images",
-            f"{damaged} of {totals['images']} (thrown out in all: {worded(tally.reasons)}; damaged: {shown}{more})",
-            f"dataset {name}",
-            f"mend or remove what {listed} lists, or raise [crops] max_bad_fraction",
-        )
+    if is_within_budget(totals, counter.by_reason, max_bad_fraction):
+        return
+    damaged = _count_damaged(counter.by_reason)
+    examples = "; ".join(f"{one.id}: {one.reason} ({one.detail})" for one in counter.damaged)
+    more = f" and {damaged - len(counter.damaged)} more" if damaged > len(counter.damaged) else ""
+    raise UserError(
+        f"Dataset {name} has {damaged} damaged images of {totals['images']}, but at most {max_bad_fraction:.2%} may be "
+        f"damaged. All rejections: {format_counts(counter.by_reason)}; damaged: {examples}{more}",
+        f"Repair or remove the images that {rejections_file} lists, or raise [crops] max_bad_fraction",
+    )
 
 
-def worded(reasons: Mapping[str, int]) -> str:
-    """Return counts by reason in words."""
+def format_counts(reasons: Mapping[str, int]) -> str:
+    """Return counts by reason as text, for example "3 too_small, 1 duplicate"."""
     return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
 
 
-def _damaged(reasons: Mapping[str, int]) -> int:
+def _count_damaged(reasons: Mapping[str, int]) -> int:
     return sum(reasons.get(str(reason), 0) for reason in BAD_SOURCE_REASONS)

@@ -1,14 +1,14 @@
-"""Select crops for training over one or more datasets, without touching a shard.
+"""Select crops for training from one or more datasets, without touching a shard.
 
-Drops what leaks from the benchmarks, what is nearly the same as another crop, and what scores too low; then writes
-filtered DALI indexes, their samples in a random order that is fixed by the seed.
+Rejects crops whose source image is also in a benchmark, near duplicates, and blurred crops. Then writes filtered DALI
+indexes, whose samples are in a random order that the seed fixes.
 """
 
 import dataclasses
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,85 +30,61 @@ from data.records import (
 from data.shards import ShardPaths, check_file, index_bytes, read_index, read_records
 from data.sources import Source
 from pipeline.dataset import read_manifest
+from pipeline.hash_index import HashIndex
 from pipeline.index import REJECTIONS
 from pipeline.perceptual_hash import perceptual_hash
-from pipeline.rejection_counts import Tally, worded
+from pipeline.rejection_counts import RejectionCounter, format_counts
 
 RECORD = "selection.json"
 SPLITS = ("train", "validation")
-_HASH_BITS = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class SelectSettings:
-    """What a selection depends on, besides its datasets and benchmarks."""
+class SelectionSettings:
+    """Everything a selection depends on besides its datasets and benchmarks."""
 
     near_duplicate_bits: int
-    """Crops whose perceptual hashes differ in at most so many of 64 bits count as one; -1 turns it off."""
+    """Crops whose perceptual hashes differ in at most this many of 64 bits are near duplicates; -1 turns it off."""
     leakage_bits: int
-    """The same for whole images against those of the benchmarks; -1 turns it off."""
-    min_sharpness: int
-    """Lowest score `detail` of pipeline.quality_filters, in hundredths of a level."""
+    """The same for source images against the images of the benchmarks; -1 turns it off."""
+    min_sharpness: float
+    """Smallest `sharpness` of pipeline.quality_metrics, in levels (0 to 255)."""
     max_train: int
-    """Training crops at the most, a random choice; 0 for all."""
+    """Largest number of training crops, chosen at random; 0 for all."""
     max_validation: int
-    """Validation crops at the most, a random choice; 0 for all."""
+    """Largest number of validation crops, chosen at random; 0 for all."""
     seed: int
 
 
-class HashIndex:
-    """Finds perceptual hashes within a few bits of each other.
+class BenchmarkHashes(NamedTuple):
+    """Hashes of all benchmark images, to find leakage."""
 
-    Two hashes that differ in at most k bits agree in one of k + 1 bands of bits at least, so only those that share
-    a band are compared.
-    """
-
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
-        edges = [_HASH_BITS * band // (bits + 1) for band in range(bits + 2)]
-        self._bands = [(low, (1 << (high - low)) - 1) for low, high in itertools.pairwise(edges)]
-        self._tables: list[dict[int, list[tuple[int, str]]]] = [{} for _ in self._bands]
-
-    def find(self, phash: str) -> str | None:
-        """Return the name of an added hash within `bits` of this one, or None."""
-        value = int(phash, 16)
-        for (shift, mask), table in zip(self._bands, self._tables, strict=True):
-            for other, name in table.get(value >> shift & mask, ()):
-                if (value ^ other).bit_count() <= self.bits:
-                    return name
-        return None
-
-    def add(self, phash: str, name: str) -> None:
-        """Add a hash under a name."""
-        value = int(phash, 16)
-        item = (value, name)
-        for (shift, mask), table in zip(self._bands, self._tables, strict=True):
-            table.setdefault(value >> shift & mask, []).append(item)
+    near: HashIndex
+    """Perceptual hashes."""
+    exact: dict[str, str]
+    """Name of the image by the sha256 of its stored bytes."""
 
 
-def benchmark_hashes(
+def hash_benchmarks(
     benchmarks: Iterable[tuple[str, Source, list[SourceEntry]]], bits: int
-) -> tuple[HashIndex, dict[str, str]]:
-    """Hash the images of benchmarks, so that no training crop comes from one of them.
+) -> BenchmarkHashes:
+    """Hash the images of benchmarks, so that training crops of these images can be rejected.
 
     Args:
         benchmarks: name, source and entries of each.
-        bits: how far hashes may differ and still count as the same image.
-
-    Returns:
-        An index of perceptual hashes, and sha256 of the stored bytes to name.
+        bits: largest number of bits in which the hashes of the same image may differ.
     """
-    near, exact = HashIndex(max(bits, 0)), {}
+    hashes = BenchmarkHashes(HashIndex(max(bits, 0)), {})
     for name, source, entries in benchmarks:
         for entry, image in source.read(entries):
-            exact[entry.sha256] = f"{name}/{entry.id}"
+            hashes.exact[entry.sha256] = f"{name}/{entry.id}"
             if not isinstance(image, Rejection):
-                near.add(perceptual_hash(image), f"{name}/{entry.id}")
-    return near, exact
+                hashes.near.add(perceptual_hash(image), f"{name}/{entry.id}")
+    return hashes
 
 
-class Kept(NamedTuple):
-    """What is remembered of a crop that is used: there may be millions, so not its record."""
+class SelectedCrop(NamedTuple):
+    """What is kept in memory of a selected crop. There may be millions, so not the whole record."""
 
     dataset: int
     """Number of its dataset."""
@@ -117,45 +93,53 @@ class Kept(NamedTuple):
     key: str
 
 
-def sift(
-    records: Iterable[tuple[int, CropRecord]],
-    leaks: tuple[HashIndex, dict[str, str]],
-    settings: SelectSettings,
-) -> Iterator[Kept | Rejection]:
-    """Yield what is used, or why it is not, in order; of near duplicates the first is kept.
+def filter_crops(
+    records: Iterable[tuple[int, CropRecord]], benchmarks: BenchmarkHashes, settings: SelectionSettings
+) -> Iterator[SelectedCrop | Rejection]:
+    """Yield each crop as selected or rejected, in order. The first of several near duplicates is selected.
 
     Args:
-        records: each with the number of its dataset.
-        leaks: from `benchmark_hashes`.
+        records: dataset number and record of each crop.
+        benchmarks: hashes of the benchmark images.
         settings: thresholds.
     """
-    near, exact = leaks
     seen = HashIndex(max(settings.near_duplicate_bits, 0))
     for dataset, record in records:
-        leak = exact.get(record.source_sha256)
-        if leak is None and settings.leakage_bits >= 0:
-            leak = near.find(record.source_phash)
-        if leak is not None:
-            yield Rejection(record.key, "select", Reason.LEAKAGE, f"{record.source} is an image of {leak}")
-            continue
-        if record.scores["detail"] < settings.min_sharpness:
-            detail = f"{record.source}: detail {record.scores['detail']}; at least {settings.min_sharpness} is needed"
-            yield Rejection(record.key, "select", Reason.LOW_QUALITY, detail)
+        rejection = _find_rejection(record, benchmarks, seen, settings)
+        if rejection:
+            yield rejection
             continue
         if settings.near_duplicate_bits >= 0:
-            twin = seen.find(record.phash)
-            if twin is not None:
-                yield Rejection(record.key, "select", Reason.NEAR_DUPLICATE, f"nearly the same as {twin}")
-                continue
             seen.add(record.phash, record.key)
-        # One string for all of a shard, where each record has read its own.
-        yield Kept(dataset, sys.intern(record.split), sys.intern(record.shard), record.key)
+        # Interned: all crops of a shard share one string, although each record has read its own.
+        yield SelectedCrop(dataset, sys.intern(record.split), sys.intern(record.shard), record.key)
+
+
+def _find_rejection(
+    record: CropRecord, benchmarks: BenchmarkHashes, seen: HashIndex, settings: SelectionSettings
+) -> Rejection | None:
+    leak = benchmarks.exact.get(record.source_sha256)
+    if leak is None and settings.leakage_bits >= 0:
+        leak = benchmarks.near.find(record.source_phash)
+    if leak is not None:
+        return Rejection(record.key, "select", Reason.LEAKAGE, f"{record.source} is the same image as {leak}")
+    sharpness = record.metrics["sharpness"]
+    if sharpness < settings.min_sharpness:
+        detail = (
+            f"{record.source}: sharpness is {sharpness:g}, below min_sharpness {settings.min_sharpness:g}"
+        )
+        return Rejection(record.key, "select", Reason.LOW_QUALITY, detail)
+    if settings.near_duplicate_bits >= 0:
+        twin = seen.find(record.phash)
+        if twin is not None:
+            return Rejection(record.key, "select", Reason.NEAR_DUPLICATE, f"nearly the same as {twin}")
+    return None
 
 
 def select_samples(
     datasets: list[Path],
-    leaks: tuple[HashIndex, dict[str, str]],
-    settings: SelectSettings,
+    benchmarks: BenchmarkHashes,
+    settings: SelectionSettings,
     out_dir: Path,
     spec_hash: str,
     progress: Progress = silent,
@@ -164,40 +148,26 @@ def select_samples(
 
     Args:
         datasets: directories of finished crop datasets.
-        leaks: from `benchmark_hashes`.
-        settings: thresholds and caps.
-        out_dir: where the selection goes.
-        spec_hash: of the selection.
-        progress: called with crops looked at.
+        benchmarks: hashes of the benchmark images, from `hash_benchmarks`.
+        settings: thresholds and limits.
+        out_dir: directory of the selection.
+        spec_hash: hash of the selection's specification.
+        progress: called with the number of crops examined.
 
     Raises:
-        UserError: the datasets do not go together, or a split would be empty.
+        UserError: the datasets differ in crop size or format, or a split would be empty.
     """
     manifests = [read_manifest(directory) for directory in datasets]
-    _check_alike(manifests)
-    tally = Tally()
-    kept: dict[str, list[Kept]] = {split: [] for split in SPLITS}
-    whole = sum(one.totals["crops"] for one in manifests)
-    # Validation first: of two crops that are nearly the same in both splits, training loses its own.
-    owned = itertools.chain.from_iterable(_records(datasets, manifests, split) for split in reversed(SPLITS))
-    with atomic_file(out_dir / REJECTIONS) as rejected:
-        for looked_at, found in enumerate(sift(owned, leaks, settings), 1):
-            progress(looked_at, whole)
-            if isinstance(found, Rejection):
-                rejected.write(jsonl_line(to_plain(tally.add(found))))
-            else:
-                kept[found.split].append(found)
-        for split, cap in zip(SPLITS, (settings.max_train, settings.max_validation), strict=True):
-            kept[split], dropped = _cap(kept[split], cap, settings.seed)
-            rejected.writelines(jsonl_line(to_plain(one)) for one in tally.through(dropped))
-            if not kept[split]:
-                found = f"none ({worded(tally.reasons)})"
-                remedy = "loosen [selection], add images or raise [crops] validation_fraction"
-                where = ", ".join(one.name for one in manifests)
-                raise UserError(f"at least one {split} crop", found, where, remedy)
+    _check_same_format(manifests)
+    # Validation first: if both splits have a near duplicate, the training crop is rejected.
+    records = itertools.chain.from_iterable(
+        _read_split(datasets, manifests, split) for split in reversed(SPLITS)
+    )
+    examined = filter_crops(records, benchmarks, settings)
+    selected, counter = _write_rejections(examined, manifests, settings, out_dir, progress)
     splits = {
-        split: tuple(_write_indexes(kept[split], datasets, manifests, out_dir, settings.seed))
-        for split in SPLITS
+        split: tuple(_write_indexes(crops, datasets, manifests, out_dir, settings.seed))
+        for split, crops in selected.items()
     }
     manifest = SelectionManifest(
         schema=SCHEMA,
@@ -205,8 +175,8 @@ def select_samples(
         crop_size_px=manifests[0].crop_size_px,
         image_extension=manifests[0].image_extension,
         splits=splits,
-        totals={split: len(kept[split]) for split in SPLITS} | {"rejected": tally.total},
-        rejections=tally.reasons,
+        totals={split: len(crops) for split, crops in selected.items()} | {"rejected": counter.total},
+        rejections=counter.by_reason,
     )
     write_json(out_dir / RECORD, to_plain(manifest))
 
@@ -220,16 +190,18 @@ def read_selection(directory: Path) -> SelectionManifest:
     return from_plain(SelectionManifest, read_json(directory / RECORD), str(directory / RECORD))
 
 
-def _check_alike(manifests: list[DatasetManifest]) -> None:
-    forms = sorted({(one.crop_size_px, one.image_extension) for one in manifests})
-    if len(forms) != 1:
+def _check_same_format(manifests: list[DatasetManifest]) -> None:
+    formats = sorted({(one.crop_size_px, one.image_extension) for one in manifests})
+    if len(formats) != 1:
         names = ", ".join(one.name for one in manifests)
+        found = ", ".join(f"{size_px} px {extension}" for size_px, extension in formats)
         raise UserError(
-            "datasets of one crop size and one format", str(forms), names, "make them with the same [crops]"
+            f"The datasets {names} must have one crop size and one format, but they have {found}",
+            "Make all of them with the same [crops] settings",
         )
 
 
-def _records(
+def _read_split(
     datasets: list[Path], manifests: list[DatasetManifest], split: str
 ) -> Iterator[tuple[int, CropRecord]]:
     """Yield dataset number and record of every crop of a split."""
@@ -240,27 +212,58 @@ def _records(
                     yield place, record
 
 
-def _cap(kept: list[Kept], cap: int, seed: int) -> tuple[list[Kept], Iterator[Rejection]]:
-    """Keep a random choice of `cap` crops that is fixed by the seed."""
-    if not cap or len(kept) <= cap:
-        return kept, iter(())
-    ordered = sorted(kept, key=lambda one: (number("choose", seed, one.key), one.key))
-    detail = f"{len(kept)} crops; at most {cap} are taken"
-    return ordered[:cap], (Rejection(one.key, "select", Reason.OVER_CAP, detail) for one in ordered[cap:])
+def _write_rejections(
+    examined: Iterable[SelectedCrop | Rejection],
+    manifests: list[DatasetManifest],
+    settings: SelectionSettings,
+    out_dir: Path,
+    progress: Progress,
+) -> tuple[dict[str, list[SelectedCrop]], RejectionCounter]:
+    """Write rejections.jsonl, with the crops above a limit; return the selected crops by split, and the counts."""
+    counter, total = RejectionCounter(), sum(one.totals["crops"] for one in manifests)
+    selected: dict[str, list[SelectedCrop]] = {split: [] for split in SPLITS}
+    with atomic_file(out_dir / REJECTIONS) as file:
+        for count, found in enumerate(examined, 1):
+            progress(count, total)
+            if isinstance(found, Rejection):
+                file.write(jsonl_line(to_plain(counter.add(found))))
+            else:
+                selected[found.split].append(found)
+        for split, limit in zip(SPLITS, (settings.max_train, settings.max_validation), strict=True):
+            selected[split], dropped = _limit(selected[split], limit, settings.seed)
+            file.writelines(jsonl_line(to_plain(one)) for one in counter.count_each(dropped))
+            if not selected[split]:
+                raise UserError(
+                    f"No {split} crops are left of {', '.join(one.name for one in manifests)} "
+                    f"(rejected: {format_counts(counter.by_reason)})",
+                    "Relax [selection], add images or raise [crops] validation_fraction",
+                )
+    return selected, counter
+
+
+def _limit(
+    crops: list[SelectedCrop], limit: int, seed: int
+) -> tuple[list[SelectedCrop], Iterator[Rejection]]:
+    """Keep a random choice of at most `limit` crops, fixed by the seed; 0 keeps all."""
+    if not limit or len(crops) <= limit:
+        return crops, iter(())
+    ordered = sorted(crops, key=lambda one: (number("choose", seed, one.key), one.key))
+    detail = f"{len(crops)} crops; at most {limit} are used"
+    return ordered[:limit], (Rejection(one.key, "select", Reason.OVER_CAP, detail) for one in ordered[limit:])
 
 
 def _write_indexes(
-    kept: list[Kept],
+    crops: Sequence[SelectedCrop],
     datasets: list[Path],
     manifests: list[DatasetManifest],
     out_dir: Path,
     seed: int,
 ) -> Iterator[SelectedShard]:
-    """Write one index for each shard that has a kept crop, its samples shuffled, and yield its record."""
-    chosen: dict[tuple[int, str], set[str]] = {}
-    for one in kept:
-        chosen.setdefault((one.dataset, one.shard), set()).add(one.key)
-    for (place, shard), keys in sorted(chosen.items()):
+    """Write an index for each shard with a selected crop, its samples shuffled, and yield its record."""
+    keys_of: dict[tuple[int, str], set[str]] = {}
+    for one in crops:
+        keys_of.setdefault((one.dataset, one.shard), set()).add(one.key)
+    for (place, shard), keys in sorted(keys_of.items()):
         header = next(one for one in manifests[place].shards if one.shard == shard)
         paths = ShardPaths(datasets[place], shard)
         check_file(paths.index, header.index_sha256)

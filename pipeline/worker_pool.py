@@ -1,8 +1,8 @@
-"""Work on many items in several processes, results in order, large bytes handed over without a copy.
+"""Process many items in several processes, with results in order and large byte strings passed without a copy.
 
-Processes, not threads: the decoders hold Python's lock. Knows nothing of images. The helpers share with this process
-a few slots of memory into which they write; what a killed run leaves behind is nothing, since the slots have no name
-and the kernel ends the helpers with this process.
+Processes are used instead of threads because the decoders hold Python's interpreter lock. The worker processes share a
+few slots of memory with the parent, and write large results into them. A killed run leaves nothing behind: the slots
+have no name, and the kernel ends the workers together with the parent.
 """
 
 import collections
@@ -11,89 +11,94 @@ import mmap
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 from data.errors import UserError
 from data.processes.parent_death import die_with_parent
 
-_AHEAD = 2
-"""Items in flight for each process: one that is worked on, and one whose result waits for its turn."""
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+_ITEMS_PER_PROCESS = 2
+"""Items in flight for each process: one in progress, and one whose result waits for its turn."""
 
 _KEPT_BYTES = 1 << 23
-"""Of each slot: what a result mostly needs is kept between two, as fresh memory costs time; what an enormous one needed
-is given back at once."""
+"""Bytes of each slot that stay allocated between two results, since fresh memory costs time. The rest, which only an
+enormous result needs, is returned to the system at once."""
 
-Part = tuple[Any, bytes | memoryview | None]
-"""A small picklable value and, where it has any, the large bytes that belong to it."""
+_Span = tuple[int, int]
+"""First byte in a slot, and the byte after the last."""
+
+_Pending = collections.deque[tuple[mmap.mmap, Future[list[tuple[Any, _Span | None]]]]]
+"""Slots with the results that will be in them, the oldest first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    work: Callable[[Any], Iterator[Part]]
+    """What a worker process does, and the slots that it shares with the parent."""
+
+    work: Callable[[Any], Iterable[tuple[Any, bytes | None]]]
     slots: tuple[mmap.mmap, ...]
 
 
 _task: _Task | None = None
-"""In a helper process: what it does; inherited by the fork."""
+"""Set in worker processes; inherited by the fork."""
 
 
-def in_order(
-    work: Callable[[Any], Iterator[Part]], items: list[Any], processes: int, largest_bytes: int
-) -> Iterator[Iterable[Part]]:
-    """Yield the parts that `work` makes of each item, item by item.
+def map_in_order(
+    work: Callable[[Item], Iterable[tuple[Value, bytes | None]]],
+    items: Sequence[Item],
+    processes: int,
+    largest_bytes: int,
+) -> Iterator[Iterable[tuple[Value, bytes | memoryview | None]]]:
+    """Apply `work` to each item, and yield its results item by item, in the order of the items.
+
+    `work` yields pairs of a small picklable value and, optionally, a large byte string. The bytes that arrive here are
+    valid until the next item is requested.
 
     Args:
-        work: makes an item's parts; it runs in another process where `processes` is more than 1.
+        work: processes one item; runs in another process if `processes` is more than 1.
         items: picklable.
-        processes: that work at once; with 1 there is none but this one, and parts are made as they are asked for.
-        largest_bytes: of all parts of one item together. Memory is only reserved, and used as it is needed.
-
-    The bytes of a part are good until the next item is asked for.
+        processes: number of worker processes. With 1, everything runs in this process, and lazily.
+        largest_bytes: upper limit for all byte strings of one item together. The memory is only reserved, and used as
+            needed.
 
     Raises:
-        UserError: a helper was killed.
-        Exception: what `work` raised.
+        UserError: a worker process was killed.
+        Exception: whatever `work` raises.
     """
     if processes == 1 or len(items) == 1:
         yield from map(work, items)
         return
-    slots = tuple(mmap.mmap(-1, max(largest_bytes, 1)) for _ in range(_AHEAD * processes))
-    pool = ProcessPoolExecutor(
-        processes,
-        multiprocessing.get_context("fork"),
-        _begin,
-        (_Task(work, slots), os.getpid()),
-    )
-    waiting: collections.deque[tuple[mmap.mmap, Future]] = collections.deque()
+    slots = tuple(mmap.mmap(-1, max(largest_bytes, 1)) for _ in range(_ITEMS_PER_PROCESS * processes))
+    fork = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(processes, fork, _start_worker, (_Task(work, slots), os.getpid()))
+    pending: _Pending = collections.deque()
     try:
         for number, item in enumerate(items):
-            if len(waiting) == len(slots):
-                yield from _finished(waiting)
-            waiting.append((slots[number % len(slots)], pool.submit(_fill, number % len(slots), item)))
-        while waiting:
-            yield from _finished(waiting)
+            if len(pending) == len(slots):
+                yield from _take_oldest(pending)
+            pending.append((slots[number % len(slots)], pool.submit(_process, number % len(slots), item)))
+        while pending:
+            yield from _take_oldest(pending)
     except BrokenProcessPool:
         raise UserError(
-            "every helper process to finish",
-            "one that was killed",
-            "this machine, often for want of memory",
-            "run again with fewer --workers or a lower [crops] max_megapixels",
+            "A worker process was killed, probably because this machine ran out of memory",
+            "Run again with fewer --workers or a lower [crops] max_megapixels",
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _finished(waiting: collections.deque[tuple[mmap.mmap, Future]]) -> Iterator[list[Part]]:
-    """Yield the oldest result, then give its memory back, but for what the next result will need as well."""
-    slot, future = waiting.popleft()
+def _take_oldest(pending: _Pending) -> Iterator[list[tuple[Any, bytes | memoryview | None]]]:
+    """Yield the oldest result, then return its memory except for the part that the next result needs too."""
+    slot, future = pending.popleft()
     with memoryview(slot) as shared:
-        parts = [
-            (value, None if place is None else shared[slice(*place)]) for value, place in future.result()
-        ]
-        yield parts
+        parts = [(value, None if span is None else shared[slice(*span)]) for value, span in future.result()]
+        yield [*parts]
         for _, content in parts:
             if content is not None:
                 content.release()
@@ -101,28 +106,30 @@ def _finished(waiting: collections.deque[tuple[mmap.mmap, Future]]) -> Iterator[
         slot.madvise(mmap.MADV_REMOVE, _KEPT_BYTES)
 
 
-def _begin(task: _Task, parent: int) -> None:
+def _start_worker(task: _Task, parent: int) -> None:
     global _task
     die_with_parent(parent)
-    # Ctrl+C reaches every process of a terminal: the parent answers it, and ends its helpers.
+    # Ctrl+C reaches every process of a terminal. The parent handles it, and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _task = task
 
 
-def _fill(slot_number: int, item: Any) -> list[tuple[Any, tuple[int, int] | None]]:
-    """Do the work for one item in a helper; the large bytes go into its slot."""
-    slot, end, kept, parts = _task.slots[slot_number], 0, 0, []
+def _process(slot_number: int, item: Any) -> list[tuple[Any, _Span | None]]:
+    """Process one item in a worker process, and write the byte strings into its slot."""
+    assert _task is not None
+    slot, end, kept = _task.slots[slot_number], 0, 0
+    parts: list[tuple[Any, _Span | None]] = []
     for value, content in _task.work(item):
-        place = None
+        span = None
         if content is not None:
-            place = (end, end + len(content))
-            slot[place[0] : place[1]] = content
-            end = place[1]
+            span = (end, end + len(content))
+            slot[span[0] : span[1]] = content
+            end = span[1]
             if end - kept > _KEPT_BYTES:
-                # Shared, so the bytes stay where they are; only this helper lets go of them.
+                # The memory is shared, so the bytes stay where they are; only this process unmaps them.
                 slot.madvise(mmap.MADV_DONTNEED)
                 kept = end
-        parts.append((value, place))
+        parts.append((value, span))
     slot.madvise(mmap.MADV_DONTNEED)
     return parts

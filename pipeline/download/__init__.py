@@ -1,1 +1,8 @@
-"""pipeline/download."""
+"""Download the files of a dataset: adopt archives that are on disk, resume partial files, verify checksums.
+
+- `download` brings all files of a dataset together.
+- `transfer` fetches one file from one mirror, in parallel parts, and tries again after faults.
+- `partial_file` holds what was fetched so far, with its `journal` of byte ranges and its running checksum.
+- `mirror` speaks HTTP.
+- `checksums` compares files with the published sizes and checksums, and remembers verified files.
+"""

@@ -1,12 +1,13 @@
-"""Whether a file is the published one: by size and checksum, and remembered so that nobody waits for it twice.
+"""Compare files with their published size and checksum, and remember verified files so that none is read twice.
 
-What was found is kept in a list beside the downloads, by path, size and modification time: a file that was touched is
-looked at again.
+The results are kept in a list beside the downloads, by path, size and modification time. A file that was touched since
+is verified again.
 """
 
 import hashlib
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from data.atomic_files import jsonl_line, read_jsonl
 from data.catalog.catalog import RemoteFile
@@ -15,92 +16,104 @@ from data.progress import Progress, silent
 _BLOCK_BYTES = 1 << 22
 
 
-class Memory:
-    """The files that were verified.
+class VerifiedFiles:
+    """The list of verified files on disk.
 
     Args:
-        path: of the list; made when the first file is remembered.
+        path: path of the list; created when the first file is added.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def digest(self, file: Path, algorithm: str) -> str | None:
-        """Return the checksum that was found of a file that was not touched since.
+    def find_checksum(self, file: Path, algorithm: str) -> str | None:
+        """Return the checksum of a file that was verified and not touched since.
 
         Returns:
-            None where the file was not verified; empty where its checksum was not made.
+            None if the file was not verified; empty if it was verified without this checksum.
         """
         if not self.path.exists() or not file.exists():
             return None
-        same = _row(file)
-        rows = [row for row in read_jsonl(self.path) if same.items() <= row.items()]
+        identity = _identify(file)
+        rows = [row for row in read_jsonl(self.path) if identity.items() <= row.items()]
         return max((row.get(algorithm, "") for row in rows), default=None)
 
-    def remember(self, file: Path, algorithm: str, digest: str) -> None:
-        """Note that the file has this checksum; one write, so that two runs do not mix their lines."""
+    def add(self, file: Path, algorithm: str, checksum: str) -> None:
+        """Add a file with its checksum, in a single write, so that two runs do not mix their lines."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(handle, jsonl_line({**_row(file), algorithm: digest}))
+            os.write(handle, jsonl_line({**_identify(file), algorithm: checksum}))
         finally:
             os.close(handle)
 
 
-def _row(file: Path) -> dict[str, str | int]:
+def _identify(file: Path) -> dict[str, str | int]:
     status = file.stat()
     return {"path": str(file.resolve()), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
-def problem(file: RemoteFile, size: int, digest: str) -> tuple[str, str] | None:
-    """Return what was published and what was found where they differ: the size, then the checksum.
+class Mismatch(NamedTuple):
+    """How a file differs from the published one."""
+
+    expected: str
+    """Published size or checksum, as text."""
+    found: str
+    """Size or checksum of the file, as text."""
+
+
+def find_mismatch(file: RemoteFile, size_bytes: int, checksum: str) -> Mismatch | None:
+    """Compare size and checksum of a file with the published ones, the size first.
 
     Args:
-        file: what was published.
-        size: bytes found.
-        digest: found by the algorithm of `file.checksum`.
+        file: the published file.
+        size_bytes: size of the file.
+        checksum: checksum of the file by the algorithm of `file.checksum`.
+
+    Returns:
+        The first difference; None if there is none.
     """
-    algorithm, wanted = file.checksum
-    if file.bytes and size != file.bytes:
-        return f"{file.bytes} bytes", f"{size} bytes"
-    if wanted and digest != wanted:
-        return f"{algorithm} {wanted}", f"{algorithm} {digest}"
+    algorithm, expected = file.checksum
+    if file.bytes and size_bytes != file.bytes:
+        return Mismatch(f"{file.bytes} bytes", f"{size_bytes} bytes")
+    if expected and checksum != expected:
+        return Mismatch(f"{algorithm} {expected}", f"{algorithm} {checksum}")
     return None
 
 
-def examine(
-    file: RemoteFile, path: Path, memory: Memory, progress: Progress = silent
-) -> tuple[str, str] | None:
-    """Hold a file on disk against what was published, and remember it if it is that.
+def verify_file(
+    file: RemoteFile, path: Path, verified: VerifiedFiles, progress: Progress = silent
+) -> Mismatch | None:
+    """Compare a file on disk with the published one, and remember it if it is the same.
 
-    Where no checksum is published only the size is compared: reading the file would prove nothing.
+    If no checksum is published, only the size is compared: reading the file would prove nothing.
 
     Args:
-        file: what was published.
-        path: of the file.
-        memory: of what was verified before.
-        progress: called with bytes read.
+        file: the published file.
+        path: the file on disk.
+        verified: files that were verified before.
+        progress: called with the number of bytes read.
 
     Returns:
-        What was published and what was found, where they differ.
+        The first difference; None if there is none.
     """
-    size = path.stat().st_size
-    algorithm, wanted = file.checksum
-    digest = memory.digest(path, algorithm)
-    if digest is None or (digest != wanted and wanted):
-        digest = ""
-        if wanted and not problem(file, size, wanted):
-            digest = _digest(path, algorithm, size, progress)
-        if not problem(file, size, digest):
-            memory.remember(path, algorithm, digest)
-    return problem(file, size, digest)
+    size_bytes = path.stat().st_size
+    algorithm, expected = file.checksum
+    checksum = verified.find_checksum(path, algorithm)
+    if checksum is None or (checksum != expected and expected):
+        checksum = ""
+        if expected and not find_mismatch(file, size_bytes, expected):
+            checksum = _hash_file(path, algorithm, size_bytes, progress)
+        if not find_mismatch(file, size_bytes, checksum):
+            verified.add(path, algorithm, checksum)
+    return find_mismatch(file, size_bytes, checksum)
 
 
-def _digest(path: Path, algorithm: str, size: int, progress: Progress) -> str:
+def _hash_file(path: Path, algorithm: str, size_bytes: int, progress: Progress) -> str:
     state, done = hashlib.new(algorithm), 0
     with open(path, "rb") as opened:
         while block := opened.read(_BLOCK_BYTES):
             state.update(block)
             done += len(block)
-            progress(done, size, f"verifying {path.name}")
+            progress(done, size_bytes, f"verifying {path.name}")
     return state.hexdigest()

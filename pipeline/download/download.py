@@ -1,6 +1,6 @@
-"""Download a dataset's files: adopted where they are on disk already, else fetched, and verified before they count.
+"""Download the files of a dataset: adopt those on disk, fetch the others, and verify all of them.
 
-Never unpacks anything, and never leaves a file under its final name that did not verify.
+Never unpacks anything, and never leaves an unverified file under its final name.
 """
 
 import contextlib
@@ -13,23 +13,35 @@ from typing import Any
 
 from data.atomic_files import write_json
 from data.catalog.catalog import DatasetSpec, RemoteFile
+from data.disk_space import require_free_space
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.records import SCHEMA
-from pipeline.download.checksums import Memory, examine, problem
+from pipeline.download.checksums import Mismatch, VerifiedFiles, find_mismatch, verify_file
 from pipeline.download.mirror import Refused
-from pipeline.download.transfer import Transfer, TransferSettings, check_room, journal_path
+from pipeline.download.partial_file import journal_path
+from pipeline.download.transfer import Transfer, TransferSettings
 
 RECORD = "download.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class DownloadSettings:
-    """How files are got; none of it changes what they are."""
+    """Where files may come from. None of it changes the files."""
 
     archives: tuple[Path, ...] = ()
-    """Folders in which files may lie already: under their own name, or in a folder named as the dataset."""
+    """Folders that may have the files already, directly or in a subfolder with the dataset's name."""
     transfer: TransferSettings = dataclasses.field(default_factory=TransferSettings)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Downloader:
+    """What all steps of one dataset's download need."""
+
+    dataset: DatasetSpec
+    out_dir: Path
+    settings: DownloadSettings
+    verified: VerifiedFiles
 
 
 def download_dataset(
@@ -39,184 +51,179 @@ def download_dataset(
     *,
     progress: Progress = silent,
 ) -> None:
-    """Bring all files of a dataset together and write download.json last.
+    """Bring all files of a dataset together, and write download.json last.
 
     Args:
-        dataset: of kind archives, with its files.
-        out_dir: where the files go, under their own names; adopted ones as links.
-        settings: how.
+        dataset: a dataset of kind archives, with its files.
+        out_dir: directory of the files, which keep their names; adopted files are symbolic links.
+        settings: where to look and how to fetch.
         progress: called with the bytes of all files together.
 
     Raises:
-        UserError: the disk is too small, no mirror gave the file, or what came is not what was published.
+        UserError: the disk is too small, no mirror serves a file, or a file differs from the published one.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    memory = memory_of(out_dir)
+    job = _Downloader(dataset, out_dir, settings, open_verified_files(out_dir))
     before, whole, missing = 0, sum(file.bytes for file in dataset.files), []
     with _locked(out_dir.with_name(f".{out_dir.name}.lock")):
         for file in dataset.files:
-            if _is_there(file, dataset, out_dir, settings, memory, _Shifted(progress, before, whole)):
+            if _find_on_disk(job, file, _ShiftedProgress(progress, before, whole)):
                 before += (out_dir / file.name).stat().st_size
             else:
                 missing.append(file)
-        _check_by_hand(dataset, missing, settings)
-        check_room(out_dir, sum(max(0, file.bytes - _held(out_dir, file)) for file in missing), dataset.name)
+        _require_urls(job, missing)
+        needed_bytes = sum(max(0, file.bytes - _partial_bytes(out_dir, file)) for file in missing)
+        require_free_space(out_dir, needed_bytes, f"The download of {dataset.name}")
         for file in missing:
-            _fetch(file, out_dir, dataset, settings.transfer, memory, _Shifted(progress, before, whole))
+            _fetch(job, file, _ShiftedProgress(progress, before, whole))
             before += (out_dir / file.name).stat().st_size
     progress(before, before)
-    rows = {file.name: _row(file, out_dir / file.name, memory) for file in dataset.files}
+    rows = {file.name: _make_row(file, out_dir / file.name, job.verified) for file in dataset.files}
     write_json(out_dir / RECORD, {"schema": SCHEMA, "dataset": dataset.name, "files": rows})
 
 
-def is_untouched(dataset: DatasetSpec, out_dir: Path) -> bool:
-    """Return whether every file of a finished download is where it was, and as it was when it was verified."""
-    memory = memory_of(out_dir)
-    return all(memory.digest(out_dir / file.name, "") is not None for file in dataset.files)
+def is_unchanged(dataset: DatasetSpec, out_dir: Path) -> bool:
+    """Return whether every file of a finished download exists, and was not touched since it was verified."""
+    verified = open_verified_files(out_dir)
+    return all(verified.find_checksum(out_dir / file.name, "") is not None for file in dataset.files)
 
 
-def memory_of(out_dir: Path) -> Memory:
-    """Return the list of verified files that all downloads of a store share."""
-    return Memory(out_dir.parent / "verified.jsonl")
+def open_verified_files(out_dir: Path) -> VerifiedFiles:
+    """Return the list of verified files, which all downloads of a store share."""
+    return VerifiedFiles(out_dir.parent / "verified.jsonl")
 
 
-def _row(file: RemoteFile, path: Path, memory: Memory) -> dict[str, Any]:
+def _make_row(file: RemoteFile, path: Path, verified: VerifiedFiles) -> dict[str, Any]:
     algorithm = file.checksum[0]
-    digest = memory.digest(path, algorithm)
-    return {"bytes": path.stat().st_size, **({algorithm: digest} if digest else {})}
+    checksum = verified.find_checksum(path, algorithm)
+    return {"bytes": path.stat().st_size, **({algorithm: checksum} if checksum else {})}
 
 
-def _is_there(
-    file: RemoteFile,
-    dataset: DatasetSpec,
-    out_dir: Path,
-    settings: DownloadSettings,
-    memory: Memory,
-    progress: Progress,
-) -> bool:
-    """Return whether a file is in its place, or adopt it from one of the folders of archives."""
-    path = out_dir / file.name
+def _find_on_disk(job: _Downloader, file: RemoteFile, progress: Progress) -> bool:
+    """Return whether a verified file is in its place; if not, try to adopt it from a folder of archives."""
+    path = job.out_dir / file.name
     if path.is_symlink():
-        path.unlink()  # adopted by an earlier run: looked for and looked at once more
+        path.unlink()  # adopted by an earlier run: search and verify it once more
     if path.exists():
-        if not examine(file, path, memory, progress):
+        if not verify_file(file, path, job.verified, progress):
             return True
         _set_aside(path, path)
-    candidates = [folder / where / file.name for folder in settings.archives for where in ("", dataset.name)]
-    for candidate in candidates:
-        if not candidate.is_file():
-            continue
-        found = examine(file, candidate, memory, progress)
-        if found:
-            remedy = "put the right file there, or move this one away to have it fetched"
-            raise UserError(f"{file.name} with {found[0]}", found[1], str(candidate), remedy)
-        path.symlink_to(candidate.resolve())
-        return True
+    for folder in job.settings.archives:
+        for candidate in (folder / file.name, folder / job.dataset.name / file.name):
+            if candidate.is_file():
+                _adopt(job, file, candidate, progress)
+                return True
     return False
 
 
-def _check_by_hand(dataset: DatasetSpec, missing: list[RemoteFile], settings: DownloadSettings) -> None:
-    """Refuse to fetch what has to be got by hand, in the catalog's words."""
-    by_hand = [file.name for file in missing if not file.urls]
-    if by_hand:
-        looked = ", ".join(map(str, settings.archives)) or "[store] archives names none"
+def _adopt(job: _Downloader, file: RemoteFile, candidate: Path, progress: Progress) -> None:
+    mismatch = verify_file(file, candidate, job.verified, progress)
+    if mismatch:
         raise UserError(
-            f"{', '.join(by_hand)} in a folder of archives",
-            f"none there ({looked})",
-            f"dataset {dataset.name}, which can't be fetched by a program",
-            dataset.manual or "get it by hand, and name its folder with --store-archives FOLDER",
+            f"{candidate} is not the published file: it has {mismatch.found}, but {job.dataset.name} needs "
+            f"{mismatch.expected}",
+            "Put the right file there, or move this one away to download it",
+        )
+    (job.out_dir / file.name).symlink_to(candidate.resolve())
+
+
+def _require_urls(job: _Downloader, missing: list[RemoteFile]) -> None:
+    """Raise UserError, with the catalog's instructions, if a missing file can only be downloaded by hand."""
+    without_url = [file.name for file in missing if not file.urls]
+    if without_url:
+        folders = ", ".join(map(str, job.settings.archives)) or "[store] archives is empty"
+        raise UserError(
+            f"Dataset {job.dataset.name} can't be downloaded automatically, and {', '.join(without_url)} is in no "
+            f"folder of archives ({folders})",
+            job.dataset.manual or "Download it by hand, and name its folder with --store-archives FOLDER",
         )
 
 
-def _held(out_dir: Path, file: RemoteFile) -> int:
-    """Return the bytes of a partial file that take room already."""
-    part = _part(out_dir / file.name)
+def _partial_bytes(out_dir: Path, file: RemoteFile) -> int:
+    """Return how much disk space a partial file uses already."""
+    part = _partial_path(out_dir / file.name)
     return part.stat().st_blocks * 512 if part.exists() else 0
 
 
-def _fetch(
-    file: RemoteFile,
-    out_dir: Path,
-    dataset: DatasetSpec,
-    settings: TransferSettings,
-    memory: Memory,
-    progress: Progress,
-) -> None:
-    """Bring one file to its place, trying the mirrors in turn."""
-    path = out_dir / file.name
+def _fetch(job: _Downloader, file: RemoteFile, progress: Progress) -> None:
+    """Fetch one file, trying the mirrors in turn."""
+    path = job.out_dir / file.name
     failures = []
     for url in file.urls:
-        failure = _from_mirror(url, file, path, settings, memory, progress)
+        failure = _fetch_from_mirror(job, file, url, progress)
         if failure is None:
             return
         failures.append(f"{url}: {failure}")
-    aside = path.with_name(f"{path.name}.bad")
-    kept = f" (the last bad one is kept as {aside.name})" if aside.exists() else ""
+    bad = _bad_path(path)
+    kept = f" (the last wrong file is kept as {bad.name})" if bad.exists() else ""
     raise UserError(
-        f"{file.name} from one of its mirrors",
-        "; ".join(failures) + kept,
-        str(out_dir),
-        dataset.manual
-        or "try again later (what was fetched is kept), or name a folder that has it with --store-archives",
+        f"No mirror gave {file.name} for {job.out_dir}: {'; '.join(failures)}{kept}",
+        job.dataset.manual
+        or "Try again later (the downloaded bytes are kept), or name a folder that has it with --store-archives",
     )
 
 
-def _from_mirror(
-    url: str, file: RemoteFile, path: Path, settings: TransferSettings, memory: Memory, progress: Progress
-) -> str | None:
+def _fetch_from_mirror(job: _Downloader, file: RemoteFile, url: str, progress: Progress) -> str | None:
     """Fetch and verify a file; return None, or why this mirror failed.
 
-    A file that does not verify is set aside. If it came in pieces, one of them may have been of another file: then it
-    is fetched once more.
+    A file that fails verification is set aside. If it was fetched in pieces, one of them may belong to another version
+    of the file, so it is fetched once more.
     """
-    part = _part(path)
-    algorithm, wanted = file.checksum
-    found = None
+    path = job.out_dir / file.name
+    part = _partial_path(path)
+    algorithm, expected = file.checksum
+    mismatch: Mismatch | None = None
     for _ in range(2):
-        transfer = Transfer(part, file.bytes, algorithm, settings, progress)
+        transfer = Transfer(part, file.bytes, algorithm, job.settings.transfer, progress)
         try:
-            digest = transfer.fetch(url, keep_foreign=bool(wanted))
+            checksum = transfer.fetch(url, keep_foreign=bool(expected))
             transfer.sync()
         except Refused as fault:
             return str(fault)
         finally:
             transfer.close()
-        found = problem(file, transfer.journal.total, digest)
-        if not found:
+        mismatch = find_mismatch(file, transfer.size_bytes, checksum)
+        if mismatch is None:
             os.replace(part, path)
             journal_path(part).unlink()
-            memory.remember(path, algorithm, digest)
+            job.verified.add(path, algorithm, checksum)
             return None
         _set_aside(part, path)
-        if not transfer.pieced:
+        if not transfer.is_pieced:
             break
-    return f"expected {found[0]}, got {found[1]}"
+    return f"expected {mismatch.expected}, got {mismatch.found}" if mismatch else None
 
 
-def _part(path: Path) -> Path:
+def _partial_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
+def _bad_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.bad")
+
+
 def _set_aside(wrong: Path, path: Path) -> None:
-    """Keep a wrong file for a person to look at, under a name that nothing takes for the right one."""
-    os.replace(wrong, path.with_name(f"{path.name}.bad"))
+    """Keep a wrong file for inspection, under a name that nothing mistakes for the right one."""
+    os.replace(wrong, _bad_path(path))
     journal_path(wrong).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """Let one run at a time go on; others wait. The file stays: one that is removed would lock nobody out."""
-    held = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)  # for writing: between hosts, NFS has no other locks
+    """Let one run at a time proceed; others wait. The lock file stays, since removing it would defeat the lock."""
+    handle = os.open(
+        file, os.O_RDWR | os.O_CREAT, 0o666
+    )  # for writing: NFS needs this for locks between hosts
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(held)
+        os.close(handle)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Shifted:
-    """A `Progress` for one file among several."""
+class _ShiftedProgress:
+    """A `Progress` of one file among several."""
 
     progress: Progress
     before: int

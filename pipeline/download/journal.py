@@ -1,9 +1,9 @@
-"""Which bytes of a file being downloaded are there already: a journal beside it that survives a kill at any moment.
+"""Record which byte ranges of a partial file are present, in a journal that survives a kill at any moment.
 
-The first line says what is being fetched, and since when the machine runs; each further line is a range that was
-written, after it was written. What was written before the machine went down may be lost, while its line is not: then
-only the ranges count that are marked as safe, after the file was synced. A torn last line is ignored. The journal knows
-nothing of HTTP, and never vouches for content: that is for checksums.
+The first line says which file is being fetched, and identifies the current boot of the machine. Each further line is a
+byte range, added after its bytes were written. A crash of the machine may lose these bytes but keep the line, so after
+a reboot only ranges marked as safe count, which were synced to the disk. An incomplete last line is ignored. The
+journal knows nothing of HTTP and does not vouch for content; checksums do.
 """
 
 import json
@@ -22,116 +22,129 @@ Range = tuple[int, int]
 
 
 class Journal:
-    """The ranges of one partial file that are there.
+    """The ranges of one partial file that are present.
 
     Args:
-        path: of the journal; what it holds is taken up, and what can't be read starts anew.
+        path: path of the journal. An existing journal is continued; an unreadable one starts empty.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.about: dict[str, Any] = {}
-        """What the bytes are: url, total (0: not known), etag, modified. Empty before anything was fetched."""
+        """The file being fetched: url, total (size in bytes; 0: unknown), etag, modified. Empty at the beginning."""
         self.ranges: list[Range] = []
-        """What is there: disjoint, in order."""
+        """Ranges that are present: disjoint, in order."""
         self._safe: list[Range] = []
-        can_go_on = self._load()
+        can_append = self._load()
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        if not can_go_on:
-            self.begin(self.about, self.ranges)
+        if not can_append:
+            self.restart(self.about, self.ranges)
 
     def _load(self) -> bool:
-        """Take up what counts of what the file holds; return whether more lines may be added to it as it is."""
+        """Load the ranges in the file that still count; return whether lines can be appended to it as it is."""
         try:
             first, *lines, torn = self.path.read_bytes().split(b"\n")
             about = json.loads(first)
             if about.pop("version") != VERSION:
                 return True
-            is_same_boot = about.pop("boot") == _boot()
-            rows = [line.split() for line in lines]
-            ranges = [(int(start), int(end), *mark) for start, end, *mark in rows]
+            is_same_boot = about.pop("boot") == _read_boot_id()
+            ranges = [_parse_line(line) for line in lines]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return True
-        if not all(mark in ([], [_SAFE]) and 0 <= start < end for start, end, *mark in ranges):
-            return True
         self.about = about
-        self._safe = merged([(start, end) for start, end, *mark in ranges if mark])
-        self.ranges = merged([one[:2] for one in ranges]) if is_same_boot else self._safe
+        self._safe = merge_ranges([one for one, is_safe in ranges if is_safe])
+        self.ranges = merge_ranges([one for one, _ in ranges]) if is_same_boot else self._safe
         return is_same_boot and not torn
 
     @property
     def total(self) -> int:
-        """Size of the whole file; 0 while it is not known."""
-        return self.about.get("total", 0)
+        """Size of the whole file in bytes; 0 while unknown."""
+        return int(self.about.get("total", 0))
 
     @property
     def done(self) -> int:
-        """Bytes that are there."""
+        """Number of bytes present."""
         return sum(end - start for start, end in self.ranges)
 
     @property
     def frontier(self) -> int:
-        """Bytes that are there without a gap from the start."""
+        """Number of bytes present without a gap from the start."""
         return self.ranges[0][1] if self.ranges and self.ranges[0][0] == 0 else 0
 
-    def begin(self, about: dict[str, Any], ranges: list[Range]) -> None:
-        """Start anew, whole or not at all: say what is being fetched, and what of it is there."""
-        self.about, self.ranges = about, merged(ranges)
+    def restart(self, about: dict[str, Any], ranges: list[Range]) -> None:
+        """Replace the journal atomically: describe the file being fetched, and the ranges that are present."""
+        self.about, self.ranges = about, merge_ranges(ranges)
         self._safe = self._safe if ranges else []
-        lines = [json.dumps({"version": VERSION, "boot": _boot(), **about}, sort_keys=True).encode() + b"\n"]
-        lines += [_line(*one) for one in self.ranges] + [_line(*one, _SAFE) for one in self._safe]
+        header = {"version": VERSION, "boot": _read_boot_id(), **about}
+        lines = [json.dumps(header, sort_keys=True).encode() + b"\n"]
+        lines += [_format_line(*one) for one in self.ranges]
+        lines += [_format_line(*one, _SAFE) for one in self._safe]
         write_bytes(self.path, b"".join(lines))
         os.close(self._file)
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
 
-    def note(self, start: int, end: int) -> None:
-        """Write down that a range was written; call it after that."""
-        os.write(self._file, _line(start, end))
-        self.ranges = merged([*self.ranges, (start, end)])
+    def add(self, start: int, end: int) -> None:
+        """Add a range. Call this after its bytes were written."""
+        os.write(self._file, _format_line(start, end))
+        self.ranges = merge_ranges([*self.ranges, (start, end)])
 
     def mark_safe(self, ranges: list[Range]) -> None:
-        """Write down that ranges outlast a power cut; call it after the file was synced with them."""
-        self._safe = merged([*self._safe, *ranges])
-        os.write(self._file, b"".join(_line(*one, _SAFE) for one in self._safe))
+        """Mark ranges as safe from a power failure. Call this after the file was synced with them."""
+        self._safe = merge_ranges([*self._safe, *ranges])
+        os.write(self._file, b"".join(_format_line(*one, _SAFE) for one in self._safe))
 
-    def distrust(self) -> None:
-        """Let only the safe ranges count; call it when a sync failed, for then the others may be lost."""
+    def keep_only_safe(self) -> None:
+        """Drop all ranges that are not safe. Call this after a failed sync, since their bytes may be lost."""
         try:
-            self.begin(self.about, self._safe)
+            self.restart(self.about, self._safe)
         except OSError:
             self.path.unlink()
 
-    def missing(self, largest: int) -> list[Range]:
-        """Return what is not there, in order, in pieces of at most `largest` bytes."""
-        gaps, before = [], 0
+    def missing(self, max_bytes: int) -> list[Range]:
+        """Return the missing ranges, in order, in pieces of at most `max_bytes` bytes."""
+        gaps: list[Range] = []
+        previous_end = 0
         for start, end in [*self.ranges, (self.total, self.total)]:
-            gaps += [(at, min(at + largest, start)) for at in range(before, start, largest)]
-            before = end
+            gaps += [(at, min(at + max_bytes, start)) for at in range(previous_end, start, max_bytes)]
+            previous_end = end
         return gaps
 
     def close(self) -> None:
-        """Close the file; what it holds stays."""
+        """Close the file. Its content stays."""
         os.close(self._file)
 
 
-def _line(start: int, end: int, *mark: bytes) -> bytes:
+def _format_line(start: int, end: int, *mark: bytes) -> bytes:
     return b" ".join([b"%d %d" % (start, end), *mark]) + b"\n"
 
 
-def _boot() -> str:
-    """Return what is another after each start of the machine; where the kernel does not say, each time."""
+def _parse_line(line: bytes) -> tuple[Range, bool]:
+    """Return the range in a line, and whether it is marked as safe.
+
+    Raises:
+        ValueError: it is not a line of a journal.
+    """
+    first, last, *mark = line.split()
+    start, end = int(first), int(last)
+    if mark not in ([], [_SAFE]) or not 0 <= start < end:
+        raise ValueError(line)
+    return (start, end), bool(mark)
+
+
+def _read_boot_id() -> str:
+    """Return an id of the machine's current boot; if the kernel has none, another one each time."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return secrets.token_hex(8)
 
 
-def merged(ranges: list[Range]) -> list[Range]:
+def merge_ranges(ranges: list[Range]) -> list[Range]:
     """Return the union of ranges: disjoint, not touching, in order."""
-    joined: list[Range] = []
+    merged: list[Range] = []
     for start, end in sorted(ranges):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:
-            joined.append((start, end))
-    return joined
+            merged.append((start, end))
+    return merged

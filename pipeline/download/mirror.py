@@ -1,6 +1,6 @@
-"""How one HTTP server is asked for a part of a file, and what its answer means.
+"""Request parts of a file from one HTTP server, and interpret its replies.
 
-Everything that goes wrong comes out as one of four exceptions, by what can be done about it. Knows nothing of files.
+Every fault becomes one of four exceptions, which differ in what can be done about them. Knows nothing of local files.
 """
 
 import contextlib
@@ -14,16 +14,21 @@ from typing import Any
 
 from pipeline.download.journal import Range
 
-_MAY_PASS = (408, 425, 429)
-"""HTTP codes below 500 after which another try makes sense."""
+_RETRY_CODES = (408, 425, 429)
+"""HTTP codes below 500 after which a retry makes sense."""
 
 
 class Refused(Exception):
-    """This mirror will not give the file, however often it is asked."""
+    """This mirror will not serve the file, however often it is asked."""
 
 
 class Interrupted(Exception):
-    """The connection ended early; another try may go on from there."""
+    """The connection ended early. A retry may continue from there.
+
+    Args:
+        reason: what happened.
+        retry_after_s: seconds to wait, if the server says so.
+    """
 
     def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -31,33 +36,33 @@ class Interrupted(Exception):
 
 
 class Changed(Exception):
-    """What the server has now is not what was begun with."""
+    """The file on the server is no longer the one whose download began."""
 
 
 class NoRanges(Exception):
-    """The server sends the whole file whatever range is asked for."""
+    """The server sends the whole file, whatever range is requested."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What the headers of a reply say of its body."""
+    """What the headers of a reply say about its body."""
 
     start: int
-    """Place of the body's first byte in the file."""
+    """Position of the body's first byte in the file."""
     end: int | None
-    """Place behind its last byte; None where the server does not say."""
+    """Position after its last byte; None if the server does not say."""
     ranged: bool
-    """Whether the body is the part that was asked for; otherwise it is the whole file."""
+    """Whether the body is the requested part; otherwise it is the whole file."""
     about: dict[str, Any]
-    """What the file is, as a journal keeps it: url, total, etag, modified."""
+    """Description of the file, as the journal keeps it: url, total, etag, modified."""
 
 
 class Mirror:
-    """A URL, asked through the proxies that the environment names.
+    """One URL, requested through the proxies in the environment.
 
     Args:
         url: http or https.
-        timeout_s: a connection that is silent for so long counts as broken.
+        timeout_s: a connection that is silent for this long counts as broken.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
@@ -65,62 +70,63 @@ class Mirror:
         self._opener = urllib.request.build_opener()
 
     @contextlib.contextmanager
-    def ask(
+    def request(
         self, part: Range | None, about: dict[str, Any]
     ) -> Iterator[tuple[http.client.HTTPResponse, Answer]]:
-        """Ask for a part, or for the whole file with None; an error while the body is read is explained too.
+        """Request a part, or the whole file for None. Errors while the body is read are converted too.
 
         Args:
-            part: what is wanted.
-            about: what an earlier answer said of the file; a changed file is then not sent in part.
+            part: the requested part.
+            about: description of the file from an earlier answer; if the file has changed, no part of it is sent.
 
         Raises:
-            Refused, Interrupted, Changed, NoRanges: what can be done about it.
+            Refused, Interrupted, Changed, NoRanges: depending on what can be done about the fault.
         """
         headers = {"User-Agent": "super-resolution-factory", "Accept-Encoding": "identity"}
         if part is not None:
             headers["Range"] = f"bytes={part[0]}-{part[1] - 1}"
-            validator = _strong_validator(about)
+            validator = _choose_validator(about)
             if validator:
                 headers["If-Range"] = validator
         request = urllib.request.Request(self.url, headers=headers)
         try:
             with self._opener.open(request, timeout=self.timeout_s) as reply:
-                yield reply, _understand(self.url, reply, part)
+                yield reply, _parse_reply(self.url, reply, part)
         except urllib.error.HTTPError as error:
-            said = f"HTTP {error.code} {error.reason}"
+            status = f"HTTP {error.code} {error.reason}"
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                raise (Changed if about else NoRanges if part else Refused)(said) from None
-            if error.code in _MAY_PASS or error.code >= 500:
-                raise Interrupted(said, _number(error.headers.get("Retry-After"))) from None
-            raise Refused(said) from None
+                raise (Changed if about else NoRanges if part else Refused)(status) from None
+            if error.code in _RETRY_CODES or error.code >= 500:
+                raise Interrupted(status, _parse_number(error.headers.get("Retry-After"))) from None
+            raise Refused(status) from None
         except (OSError, http.client.HTTPException) as error:
             raise Interrupted(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from None
 
 
-def _understand(url: str, reply: http.client.HTTPResponse, part: Range | None) -> Answer:
-    """Read a reply's headers, and refuse those that contradict what was asked for."""
+def _parse_reply(url: str, reply: http.client.HTTPResponse, part: Range | None) -> Answer:
+    """Parse the headers of a reply, and refuse those that contradict the request."""
     if reply.headers.get_content_type() == "text/html":
-        raise Refused("an HTML page in place of the file")
+        raise Refused("an HTML page instead of the file")
     if reply.headers.get("Content-Encoding", "identity") != "identity":
         raise Refused(f"Content-Encoding {reply.headers['Content-Encoding']}")
+    end: int | None
     ranged = reply.status == http.client.PARTIAL_CONTENT
     if ranged:
-        start, end, total = _content_range(reply)
+        start, end, total = _parse_content_range(reply)
         if part is None or start != part[0] or not start < end <= part[1] or 0 < total < end:
-            asked = f"bytes {part[0]} to {part[1] - 1}" if part else "the whole"
-            raise Refused(f"Content-Range {reply.headers['Content-Range']!r} where {asked} was asked for")
+            requested = f"bytes {part[0]} to {part[1] - 1}" if part else "the whole file"
+            raise Refused(f"Content-Range {reply.headers['Content-Range']!r} when {requested} was requested")
         if not total:
-            raise NoRanges("it does not say how large the file is")
+            raise NoRanges("the server does not say how large the file is")
     else:
-        total = _number(reply.headers.get("Content-Length"))
+        total = _parse_number(reply.headers.get("Content-Length"))
         start, end = 0, total or None
     etag, modified = reply.headers.get("ETag") or "", reply.headers.get("Last-Modified") or ""
     return Answer(start, end, ranged, {"url": url, "total": total, "etag": etag, "modified": modified})
 
 
 def read_block(reply: http.client.HTTPResponse, size: int) -> tuple[bytes, Exception | None]:
-    """Read until `size` bytes are there or the body ends; return them, and what broke the connection if it broke."""
+    """Read up to `size` bytes of the body; return them, and the fault that broke the connection, or None."""
     block = bytearray()
     try:
         while len(block) < size and (some := reply.read1(size - len(block))):
@@ -130,21 +136,22 @@ def read_block(reply: http.client.HTTPResponse, size: int) -> tuple[bytes, Excep
     return bytes(block), None
 
 
-def difference(begun: dict[str, Any], now: dict[str, Any]) -> str:
-    """Return in which respect an answer speaks of another file than the one that was begun; empty if in none."""
+def describe_change(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return how two descriptions of a file differ, as text; empty if they can be of the same file."""
     for name in ("total", "etag", "modified"):
-        if begun[name] and now[name] and begun[name] != now[name]:
-            return f"{name} {begun[name]}, then {now[name]}"
+        if before[name] and now[name] and before[name] != now[name]:
+            return f"{name} {before[name]}, then {now[name]}"
     return ""
 
 
-def _strong_validator(about: dict[str, Any]) -> str:
-    """Return what If-Range may carry: an ETag that is not weak, else the date."""
-    etag = about.get("etag", "")
-    return etag if etag and not etag.startswith("W/") else about.get("modified", "")
+def _choose_validator(about: dict[str, Any]) -> str:
+    """Return a validator for If-Range: an ETag unless it is weak, else the date."""
+    etag = str(about.get("etag", ""))
+    return etag if etag and not etag.startswith("W/") else str(about.get("modified", ""))
 
 
-def _content_range(reply: http.client.HTTPResponse) -> tuple[int, int, int]:
+def _parse_content_range(reply: http.client.HTTPResponse) -> tuple[int, int, int]:
+    """Return first byte, byte after the last, and size of the whole file (0: unknown)."""
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", reply.headers.get("Content-Range", ""))
     if not found:
         raise Refused(f"Content-Range {reply.headers.get('Content-Range')!r}")
@@ -152,5 +159,5 @@ def _content_range(reply: http.client.HTTPResponse) -> tuple[int, int, int]:
     return int(start), int(last) + 1, 0 if total == "*" else int(total)
 
 
-def _number(header: str | None) -> int:
+def _parse_number(header: str | None) -> int:
     return int(header) if header and header.strip().isdecimal() else 0

@@ -1,22 +1,19 @@
-"""One file from one mirror: resumed, in parallel parts, and hashed while it is written.
+"""Fetch one file from one mirror: resume, fetch several parts at once, and hash the file while it is written.
 
-Servers break off, stall, lie, ignore ranges and change files; what may pass is tried again, what can't is `Refused`.
-Whether the bytes are the published ones is for the caller to say: nothing here gives a file its final name.
+Servers break off, stall, send wrong lengths, ignore ranges and change files. Faults that may pass are retried; others
+raise `Refused`. The caller decides whether the bytes are the published ones: nothing here gives a file its final name.
 """
 
 import dataclasses
-import errno
-import hashlib
-import os
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from data.errors import UserError
+from data.disk_space import require_free_space
 from data.progress import Progress, silent
-from pipeline.download.journal import Journal, Range
+from pipeline.download.journal import Range
 from pipeline.download.mirror import (
     Answer,
     Changed,
@@ -24,45 +21,43 @@ from pipeline.download.mirror import (
     Mirror,
     NoRanges,
     Refused,
-    difference,
+    describe_change,
     read_block,
 )
+from pipeline.download.partial_file import PartialFile
 
 ATTEMPTS = 5
-"""Tries of one mirror that bring nothing new before it is given up."""
+"""A mirror is abandoned after this many attempts in a row that bring nothing new."""
 LARGEST_PAUSE_S = 60.0
 _LARGEST_RETRY_AFTER_S = 300.0
-_RESTARTS = 3
-"""How often a file may change on the server before it is given up."""
+_MAX_CHANGES = 3
+"""A mirror is abandoned if the file changes on the server more often than this."""
 _BLOCK_BYTES = 1 << 16
-"""Written and noted at once: a kill loses at most so much on each connection."""
-_HASH_BYTES = 1 << 22
-_SYNC_BYTES = 1 << 26
-"""Written between two syncs: a power cut costs about so much."""
+"""Bytes that are written and added to the journal at once: a kill loses at most this much on each connection."""
 _TICK_S = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class TransferSettings:
-    """How to fetch; none of it changes what comes."""
+    """How to fetch. None of it changes the result."""
 
     connections: int = 4
-    """Parts that are fetched at once where the server allows ranges."""
+    """Number of parts to fetch at once, if the server supports ranges."""
     part_bytes: int = 32 << 20
     """Size of a part."""
     timeout_s: float = 60.0
-    """A connection that is silent for so long counts as broken."""
+    """A connection that is silent for this long counts as broken."""
     pause: Callable[[float], None] = time.sleep
-    """Waits that many seconds between tries."""
+    """Waits for this many seconds between two attempts."""
 
 
 class Transfer:
-    """A partial file with its journal, open, to be filled from one mirror after another.
+    """Fill a partial file from one mirror after another.
 
     Args:
-        part: the partial file; made if it is missing.
-        expected_bytes: the published size; 0 where it is not known.
-        algorithm: of the checksum that is made on the way, as hashlib names it.
+        part: the partial file; created if it does not exist.
+        expected_bytes: the published size; 0 if unknown.
+        algorithm: algorithm of the checksum to compute, as hashlib names it.
         settings: how to fetch.
         progress: called with the bytes of this file.
     """
@@ -75,124 +70,127 @@ class Transfer:
         settings: TransferSettings,
         progress: Progress = silent,
     ) -> None:
-        self.part, self.expected_bytes, self.algorithm = part, expected_bytes, algorithm
+        self.partial = PartialFile(part, algorithm)
+        self.expected_bytes = expected_bytes
         self.settings, self.progress = settings, progress
-        self.file = os.open(part, os.O_RDWR | os.O_CREAT, 0o644)
-        self.journal = Journal(journal_path(part))
-        self._lock = threading.Lock()
-        self._synced = 0
-        self._digest, self._hashed = hashlib.new(algorithm), 0
-        if self.journal.ranges and os.fstat(self.file).st_size < self.journal.ranges[-1][1]:
-            self.clear()  # another file than the journal's, which was removed
-        self.pieced = self.journal.done > 0
-        """Whether what is there came by more than one try, run or mirror."""
-        self._whole_only = False
+        self.is_pieced = self.partial.journal.done > 0
+        """Whether the bytes come from more than one attempt, run or mirror."""
+        self._ignores_ranges = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the whole file; 0 while unknown."""
+        return self.partial.journal.total
 
     def close(self) -> None:
-        """Close both files; they stay."""
-        os.close(self.file)
-        self.journal.close()
+        """Close the files. Their content stays."""
+        self.partial.close()
 
-    def clear(self) -> None:
-        """Forget every byte."""
-        with self._lock:
-            self.journal.begin({}, [])
-            os.ftruncate(self.file, 0)
-            self._digest, self._hashed, self._synced = hashlib.new(self.algorithm), 0, 0
-            self.pieced = False
-
-    def fetch(self, url: str, keep_foreign: bool) -> str:
-        """Bring the whole file, trying again while that makes sense.
-
-        Args:
-            url: where.
-            keep_foreign: whether bytes that came from another mirror are kept, as a checksum will tell.
-
-        Returns:
-            The checksum of what came.
+    def sync(self) -> None:
+        """Sync the file to the disk.
 
         Raises:
-            Refused: this mirror does not give it.
+            UserError: the disk is full or fails.
+        """
+        self.partial.sync()
+
+    def fetch(self, url: str, keep_foreign: bool) -> str:
+        """Fetch the whole file, with retries while they make sense.
+
+        Args:
+            url: URL of the file.
+            keep_foreign: whether to keep bytes that came from another mirror. Do so only if a checksum is published.
+
+        Returns:
+            The checksum of the file.
+
+        Raises:
+            Refused: this mirror does not serve the file.
             UserError: the disk is full.
         """
-        self._whole_only = False
+        self._ignores_ranges = False
         self._take_over(url, keep_foreign)
-        mirror = Mirror(url, self.settings.timeout_s)
-        tries, restarts, most = 0, 0, self.journal.done
+        mirror, journal = Mirror(url, self.settings.timeout_s), self.partial.journal
+        attempts, changes, most = 0, 0, journal.done
         while True:
             try:
-                self._round(mirror)
+                self._fetch_missing(mirror)
                 return self._hash_to_end()
             except Interrupted as fault:
-                # Where ranges are ignored each try begins at zero, so only what was never reached before is a gain.
-                tries = 0 if self.journal.done > most else tries + 1
-                most = max(most, self.journal.done)
-                self.pieced = self.journal.done > 0
-                if tries >= ATTEMPTS:
-                    raise Refused(f"{fault}, {ATTEMPTS} times running") from None
-                self._tell(f"waiting to try again: {fault}")
-                self.settings.pause(backoff_s(tries, fault.retry_after_s))
+                # If ranges are ignored, each attempt begins at zero, so only bytes never reached before are progress.
+                attempts = 0 if journal.done > most else attempts + 1
+                most = max(most, journal.done)
+                self.is_pieced = journal.done > 0
+                if attempts >= ATTEMPTS:
+                    raise Refused(f"{fault}, {ATTEMPTS} times in a row") from None
+                self._report(f"waiting to try again: {fault}")
+                self.settings.pause(backoff_s(attempts, fault.retry_after_s))
             except NoRanges:
-                self._whole_only = True
+                self._ignores_ranges = True
             except Changed as fault:
-                restarts, most = restarts + 1, 0
-                if restarts > _RESTARTS:
+                changes, most = changes + 1, 0
+                if changes > _MAX_CHANGES:
                     raise Refused(f"the file keeps changing on the server ({fault})") from None
-                self.clear()
+                self._clear()
+
+    def _clear(self) -> None:
+        self.partial.clear()
+        self.is_pieced = False
 
     def _take_over(self, url: str, keep_foreign: bool) -> None:
-        """Decide about the bytes that another mirror has brought."""
-        if not self.journal.about or self.journal.about["url"] == url:
+        """Keep or discard the bytes that came from another mirror."""
+        journal = self.partial.journal
+        if not journal.about or journal.about["url"] == url:
             return
-        if keep_foreign and self.journal.total:
-            about = {"url": url, "total": self.journal.total, "etag": "", "modified": ""}
-            self.journal.begin(about, self.journal.ranges)
+        if keep_foreign and journal.total:
+            self.partial.describe({"url": url, "total": journal.total, "etag": "", "modified": ""})
         else:
-            self.clear()
+            self._clear()
 
-    def _round(self, mirror: Mirror) -> None:
-        """Fetch all that is missing, each part once; whatever part fails is left for the next round."""
-        if self._whole_only or not self.journal.total:
-            self.clear()
+    def _fetch_missing(self, mirror: Mirror) -> None:
+        """Fetch all missing bytes, each part once. Parts that fail are left for the next attempt."""
+        journal = self.partial.journal
+        if self._ignores_ranges or not journal.total:
+            self._clear()
             first = min(self.settings.part_bytes, self.expected_bytes or self.settings.part_bytes)
-            self._side_by_side(mirror, [None if self._whole_only else (0, first)])
-        missing = self.journal.missing(self.settings.part_bytes)
-        if missing and not self._whole_only:
-            self._side_by_side(mirror, list(missing))
-        left = self.journal.total - self.journal.done
+            self._fetch_parts(mirror, [None if self._ignores_ranges else (0, first)])
+        missing = journal.missing(self.settings.part_bytes)
+        if missing and not self._ignores_ranges:
+            self._fetch_parts(mirror, [*missing])
+        left = journal.total - journal.done
         if left:
-            raise Interrupted(f"ended with {left} of {self.journal.total} bytes missing")
+            raise Interrupted(f"ended with {left} of {journal.total} bytes missing")
 
-    def _side_by_side(self, mirror: Mirror, parts: list[Range | None]) -> None:
-        """Fetch parts on several connections, hashing meanwhile; raise what went wrong, the gravest first."""
-        stop, waiting, faults = threading.Event(), parts[::-1], []
-        number = min(self.settings.connections, len(parts))
+    def _fetch_parts(self, mirror: Mirror, parts: list[Range | None]) -> None:
+        """Fetch parts on several connections, and hash meanwhile. Raise the most serious fault."""
+        stop, waiting = threading.Event(), parts[::-1]
+        faults: list[BaseException] = []
         workers = [
             threading.Thread(target=self._work, args=(mirror, waiting, stop, faults), daemon=True)
-            for _ in range(number)
+            for _ in range(min(self.settings.connections, len(parts)))
         ]
         for worker in workers:
             worker.start()
         alive = workers
         try:
             while alive and not stop.is_set():
-                if not self._hash_some():
+                if not self.partial.hash_some():
                     alive[0].join(_TICK_S)
-                self._sync_some()
-                self._tell()
+                self.partial.sync_some()
+                self._report()
                 alive = [worker for worker in workers if worker.is_alive()]
         finally:
-            # A worker may wait on its socket for a while yet; it will write nothing more.
-            with self._lock:
+            # A worker may still wait for its socket for a while, but it will write nothing more.
+            with self.partial.lock:
                 stop.set()
-        self._tell()
+        self._report()
         if faults:
             raise min(faults, key=lambda fault: isinstance(fault, Interrupted))
 
     def _work(
         self, mirror: Mirror, waiting: list[Range | None], stop: threading.Event, faults: list[BaseException]
     ) -> None:
-        """Fetch parts while there are some; a broken connection ends this worker, anything graver ends all."""
+        """Fetch parts until none is left. A broken connection ends this worker; a more serious fault ends all."""
         while not stop.is_set():
             try:
                 part = waiting.pop()
@@ -208,137 +206,75 @@ class Transfer:
                 stop.set()
 
     def _fetch_part(self, mirror: Mirror, part: Range | None, stop: threading.Event) -> None:
-        """Fetch one part, or the whole file for None, and write it down block by block."""
-        with mirror.ask(part, self.journal.about) as (reply, answer):
-            with self._lock:
+        """Fetch one part, or the whole file for None, and write it block by block."""
+        with mirror.request(part, self.partial.journal.about) as (reply, answer):
+            with self.partial.lock:
                 if stop.is_set():
                     return
-                self._agree(answer)
+                self._check_answer(answer)
             at, end = answer.start, answer.end
             while end is None or at < end:
                 size = _BLOCK_BYTES if end is None else min(_BLOCK_BYTES, end - at)
                 block, fault = read_block(reply, size)
-                with self._lock:
+                with self.partial.lock:
                     if stop.is_set():
                         return
-                    self._write(block, at)
+                    self.partial.write(block, at)
                     at += len(block)
                     if fault:
                         raise fault
                     if len(block) < size:
-                        self._ended(at, end)
+                        self._end_body(at, end)
                         return
 
-    def _agree(self, answer: Answer) -> None:
-        """Begin with what the first answer says the file is; hold every later one against it."""
-        begun, total = self.journal.about, answer.about["total"]
-        if begun:
-            changed = difference(begun, answer.about)
-            if changed:
-                raise Changed(changed)
+    def _check_answer(self, answer: Answer) -> None:
+        """Start the journal with the first answer's description of the file; compare later answers with it."""
+        before, total = self.partial.journal.about, answer.about["total"]
+        if before:
+            change = describe_change(before, answer.about)
+            if change:
+                raise Changed(change)
             if not answer.ranged:
                 raise NoRanges
-            if answer.about["etag"] + answer.about["modified"] and not begun["etag"] + begun["modified"]:
-                self.journal.begin(answer.about, self.journal.ranges)
+            if answer.about["etag"] + answer.about["modified"] and not before["etag"] + before["modified"]:
+                self.partial.describe(answer.about)
             return
         if self.expected_bytes and total and total != self.expected_bytes:
-            raise Refused(f"it has {total} bytes there; {self.expected_bytes} were published")
-        check_room(self.part.parent, total or self.expected_bytes, self.part.stem)
-        os.ftruncate(self.file, 0)
-        self.journal.begin(answer.about, [])
+            raise Refused(
+                f"the file has {total} bytes there, but the published one has {self.expected_bytes}"
+            )
+        needed_bytes = total or self.expected_bytes
+        require_free_space(
+            self.partial.path.parent, needed_bytes, f"The download of {self.partial.path.stem}"
+        )
+        self.partial.restart(answer.about)
 
-    def _ended(self, at: int, end: int | None) -> None:
-        """Take the end of a body whose length was not announced, or say that one came too early."""
+    def _end_body(self, at: int, end: int | None) -> None:
+        """Accept the end of a body of unknown length, or raise Interrupted if it ended too early."""
         whole = end or self.expected_bytes
         if whole and at != whole:
             raise Interrupted(f"ended after {at} of {whole} bytes")
-        self.journal.begin({**self.journal.about, "total": at}, self.journal.ranges)
-
-    def _write(self, block: bytes, at: int) -> None:
-        if not block:
-            return
-        try:
-            os.pwrite(self.file, block, at)
-            self.journal.note(at, at + len(block))
-        except OSError as error:
-            raise self._no_room(error) from error
-
-    def _no_room(self, error: OSError) -> UserError:
-        found = "none" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
-        remedy = "make room and run again: what was fetched is kept"
-        return UserError("room to write to", found, str(self.part.parent), remedy)
-
-    def _hash_some(self) -> bool:
-        """Hash a little of what is there without a gap; return whether there was any."""
-        with self._lock:
-            ready = min(self.journal.frontier - self._hashed, _HASH_BYTES)
-        if ready <= 0:
-            return False
-        block = os.pread(self.file, ready, self._hashed)
-        self._digest.update(block)
-        self._hashed += len(block)
-        return bool(block)
-
-    def _sync_some(self) -> None:
-        with self._lock:
-            due = self.journal.done - self._synced >= _SYNC_BYTES
-        if due:
-            self.sync()
-
-    def sync(self) -> None:
-        """Bring what was written to the disk itself, where it outlasts a power cut; more may come meanwhile.
-
-        Raises:
-            UserError: the disk is full or fails.
-        """
-        with self._lock:
-            ranges, done = self.journal.ranges, self.journal.done
-        try:
-            os.fdatasync(self.file)
-        except OSError as error:
-            with self._lock:
-                self.journal.distrust()
-            raise self._no_room(error) from error
-        with self._lock:
-            self.journal.mark_safe(ranges)
-        self._synced = done
+        self.partial.describe({**self.partial.journal.about, "total": at})
 
     def _hash_to_end(self) -> str:
-        while self._hash_some():
-            self._tell("verifying")
-        return self._digest.hexdigest()
+        while self.partial.hash_some():
+            self._report("verifying")
+        return self.partial.checksum()
 
-    def _tell(self, note: str = "") -> None:
-        with self._lock:
-            done, total = self.journal.done, self.journal.total or self.expected_bytes
+    def _report(self, note: str = "") -> None:
+        """Report the progress."""
+        with self.partial.lock:
+            done, total = self.partial.journal.done, self.size_bytes or self.expected_bytes
         self.progress(done, max(total, done), note)
 
 
-def journal_path(part: Path) -> Path:
-    """Return where the journal of a partial file stands."""
-    return part.with_name(f"{part.name}.journal")
-
-
-def backoff_s(tries: int, retry_after_s: float = 0.0) -> float:
-    """Return how long to wait before another try: doubled each time, with jitter, so that many clients spread out.
+def backoff_s(attempts: int, retry_after_s: float = 0.0) -> float:
+    """Return how long to wait before a retry: doubled each time, with jitter, so that many clients spread out.
 
     Args:
-        tries: tries that brought nothing so far.
-        retry_after_s: what the server asked for; kept to, within reason.
+        attempts: number of attempts so far that brought nothing.
+        retry_after_s: what the server asked for; respected up to a limit.
     """
-    longest = min(2.0**tries, LARGEST_PAUSE_S)
+    longest = min(2.0**attempts, LARGEST_PAUSE_S)
     jittered = longest * (0.5 + secrets.randbelow(1000) / 2000)
     return max(jittered, min(retry_after_s, _LARGEST_RETRY_AFTER_S))
-
-
-def check_room(folder: Path, needed_bytes: int, name: str) -> None:
-    """Refuse a download that the disk has no room for.
-
-    Raises:
-        UserError: fewer bytes are free than are needed.
-    """
-    status = os.statvfs(folder)
-    free = status.f_bavail * status.f_frsize
-    if needed_bytes > free:
-        expected, found = f"{needed_bytes} bytes free for {name}", f"{free}"
-        raise UserError(expected, found, str(folder), "free some space or move [store] root")

@@ -1,19 +1,19 @@
-"""How fast crops are made, against the codecs alone and against two other ways to make them, on the same images.
+"""Measure how fast crops are made, against the codecs alone and against two other methods, on the same images.
 
     python tests/bench/crops.py [SOURCE_DIR] [--images 16] [--rounds 3]
 
-The images are mosaics of 2040 x 1356 pixels, put together from the photographs of SOURCE_DIR (without it: of the
-scikit-image package), as PNG and as JPEG. Time is CPU time of everything that was started, so that other work on the
-machine matters little; the last comparison, of two with one, is by the clock and wants a quiet machine.
+The images are mosaics of 2040 x 1356 pixels, assembled from the photographs of SOURCE_DIR (by default those of the
+scikit-image package), as PNG and as JPEG. Times are CPU times with all child processes, so other work on the machine
+matters little. Only the last comparison, of two workers with one, is by the clock and needs an idle machine.
 
-    codecs     decoding each image and encoding each of its crops, with the same functions, and nothing else
-    files      the same, and reading each image from its file and writing each crop to one: what no way can leave out
-    trials     as hobbyists do it: Pillow, 10,000 tries to place boxes, seeded by the clock, PNG at level 6
-    grid       as BasicSR does it: OpenCV, overlapping crops on a regular grid, PNG at level 3
+    codecs     decode each image and encode each of its crops with the same functions, and nothing else
+    files      also read each image from its file and write each crop to one: what no method can avoid
+    trials     a common script: Pillow, 10,000 random tries to place boxes, seeded by the clock, PNG level 6
+    grid       BasicSR's method: OpenCV, overlapping crops on a regular grid, PNG level 3
 
-Each of `--rounds` rounds runs all of them in turn; medians are compared. The exit code is 1 where a crop is not made
-8 times as fast as by trials, from PNG not 3 times as fast as on the grid, or two workers are not 1.8 times as fast as
-one.
+Each of `--rounds` rounds runs all of them in turn, and medians are compared. The exit code is 1 if a crop is not made 8
+times as fast as with trials, a crop from PNG not 3 times as fast as on the grid, or two workers are not 1.8 times as
+fast as one.
 """
 
 import argparse
@@ -45,33 +45,33 @@ from data.sources import Source, open_source
 from pipeline.crop_plan import PlanSettings, plan_dataset
 from pipeline.downscale import downscale
 from pipeline.index import index_source, read_entries
-from pipeline.pack import PackSettings, cut, pack_shard
+from pipeline.pack import PackSettings, cut_crop, pack_shard
 from tasks.crops import pack_settings
 
 HEIGHT, WIDTH, CROP = 1356, 2040, 512
 TRIES = 10_000
 KINDS = ("png", "jpeg")
 TWO_WORKERS = "two workers, a shard each"
-LEAST_OF_TRIALS, LEAST_OF_GRID, LEAST_OF_ONE_WORKER = 8.0, 3.0, 1.8
-LEAST_CODECS = 0.8
-"""Of our time that reading, decoding, encoding and writing should take; it is shown, and decides nothing."""
+MIN_SPEED_TO_TRIALS, MIN_SPEED_TO_GRID, MIN_SPEED_TO_ONE_WORKER = 8.0, 3.0, 1.8
+MIN_CODECS = 0.8
+"""Fraction of our time that reading, decoding, encoding and writing should take; only shown."""
 PLAN = PlanSettings("random", CROP, (1, 2, 4), 0, CROP, 0, 1 << 27, 0.0, 1_000_000, 0)
-PACK = PackSettings(CROP, PLAN.downscale_factors, "png", "fast", 95, pack_settings().screens)
-"""With the limits of [crops]: what is measured is what MakeCrops does."""
+PACK = PackSettings(CROP, PLAN.downscale_factors, "png", "fast", 95, pack_settings().thresholds)
+"""With the quality thresholds of [crops], so that MakeCrops itself is measured."""
 
 
 def mosaics(source_dir: Path | None, count: int) -> Iterator[np.ndarray]:
-    """Yield images of 2040 x 1356, each of four photographs (turned, where they stand upright)."""
+    """Yield images of 2040 x 1356 pixels, each made of four photographs; upright ones are rotated."""
     source = open_source(resolve(str(source_dir) if source_dir else "Photos"))
     entries = sorted((entry for entry in source.scan() if hasattr(entry, "sha256")), key=lambda one: one.id)
     tiles = []
     for _, image in source.read(entries):
         if isinstance(image, np.ndarray):
-            lying = image if image.shape[1] >= image.shape[0] else np.rot90(image)
-            factor = max(HEIGHT / 2 / lying.shape[0], WIDTH / 2 / lying.shape[1])
+            landscape = image if image.shape[1] >= image.shape[0] else np.rot90(image)
+            factor = max(HEIGHT / 2 / landscape.shape[0], WIDTH / 2 / landscape.shape[1])
             if factor > 1:
-                lying = cv2.resize(np.ascontiguousarray(lying), None, fx=factor, fy=factor)
-            tiles.append(lying[: HEIGHT // 2, : WIDTH // 2])
+                landscape = cv2.resize(np.ascontiguousarray(landscape), None, fx=factor, fy=factor)
+            tiles.append(landscape[: HEIGHT // 2, : WIDTH // 2])
     for number in range(count):
         one, two, three, four = (tiles[(4 * number + place) % len(tiles)] for place in range(4))
         yield np.vstack([np.hstack([one, two]), np.hstack([three, four])])
@@ -79,7 +79,7 @@ def mosaics(source_dir: Path | None, count: int) -> Iterator[np.ndarray]:
 
 @contextlib.contextmanager
 def cpu_time(spent: dict[str, list[float]], name: str) -> Iterator[None]:
-    """Add the CPU seconds of the block, its processes included."""
+    """Append the CPU seconds of the block, with its child processes, to `spent[name]`."""
     before = _cpu_s()
     yield
     spent.setdefault(name, []).append(_cpu_s() - before)
@@ -90,17 +90,17 @@ def _cpu_s() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def planned(folder: Path, scratch: Path) -> tuple[Source, list[PlannedSource]]:
-    """Index a folder and plan its crops."""
+def plan_folder(folder: Path, scratch: Path) -> tuple[Source, list[PlannedSource]]:
+    """Index a folder and plan its crops; return the source and the plan."""
     source = open_source(resolve(str(folder)))
-    index_source(source, folder.name, scratch, least_side_px=CROP, max_bad_fraction=0)
+    index_source(source, folder.name, scratch, min_side_px=CROP, max_bad_fraction=0)
     return source, list(plan_dataset(read_entries(scratch), PLAN, folder.name)[0])
 
 
-def codecs_alone(
+def time_codecs(
     folder: Path, plan: list[PlannedSource], spent: dict[str, list[float]], scratch: Path
 ) -> None:
-    """Decode and encode the same pixels, and beside it read and write the files; what lies between is not counted."""
+    """Time decoding and encoding of the same pixels, and reading and writing of the files; nothing in between."""
     codecs = files = 0.0
     with tempfile.NamedTemporaryFile(dir=scratch) as out:
         for one in plan:
@@ -109,7 +109,7 @@ def codecs_alone(
             read = _cpu_s()
             image = decode(content)
             codecs, files = codecs + _cpu_s() - read, files + read - begun
-            pieces = [cut(downscale(image, crop.downscale_factor), crop) for crop in one.crops]
+            pieces = [cut_crop(downscale(image, crop.downscale_factor), crop) for crop in one.crops]
             begun = _cpu_s()
             encoded = [encode_png(pixels, PACK.png_effort) for pixels in pieces]
             made = _cpu_s()
@@ -120,8 +120,8 @@ def codecs_alone(
     spent.setdefault("files", []).append(codecs + files)
 
 
-def by_trials(folder: Path, out: Path) -> int:
-    """Crop a folder by trial and error; return the number of crops."""
+def crop_by_trials(folder: Path, out: Path) -> int:
+    """Crop a folder at random positions found by trial and error; return the number of crops."""
     made = 0
     for path in sorted(folder.iterdir()):
         image = Image.open(path)
@@ -141,7 +141,7 @@ def by_trials(folder: Path, out: Path) -> int:
     return made
 
 
-def by_grid(folder: Path, out: Path) -> int:
+def crop_by_grid(folder: Path, out: Path) -> int:
     """Crop a folder on BasicSR's grid (half a crop apart); return the number of crops."""
     made, step = 0, CROP // 2
     for path in sorted(folder.iterdir()):
@@ -157,8 +157,8 @@ def by_grid(folder: Path, out: Path) -> int:
 
 
 def compare(folder: Path, scratch: Path, rounds: int) -> bool:
-    """Print one table for one folder of images; return whether no limit is missed."""
-    source, plan = planned(folder, scratch / f"{folder.name}-index")
+    """Print one table for one folder of images; return whether all limits are met."""
+    source, plan = plan_folder(folder, scratch / f"{folder.name}-index")
     crops = {"ours": 0, "trials": 0, "grid": 0}
     spent: dict[str, list[float]] = {}
     for number in range(rounds):
@@ -166,14 +166,14 @@ def compare(folder: Path, scratch: Path, rounds: int) -> bool:
         with cpu_time(spent, "ours"):
             pack_shard(plan, source, paths, PACK)
         crops["ours"] = read_header(paths.header).samples
-        codecs_alone(folder, plan, spent, scratch)
-        for name, way in (("trials", by_trials), ("grid", by_grid)):
+        time_codecs(folder, plan, spent, scratch)
+        for name, method in (("trials", crop_by_trials), ("grid", crop_by_grid)):
             with tempfile.TemporaryDirectory(dir=scratch) as out, cpu_time(spent, name):
-                crops[name] = way(folder, Path(out))
+                crops[name] = method(folder, Path(out))
     images = len(plan)
     median = {name: statistics.median(seconds) for name, seconds in spent.items()}
     print(f"\n{folder.name.upper()}: {images} images of {WIDTH}x{HEIGHT}, medians of {rounds} rounds")
-    print(f"{'':8}{'CPU ms an image':>18}{'crops an image':>17}{'CPU ms a crop':>15}{'crops/s a core':>16}")
+    print(f"{'':8}{'CPU ms/image':>18}{'crops/image':>17}{'CPU ms/crop':>15}{'crops/s/core':>16}")
     for name, count in crops.items():
         row = (
             1e3 * median[name] / images,
@@ -185,22 +185,22 @@ def compare(folder: Path, scratch: Path, rounds: int) -> bool:
     for name in ("codecs", "files"):
         print(f"{name:8}{1e3 * median[name] / images:18.1f}")
     speed = {name: count / median[name] for name, count in crops.items()}
-    least = {"trials": LEAST_OF_TRIALS, "grid": LEAST_OF_GRID if folder.name == "png" else 0.0}
-    for name, limit in least.items():
-        print(f"ours / {name}: {median[name] / median['ours']:.1f} times an image, "
-              f"{speed['ours'] / speed[name]:.1f} times a crop (at least {limit:g})")  # fmt: skip
+    minimum = {"trials": MIN_SPEED_TO_TRIALS, "grid": MIN_SPEED_TO_GRID if folder.name == "png" else 0.0}
+    for name, limit in minimum.items():
+        print(f"ours / {name}: {median[name] / median['ours']:.1f} times per image, "
+              f"{speed['ours'] / speed[name]:.1f} times per crop (at least {limit:g})")  # fmt: skip
     print(f"codecs alone: {median['codecs'] / median['ours']:.0%} of ours; "
-          f"with reading and writing: {median['files'] / median['ours']:.0%} (wanted: {LEAST_CODECS:.0%})")  # fmt: skip
-    return all(speed["ours"] >= limit * speed[name] for name, limit in least.items())
+          f"with reading and writing: {median['files'] / median['ours']:.0%} (target: {MIN_CODECS:.0%})")  # fmt: skip
+    return all(speed["ours"] >= limit * speed[name] for name, limit in minimum.items())
 
 
-def side_by_side(folder: Path, scratch: Path, rounds: int) -> bool:
-    """Print how much faster two are than one, by the clock: two workers with a shard each, two processes at one.
+def compare_workers(folder: Path, scratch: Path, rounds: int) -> bool:
+    """Print the speedup, by the clock, of two workers with a shard each and of two processes with one shard.
 
     Returns:
-        Whether two workers reach their limit.
+        Whether two workers reach their minimum speedup.
     """
-    source, plan = planned(folder, scratch / "pair-index")
+    source, plan = plan_folder(folder, scratch / "pair-index")
 
     def pack(name: str, times: int, processes: int) -> None:
         pack_shard(
@@ -214,28 +214,28 @@ def side_by_side(folder: Path, scratch: Path, rounds: int) -> bool:
         for worker in workers:
             worker.join()
 
-    ways = {
+    methods = {
         "one": lambda: pack("one", 4, 1),
         TWO_WORKERS: two_workers,
         "two processes, one shard": lambda: pack("two", 4, 2),
     }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(rounds):
-        for name, way in ways.items():
+        for name, method in methods.items():
             begun = time.perf_counter()
-            way()
+            method()
             taken[name].append(time.perf_counter() - begun)
     alone = statistics.median(taken.pop("one"))
     print()
     faster = {name: alone / statistics.median(durations) for name, durations in taken.items()}
     for name, times in faster.items():
-        limit = f" (at least {LEAST_OF_ONE_WORKER})" if name == TWO_WORKERS else ""
+        limit = f" (at least {MIN_SPEED_TO_ONE_WORKER})" if name == TWO_WORKERS else ""
         print(f"{name}: {times:.2f} times as fast as one, by the clock{limit}")
-    return faster[TWO_WORKERS] >= LEAST_OF_ONE_WORKER
+    return faster[TWO_WORKERS] >= MIN_SPEED_TO_ONE_WORKER
 
 
-def codec_table(scratch: Path) -> None:
-    """Print time and bytes of each encoder, and time of each decoder, on one core."""
+def print_codec_table(scratch: Path) -> None:
+    """Print time and size of each encoder, and the time of each decoder, on one core."""
     stored = {kind: next((scratch / kind).iterdir()).read_bytes() for kind in KINDS}
     crop = np.ascontiguousarray(decode(stored["png"])[100 : 100 + CROP, 200 : 200 + CROP])
     encoders = {f"PNG {effort}": functools.partial(encode_png, effort=effort) for effort in PNG_EFFORTS}
@@ -287,13 +287,13 @@ def main(argv: list[str]) -> int:
         for kind in KINDS:
             (scratch / kind).mkdir()
         for number, image in enumerate(mosaics(options.source_dir, options.images)):
-            # PNG as cameras' converters and datasets have it: zlib at its default level.
+            # PNG with zlib at its default level, as in most datasets.
             Image.fromarray(image).save(scratch / "png" / f"{number:03}.png")
             Image.fromarray(image).save(scratch / "jpeg" / f"{number:03}.jpg", quality=92)
         os.sync()
-        codec_table(scratch)
+        print_codec_table(scratch)
         reached = [compare(scratch / kind, scratch, options.rounds) for kind in KINDS]
-        reached.append(side_by_side(scratch / "png", scratch, options.rounds))
+        reached.append(compare_workers(scratch / "png", scratch, options.rounds))
     return 0 if all(reached) else 1
 
 

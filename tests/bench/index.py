@@ -1,11 +1,11 @@
-"""Index a made tar of tars, as ImageNet's is, and print what it costs.
+"""Measure the indexing of a generated tar of tars, structured like ImageNet's.
 
     python tests/bench/index.py [--inner 200] [--each 500] [--threads 2]
 
-The tar is written into a temporary directory (about 1.3 GB) and removed. It is read once before the clock starts, so
-that the disk is not what is measured. Printed: images a second and a second a core, the peak memory of the process
-while it indexes, 1,000 random entries read back and compared byte by byte, and that nothing was written but the
-index. The exit code is 1 where a limit of `LIMITS` is missed.
+The tar (about 1.3 GB) is written to a temporary directory. It is read once before the clock starts, so that the disk is
+not measured. Printed are images per second, in total and per core, the peak memory of the indexing process, how many of
+1,000 random entries differ when read back, and the files that were written, which must be only the index. The exit code
+is 1 if a check fails or a limit in `LIMITS` is not met.
 """
 
 import argparse
@@ -24,14 +24,14 @@ import numpy as np
 
 from data.hashing import sha256_bytes
 from data.sources.archive import ArchiveSource
-from pipeline.index import index_source, read_entries, read_record
+from pipeline.index import index_source, read_entries, read_index_record
 
-LIMITS = {"images a second a core": 2000, "peak MB": 400}
+LIMITS = {"images/s/core": 2000, "peak MB": 400}
 _BASES = 40
 
 
-def base_jpegs() -> list[bytes]:
-    """Return some JPEGs of 256 x 256."""
+def make_base_jpegs() -> list[bytes]:
+    """Return some JPEGs of 256 x 256 pixels."""
     chance = np.random.default_rng(0)
     coarse = (chance.integers(0, 255, (24, 24, 3), np.uint8) for _ in range(_BASES))
     large = (cv2.resize(one, (256, 256), interpolation=cv2.INTER_CUBIC) for one in coarse)
@@ -39,8 +39,8 @@ def base_jpegs() -> list[bytes]:
     return [cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes() for one in noisy]
 
 
-def image(bases: list[bytes], number: int) -> bytes:
-    """Return a JPEG that no other number gives: its own comment stands behind the start mark."""
+def make_image(bases: list[bytes], number: int) -> bytes:
+    """Return a JPEG that is unique to a number: it has a comment with the number after the start marker."""
     base = bases[number % _BASES]
     comment = f"image {number}".encode()
     return base[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + base[2:]
@@ -48,13 +48,13 @@ def image(bases: list[bytes], number: int) -> bytes:
 
 def write_tar(path: Path, inner: int, each: int) -> None:
     """Write a tar of `inner` tars of `each` images."""
-    bases = base_jpegs()
+    bases = make_base_jpegs()
     with tarfile.open(path, "w") as outer:
         for folder in range(inner):
             buffer = io.BytesIO()
             with tarfile.open(fileobj=buffer, mode="w") as tar:
                 for number in range(each):
-                    content = image(bases, folder * each + number)
+                    content = make_image(bases, folder * each + number)
                     info = tarfile.TarInfo(f"n{folder:08d}_{number}.JPEG")
                     info.size = len(content)
                     tar.addfile(info, io.BytesIO(content))
@@ -65,30 +65,30 @@ def write_tar(path: Path, inner: int, each: int) -> None:
 
 
 def index(path: Path, out: Path, threads: int) -> None:
-    """Index, and print seconds and peak memory in MB; runs in a process of its own, so that nothing else counts."""
+    """Index, and print seconds and peak memory in MB. Runs in a separate process, so that nothing else counts."""
     begun = time.perf_counter()
-    index_source(ArchiveSource([path]), "bench", out, least_side_px=16, max_bad_fraction=0, threads=threads)
+    index_source(ArchiveSource([path]), "bench", out, min_side_px=16, max_bad_fraction=0, threads=threads)
     duration_s = time.perf_counter() - begun
     status = Path("/proc/self/status").read_text()
     peak_kb = int(status.partition("VmHWM:")[2].split()[0])
     print(duration_s, peak_kb / 1000)
 
 
-def compare(path: Path, out: Path, each: int) -> int:
-    """Read 1,000 random entries back; return how many are not byte-equal to what was written."""
-    bases, source = base_jpegs(), ArchiveSource([path])
+def count_differences(path: Path, out: Path, each: int) -> int:
+    """Read 1,000 random entries back; return the number of differences from the written bytes."""
+    bases, source = make_base_jpegs(), ArchiveSource([path])
     chosen = random.Random(0).sample(read_entries(out), 1000)
     wrong = 0
     for entry in chosen:
         folder, number = entry.id.removesuffix(".JPEG").rpartition("/n")[2].split("_")
         content = source.load(entry.locator)
-        wrong += content != image(bases, int(folder) * each + int(number))
+        wrong += content != make_image(bases, int(folder) * each + int(number))
         wrong += sha256_bytes(content) != entry.sha256
     return wrong
 
 
 def main(argv: list[str]) -> int:
-    """Do it, and return the exit code."""
+    """Measure, and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -115,22 +115,23 @@ def main(argv: list[str]) -> int:
             "--threads",
             str(options.threads),
         ]
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        duration_s, peak_mb = map(float, told)
-        totals = read_record(out)["totals"]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        duration_s, peak_mb = map(float, output)
+        totals = read_index_record(out)["totals"]
         rate = totals["sources"] / duration_s / options.threads
-        wrong = compare(path, out, options.each)
+        wrong = count_differences(path, out, options.each)
         written = sorted(
             one.relative_to(folder).as_posix() for one in Path(folder).rglob("*") if one.is_file()
         )
         print(f"{totals['sources']} images, {path.stat().st_size / 1e9:.2f} GB, {options.threads} threads")
-        print(f"{duration_s:.1f} s: {rate * options.threads:.0f} images a second, {rate:.0f} a second a core")
+        print(f"{duration_s:.1f} s: {rate * options.threads:.0f} images/s, {rate:.0f} images/s/core")
         print(
-            f"peak memory {peak_mb:.0f} MB; of 1000 entries read back {wrong} differ; files: {', '.join(written)}"
+            f"peak memory {peak_mb:.0f} MB; {wrong} of 1000 entries differ when read back; files: {', '.join(written)}"
         )
-    whole = totals == {"sources": options.inner * options.each, "rejected": 0}
-    kept = rate >= LIMITS["images a second a core"] and peak_mb <= LIMITS["peak MB"]
-    return 0 if whole and kept and not wrong and len(written) == 4 else 1
+    count = options.inner * options.each
+    is_complete = totals == {"images": count, "sources": count, "rejected": 0}
+    is_fast = rate >= LIMITS["images/s/core"] and peak_mb <= LIMITS["peak MB"]
+    return 0 if is_complete and is_fast and not wrong and len(written) == 4 else 1
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""What the DAG costs on top of the work: MakeCrops of many tiny shards, against the same work in a plain loop.
+"""Measure the overhead of the DAG: MakeCrops with many tiny shards, against the same work in a plain loop.
 
     python tests/bench/scheduling.py [--shards 1000] [--workers 8]
 
-A folder of tiny images is planned as one crop an image and one image a shard, so that there is next to no work
-in a shard and what is left is Luigi, its processes and the store. What is printed:
+A folder of tiny images is planned with one crop per image and one image per shard. A shard then needs almost no work,
+and what remains is Luigi, its processes and the store. Printed are:
 
-- the loop: index, plan, pack and finish in one process, one thread, with no Luigi: the work itself;
-- the first run of MakeCrops, from an empty store;
-- what that takes longer than the loop, for each shard: Luigi's scheduler, a forked process, a bar;
-- the run again, with everything there.
+- the loop: index, plan, pack and finish in one process and one thread, without Luigi;
+- the first run of MakeCrops, with an empty store;
+- the overhead per shard compared with the loop: Luigi's scheduler, a forked process, the progress display;
+- a second run, with everything already done.
 
-Both ways must have made the same bytes.
-
-Wall time depends on what else the machine does; CPU time (of the run and all its task processes) hardly does, and is
-printed beside it.
+Both ways must write the same bytes. Wall time depends on other work on the machine; CPU time (of the run and all its
+task processes) hardly does, and is printed too.
 """
 
 import argparse
@@ -34,29 +32,29 @@ from data.catalog.catalog import resolve
 from data.hashing import sha256_file
 from data.shards import ShardPaths
 from data.sources import open_source
-from pipeline.crop_plan import PlanSettings, plan_dataset, planned_shards, read_plan_shard, write_plan
+from pipeline.crop_plan import PlanSettings, plan_dataset, read_plan_shard, read_planned_shards, write_plan
 from pipeline.dataset import finish_dataset
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
 from tasks.crops import PlanCrops, pack_settings
 
 SIDE_PX = 32
-LONGEST_AGAIN_S = 3.0
-LARGEST_OVERHEAD_MS = 20.0
+MAX_SECOND_RUN_S = 3.0
+MAX_OVERHEAD_MS = 20.0
 COMPARED = ("shards/*", "index/*", "manifest/*", "rejections.jsonl")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What something took."""
+    """Time that something took."""
 
     wall_s: float
     cpu_s: float
-    """User and system, of this process and of those that it waited for."""
+    """User and system time, of this process and its finished children."""
 
 
 def draw_images(folder: Path, count: int) -> None:
-    """Fill a folder with images of mild noise, 32x32, each another one."""
+    """Fill a folder with different images of mild noise, 32 x 32 pixels."""
     stream = np.random.default_rng(0)
     folder.mkdir()
     for number in range(count):
@@ -65,8 +63,8 @@ def draw_images(folder: Path, count: int) -> None:
         )
 
 
-def timed_luigi(photos: Path, store: Path, workers: int) -> Cost:
-    """Run MakeCrops and return what it cost.
+def time_luigi(photos: Path, store: Path, workers: int) -> Cost:
+    """Run MakeCrops and return its cost.
 
     Raises:
         CalledProcessError: it failed.
@@ -90,14 +88,14 @@ def timed_luigi(photos: Path, store: Path, workers: int) -> Cost:
     return Cost(time.perf_counter() - begun, _children_cpu_s() - before)
 
 
-def timed_loop(photos: Path, root: Path) -> Cost:
-    """Do what the tasks do, one after the other in this process, with the settings that they get."""
+def time_loop(photos: Path, root: Path) -> Cost:
+    """Do the work of the tasks one after another in this process, with the same settings."""
     dataset = resolve(str(photos))
     begun, cpu_begun = time.perf_counter(), time.process_time()
     source = open_source(dataset)
-    index_source(source, dataset.name, root / "index", least_side_px=SIDE_PX, max_bad_fraction=0.0)
+    index_source(source, dataset.name, root / "index", min_side_px=SIDE_PX, max_bad_fraction=0.0)
     write_plan(*plan_dataset(read_entries(root / "index"), _plan_settings(), dataset.name), root / "plan")
-    for shard in planned_shards(root / "plan"):
+    for shard in read_planned_shards(root / "plan"):
         planned = read_plan_shard(root / "plan", shard["name"])
         pack_shard(planned, source, ShardPaths(root / "crops", shard["name"]), pack_settings())
     finish_dataset(
@@ -113,8 +111,8 @@ def timed_loop(photos: Path, root: Path) -> Cost:
     return Cost(time.perf_counter() - begun, time.process_time() - cpu_begun)
 
 
-def differing(one: Path, other: Path) -> list[str]:
-    """Return the files of shards that are not the same in two datasets."""
+def find_differing_files(one: Path, other: Path) -> list[str]:
+    """Return the shard files that differ between two datasets."""
     digests = [
         {
             str(path.relative_to(root)): sha256_file(path)
@@ -128,14 +126,14 @@ def differing(one: Path, other: Path) -> list[str]:
 
 
 def measure(shards: int, workers: int, scratch: Path) -> int:
-    """Measure and print; return 1 where a limit is missed or the bytes differ."""
+    """Measure and print; return 1 if a limit is not met or the bytes differ."""
     photos = scratch / "photos"
     draw_images(photos, shards)
-    loop = timed_loop(photos, scratch / "loop")
-    first = timed_luigi(photos, scratch / "store", workers)
-    again = timed_luigi(photos, scratch / "store", workers)
+    loop = time_loop(photos, scratch / "loop")
+    first = time_luigi(photos, scratch / "store", workers)
+    again = time_luigi(photos, scratch / "store", workers)
     (made,) = (scratch / "store" / "crops").iterdir()
-    different = differing(scratch / "loop" / "crops", made)
+    different = find_differing_files(scratch / "loop" / "crops", made)
     found = len(list((made / "shards").iterdir()))
     overhead = Cost(
         *(
@@ -147,19 +145,19 @@ def measure(shards: int, workers: int, scratch: Path) -> int:
     print(f"plain loop            {loop.wall_s:7.2f} s wall  {loop.cpu_s:7.2f} s CPU")
     print(f"MakeCrops             {first.wall_s:7.2f} s wall  {first.cpu_s:7.2f} s CPU")
     print(
-        f"overhead              {overhead.wall_s:7.2f} ms wall {overhead.cpu_s:7.2f} ms CPU, for each shard "
-        f"(limit {LARGEST_OVERHEAD_MS:.0f} ms wall)"
+        f"overhead              {overhead.wall_s:7.2f} ms wall {overhead.cpu_s:7.2f} ms CPU, per shard "
+        f"(limit {MAX_OVERHEAD_MS:.0f} ms wall)"
     )
     print(
         f"MakeCrops again       {again.wall_s:7.2f} s wall  {again.cpu_s:7.2f} s CPU "
-        f"(limit {LONGEST_AGAIN_S:.0f} s wall)"
+        f"(limit {MAX_SECOND_RUN_S:.0f} s wall)"
     )
     print(f"the same bytes        {'yes' if not different else f'NO: {different[:5]}'}")
-    return int(bool(different) or overhead.wall_s > LARGEST_OVERHEAD_MS or again.wall_s > LONGEST_AGAIN_S)
+    return int(bool(different) or overhead.wall_s > MAX_OVERHEAD_MS or again.wall_s > MAX_SECOND_RUN_S)
 
 
 def main(argv: list[str]) -> int:
-    """Measure as the command line says, in a temporary directory."""
+    """Parse the command line and measure in a temporary directory; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

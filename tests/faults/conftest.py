@@ -1,6 +1,7 @@
-"""What the tests of faults share: a dataset that was made without any, and a disk of one's own."""
+"""Fixtures of the fault tests: a dataset made without a fault, and a small disk."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,21 +11,21 @@ from failures import OPTIONS, mount
 
 @pytest.fixture
 def options(photo_folder: Path) -> list[str]:
-    """Give the options of any task on the folder of images, with small crops and small shards."""
+    """Return the options that run a task on the folder of images, with small crops and small shards."""
     return ["--dataset", str(photo_folder), *OPTIONS]
 
 
 @pytest.fixture
 def undisturbed(options: list[str], tmp_path: Path) -> dict[str, bytes]:
-    """Give the files of a store in which the dataset was made without a fault."""
+    """Return the files of a store in which the dataset was made without a fault."""
     result = luigi(tmp_path / "undisturbed", "MakeCrops", *options)
     assert result.returncode == 0, result.stderr
     return files(tmp_path / "undisturbed")
 
 
 @pytest.fixture
-def disk(tmp_path: Path):
-    """Give a small disk of its own."""
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a small disk, and return its path."""
     place = tmp_path / "disk"
     place.mkdir()
     mount("-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place))

@@ -1,12 +1,11 @@
-"""Kill the demo's main process at many moments, and show that nothing is left behind and nothing changes.
+"""Kill the demo's main process at many moments, and check that no process is left and the result is the same.
 
     python tests/faults/kill_demo.py [--kills 10] [--config luigi.demo.cfg] [--seed 0]
 
-One undisturbed run gives the reference and a timeline: when each file first stood in its store. A second
-store is then made by a run that is killed (kill -9) again and again, at moments spread over that timeline. A
-moment is "so long after that file appeared", so that kills move with the work when the machine is slower or
-faster. After each kill no process of the run may be left; at the end the crops must be the same, byte for
-byte.
+An undisturbed run gives the reference and a timeline: when each file appeared in its store. Then a second store is made
+by runs that are killed (kill -9) again and again, at moments spread over that timeline. A moment is a delay after a
+file's appearance, so kills move with the work if the machine is slower or faster. After each kill no process of the run
+may be left. At the end the crops must be the same, byte for byte.
 """
 
 import argparse
@@ -31,24 +30,24 @@ MARK = "SUPER_RESOLUTION_KILL_DEMO"
 POLL_S = 0.02
 GONE_WITHIN_S = 15
 LAST_KILL = 0.95
-"""Of the undisturbed run's duration: later there is nothing to kill."""
+"""Fraction of the undisturbed run's duration. Later there is nothing left to kill."""
 MILESTONES = (".json", ".jsonl", ".tar", ".idx", ".onnx", ".xml", ".safetensors")
 COMPARED = ("*", "shards/*", "index/*", "manifest/*")
 DEMO = ["--module", "tasks", "FullPipeline", "--workers", "2"]
 
 
 class FaultError(Exception):
-    """What this script is there to find."""
+    """A check failed."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: so long after a file was first seen.
+    """When to kill: some time after a file appeared.
 
     Args:
-        file: relative to the store; empty for the start.
-        wait_s: seconds after it.
-        at_s: the same on the clock of the undisturbed run.
+        file: path relative to the store; empty for the start.
+        wait_s: seconds after its appearance.
+        at_s: seconds after the start of the undisturbed run.
     """
 
     file: str
@@ -57,7 +56,13 @@ class Moment:
 
 
 class Run:
-    """One start of the DAG. Everything that it starts carries a mark in its environment."""
+    """One start of the DAG. All its processes carry a mark in their environment.
+
+    Args:
+        arguments: command line of luigi.
+        config: a luigi.cfg on top of the default one.
+        store: directory of the store; the log is written beside it.
+    """
 
     def __init__(self, arguments: list[str], config: Path, store: Path) -> None:
         self.store, self.log = store, store.with_suffix(".log")
@@ -74,7 +79,7 @@ class Run:
             )
 
     def alive(self) -> dict[int, str]:
-        """Return this run's processes, pid to command: those with its mark, or of the session it began."""
+        """Return the command of each of this run's processes by pid: those with its mark or in its session."""
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -88,24 +93,24 @@ class Run:
         return found
 
     def kill(self) -> None:
-        """Kill the main process, and only it.
+        """Kill only the main process.
 
         Raises:
-            FaultError: another process of the run lives on.
+            FaultError: another process of the run survives.
         """
         self.process.kill()
         self.process.wait()
         deadline = time.monotonic() + GONE_WITHIN_S
         while left := self.alive():
             if time.monotonic() > deadline:
-                raise FaultError(f"{GONE_WITHIN_S} s after the kill these are left: {left}")
+                raise FaultError(f"these processes are left {GONE_WITHIN_S} s after the kill: {left}")
             time.sleep(POLL_S)
 
     def has_finished(self) -> bool:
         """Return whether the main process has ended.
 
         Raises:
-            FaultError: it has, and not well.
+            FaultError: it has ended with an error.
         """
         if self.process.poll() not in (None, 0):
             last = self.log.read_text(errors="replace").splitlines()[-20:]
@@ -115,7 +120,7 @@ class Run:
 
 @contextlib.contextmanager
 def started(arguments: list[str], config: Path, store: Path) -> Iterator[Run]:
-    """Give a run; whatever is left of it at the end of the block, after a fault too, is killed."""
+    """Start a run, and kill whatever is left of it at the end of the block, also after an error."""
     run = Run(arguments, config, store)
     try:
         yield run
@@ -126,8 +131,8 @@ def started(arguments: list[str], config: Path, store: Path) -> Iterator[Run]:
         run.process.wait()
 
 
-def undisturbed(arguments: list[str], config: Path, store: Path) -> tuple[dict[str, float], float]:
-    """Run to the end; return when each milestone was first seen, and how long it all took, in seconds."""
+def run_undisturbed(arguments: list[str], config: Path, store: Path) -> tuple[dict[str, float], float]:
+    """Run to the end; return when each milestone appeared, and how long the run took, in seconds."""
     seen = {"": 0.0}
     with started(arguments, config, store) as run:
         begun = time.monotonic()
@@ -142,7 +147,7 @@ def undisturbed(arguments: list[str], config: Path, store: Path) -> tuple[dict[s
         return seen, time.monotonic() - begun
 
 
-def choose(seen: dict[str, float], duration_s: float, kills: int, seed: int) -> list[Moment]:
+def choose_moments(seen: dict[str, float], duration_s: float, kills: int, seed: int) -> list[Moment]:
     """Return one moment in each of `kills` equal parts of the run."""
     chance, moments = random.Random(seed), []
     for part in range(kills):
@@ -153,12 +158,12 @@ def choose(seen: dict[str, float], duration_s: float, kills: int, seed: int) -> 
 
 
 def wait_for(moment: Moment, run: Run, reached_s: float) -> bool:
-    """Wait for the moment to come; return False if the run ends before.
+    """Wait for a moment; return False if the run ends first.
 
     Args:
-        moment: when.
+        moment: the moment to wait for.
         run: a run that has just begun.
-        reached_s: where on the undisturbed run's clock its store was when it began.
+        reached_s: the time in the undisturbed run that corresponds to the state of the store when this run began.
     """
     begun = time.monotonic()
     is_there = (run.store / moment.file).exists()
@@ -177,24 +182,26 @@ def compare(reference: Path, store: Path) -> None:
     """Compare the crops of two stores.
 
     Raises:
-        FaultError: a file differs, or one store has a file that the other has not.
+        FaultError: a file differs, or exists in one store only.
     """
     expected, got = _digests(reference), _digests(store)
     different = sorted(name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name))
     if different or not expected:
-        raise FaultError(f"of {len(expected)} files of crops these differ or are missing: {different}")
+        raise FaultError(
+            f"{len(different)} of {len(expected)} files of crops differ or are missing: {different}"
+        )
 
 
 def kill_and_compare(arguments: list[str], config: Path, scratch: Path, *, kills: int, seed: int) -> Path:
-    """Make the reference, then a store under so many kills, and compare; return the reference.
+    """Make a reference store, then a store under kills, and compare their crops; return the reference.
 
     Raises:
-        FaultError: they differ, a run failed, or a process outlived one.
+        FaultError: the crops differ, a run failed, or a process survived a kill.
     """
     reference, store, number = scratch / "reference", scratch / "killed-0", 0
-    seen, duration_s = undisturbed(arguments, config, reference)
+    seen, duration_s = run_undisturbed(arguments, config, reference)
     print(f"undisturbed: {duration_s:.0f} s", flush=True)
-    left, reached_s = choose(seen, duration_s, kills, seed), 0.0
+    left, reached_s = choose_moments(seen, duration_s, kills, seed), 0.0
     while left:
         moment = left[0]
         with started(arguments, config, store) as run:
@@ -205,7 +212,7 @@ def kill_and_compare(arguments: list[str], config: Path, scratch: Path, *, kills
                 )
                 left, reached_s = left[1:], moment.at_s
                 continue
-        # Faster than the undisturbed run: go on with a new store, and sooner.
+        # The run was faster than the undisturbed one: continue with a new store, and kill sooner.
         compare(reference, store)
         number, reached_s = number + 1, 0.0
         store = scratch / f"killed-{number}"
@@ -218,16 +225,16 @@ def kill_and_compare(arguments: list[str], config: Path, scratch: Path, *, kills
 
 
 def main(argv: list[str]) -> int:
-    """Do it, and return the exit code."""
+    """Run the checks, and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument(
-        "--config", type=Path, default=Path("luigi.demo.cfg"), help="a luigi.cfg on top of the other"
+        "--config", type=Path, default=Path("luigi.demo.cfg"), help="a luigi.cfg on top of the default one"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("arguments", nargs="*", default=DEMO, help="what to run; after --")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    parser.add_argument("arguments", nargs="*", default=DEMO, help="arguments of luigi, after --")
     options = parser.parse_args(argv)
     scratch = Path(tempfile.mkdtemp(prefix="kill-demo-"))
     try:

@@ -1,12 +1,12 @@
-"""Kill a download's process at random byte positions, and count what is fetched twice.
+"""Kill a download at random byte positions, and check that almost nothing is fetched twice.
 
     PYTHONPATH=tests/support python tests/faults/kill_download.py [--kills 50] [--megabytes 512] [--seed 0]
 
-A server on this machine gives a random file in parallel parts; each time it has sent a certain number of bytes
-it kills the process (kill -9) that is fetching. The last run is left alone. The file must then be whole, have been
-under its final name only at the end, and at most 2% of its bytes may have been sent more than once: what was on its
-way when the process died counts too. The server sends 80 MB a second, as a network does that is slower than the
-machine: without that, megabytes would wait in the socket. The exit code is 1 where one of these is not so.
+A server on this machine sends a random file in parallel parts. At certain numbers of bytes it kills the downloading
+process (kill -9). The last run is not killed. Then the file must be complete, it must never have had its final name
+before, and at most 2% of its bytes may have been sent more than once; bytes on their way when a process died count too.
+The server sends 80 MB/s, like a network that is slower than the machine: otherwise megabytes would wait in the socket.
+The exit code is 1 if a check fails.
 """
 
 import argparse
@@ -22,37 +22,43 @@ from pathlib import Path
 
 from server import FileServer, serving
 
-MOST_TWICE = 0.02
-BYTES_A_SECOND = 80e6
+MAX_SENT_TWICE = 0.02
+BYTES_PER_S = 80e6
 NAME = "large.bin"
 
 
 class Killer:
-    """Kills the running process whenever another of the chosen numbers of bytes was sent."""
+    """Kill the running process each time the server has sent one of the given numbers of bytes.
+
+    Args:
+        server: the server to watch.
+        positions: numbers of bytes, in order.
+    """
 
     def __init__(self, server: FileServer, positions: list[int]) -> None:
-        self.positions, self.sent, self.process = positions, 0, None
+        self.positions, self.sent = positions, 0
+        self.process: subprocess.Popen[bytes] | None = None
         self._due = 0.0
         self._lock = threading.Lock()
         server.sending = self.sending
 
     def sending(self, count: int) -> None:
-        """Be told of bytes that were sent."""
+        """Count bytes that the server is about to send, and slow it down; the server calls this."""
         with self._lock:
             self.sent += count
             if self.process and self.positions and self.sent >= self.positions[0]:
                 process, self.process = self.process, None
                 self.positions.pop(0)
                 process.kill()
-                process.wait()  # nothing more is sent to a process that only waits to be buried
+                process.wait()  # so that nothing more is sent to a dead process
             now = time.monotonic()
-            self._due = max(self._due, now) + count / BYTES_A_SECOND
+            self._due = max(self._due, now) + count / BYTES_PER_S
             wait_s = self._due - now
         time.sleep(wait_s)
 
 
 def main(argv: list[str]) -> int:
-    """Do it, and return the exit code."""
+    """Run the checks, and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -82,11 +88,13 @@ def main(argv: list[str]) -> int:
                 break
             kills += 1
             if code != -signal.SIGKILL or there:
-                print(f"kill_download: exit code {code}, under its final name: {there}", file=sys.stderr)
+                print(
+                    f"kill_download: exit code {code}, files under the final name: {there}", file=sys.stderr
+                )
                 return 1
         whole = there[0].read_bytes() == content
-        print(f"{kills} kills of {options.megabytes} MB: whole {whole}, {server.twice:.2%} sent twice")
-        return 0 if whole and kills == options.kills and server.twice <= MOST_TWICE else 1
+        print(f"{kills} kills of {options.megabytes} MB: complete {whole}, {server.twice:.2%} sent twice")
+        return 0 if whole and kills == options.kills and server.twice <= MAX_SENT_TWICE else 1
 
 
 if __name__ == "__main__":

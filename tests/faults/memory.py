@@ -1,11 +1,11 @@
-"""Show that no process needs 500 MB for 8192x8192 images among small ones.
+"""Check that no process needs more than 500 MB to crop images of 8192 x 8192 pixels.
 
     PYTHONPATH=tests/support python tests/faults/memory.py [--limit-mb 500]
 
-A folder with a PNG and a JPEG of that size, of tiles of texture, becomes crops by the command that people use: with one
-worker, where the packer has a helper process for each core, and with two, where one packs in each task's process. The
-figure is the peak resident memory of the largest process of each run, shared memory included. The exit code is
-1 where one is over the limit.
+A folder with a PNG and a JPEG of that size, and small images, is cropped by the public command: with one worker, where
+the packer has a worker process for each core, and with two, where each task packs in its own process. Printed is the
+peak resident memory of the largest process of each run, shared memory included. The exit code is 1 if it exceeds the
+limit.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SMALL = 6
 
 
 def fill(folder: Path) -> None:
-    """Make the images."""
+    """Write the images."""
     tiles = [textured(seed, TILE_PX, TILE_PX) for seed in range(TILES)]
     rows = [np.hstack([tiles[(3 * row + column) % TILES] for column in range(TILES)]) for row in range(TILES)]
     large = np.vstack(rows)
@@ -36,7 +36,7 @@ def fill(folder: Path) -> None:
 
 
 def peak_bytes(command: list[str]) -> int:
-    """Run a command; return the peak resident memory of the largest of its processes.
+    """Run a command; return the peak resident memory of its largest process.
 
     Raises:
         CalledProcessError: it failed.
@@ -50,7 +50,7 @@ def peak_bytes(command: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Do it, and return the exit code."""
+    """Measure, and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="memory-") as scratch:
         folder = Path(scratch) / "photos"
         folder.mkdir()
-        # In another process: what is started counts what its starter held as its own.
+        # In another process: a child's peak memory includes what its parent held when it was forked.
         filler = multiprocessing.Process(target=fill, args=(folder,))
         filler.start()
         filler.join()
@@ -77,9 +77,7 @@ def main(argv: list[str]) -> int:
             ]
             command += ["--workers", str(workers), "--store-root", f"{scratch}/{workers}"]
             peaks_mb.append(peak_bytes(command) / 1e6)
-            print(
-                f"--workers {workers}: the largest process had {peaks_mb[-1]:.0f} MB at its peak", flush=True
-            )
+            print(f"--workers {workers}: peak of the largest process: {peaks_mb[-1]:.0f} MB", flush=True)
     return int(max(peaks_mb) > options.limit_mb)
 
 

@@ -1,4 +1,4 @@
-"""What the images are read from changes between the index and the packing."""
+"""The source of the images changes between indexing and packing."""
 
 import hashlib
 import json
@@ -12,17 +12,17 @@ from server import serving
 
 
 @pytest.mark.parametrize("then", ["changed", "removed"])
-def test_a_image_changes_between_index_and_packing(then, options, undisturbed, photo_folder, tmp_path):
+def test_an_image_changes_between_indexing_and_packing(then, options, undisturbed, photo_folder, tmp_path):
     store, image, kept = tmp_path / "store", photo_folder / "p4.png", tmp_path / "p4.png"
     fault = f"mv {image} {kept}" + f"; cp {photo_folder / 'p2.png'} {image}" * (then == "changed")
     failed = luigi(store, "MakeCrops", *options, when="before", by=fault)
     found = {"changed": "another one", "removed": "nothing"}[then]
-    hold_clear(failed, "indexed", found, "p4.png", "put the", "back, or run again")
+    hold_clear(failed, "indexed", found, "p4.png", "back, or run again")
     hold_whole(store, undisturbed)
     anew = luigi(tmp_path / "anew", "MakeCrops", *options)
-    assert anew.returncode == 0, "the folder as it is now is another dataset"
+    assert anew.returncode == 0, "the changed folder is another dataset"
     assert files(tmp_path / "anew").keys().isdisjoint(undisturbed)
-    kept.rename(image)  # with its modification time, so that it is the old folder
+    kept.rename(image)  # keeps its modification time, so the folder is the old dataset
     assert luigi(store, "MakeCrops", *options).returncode == 0
     assert files(store) == undisturbed
 
@@ -53,7 +53,7 @@ def test_a_downloaded_archive_is_deleted_after_planning(photo_folder, tmp_path):
 
 
 def downloads(store):
-    """Return the files of a store's downloads: their lists of what was verified tell times of this store's own."""
+    """Return the files of a store's downloads, whose lists of verified files contain times of this store only."""
     return {f"downloads/{name}": content for name, content in files(store / "downloads").items()}
 
 

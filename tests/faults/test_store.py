@@ -1,4 +1,4 @@
-"""The store fails while a run goes on: it is full, read-only, or taken away; then it is mended, and the run goes on."""
+"""The store fails during a run: it is full, read-only or gone. Once it is repaired, the next run continues."""
 
 import subprocess
 
@@ -9,8 +9,8 @@ from failures import hold_clear, hold_whole, mount
 BLOCK_BYTES = 4096
 
 
-def test_a_write_that_finds_no_room(options, undisturbed, tmp_path):
-    """A full disk where none can be mounted: the error is made up, all that follows is not."""
+def test_a_write_finds_no_space(options, undisturbed, tmp_path):
+    """A full disk on a machine where none can be mounted: only the error itself is simulated."""
     tars = [content for name, content in undisturbed.items() if name.endswith(".tar")]
     store, room_bytes = tmp_path / "store", sum(map(len, tars)) // 2
     failed = luigi(store, "MakeCrops", *options, when="full", by=str(room_bytes))
@@ -21,7 +21,7 @@ def test_a_write_that_finds_no_room(options, undisturbed, tmp_path):
     assert files(store) == undisturbed
 
 
-def test_a_full_disk(disk, options, undisturbed):
+def test_the_disk_is_full(disk, options, undisturbed):
     before = [content for name, content in undisturbed.items() if not name.startswith("crops/")]
     tars = [content for name, content in undisturbed.items() if name.endswith(".tar")]
     blocks = sum(-(-len(content) // BLOCK_BYTES) for content in before)
@@ -31,13 +31,13 @@ def test_a_full_disk(disk, options, undisturbed):
     hold_clear(luigi(store, "MakeCrops", *options), "No space left", "[store] root", str(store), "make room")
     hold_whole(store, undisturbed)
     packed = len(list(store.glob("crops/*/manifest/*-[0-9]*[0-9].json")))
-    assert 0 < packed < len(tars), "it was full midway through packing"
+    assert 0 < packed < len(tars), "the disk was full midway through packing"
     mount("-o", "remount,size=64m", str(disk))
     assert luigi(store, "MakeCrops", *options).returncode == 0
     assert files(store) == undisturbed
 
 
-def test_a_disk_that_turned_read_only(disk, options, undisturbed):
+def test_the_disk_becomes_read_only(disk, options, undisturbed):
     store = disk / "store"
     assert luigi(store, "PlanCrops", *options).returncode == 0
     mount("-o", "remount,ro", str(disk))
@@ -51,22 +51,22 @@ def test_a_disk_that_turned_read_only(disk, options, undisturbed):
 
 
 @pytest.mark.parametrize("way", ["unmounted", "moved"])
-def test_a_store_that_is_taken_away(way, options, undisturbed, tmp_path):
+def test_the_store_disappears(way, options, undisturbed, tmp_path):
     store, away = tmp_path / "store", tmp_path / "away"
-    take, bring = f"mv {store} {away}", f"mv {away} {store}"
+    remove, restore = f"mv {store} {away}", f"mv {away} {store}"
     if way == "unmounted":
         store.mkdir()
         away.mkdir()
-        take, bring = f"umount --lazy {store}", f"mount --bind {away} {store}"
+        remove, restore = f"umount --lazy {store}", f"mount --bind {away} {store}"
         mount("--bind", str(away), str(store))
     try:
-        failed = luigi(store, "MakeCrops", *options, when="amid", by=take)
-        hold_clear(failed, "nothing in [store] root", str(store), "bring it back", "mount")
+        failed = luigi(store, "MakeCrops", *options, when="amid", by=remove)
+        hold_clear(failed, "[store] root", str(store), "bring it back", "mount")
         hold_whole(away, undisturbed, parts=1)
-        assert not store.exists() or not any(store.iterdir()), "no second store in its place"
-        subprocess.run(bring, shell=True, check=True)
+        assert not store.exists() or not any(store.iterdir()), "no second store was made in its place"
+        subprocess.run(restore, shell=True, check=True)
         assert luigi(store, "MakeCrops", *options).returncode == 0
-        assert files(store) == undisturbed, "what was left is swept"
+        assert files(store) == undisturbed, "leftovers are removed"
     finally:
         if way == "unmounted":
             subprocess.run(["umount", "--lazy", store], capture_output=True, check=False)

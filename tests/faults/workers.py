@@ -1,11 +1,11 @@
-"""Make one dataset with several numbers of workers, undisturbed and under kills, and show that it is always the same.
+"""Check that a dataset is the same byte for byte with any number of workers, undisturbed and under kills.
 
     PYTHONPATH=tests/support python tests/faults/workers.py [--workers 1 2 4 8] [--kills 30] [--seed 0]
 
-For each number of workers the dataset is made twice: in one go, and by runs whose main process is killed
-(kill -9) again and again at moments spread over the whole (see kill_demo.py). After each kill no process may be left,
-with one worker too, where the packer has helper processes of its own. Every file of every dataset must be the same
-byte for byte: shards, indexes, manifests, rejections, dataset.json. The exit code is 1 where one of these is not so.
+For each number of workers the dataset is made twice: without interruption, and by runs whose main process is killed
+(kill -9) again and again, at moments spread over the whole run (see kill_demo.py). After each kill no process may be
+left, also with one worker, where the packer has worker processes of its own. Every file of every dataset must be the
+same byte for byte: shards, indexes, manifests, rejections, dataset.json. The exit code is 1 if a check fails.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from images import textured
 from kill_demo import FaultError, compare, kill_and_compare
 
 IMAGES = 120
-"""They make some 40 shards; besides them one is damaged, one is flat, and one file is no image."""
+"""They make about 40 shards. In addition one image is damaged, one is flat, and one file is not an image."""
 OPTIONS = ["--crops-size-px", "128", "--crops-crops-per-shard", "120", "--crops-validation-fraction", "0.1"]
 
 
 def fill(folder: Path, seed: int) -> None:
-    """Make the images."""
+    """Write the images."""
     folder.mkdir()
     for number in range(IMAGES):
         height, width = 600 + number % 7 * 30, 800 + number % 5 * 40
@@ -37,13 +37,13 @@ def fill(folder: Path, seed: int) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Do it, and return the exit code."""
+    """Run the checks, and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--kills", type=int, default=30, help="for each number of workers")
-    parser.add_argument("--seed", type=int, default=0, help="of the images and of the moments")
+    parser.add_argument("--kills", type=int, default=30, help="kills for each number of workers")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the images and of the moments")
     options = parser.parse_args(argv)
     scratch, begun = Path(tempfile.mkdtemp(prefix="workers-")), time.monotonic()
     folder = scratch / "photos"
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     shards = len(list(references[0].glob("crops/*/shards/*.tar")))
     shutil.rmtree(scratch)
     print(
-        f"{shards} shards, with {options.workers} workers, in one go and under {options.kills} kills each: "
+        f"{shards} shards, with {options.workers} workers, undisturbed and under {options.kills} kills each: "
         f"the same byte for byte, no process left behind ({time.monotonic() - begun:.0f} s)"
     )
     return 0

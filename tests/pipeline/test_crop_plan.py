@@ -5,7 +5,7 @@ from settings import plan_settings
 
 from data.errors import UserError
 from data.records import Reason, SourceEntry
-from pipeline.crop_plan import count_crops, plan_source, planned_shards, read_plan_shard, write_plan
+from pipeline.crop_plan import count_crops, plan_source, read_plan_shard, read_planned_shards, write_plan
 from pipeline.crop_plan import plan_dataset as plan_lazily
 
 SETTINGS = plan_settings(size_px=256, validation_fraction=0.1, crops_per_shard=20)
@@ -28,14 +28,14 @@ def plan_dataset(entries, settings, name):
     return list(planned), list(rejections)
 
 
-def test_every_reduction_that_the_image_allows_is_cropped():
+def test_an_image_is_cropped_at_every_downscale_factor_it_is_large_enough_for():
     crops = plan_source(entry(1), SETTINGS)
     assert [crop.downscale_factor for crop in crops] == [1] * 6 + [2]
     assert len({crop.key for crop in crops}) == 7
     assert all(set(crop.key) <= set("0123456789abcdef-") for crop in crops)
 
 
-def test_lossy_images_are_halved_first():
+def test_downscale_factors_are_doubled_for_lossy_images():
     assert {crop.downscale_factor for crop in plan_source(entry(1, 1200, 1600, lossy=True), SETTINGS)} == {
         2,
         4,
@@ -43,13 +43,13 @@ def test_lossy_images_are_halved_first():
     assert plan_source(entry(1, 511, 511, lossy=True), SETTINGS) == ()
 
 
-def test_a_cap_keeps_a_choice():
+def test_a_limit_keeps_a_subset_of_the_crops():
     capped = plan_source(entry(1), dataclasses.replace(SETTINGS, max_crops_per_image=3))
     assert len(capped) == 3
     assert set(capped) <= set(plan_source(entry(1), SETTINGS))
 
 
-def test_one_more_image_moves_no_box_of_another():
+def test_adding_an_image_moves_no_box_of_another():
     before, _ = plan_dataset(ENTRIES, SETTINGS, "d")
     after, _ = plan_dataset([*ENTRIES, entry(99)], SETTINGS, "d")
     boxes = {one.entry.id: one.crops for one in after}
@@ -60,7 +60,7 @@ def test_the_order_of_the_index_does_not_matter():
     assert plan_dataset(ENTRIES, SETTINGS, "d") == plan_dataset(ENTRIES[::-1], SETTINGS, "d")
 
 
-def test_groups_stay_together_and_splits_are_as_large_as_asked():
+def test_groups_stay_together_and_splits_have_the_requested_size():
     entries = [entry(number, group=f"scene{number % 10}") for number in range(40)]
     planned, _ = plan_dataset(entries, SETTINGS, "d")
     places: dict[str, set[tuple[str, int]]] = {}
@@ -72,7 +72,7 @@ def test_groups_stay_together_and_splits_are_as_large_as_asked():
     assert shards == sorted(shards) and set(shards) == set(range(max(shards) + 1))
 
 
-def test_shards_hold_about_as_many_crops_as_asked():
+def test_shards_have_about_the_requested_number_of_crops():
     planned, _ = plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, validation_fraction=0.0), "d")
     sizes: dict[int, int] = {}
     for one in planned:
@@ -83,24 +83,27 @@ def test_shards_hold_about_as_many_crops_as_asked():
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"max_crops_per_image": 5}, {"policy": "grid", "grid_step_px": 100}, {"largest_px": 600_000}],
+    [{}, {"max_crops_per_image": 5}, {"policy": "grid", "grid_step_px": 100}, {"max_pixels": 600_000}],
 )
-def test_crops_are_counted_as_they_are_planned(change):
+def test_the_count_of_crops_equals_the_planned_crops(change):
     settings = dataclasses.replace(SETTINGS, **change)
     for one in (entry(1), entry(2, 1300, 900, lossy=True), entry(3, 255, 800), entry(4, 3000, 257)):
-        planned = plan_source(one, settings) if one.width * one.height <= settings.largest_px else ()
+        planned = plan_source(one, settings) if one.width * one.height <= settings.max_pixels else ()
         assert count_crops(one, settings) == len(planned)
 
 
-def test_what_is_too_small_is_rejected_by_name():
+def test_an_image_that_is_too_small_is_rejected():
     planned, rejections = plan_dataset([entry(1), entry(2, 511, 800, lossy=True)], SETTINGS, "d")
     assert [one.entry.id for one in planned] == ["p1"]
     assert [(one.id, one.reason) for one in rejections] == [("p2", Reason.TOO_SMALL)]
     assert "lossy" in rejections[0].detail
 
 
-def test_no_crop_at_all_is_refused_in_words():
-    with pytest.raises(UserError, match="a 2000x2000 crop fits into, got none .largest 800x600;"):
+def test_a_dataset_without_a_crop_is_an_error():
+    with pytest.raises(
+        UserError,
+        match="no image that a 2000x2000 crop fits into. The largest is 800x600; rejected: 40 too_small",
+    ):
         plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, size_px=2000), "d")
 
 
@@ -114,10 +117,10 @@ def test_no_crop_at_all_is_refused_in_words():
         {"max_crops_per_image": -1},
         {"policy": "center"},
         {"grid_step_px": 0},
-        {"largest_px": 0},
+        {"max_pixels": 0},
     ],
 )
-def test_nonsense_is_refused(change):
+def test_invalid_settings_are_refused(change):
     with pytest.raises(UserError, match=next(iter(change))):
         plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, **change), "d")
 
@@ -125,13 +128,13 @@ def test_nonsense_is_refused(change):
 def test_a_plan_reads_back_shard_by_shard(tmp_path):
     planned, rejections = plan_dataset(ENTRIES, SETTINGS, "d")
     write_plan(planned, rejections, tmp_path)
-    shards = planned_shards(tmp_path)
+    shards = read_planned_shards(tmp_path)
     again = [one for shard in shards for one in read_plan_shard(tmp_path, shard["name"])]
     assert again == planned
     assert sum(shard["crops"] for shard in shards) == sum(len(one.crops) for one in planned)
 
 
-def test_a_grid_is_the_same_at_every_reduction():
+def test_a_grid_has_the_same_step_at_every_downscale_factor():
     crops = plan_source(entry(1, 600, 800), dataclasses.replace(SETTINGS, policy="grid", grid_step_px=256))
     assert [(crop.downscale_factor, crop.box.top, crop.box.left) for crop in crops] == [
         *((1, top, left) for top in (0, 256, 344) for left in (0, 256, 512, 544)),
@@ -139,16 +142,16 @@ def test_a_grid_is_the_same_at_every_reduction():
     ]
 
 
-def test_the_best_places_are_left_to_the_packer():
+def test_the_policy_best_plans_only_the_number_of_crops():
     settings = dataclasses.replace(SETTINGS, policy="best", max_crops_per_image=4, validation_fraction=0.0)
     planned, _ = plan_dataset([entry(1), entry(2, 300, 300)], settings, "d")
-    wanted = {one.entry.id: (one.best, one.crops) for one in planned}
-    assert wanted == {"p1": (4, ()), "p2": (1, ())}, "one crop fits into 300x300"
-    with pytest.raises(UserError, match="1 or more under the policy best"):
+    expected = {one.entry.id: (one.best, one.crops) for one in planned}
+    assert expected == {"p1": (4, ()), "p2": (1, ())}, "one crop fits into 300x300"
+    with pytest.raises(UserError, match="1 or more with the policy best"):
         plan_dataset([entry(1)], dataclasses.replace(settings, max_crops_per_image=0), "d")
 
 
-def test_a_image_that_needs_too_much_memory_is_rejected():
+def test_an_image_that_needs_too_much_memory_is_rejected():
     planned, rejections = plan_dataset([entry(1), entry(2, 30_000, 30_000)], SETTINGS, "d")
     assert [one.entry.id for one in planned] == ["p1"]
     assert [(one.id, one.reason) for one in rejections] == [("p2", Reason.TOO_LARGE)]

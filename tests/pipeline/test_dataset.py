@@ -1,4 +1,4 @@
-"""A finished dataset, made by the same steps as MakeCrops, opened with everything that should open it."""
+"""A finished dataset, made by the same steps as MakeCrops, opens in every program that should open it."""
 
 import dataclasses
 import json
@@ -15,8 +15,15 @@ from data.imaging.decode import decode
 from data.record_json import to_plain
 from data.shards import ShardPaths
 from pipeline import dataset
-from pipeline.crop_plan import plan_dataset, planned_shards, read_plan_shard, write_plan
-from pipeline.dataset import PARQUET, all_records, finish_dataset, is_current, read_manifest, write_parquet
+from pipeline.crop_plan import plan_dataset, read_plan_shard, read_planned_shards, write_plan
+from pipeline.dataset import (
+    PARQUET,
+    finish_dataset,
+    is_current,
+    read_all_records,
+    read_manifest,
+    write_parquet,
+)
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
 
@@ -26,14 +33,14 @@ def build(folder, root, finish=True):
 
     dataset = resolve(str(folder))
     source = open_source(dataset)
-    index_source(source, dataset.name, root / "index", least_side_px=128, max_bad_fraction=0)
+    index_source(source, dataset.name, root / "index", min_side_px=128, max_bad_fraction=0)
     write_plan(
         *plan_dataset(
             read_entries(root / "index"), plan_settings(validation_fraction=0.2, crops_per_shard=12), "p"
         ),
         root / "plan",
     )
-    for shard in planned_shards(root / "plan"):
+    for shard in read_planned_shards(root / "plan"):
         paths = ShardPaths(root / "crops", shard["name"])
         pack_shard(
             read_plan_shard(root / "plan", shard["name"]),
@@ -60,7 +67,7 @@ def crops(photo_folder, tmp_path):
 
 def test_the_manifest_adds_up(crops):
     manifest = read_manifest(crops)
-    records = list(all_records(crops, manifest.shards))
+    records = list(read_all_records(crops, manifest.shards))
     assert manifest.totals["crops"] == len(records) == sum(one.samples for one in manifest.shards)
     assert manifest.totals["bytes"] == sum(one.bytes for one in records)
     assert manifest.totals["sources"] == len(read_entries(crops.parent / "index"))
@@ -69,7 +76,7 @@ def test_the_manifest_adds_up(crops):
     assert {one.split for one in records} == {"train", "validation"}
 
 
-def test_the_sides_are_there_and_repeat(photo_folder, crops, tmp_path):
+def test_every_file_is_reproducible(photo_folder, crops, tmp_path):
     again = build(photo_folder, tmp_path / "again")
     for path in sorted(path.relative_to(crops) for path in crops.rglob("*") if path.is_file()):
         assert (crops / path).read_bytes() == (again / path).read_bytes(), path
@@ -83,19 +90,19 @@ def test_the_parquet_has_every_field_of_every_record(crops):
     assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [
         one.samples for one in manifest.shards
     ]
-    for row, record in zip(file.read().to_pylist(), all_records(crops, manifest.shards), strict=True):
+    for row, record in zip(file.read().to_pylist(), read_all_records(crops, manifest.shards), strict=True):
         plain = to_plain(record)
-        for prefix, inner in (("box", plain.pop("box")), ("score", plain.pop("scores"))):
+        for prefix, inner in (("box", plain.pop("box")), ("metric", plain.pop("metrics"))):
             plain |= {f"{prefix}_{name}": value for name, value in inner.items()}
         assert row == plain
 
 
-def test_no_more_than_one_shard_s_rows_are_in_memory(crops, monkeypatch):
+def test_only_the_rows_of_one_shard_are_in_memory(crops, monkeypatch):
     class Row(dict):
         """A dict that can be referred to weakly."""
 
     alive, most = weakref.WeakValueDictionary(), 0
-    plain_row = dataset._row
+    plain_row = dataset._make_row
 
     def counted(record):
         nonlocal most
@@ -104,25 +111,25 @@ def test_no_more_than_one_shard_s_rows_are_in_memory(crops, monkeypatch):
         most = max(most, len(alive))
         return row
 
-    monkeypatch.setattr(dataset, "_row", counted)
+    monkeypatch.setattr(dataset, "_make_row", counted)
     shards = read_manifest(crops).shards
     write_parquet(crops, shards)
     assert len(shards) >= 3 and most <= max(one.samples for one in shards)
 
 
-def test_what_changes_no_crop_makes_a_finished_dataset_out_of_date(photo_folder, crops):
+def test_catalog_texts_and_the_damage_budget_make_a_finished_dataset_out_of_date(photo_folder, crops):
     manifest, spec = read_manifest(crops), resolve(str(photo_folder))
     assert is_current(manifest, spec, 0.0)
     for field in ("title", "license", "citation"):
         assert not is_current(manifest, dataclasses.replace(spec, **{field: "another"}), 0.0)
-    # 1 of 9 is as many as were damaged, 0.1 of them fewer.
+    # One image of nine is damaged: a budget of 1/9 allows that, one of 0.1 does not.
     damaged = dataclasses.replace(
         manifest, totals=manifest.totals | {"images": 9}, rejections={"unreadable": 1}
     )
     assert is_current(damaged, spec, 1 / 9) and not is_current(damaged, spec, 0.1)
 
 
-def test_a_shard_that_is_not_its_headers_is_refused(photo_folder, tmp_path):
+def test_a_shard_that_differs_from_its_header_is_refused(photo_folder, tmp_path):
     directory = build(photo_folder, tmp_path, finish=False)
     index = next((directory / "index").iterdir())
     index.write_text(index.read_text().replace("png", "jpg", 1))
@@ -136,7 +143,7 @@ def test_webdataset_opens_the_shards(crops):
     tars = sorted(str(path) for path in (crops / "shards").glob("train-*.tar"))
     samples = list(webdataset.WebDataset(tars, shardshuffle=False).decode("rgb8"))
     records = {
-        one.key: one for one in all_records(crops, read_manifest(crops).shards) if one.split == "train"
+        one.key: one for one in read_all_records(crops, read_manifest(crops).shards) if one.split == "train"
     }
     assert {sample["__key__"] for sample in samples} == set(records)
     assert all(sample["png"].shape == (128, 128, 3) for sample in samples)
@@ -147,7 +154,7 @@ def test_hugging_face_datasets_opens_the_directory(crops, tmp_path, monkeypatch)
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
     loaded = datasets.load_dataset(str(crops), cache_dir=str(tmp_path / "cache"))
-    records = list(all_records(crops, read_manifest(crops).shards))
+    records = list(read_all_records(crops, read_manifest(crops).shards))
     assert set(loaded) == {"train", "validation"}
     assert sum(len(split) for split in loaded.values()) == len(records)
     first = loaded["train"][0]
@@ -171,14 +178,14 @@ def test_dali_opens_the_shards_through_their_indexes(crops):
         pipeline.set_outputs(fn.decoders.image(stored, device="cpu"))
     pipeline.build()
     (images,) = pipeline.run()
-    records = [one for one in all_records(crops, manifest.shards) if one.split == "train"]
+    records = [one for one in read_all_records(crops, manifest.shards) if one.split == "train"]
     for image, one in zip(images, records, strict=True):
         with open(ShardPaths(crops, one.shard).tar, "rb") as tar:
             tar.seek(one.offset)
             assert (np.array(image) == decode(tar.read(one.bytes))).all()
 
 
-def test_the_card_names_the_shards_and_what_was_thrown_out(crops):
+def test_the_card_names_the_shards_and_the_rejections(crops):
     text = (crops / "README.md").read_text()
     assert "path: shards/train-*.tar" in text and "path: shards/validation-*.tar" in text
     assert "- 1 duplicate" in text

@@ -1,4 +1,4 @@
-"""A dataset as plain files: the same images, lists that their readers read, and nothing half-written."""
+"""A dataset as plain files has the same images, lists that other trainers can read, and no incomplete folder."""
 
 import json
 import shutil
@@ -12,8 +12,8 @@ from data.errors import UserError
 from data.hashing import sha256_bytes
 from data.imaging.decode import decode
 from data.shards import ShardPaths
-from pipeline.dataset import all_records, read_manifest
-from pipeline.export_folder import RECORD, export_folder, file_list, meta_info
+from pipeline.dataset import read_all_records, read_manifest
+from pipeline.export_folder import RECORD, export_folder, file_list_path, meta_info_path
 
 DALI_READS = """
 import hashlib, json, sys
@@ -41,8 +41,8 @@ def out(crops, tmp_path):
     return tmp_path / "out"
 
 
-def in_order(crops, split):
-    return [one for one in all_records(crops, read_manifest(crops).shards) if one.split == split]
+def records_of(crops, split):
+    return [one for one in read_all_records(crops, read_manifest(crops).shards) if one.split == split]
 
 
 def names_in(path):
@@ -52,26 +52,28 @@ def names_in(path):
 def test_every_image_is_there_byte_for_byte_and_both_lists_name_it(crops, out):
     record = json.loads((out / RECORD).read_text())
     for split in ("train", "validation"):
-        records = in_order(crops, split)
+        records = records_of(crops, split)
         assert record["crops"][split] == len(records) > 0
-        assert names_in(file_list(out, split)) == names_in(meta_info(out, split))
-        images = [out / split / name for name in names_in(file_list(out, split))]
+        assert names_in(file_list_path(out, split)) == names_in(meta_info_path(out, split))
+        images = [out / split / name for name in names_in(file_list_path(out, split))]
         assert [sha256_bytes(path.read_bytes()) for path in images] == [one.sha256 for one in records]
         assert sorted(path for path in (out / split).rglob("*") if path.is_file()) == sorted(images)
         assert all(path.stat().st_nlink == 1 and not path.is_symlink() for path in images)
 
 
-def test_a_line_of_meta_info_is_basicsrs(crops, out):
-    record = in_order(crops, "train")[0]
+def test_a_line_of_meta_info_has_the_format_of_basicsr(crops, out):
+    record = records_of(crops, "train")[0]
     number = record.shard.rpartition("-")[2]
-    assert meta_info(out, "train").read_text().splitlines()[0] == f"{number}/{record.key}.png (128,128,3)"
+    assert (
+        meta_info_path(out, "train").read_text().splitlines()[0] == f"{number}/{record.key}.png (128,128,3)"
+    )
 
 
 def test_dali_reads_the_images_that_the_list_names(crops, out):
     pytest.importorskip("nvidia.dali")
-    records = in_order(crops, "train")
-    arguments = [str(out / "train"), str(file_list(out, "train")), str(len(records))]
-    # In a process of its own: DALI's threads and the forks of other tests do not go together.
+    records = records_of(crops, "train")
+    arguments = [str(out / "train"), str(file_list_path(out, "train")), str(len(records))]
+    # In a separate process: DALI's threads and the forks of other tests do not go together.
     done = subprocess.run(
         [sys.executable, "-c", DALI_READS, *arguments],
         capture_output=True,
@@ -87,28 +89,28 @@ def test_dali_reads_the_images_that_the_list_names(crops, out):
     assert json.loads(done.stdout.splitlines()[-1]) == expected
 
 
-def test_an_export_that_was_cut_short_goes_on_where_it_was(crops, out, tmp_path):
+def test_an_interrupted_export_continues(crops, out, tmp_path):
     whole = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     (out / RECORD).unlink()
     gone, *kept = sorted((out / "train").iterdir())
     shutil.rmtree(gone)
-    # What a killed writer leaves: a folder of its own, half full, that nobody holds.
+    # A killed writer leaves an incomplete folder of its own, whose lock is free.
     left = gone.with_name(f".{gone.name}.0123abcd.part")
     left.mkdir()
     (left / "half.png").write_bytes(b"\x89PNG")
     before = [path.stat().st_mtime_ns for path in kept]
-    told = []
+    calls = []
     export_folder(
-        crops, out, spec_hash="abc", progress=lambda done, total, note="": told.append((done, total))
+        crops, out, spec_hash="abc", progress=lambda done, total, note="": calls.append((done, total))
     )
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
     assert [path.stat().st_mtime_ns for path in kept] == before
     total = read_manifest(crops).totals["crops"]
-    assert 0 < told[0][0] < total and told[-1] == (total, total)
+    assert 0 < calls[0][0] < total and calls[-1] == (total, total)
 
 
 def test_a_damaged_image_is_not_copied(crops, tmp_path):
-    record = in_order(crops, "train")[3]
+    record = records_of(crops, "train")[3]
     with open(ShardPaths(crops, record.shard).tar, "r+b") as tar:
         tar.seek(record.offset + 100)
         tar.write(b"\xff\x00\xff")
@@ -118,9 +120,9 @@ def test_a_damaged_image_is_not_copied(crops, tmp_path):
     assert not list((tmp_path / "out").rglob(f"*{record.key}*"))
 
 
-def test_a_disk_without_room_is_told_before_anything_is_copied(crops, tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_before_anything_is_copied(crops, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match="room for .* GB of copies"):
+    with pytest.raises(UserError, match="free"):
         export_folder(crops, tmp_path / "out", spec_hash="abc")
     assert list((tmp_path / "out").iterdir()) == []

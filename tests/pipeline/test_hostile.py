@@ -1,4 +1,4 @@
-"""The hostile corpus on the whole road, from folder, zip and tar to a shard: the run goes on, nothing vanishes."""
+"""The corpus of hostile files passes from folder, zip and tar to a shard: the run continues, and no file vanishes."""
 
 import dataclasses
 import gzip
@@ -52,14 +52,14 @@ def sources(kind, root):
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz"])
-def test_each_case_lands_as_its_pixels_or_its_reason(kind, tmp_path):
+def test_each_case_ends_as_its_pixels_or_as_a_rejection(kind, tmp_path):
     source, extras = sources(kind, tmp_path)
     before, store = tree(tmp_path), tmp_path / "store"
-    index_source(source, "hostile", store / "index", least_side_px=16, max_bad_fraction=1, threads=3)
+    index_source(source, "hostile", store / "index", min_side_px=16, max_bad_fraction=1, threads=3)
     entries = read_entries(store / "index")
     rejected = list(read_rejections(store / "index" / REJECTIONS))
     ids = [one.id for one in [*entries, *rejected]]
-    assert sorted(ids) == sorted([case.name for case in CASES] + list(extras)), "not one file vanishes"
+    assert sorted(ids) == sorted([case.name for case in CASES] + list(extras)), "no file vanishes"
 
     entries = [dataclasses.replace(entry, lossy=False) for entry in entries]
     plan, too_small = map(
@@ -93,7 +93,7 @@ def test_each_case_lands_as_its_pixels_or_its_reason(kind, tmp_path):
     assert after == before, "nothing is written outside the store"
 
 
-def test_the_cases_are_as_many_as_they_should_be():
+def test_there_are_enough_cases():
     assert len(CASES) >= 60 and (HEIGHT, WIDTH) == (96, 128)
     bad = sum(case.pixels is None for case in CASES)
     assert bad >= 40 and len(CASES) - bad >= 40

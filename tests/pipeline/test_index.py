@@ -4,34 +4,32 @@ from images import textured
 from data.errors import UserError
 from data.imaging.encode import encode_png
 from data.sources.folder import FolderSource
-from pipeline.index import REJECTIONS, Entries, index_source, read_entries, read_record
+from pipeline.index import REJECTIONS, Entries, index_source, read_entries, read_index_record
 
 
-def run(folder, out, least_side_px=100, max_bad_fraction=0.0, **options):
+def run(folder, out, min_side_px=100, max_bad_fraction=0.0, **options):
     source = FolderSource(folder)
-    index_source(
-        source, "photos", out, least_side_px=least_side_px, max_bad_fraction=max_bad_fraction, **options
-    )
+    index_source(source, "photos", out, min_side_px=min_side_px, max_bad_fraction=max_bad_fraction, **options)
 
 
 def test_every_file_is_a_row_or_a_counted_rejection(photo_folder, tmp_path):
     run(photo_folder, tmp_path / "index")
-    record = read_record(tmp_path / "index")
+    record = read_index_record(tmp_path / "index")
     assert record["totals"] == {"images": 9, "sources": 7, "rejected": 4}
     assert record["rejections"] == {"duplicate": 1, "link": 1, "not_an_image": 1, "too_small": 1}
     assert len(read_entries(tmp_path / "index")) == 7
 
 
-def test_the_same_bytes_for_any_number_of_threads(photo_folder, tmp_path):
+def test_the_bytes_do_not_depend_on_the_number_of_threads(photo_folder, tmp_path):
     for threads in (1, 4):
         run(photo_folder, tmp_path / str(threads), threads=threads)
     for path in (tmp_path / "1").iterdir():
         assert path.read_bytes() == (tmp_path / "4" / path.name).read_bytes()
 
 
-def test_no_usable_image_is_an_error_that_leaves_nothing(photo_folder, tmp_path):
-    with pytest.raises(UserError, match=r"2000x2000 pixels or more, got none \(the largest is 800x600\)"):
-        run(photo_folder, tmp_path / "index", least_side_px=2000)
+def test_a_source_without_a_usable_image_is_an_error_that_leaves_nothing(photo_folder, tmp_path):
+    with pytest.raises(UserError, match="no image of at least 2000x2000 pixels; the largest is 800x600"):
+        run(photo_folder, tmp_path / "index", min_side_px=2000)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no files at all"):
         run(tmp_path / "empty", tmp_path / "index")
@@ -41,16 +39,16 @@ def test_no_usable_image_is_an_error_that_leaves_nothing(photo_folder, tmp_path)
 def test_too_many_damaged_images_fail_with_the_reasons(photo_folder, tmp_path):
     whole = (photo_folder / "p0.png").read_bytes()
     (photo_folder / "bad.png").write_bytes(whole[:30])
-    run(photo_folder, tmp_path / "borne", max_bad_fraction=0.2)
+    run(photo_folder, tmp_path / "within budget", max_bad_fraction=0.2)
     reasons = "1 duplicate, 1 link, 1 not_an_image, 1 too_small, 1 unreadable; damaged: bad.png: unreadable"
-    with pytest.raises(UserError, match=rf"1 of 10 .*: {reasons}.*index/{REJECTIONS}"):
+    with pytest.raises(UserError, match=rf"1 damaged images of 10, .*: {reasons}.*index/{REJECTIONS}"):
         run(photo_folder, tmp_path / "index")
-    # The list that the error names is there; an index is not.
+    # The list of rejections, which the error names, exists; the index does not.
     assert [path.name for path in (tmp_path / "index").iterdir()] == [REJECTIONS]
     assert "bad.png" in (tmp_path / "index" / REJECTIONS).read_text()
 
 
-def test_images_that_are_only_small_or_repeated_are_none_of_the_damaged(tmp_path):
+def test_small_and_repeated_images_do_not_count_as_damaged(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     small = encode_png(textured(0, 40, 40))
@@ -59,14 +57,15 @@ def test_images_that_are_only_small_or_repeated_are_none_of_the_damaged(tmp_path
     (photos / "good.png").write_bytes(encode_png(textured(1, 120, 120)))
     (photos / "bad.png").write_bytes(small[:30])
     run(photos, tmp_path / "index", max_bad_fraction=0.04)
-    assert read_record(tmp_path / "index")["totals"] == {"images": 32, "sources": 1, "rejected": 31}
+    assert read_index_record(tmp_path / "index")["totals"] == {"images": 32, "sources": 1, "rejected": 31}
 
 
-def test_entries_are_read_as_they_are_asked_for(photo_folder, tmp_path):
+def test_entries_are_read_on_demand(photo_folder, tmp_path):
     run(photo_folder, tmp_path / "index")
     entries = Entries(tmp_path / "index")
     assert list(entries) == [entries[place] for place in range(len(entries))]
     assert len({entry.id for entry in entries}) == 7
+    assert entries[1:3] == [entries[1], entries[2]]
 
 
 def test_progress_counts_every_file(photo_folder, tmp_path):
@@ -75,7 +74,7 @@ def test_progress_counts_every_file(photo_folder, tmp_path):
     assert calls == [*((number, 11) for number in range(1, 12)), (11, 11)]
 
 
-def test_the_catalog_says_what_is_lossy_and_what_belongs_together(photo_folder, tmp_path):
+def test_the_catalog_decides_what_is_lossy_and_what_forms_a_group(photo_folder, tmp_path):
     def groups(**options):
         out = tmp_path / str(len(list(tmp_path.iterdir())))
         run(photo_folder, out, **options)
@@ -88,7 +87,7 @@ def test_the_catalog_says_what_is_lossy_and_what_belongs_together(photo_folder, 
     assert found["trip/p1.png"] == ("p1", False) and found["camera.jpg"] == ("camera.jpg", False)
 
 
-def test_rows_tell_the_stored_bit_depth(tmp_path):
+def test_rows_have_the_stored_bit_depth(tmp_path):
     import cv2
     import numpy as np
 

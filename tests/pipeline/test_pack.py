@@ -9,20 +9,20 @@ from data.records import Reason
 from data.shards import ShardPaths, read_header, read_records, read_rejections
 from data.sources.folder import FolderSource
 from pipeline.crop_plan import plan_dataset
-from pipeline.detail_boxes import best_crops
+from pipeline.detail_boxes import find_best_crops
 from pipeline.downscale import downscale
 from pipeline.index import index_source, read_entries
 from pipeline.pack import crop_source, pack_shard
-from pipeline.quality_filters import ScreenSettings
+from pipeline.quality_filters import QualityThresholds
 
-SETTINGS = pack_settings(screens=ScreenSettings(min_contrast=200, min_sharpness=60))
+SETTINGS = pack_settings(thresholds=QualityThresholds(min_contrast=2.0, min_sharpness=0.6))
 
 
 @pytest.fixture
 def planned(photo_folder, tmp_path):
     cv2.imwrite(str(photo_folder / "sky.png"), np.full((300, 300, 3), 200, np.uint8))
     source = FolderSource(photo_folder)
-    index_source(source, "photos", tmp_path / "index", least_side_px=128, max_bad_fraction=0)
+    index_source(source, "photos", tmp_path / "index", min_side_px=128, max_bad_fraction=0)
     plan = list(plan_dataset(read_entries(tmp_path / "index"), plan_settings(), "photos")[0])
     return source, plan
 
@@ -72,14 +72,14 @@ def test_a_damaged_source_is_one_rejection(planned, photo_folder):
     assert [(rejection.reason, content) for rejection, content in made] == [(Reason.UNREADABLE, None)]
 
 
-def test_jpeg_crops(planned):
+def test_crops_can_be_jpeg(planned):
     source, plan = planned
     made = list(crop_source(plan[0], source, pack_settings(image_extension="jpg", jpeg_quality=90)))
     assert len(made) == len(plan[0].crops)
     assert all(image[:2] == b"\xff\xd8" for _, image in made)
 
 
-def test_noise_that_jpeg_makes_larger_has_room(tmp_path):
+def test_a_jpeg_larger_than_its_pixels_fits_into_the_shared_memory(tmp_path):
     (tmp_path / "noise").mkdir()
     for number in range(3):
         noise = np.random.default_rng(number).integers(0, 2, (256, 256, 3), np.uint8) * 255
@@ -94,24 +94,24 @@ def test_noise_that_jpeg_makes_larger_has_room(tmp_path):
     assert read_header(paths.header).image_bytes > 3 * (3 * 256**2 + (1 << 16))
 
 
-def test_the_best_crops_are_where_the_detail_is(photo_folder, tmp_path):
+def test_the_policy_best_crops_where_the_detail_is(photo_folder, tmp_path):
     dull = np.full((512, 640, 3), 120, np.uint8)
     dull[200:328, 300:428] = textured(3, 128, 128)
     cv2.imwrite(str(photo_folder / "p2.png"), dull)
     source = FolderSource(photo_folder)
-    index_source(source, "photos", tmp_path / "index", least_side_px=128, max_bad_fraction=0)
+    index_source(source, "photos", tmp_path / "index", min_side_px=128, max_bad_fraction=0)
     settings = plan_settings(policy="best", max_crops_per_image=3, downscale_factors=(1,))
     plan = list(plan_dataset(read_entries(tmp_path / "index"), settings, "photos")[0])
     (one,) = [one for one in plan if one.entry.id == "p2.png"]
     made = [record for record, _ in crop_source(one, source, pack_settings(downscale_factors=(1,)))]
     assert len(made) == 3
-    best = max(made, key=lambda record: record.scores["detail"])
+    best = max(made, key=lambda record: record.metrics["sharpness"])
     assert abs(best.box.top - 200) <= 8 and abs(best.box.left - 300) <= 8
     assert len({record.key for record in made}) == 3
 
 
 @pytest.mark.parametrize(("height", "width", "size_px"), [(256, 256, 128), (340, 510, 128), (333, 407, 100)])
-def test_as_many_of_the_best_as_fit_are_found_wherever_the_detail_is(height, width, size_px):
+def test_the_policy_best_finds_as_many_crops_as_fit(height, width, size_px):
     image = np.full((height, width, 3), 120, np.uint8)
     middle = np.s_[
         (height - size_px) // 2 : (height + size_px) // 2, (width - size_px) // 2 : (width + size_px) // 2
@@ -119,7 +119,7 @@ def test_as_many_of_the_best_as_fit_are_found_wherever_the_detail_is(height, wid
     image[middle] = textured(3, size_px, size_px)
     fitting = (height // size_px) * (width // size_px)
     for count in (1, fitting - 1, fitting, fitting + 1):
-        crops = best_crops({1: image}, size_px, count, "stem")
+        crops = find_best_crops({1: image}, size_px, count, "stem")
         assert len(crops) == len({crop.key for crop in crops}) == min(count, fitting)
         canvas = np.zeros((height, width), int)
         for crop in crops:
@@ -127,9 +127,9 @@ def test_as_many_of_the_best_as_fit_are_found_wherever_the_detail_is(height, wid
         assert canvas.max() == 1 and canvas.sum() == len(crops) * size_px**2
 
 
-def test_of_equal_detail_no_two_boxes_overlap():
+def test_boxes_of_equal_detail_do_not_overlap():
     image = textured(4, 400, 700)
-    crops = best_crops({1: image, 2: downscale(image, 2)}, 128, 100, "stem")
+    crops = find_best_crops({1: image, 2: downscale(image, 2)}, 128, 100, "stem")
     assert len(crops) >= 6
     for number, one in enumerate(crops):
         assert (

@@ -1,39 +1,59 @@
 import pytest
 
 from data.records import Reason
-from pipeline.quality_filters import ScreenSettings, judge
+from pipeline.quality_filters import QualityThresholds, find_rejection
 
-FINE = {"contrast": 5000, "detail": 800, "noise": 200, "dark": 5, "bright": 5, "blockiness": 60, "border": 0}
-LIMITS = ScreenSettings(
-    min_contrast=200,
-    min_sharpness=60,
-    max_underexposed=900,
-    max_overexposed=900,
-    max_blockiness=750,
-    max_noise=1000,
+GOOD = {
+    "contrast": 50.0,
+    "sharpness": 8.0,
+    "noise": 2.0,
+    "underexposed": 0.005,
+    "overexposed": 0.005,
+    "blockiness": 0.06,
+    "border_px": 0.0,
+}
+THRESHOLDS = QualityThresholds(
+    min_contrast=2.0,
+    min_sharpness=0.6,
+    max_underexposed=0.9,
+    max_overexposed=0.9,
+    max_blockiness=0.75,
+    max_noise=10.0,
     max_border_px=8,
 )
 
 
 @pytest.mark.parametrize(
-    ("score", "value", "reason"),
+    ("metric", "value", "reason"),
     [
-        ("contrast", 199, Reason.FLAT),
-        ("detail", 59, Reason.BLURRED),
-        ("dark", 901, Reason.UNDEREXPOSED),
-        ("bright", 901, Reason.OVEREXPOSED),
-        ("blockiness", 751, Reason.BLOCKY),
-        ("noise", 1001, Reason.NOISY),
-        ("border", 9, Reason.BORDERED),
+        ("contrast", 1.99, Reason.FLAT),
+        ("sharpness", 0.59, Reason.BLURRED),
+        ("underexposed", 0.901, Reason.UNDEREXPOSED),
+        ("overexposed", 0.901, Reason.OVEREXPOSED),
+        ("blockiness", 0.751, Reason.BLOCKY),
+        ("noise", 10.01, Reason.NOISY),
+        ("border_px", 9.0, Reason.BORDERED),
     ],
 )
-def test_each_screen_throws_out_by_its_score_and_says_so(score, value, reason):
-    assert judge(FINE, LIMITS) is None
-    found, detail = judge(FINE | {score: value}, LIMITS)
-    assert found is reason and detail.startswith(f"{score} {value}; at ")
-    assert judge(FINE | {score: value}, ScreenSettings()) is None, "a limit of 0 turns a screen off"
+def test_each_filter_rejects_by_its_metric_and_says_so(metric, value, reason):
+    assert find_rejection(GOOD, THRESHOLDS) is None
+    rejection = find_rejection(GOOD | {metric: value}, THRESHOLDS)
+    assert rejection is not None
+    found, detail = rejection
+    assert found is reason and detail.startswith(f"{metric} is {value:g}, ")
+    assert find_rejection(GOOD | {metric: value}, QualityThresholds()) is None, (
+        "a threshold of 0 turns a filter off"
+    )
 
 
-def test_what_is_just_at_a_limit_passes():
-    at_the_limit = {"contrast": 200, "detail": 60, "noise": 1000, "dark": 900, "bright": 900}
-    assert judge(at_the_limit | {"blockiness": 750, "border": 8}, LIMITS) is None
+def test_a_metric_equal_to_its_threshold_passes():
+    equal = {"contrast": 2.0, "sharpness": 0.6, "noise": 10.0, "underexposed": 0.9, "overexposed": 0.9}
+    assert find_rejection(equal | {"blockiness": 0.75, "border_px": 8.0}, THRESHOLDS) is None
+
+
+def test_a_threshold_with_decimals_rejects_exactly_what_the_whole_numbers_did():
+    """Metrics are whole hundredths or thousandths divided once, so comparing floats rounds nothing away."""
+    for hundredths in range(0, 5000):
+        value, threshold = hundredths / 100, float("13.37")
+        rejected = find_rejection(GOOD | {"contrast": value}, QualityThresholds(min_contrast=threshold))
+        assert (rejected is not None) == (hundredths < 1337)

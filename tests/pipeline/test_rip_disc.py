@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.rip_disc import robot_fields
+from pipeline.rip_disc import parse_robot_fields
 
 
 @pytest.mark.parametrize(
@@ -12,5 +12,5 @@ from pipeline.rip_disc import robot_fields
         ("", []),
     ],
 )
-def test_fields_of_robot_mode(text, fields):
-    assert robot_fields(text) == fields
+def test_robot_mode_fields_are_parsed(text, fields):
+    assert parse_robot_fields(text) == fields

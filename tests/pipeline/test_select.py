@@ -12,11 +12,18 @@ from data.record_json import to_plain
 from data.records import Box, CropRecord, DatasetManifest, Reason, SourceEntry
 from data.shards import ShardPaths, open_shard, read_header, read_image, read_index
 from data.sources.folder import FolderSource
+from pipeline.hash_index import HashIndex
 from pipeline.perceptual_hash import perceptual_hash
-from pipeline.select import HashIndex, SelectSettings, benchmark_hashes, read_selection, select_samples
+from pipeline.select import (
+    BenchmarkHashes,
+    SelectionSettings,
+    hash_benchmarks,
+    read_selection,
+    select_samples,
+)
 
-SETTINGS = SelectSettings(2, 4, 0, 0, 0, 0)
-NO_LEAKS = (HashIndex(0), {})
+SETTINGS = SelectionSettings(2, 4, 0.0, 0, 0, 0)
+NO_BENCHMARKS = BenchmarkHashes(HashIndex(0), {})
 
 
 def make(
@@ -35,7 +42,7 @@ def make(
                     writer.add(
                         CropRecord(
                             f"{name}{number}", "", 0, 0, "", f"s{seed}", f"{seed:x}", 1, Box(0, 0, 64, 64),
-                            phash, phash, {"detail": 100 * number}, split, f"s{seed}",
+                            phash, phash, {"sharpness": float(number)}, split, f"s{seed}",
                         ),
                         encode_png(image),
                     )  # fmt: skip
@@ -58,8 +65,8 @@ def make(
     return directory
 
 
-def select(datasets, out, leaks=NO_LEAKS, **change):
-    select_samples(datasets, leaks, dataclasses.replace(SETTINGS, **change), out, "abc")
+def select(datasets, out, benchmarks=NO_BENCHMARKS, **change):
+    select_samples(datasets, benchmarks, dataclasses.replace(SETTINGS, **change), out, "abc")
     return read_selection(out)
 
 
@@ -89,7 +96,7 @@ def test_the_order_is_random_and_fixed_by_the_seed(tmp_path):
     assert sorted(orders[0]) == sorted(orders[1]) != orders[0]
 
 
-def test_near_duplicates_keep_one_and_validation_goes_first(tmp_path):
+def test_one_of_two_near_duplicates_stays_and_validation_goes_first(tmp_path):
     # Image 0 validates in one dataset; the same image trains in the other.
     first, second = make(tmp_path, "a", [0, 1, 2, 3]), make(tmp_path, "b", [9, 0, 8, 7])
     selection = select([first, second], tmp_path / "s")
@@ -100,7 +107,7 @@ def test_near_duplicates_keep_one_and_validation_goes_first(tmp_path):
     assert both.totals["train"] + both.totals["validation"] == 8
 
 
-def test_images_of_a_benchmark_are_kept_out(tmp_path):
+def test_crops_of_benchmark_images_are_rejected(tmp_path):
     import cv2
 
     (tmp_path / "bench").mkdir()
@@ -110,38 +117,28 @@ def test_images_of_a_benchmark_are_kept_out(tmp_path):
     )
     source = FolderSource(tmp_path / "bench")
     entries = [one for one in source.scan() if isinstance(one, SourceEntry)]
-    leaks = benchmark_hashes([("bench", source, entries)], 4)
-    selection = select([make(tmp_path, "a", range(12))], tmp_path / "s", leaks=leaks)
+    benchmarks = hash_benchmarks([("bench", source, entries)], 4)
+    selection = select([make(tmp_path, "a", range(12))], tmp_path / "s", benchmarks=benchmarks)
     assert selection.rejections == {"leakage": 1}
     assert "a5" not in keys(selection, tmp_path / "s", "train")
 
 
-def test_scores_and_caps_choose(tmp_path):
+def test_sharpness_and_limits_reject_crops(tmp_path):
     directory = make(tmp_path, "a", range(12))
-    selection = select([directory], tmp_path / "s", min_sharpness=200, max_train=3, max_validation=1)
+    selection = select([directory], tmp_path / "s", min_sharpness=2.0, max_train=3, max_validation=1)
     assert selection.totals == {"train": 3, "validation": 1, "rejected": 8}
     assert selection.rejections == {str(Reason.LOW_QUALITY): 2, str(Reason.OVER_CAP): 6}
 
 
 def test_an_empty_split_is_refused(tmp_path):
     directory = make(tmp_path, "a", range(4), split_of=lambda number: "train")
-    with pytest.raises(UserError, match="validation crop"):
+    with pytest.raises(UserError, match="No validation crops are left"):
         select([directory], tmp_path / "s")
     assert not (tmp_path / "s" / "selection.json").exists()
 
 
-def test_datasets_of_two_formats_do_not_go_together(tmp_path):
-    with pytest.raises(UserError, match="one crop size"):
+def test_datasets_of_two_formats_are_refused(tmp_path):
+    with pytest.raises(UserError, match="one crop size and one format, but they have 64 px jpg, 64 px png"):
         select(
             [make(tmp_path, "a", range(4)), make(tmp_path, "b", range(4), extension="jpg")], tmp_path / "s"
         )
-
-
-def test_the_hash_index_finds_exactly_what_is_near():
-    hashes = [f"{value:016x}" for value in (0, 0b111, 0xFFFF_0000_0000_0000)]
-    index = HashIndex(2)
-    for name, one in zip("abc", hashes, strict=True):
-        index.add(one, name)
-    assert index.find(f"{0b1000_0000_0000_0000_0000_0001:016x}") == "a"
-    assert index.find(f"{0b1111_1000:016x}") is None
-    assert index.find(f"{0xFFFE_0000_0000_0001:016x}") == "c"

@@ -1,4 +1,4 @@
-"""Damage of every kind, and the lowest level that must find it and name it."""
+"""Every kind of damage is found and named from the lowest level on that must find it."""
 
 import hashlib
 import json
@@ -56,13 +56,13 @@ def cut_off(paths):
 
 def lose(paths):
     paths.index.unlink()
-    return "got nothing"
+    return "got nothing|is missing"
 
 
 def never_reach_the_disk(paths):
     size = paths.tar.stat().st_size
     paths.tar.write_bytes(bytes(size))
-    return "header|not the image"
+    return "header|differs from its sha256"
 
 
 def mix_up_indexes(paths):
@@ -72,7 +72,7 @@ def mix_up_indexes(paths):
 
 def exchange_headers(paths):
     shutil.copy(ShardPaths(paths.directory, "train-000000").header, paths.header)
-    return "the header that dataset.json has"
+    return "differs from the header in dataset.json"
 
 
 def lose_a_rejection(paths):
@@ -92,7 +92,7 @@ def exchange_the_contact_sheet(paths):
 
 def lose_the_spec(paths):
     (paths.directory / "spec.json").unlink()
-    return "got nothing"
+    return "got nothing|is missing"
 
 
 def change_the_parquet(paths):
@@ -113,17 +113,17 @@ def add_a_shard(paths):
 def flip_a_bit(paths):
     record = list(read_records(paths))[2]
     overwrite(paths.tar, record.offset + record.bytes // 2, b"\xff\x00\xff")
-    return f"crop {record.key}: not the image that was written"
+    return f"crop {record.key}: the image differs from its sha256"
 
 
 def change_a_description(paths):
     key, at = next((line.key, line.components[1][1]) for line in read_index(paths.index)[2:])
     overwrite(paths.tar, at + 2, b"X")
-    return f"crop {key}: its .json is not its record"
+    return f"crop {key}: its .json differs from its record"
 
 
 def renew_hashes(paths):
-    """Make all records agree with the files as they are now, as a faulty packer would."""
+    """Make all records agree with the current files, as a faulty packer would."""
     header = to_plain(read_header(paths.header))
     header["tar_xxh3"] = xxh3_file(paths.tar)
     for name, path in (("index", paths.index), ("manifest", paths.manifest)):
@@ -166,7 +166,7 @@ DAMAGE = {
 }  # fmt: skip
 
 
-def test_a_sound_dataset_is_sound_at_every_level(crops):
+def test_a_sound_dataset_passes_every_level(crops):
     before = {path: path.stat().st_mtime_ns for path in crops.rglob("*")}
     assert [verify_dataset(crops, level, processes=2) for level in LEVELS] == [[], [], []]
     assert {path: path.stat().st_mtime_ns for path in crops.rglob("*")} == before
@@ -188,7 +188,7 @@ def test_damage_is_found_and_named_from_its_level_on(level, harm, paths):
 
 
 def test_headers_reads_next_to_nothing_of_the_tars(crops):
-    """The cost must not grow with the shards."""
+    """Its cost must not grow with the size of the shards."""
     sizes = {path: path.stat().st_size for path in crops.rglob("*") if path.is_file()}
     tars = sum(size for path, size in sizes.items() if path.suffix == ".tar")
     read = {level: bytes_read(lambda level=level: verify_dataset(crops, level)) for level in LEVELS}
@@ -197,22 +197,22 @@ def test_headers_reads_next_to_nothing_of_the_tars(crops):
 
 
 def bytes_read(work) -> int:
-    """Return how many bytes this process reads while it does some work."""
+    """Return how many bytes this process reads while it runs `work`."""
 
-    def so_far():
+    def count():
         return int(re.search(r"rchar: (\d+)", Path("/proc/self/io").read_text())[1])
 
-    before = so_far()
+    before = count()
     work()
-    return so_far() - before
+    return count() - before
 
 
-def test_dataset_json_itself_may_be_damaged(crops):
+def test_damage_of_dataset_json_is_found(crops):
     (crops / RECORD).write_text("{")
     (damage,) = verify_dataset(crops, "hashes")
     assert (damage.shard, damage.file) == ("", RECORD)
 
 
-def test_where_there_is_no_dataset_nothing_is_sound(tmp_path):
-    with pytest.raises(UserError, match="Expected a crop dataset"):
+def test_a_missing_dataset_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="There is no crop dataset"):
         verify_dataset(tmp_path, "headers")

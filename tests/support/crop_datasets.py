@@ -1,4 +1,4 @@
-"""Finished crop datasets for tests, made in this process by the tasks themselves."""
+"""Make finished crop datasets for tests, in this process, by running the tasks themselves."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,13 @@ SETTINGS = {"size_px": "128", "crops_per_shard": "12", "validation_fraction": "0
 
 @contextlib.contextmanager
 def store(root: Path, catalog: Path | str = "", **crops: str) -> Iterator[None]:
-    """Have tasks work in another store, with small crops and small shards, while the block runs."""
+    """Let tasks use another store, with small crops and small shards, while the block runs.
+
+    Args:
+        root: directory of the store.
+        catalog: folder of additional catalog files.
+        crops: parameters of [crops] that differ from `SETTINGS`.
+    """
     config = luigi.configuration.get_config()
     values = {("crops", name): value for name, value in (SETTINGS | crops).items()}
     values |= {("store", "root"): str(root), ("store", "catalog"): str(catalog)}
@@ -29,7 +35,7 @@ def store(root: Path, catalog: Path | str = "", **crops: str) -> Iterator[None]:
 
 
 def make_crops(photos: Path, root: Path) -> Path:
-    """Make a dataset of a folder of images in a store; return its directory."""
+    """Make a crop dataset of a folder of images in a store; return the dataset's directory."""
     with store(root):
         task = MakeCrops(dataset=str(photos))
         assert build(task)
@@ -37,5 +43,5 @@ def make_crops(photos: Path, root: Path) -> Path:
 
 
 def build(task: luigi.Task) -> bool:
-    """Run a task in this process, and return whether it succeeded."""
+    """Run a task in this process; return whether it succeeded."""
     return luigi.build([task], local_scheduler=True, no_lock=True, log_level="CRITICAL")

@@ -1,4 +1,4 @@
-"""Small selections for tests: shards of textured images with the selection.json that names them."""
+"""Write small selections for tests: shards of textured images, and the selection.json that names them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,7 @@ SELECTION_HASH = "0123456789ab"
 
 
 def crop_record(key: str, split: str, side_px: int) -> CropRecord:
+    """Return a record without metrics, hashes and place."""
     box = Box(0, 0, side_px, side_px)
     return CropRecord(key, "", 0, 0, "", key, "ab", 1, box, "0" * 16, "0" * 16, {}, split, key)
 
@@ -27,9 +28,14 @@ def write_selection(
     side_px: int,
     draw: Callable[[str, int], np.ndarray] | None = None,
 ) -> Path:
-    """Write shards of as many samples each, and return the path of selection.json.
+    """Write shards and the selection.json that names them; return the path of selection.json.
 
-    The key of a sample is its split and number; its image is `draw(key, side_px)`, by default `image_of`.
+    Args:
+        root: directory to write to.
+        train: number of samples of each training shard.
+        validation: number of samples of each validation shard.
+        side_px: side of the images.
+        draw: returns the image of a key (its split, shard and number) and a side; by default `image_of`.
     """
     splits = {}
     for split, counts in (("train", train), ("validation", validation)):
@@ -43,7 +49,7 @@ def write_selection(
     return path
 
 
-def image_of(key: str, side_px: int):
+def image_of(key: str, side_px: int) -> np.ndarray:
     """Return the image of a sample: uint8, side x side x 3."""
     split, shard, number = key.split("-")
     return textured(hash_free_seed(split, int(shard), int(number)), side_px, side_px)

@@ -1,4 +1,4 @@
-"""Downloads against a server on this machine that misbehaves in every way that is known of real ones."""
+"""Download from a server on this machine that misbehaves in every way known of real servers."""
 
 import errno
 import hashlib
@@ -14,9 +14,9 @@ from server import serving
 from data.catalog.catalog import DatasetSpec, RemoteFile
 from data.errors import UserError
 from pipeline.download import journal as journals
-from pipeline.download import transfer as transfers
-from pipeline.download.download import DownloadSettings, download_dataset, is_untouched
-from pipeline.download.journal import Journal, merged
+from pipeline.download import partial_file
+from pipeline.download.download import DownloadSettings, download_dataset, is_unchanged
+from pipeline.download.journal import Journal, merge_ranges
 from pipeline.download.transfer import ATTEMPTS, TransferSettings, backoff_s
 
 CONTENT = random.Random(0).randbytes(1_280_000)
@@ -65,7 +65,7 @@ def kill(seconds):
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_that_is_killed_fifty_times_fetches_next_to_nothing_twice(out, ranges):
+def test_a_download_that_is_killed_fifty_times_fetches_almost_nothing_twice(out, ranges):
     chance = random.Random(5)
     with serving({"/a.zip": CONTENT}) as server:
         server.cut = lambda size: chance.randrange(size // 2 + 1)
@@ -86,7 +86,7 @@ def test_a_download_that_is_killed_fifty_times_fetches_next_to_nothing_twice(out
     assert names(out) == ["a.zip", "download.json"]
 
 
-def test_broken_connections_are_taken_up_where_they_broke(out):
+def test_broken_connections_are_resumed_where_they_broke(out):
     cuts = [1000, 50_000, None]
     with serving({"/a.zip": CONTENT}) as server:
         server.cut = lambda size: cuts.pop(0) if cuts else None
@@ -97,7 +97,7 @@ def test_broken_connections_are_taken_up_where_they_broke(out):
     assert (out / "a.zip").read_bytes() == CONTENT and len(pauses) == 2
 
 
-def test_what_an_interrupted_run_left_is_hashed_again_and_counted_by_the_bar(out):
+def test_bytes_of_an_interrupted_run_are_hashed_again_and_shown_in_the_progress(out):
     calls = []
     with serving({"/a.zip": CONTENT}) as server:
         server.cut = lambda size: 150_000
@@ -110,7 +110,7 @@ def test_what_an_interrupted_run_left_is_hashed_again_and_counted_by_the_bar(out
 
 
 @pytest.mark.parametrize("validators", [True, False])
-def test_a_file_that_changes_midway_starts_anew(out, validators):
+def test_a_file_that_changes_midway_is_fetched_from_the_start(out, validators):
     with serving({"/a.zip": OTHER}) as server:
         server.validators = validators
         server.cut = lambda size: 150_000
@@ -123,7 +123,7 @@ def test_a_file_that_changes_midway_starts_anew(out, validators):
     assert names(out) == sorted(["a.zip", "download.json"] + ["a.zip.bad"] * (not validators))
 
 
-def test_a_server_that_ignores_ranges_gives_the_whole(out):
+def test_a_server_that_ignores_ranges_sends_the_whole_file(out):
     cuts = [100_000]
     with serving({"/a.zip": CONTENT}) as server:
         server.ranges = False
@@ -132,20 +132,25 @@ def test_a_server_that_ignores_ranges_gives_the_whole(out):
     assert (out / "a.zip").read_bytes() == CONTENT
 
 
-def test_a_server_that_ignores_ranges_and_always_breaks_is_given_up(out):
-    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="of 1280000 bytes, 5 times"):
+def test_a_server_that_ignores_ranges_and_always_breaks_is_abandoned(out):
+    with (
+        serving({"/a.zip": CONTENT}) as server,
+        pytest.raises(UserError, match="of 1280000 bytes, 5 times in a row"),
+    ):
         server.ranges, server.cut = False, lambda size: 1000
         fetch(dataset(f"{server.url}/a.zip"), out)
     assert "a.zip" not in names(out)
 
 
 @pytest.mark.parametrize("length", ["1000", "9999999", ""])
-def test_a_server_that_lies_about_the_length(out, length):
-    """Too short and too long contradict what was published; none at all is borne."""
+def test_a_server_that_sends_a_wrong_length(out, length):
+    """A length that is too short or too long contradicts the published size; a missing one is accepted."""
     with serving({"/a.zip": CONTENT}) as server:
         server.ranges, server.headers = False, {"Content-Length": length}
         if length:
-            with pytest.raises(UserError, match=f"it has {length} bytes there; 1280000 were published"):
+            with pytest.raises(
+                UserError, match=f"has {length} bytes there, but the published one has 1280000"
+            ):
                 fetch(dataset(f"{server.url}/a.zip"), out)
             assert "a.zip" not in names(out)
         else:
@@ -153,7 +158,7 @@ def test_a_server_that_lies_about_the_length(out, length):
             assert (out / "a.zip").read_bytes() == CONTENT
 
 
-def test_a_range_that_was_not_asked_for_is_refused(out):
+def test_a_range_that_was_not_requested_is_refused(out):
     with (
         serving({"/a.zip": CONTENT}) as server,
         pytest.raises(UserError, match="Content-Range 'bytes 5-9/1280000'"),
@@ -162,7 +167,7 @@ def test_a_range_that_was_not_asked_for_is_refused(out):
         fetch(dataset(f"{server.url}/a.zip"), out)
 
 
-def test_a_connection_that_stalls_is_broken_off(out):
+def test_a_stalled_connection_is_closed(out):
     cuts = [70_000]
     with serving({"/a.zip": CONTENT}) as server:
         server.stall.set()
@@ -172,7 +177,7 @@ def test_a_connection_that_stalls_is_broken_off(out):
     assert len(pauses) == 1 and server.twice <= 0.06
 
 
-def test_a_busy_server_is_asked_again_when_it_says(out):
+def test_a_busy_server_is_asked_again_after_the_time_it_names(out):
     with serving({"/a.zip": CONTENT}) as server:
         server.statuses, server.headers = [503, 429], {"Retry-After": "7"}
         pauses = fetch(dataset(f"{server.url}/a.zip"), out)
@@ -180,14 +185,14 @@ def test_a_busy_server_is_asked_again_when_it_says(out):
     assert pauses == [7.0, 7.0]
 
 
-def test_a_server_that_knows_no_such_range_is_not_asked_for_ever(out):
+def test_a_server_that_rejects_every_range_is_not_asked_forever(out):
     with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="HTTP 416"):
         server.statuses = [416] * 99
         fetch(dataset(f"{server.url}/a.zip"), out)
     assert len(server.seen) == 2
 
 
-def test_a_server_that_stays_busy_is_left_for_the_next_mirror(out):
+def test_a_server_that_stays_busy_is_abandoned_for_the_next_mirror(out):
     with serving({"/a.zip": CONTENT}) as busy, serving({"/a.zip": CONTENT}) as server:
         busy.statuses = [503] * 99
         fetch(dataset(f"{busy.url}/a.zip", f"{server.url}/a.zip"), out)
@@ -195,7 +200,7 @@ def test_a_server_that_stays_busy_is_left_for_the_next_mirror(out):
     assert (out / "a.zip").read_bytes() == CONTENT
 
 
-def test_another_mirror_goes_on_where_one_broke(out):
+def test_another_mirror_continues_where_one_broke(out):
     with serving({"/a.zip": CONTENT}) as first, serving({"/b/a.zip": CONTENT}) as second:
         first.cut = lambda size: first.statuses.extend([404]) or 190_000
         fetch(dataset(f"{first.url}/a.zip", f"{second.url}/b/a.zip"), out)
@@ -203,15 +208,15 @@ def test_another_mirror_goes_on_where_one_broke(out):
     assert (out / "a.zip").read_bytes() == CONTENT
 
 
-def test_all_mirrors_gone_says_which_and_why_and_what_else_to_do(out):
+def test_if_all_mirrors_fail_the_error_names_each_cause_and_what_to_do(out):
     with serving({}) as server:
         spec = dataset(f"{server.url}/a.zip", "http://127.0.0.1:9/a.zip", manual="ask the authors")
-        with pytest.raises(UserError, match=r"a.zip: HTTP 404.*:9/a.zip: .*refused.*; ask the authors"):
+        with pytest.raises(UserError, match=r"a.zip: HTTP 404.*:9/a.zip: .*refused.*ask the authors"):
             fetch(spec, out)
     assert "a.zip" not in names(out)
 
 
-def test_an_html_page_in_place_of_the_file_is_refused(out):
+def test_an_html_page_instead_of_the_file_is_refused(out):
     with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="an HTML page"):
         server.headers = {"Content-Type": "text/html; charset=utf-8"}
         fetch(dataset(f"{server.url}/a.zip"), out)
@@ -219,9 +224,12 @@ def test_an_html_page_in_place_of_the_file_is_refused(out):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"sha256": "0" * 64}, "sha256 0{64}, got"), ({"sha256": "", "md5": "0" * 32}, "md5 0{32}, got")],
+    [
+        ({"sha256": "0" * 64}, "expected sha256 0{64}, got"),
+        ({"sha256": "", "md5": "0" * 32}, "expected md5 0{32}, got"),
+    ],
 )
-def test_a_wrong_checksum_is_told_and_the_file_kept_aside(out, change, words):
+def test_a_wrong_checksum_is_an_error_and_the_file_is_set_aside(out, change, words):
     with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match=words):
         fetch(dataset(f"{server.url}/a.zip", **change), out)
     assert names(out) == ["a.zip.bad"]
@@ -235,13 +243,13 @@ def test_after_a_wrong_checksum_the_next_mirror_is_tried(out):
     assert (out / "a.zip").read_bytes() == CONTENT
 
 
-def test_a_full_disk_is_noticed_before_anything_is_fetched(out):
-    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="bytes free"):
+def test_a_full_disk_is_an_error_before_anything_is_fetched(out):
+    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="free"):
         fetch(dataset(f"{server.url}/a.zip", bytes=1 << 60), out)
     assert not server.seen
 
 
-def test_where_nothing_is_published_the_checksum_that_was_found_is_recorded(out):
+def test_without_a_published_checksum_the_computed_one_is_recorded(out):
     with serving({"/a.zip": CONTENT}) as server:
         fetch(dataset(f"{server.url}/a.zip", bytes=0, sha256=""), out)
     row = json.loads((out / "download.json").read_text())["files"]["a.zip"]
@@ -255,7 +263,7 @@ def test_proxies_come_from_the_environment(out, monkeypatch):
     assert server.seen[0][0] == "http://unreachable.example/a.zip"
 
 
-def test_an_archive_on_disk_is_adopted_once_verified_and_remembered(out, tmp_path, monkeypatch):
+def test_an_archive_on_disk_is_verified_adopted_and_remembered(out, tmp_path, monkeypatch):
     spec = dataset("http://127.0.0.1:9/a.zip")
     (tmp_path / "mine" / "D").mkdir(parents=True)
     mine = tmp_path / "mine" / "D" / "a.zip"
@@ -266,16 +274,18 @@ def test_an_archive_on_disk_is_adopted_once_verified_and_remembered(out, tmp_pat
         (len(CONTENT), len(CONTENT), "verifying a.zip"),
         (len(CONTENT), len(CONTENT)),
     ]
-    assert is_untouched(spec, out)
+    assert is_unchanged(spec, out)
     calls.clear()
     fetch(spec, out, [tmp_path / "mine"], progress=lambda *numbers: calls.append(numbers))
-    assert calls == [(len(CONTENT), len(CONTENT))], "what was verified is not read again"
+    assert calls == [(len(CONTENT), len(CONTENT))], "a verified file is not read again"
     mine.write_bytes(OTHER)
     os.utime(mine, (1, 1))
-    assert not is_untouched(spec, out)
-    with pytest.raises(UserError, match="a.zip with sha256 .* got sha256"):
+    assert not is_unchanged(spec, out)
+    with pytest.raises(
+        UserError, match="a.zip is not the published file: it has sha256 .* but D needs sha256"
+    ):
         fetch(spec, out, [tmp_path / "mine"])
-    assert mine.read_bytes() == OTHER, "what is a person's own is left alone"
+    assert mine.read_bytes() == OTHER, "the user's own file is left alone"
 
 
 def test_a_file_put_into_the_store_by_hand_is_verified_too(out):
@@ -288,21 +298,19 @@ def test_a_file_put_into_the_store_by_hand_is_verified_too(out):
     assert len(server.seen) == 7
 
 
-def test_what_is_to_be_got_by_hand_says_how(out):
-    with pytest.raises(
-        UserError, match=r"a.zip in a folder of archives, got none there .*; register at the site"
-    ):
+def test_a_dataset_without_urls_says_how_to_get_it(out):
+    with pytest.raises(UserError, match="a.zip is in no folder of archives .*register at the site"):
         fetch(dataset(manual="register at the site"), out)
 
 
-def test_two_runs_side_by_side_fetch_a_file_once(out):
+def test_two_concurrent_runs_fetch_a_file_once(out):
     with serving({"/a.zip": CONTENT}) as server, ThreadPoolExecutor(2) as pool:
         for run in [pool.submit(fetch, dataset(f"{server.url}/a.zip"), out) for _ in range(2)]:
             run.result()
     assert server.twice == 0 and names(out) == ["a.zip", "download.json"]
 
 
-def test_several_files_share_one_bar(out):
+def test_several_files_share_one_progress_bar(out):
     files = []
     with serving({"/a.zip": CONTENT, "/b.zip": OTHER}) as server:
         for name, content in (("a.zip", CONTENT), ("b.zip", OTHER)):
@@ -315,7 +323,7 @@ def test_several_files_share_one_bar(out):
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
-def test_a_disk_that_fills_up_stops_the_download_and_keeps_what_came(out, monkeypatch):
+def test_a_disk_that_fills_up_stops_the_download_and_keeps_the_bytes(out, monkeypatch):
     write, left = os.pwrite, [3]
 
     def full(*arguments):
@@ -326,14 +334,14 @@ def test_a_disk_that_fills_up_stops_the_download_and_keeps_what_came(out, monkey
 
     with serving({"/a.zip": CONTENT}) as server:
         monkeypatch.setattr(os, "pwrite", full)
-        with pytest.raises(UserError, match="room to write to, got none"):
+        with pytest.raises(UserError, match="Can't write to .*: the disk is full"):
             fetch(dataset(f"{server.url}/a.zip"), out)
         monkeypatch.undo()
         fetch(dataset(f"{server.url}/a.zip"), out)
     assert (out / "a.zip").read_bytes() == CONTENT and server.seen[1][1].startswith("bytes=196608-")
 
 
-def test_a_server_that_does_not_say_how_large_a_file_is_gives_the_whole(out):
+def test_a_server_that_does_not_say_the_size_sends_the_whole_file(out):
     with serving({"/a.zip": CONTENT}) as server:
         server.headers = {"Content-Range": "bytes 0-199999/*"}
         fetch(dataset(f"{server.url}/a.zip", bytes=0), out)
@@ -351,22 +359,22 @@ def test_pauses_grow_with_jitter_and_stay_bounded():
 ABOUT = {"url": "u", "total": 100, "etag": "", "modified": ""}
 
 
-def test_a_journal_survives_a_torn_line_and_refuses_nonsense(tmp_path):
+def test_a_journal_survives_an_incomplete_line_and_ignores_invalid_content(tmp_path):
     path = tmp_path / "j"
     journal = Journal(path)
-    journal.begin(ABOUT, [])
-    journal.note(0, 10)
-    journal.note(20, 30)
-    journal.note(10, 15)
+    journal.restart(ABOUT, [])
+    journal.add(0, 10)
+    journal.add(20, 30)
+    journal.add(10, 15)
     with open(path, "ab") as file:
         file.write(b"40 5")
     again = Journal(path)
     assert again.ranges == [(0, 15), (20, 30)] and again.frontier == 15 and again.done == 25
     assert again.missing(50) == [(15, 20), (30, 80), (80, 100)]
-    again.note(15, 16)
+    again.add(15, 16)
     assert Journal(path).ranges == [(0, 16), (20, 30)]
     whole = path.read_bytes()
-    for nonsense in (
+    for invalid in (
         b"",
         b"\n",
         b"[]\n",
@@ -375,27 +383,27 @@ def test_a_journal_survives_a_torn_line_and_refuses_nonsense(tmp_path):
         whole + b"x y\n",
         whole + b"1 2 3\n",
     ):
-        path.write_bytes(nonsense)
+        path.write_bytes(invalid)
         assert Journal(path).ranges == []
-    assert merged([(5, 7), (0, 2), (2, 5), (6, 9)]) == [(0, 9)]
+    assert merge_ranges([(5, 7), (0, 2), (2, 5), (6, 9)]) == [(0, 9)]
 
 
-def test_after_a_power_cut_only_what_was_synced_counts(tmp_path, monkeypatch):
+def test_after_a_power_failure_only_synced_ranges_count(tmp_path, monkeypatch):
     path = tmp_path / "j"
     journal = Journal(path)
-    journal.begin(ABOUT, [])
+    journal.restart(ABOUT, [])
     for start in (0, 20, 40):
-        journal.note(start, start + 10)
+        journal.add(start, start + 10)
     journal.mark_safe([(0, 10), (20, 30)])
     assert Journal(path).ranges == [(0, 10), (20, 30), (40, 50)]
-    monkeypatch.setattr(journals, "_boot", lambda: "the next one")
+    monkeypatch.setattr(journals, "_read_boot_id", lambda: "the next boot")
     after = Journal(path)
     assert (after.about, after.ranges) == (ABOUT, [(0, 10), (20, 30)])
-    after.note(10, 20)
+    after.add(10, 20)
     assert Journal(path).ranges == [(0, 30)]
 
 
-def test_a_download_is_synced_on_its_way_and_a_sync_that_fails_is_told(out, monkeypatch):
+def test_a_download_is_synced_on_its_way_and_a_failed_sync_is_an_error(out, monkeypatch):
     sync = os.fdatasync
     with serving({"/a.zip": CONTENT}) as server:
         spec = dataset(f"{server.url}/a.zip")
@@ -407,16 +415,16 @@ def test_a_download_is_synced_on_its_way_and_a_sync_that_fails_is_told(out, monk
         def fail(handle):
             raise OSError(errno.EIO, "Input/output error")
 
-        monkeypatch.setattr(transfers, "_SYNC_BYTES", 300_000)
+        monkeypatch.setattr(partial_file, "_SYNC_BYTES", 300_000)
         monkeypatch.setattr(os, "fdatasync", sync_and_go_on)
         server.cut = lambda size: 400_000
         server.stall.set()
         with pytest.raises(KilledError):
             fetch(spec, out, part_bytes=len(CONTENT), pause=kill)
         server.cut = lambda size: None
-        monkeypatch.setattr(transfers, "_SYNC_BYTES", 10**9)
+        monkeypatch.setattr(partial_file, "_SYNC_BYTES", 10**9)
         monkeypatch.setattr(os, "fdatasync", fail)
-        with pytest.raises(UserError, match="room to write to, got .* Input/output error"):
+        with pytest.raises(UserError, match="Can't write to .* Input/output error"):
             fetch(spec, out)
         assert 300_000 <= Journal(out / "a.zip.partial.journal").done <= 400_000
         monkeypatch.undo()
@@ -435,8 +443,8 @@ def test_a_partial_file_that_was_removed_without_its_journal_is_fetched_whole(ou
     assert (out / "a.zip").read_bytes() == CONTENT
 
 
-def test_nothing_waits_for_workers_that_hang_when_a_mirror_refuses(out):
-    """One part stalls, another is refused: the refusal is told without waiting for the stalled one."""
+def test_a_refusal_does_not_wait_for_stalled_workers(out):
+    """One part stalls, another is refused: the error comes without waiting for the stalled one."""
     with serving({"/a.zip": CONTENT}) as server:
         first = [None, 50_000, None]
         server.stall.set()
