@@ -66,9 +66,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate `upscaler` on `images`, and write the figures, the side-by-side images and a page.
 
-    Writes images/, panels/, per_image.csv, run/timing.json, report.html and, last, report.json. HR images are cropped
-    at the bottom and right as the protocol says, at least to a multiple of the scale. The same images and model give
-    the same report; durations are kept apart, in run/timing.json.
+    Writes images/, panels/, per_image.csv, run/timing.json, report.html and, last, report.json. The same images and
+    model give the same report; durations are kept apart, in run/timing.json.
 
     Args:
         upscaler: of the protocol's scale.
@@ -83,8 +82,8 @@ def evaluate(
         What report.json holds: schema, model, cost, protocol, images, mean, baselines, per_image.
 
     Raises:
-        UserError: there are no images, an image is too small for the protocol or has a wrong size, names repeat, LR
-            images are provided for some only, the upscaler has another scale, or LPIPS is asked of luma alone.
+        UserError: there are no images; an image is too small, or its LR image has a wrong size; names repeat; LR
+            images are provided for some only; the upscaler has another scale; or LPIPS is asked of luma alone.
     """
     _check(upscaler, protocol, lpips)
     total = len(images) if isinstance(images, Sized) else 0

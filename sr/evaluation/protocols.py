@@ -108,7 +108,7 @@ def build_protocol(
     Args:
         name: of PROTOCOLS.
         scale: 2 to MAX_SCALE.
-        benchmark: the benchmark dataset's name; some protocols have another modcrop for some of them.
+        benchmark: the benchmark dataset's name; some protocols have another modcrop for some datasets.
         channel, degradation, rounding: replace the named protocol's unless empty. A degradation that is given here
             is used even where the benchmark dataset provides LR images.
         border_px: cropped before measuring; negative: as many pixels as the scale.
@@ -119,19 +119,12 @@ def build_protocol(
 
     Raises:
         UserError: an unknown name, a number out of range, or settings that exclude each other.
-
-    Example:
-        >>> build_protocol("classic", 2).channel
-        'y'
     """
     if name not in PROTOCOLS:
         raise UserError(f"Unknown protocol {name!r}", f"Use one of {', '.join(PROTOCOLS)} for --protocol")
     named = _expand(name, scale, benchmark)
-    changes: dict[str, Any] = {
-        setting: value
-        for setting, value in (("channel", channel), ("rounding", rounding), ("modcrop", modcrop))
-        if value
-    }
+    given = {"channel": channel, "rounding": rounding, "modcrop": modcrop}
+    changes: dict[str, Any] = {setting: value for setting, value in given.items() if value}
     if border_px >= 0:
         changes["border_px"] = border_px
     if degradation:

@@ -1,6 +1,6 @@
 """Gather the figures of a whole run from the records of its stages: what report.json holds.
 
-It reads records and file sizes, compares figures, and chooses the file to deploy. It measures and draws nothing.
+It reads records and file sizes, and compares figures. It measures and draws nothing.
 """
 
 import dataclasses
@@ -8,7 +8,7 @@ import importlib.metadata
 import math
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,14 @@ from data.atomic_files import read_json
 from data.errors import UserError
 from data.record_json import from_plain, to_plain
 from data.records import DatasetManifest, Reason, SelectionManifest
+from sr.report.deployment import choose_file
+from sr.report.formats import BASELINES, TORCH, Figures, sort_formats
 
 SCHEMA = 1
 _VERSIONS = {"training.json": 2, "model.json": 2}
 """Versions of records other than SCHEMA. The modules that write them import torch, which a report does not need."""
-TORCH = "torch"
-FORMATS = (TORCH, "onnx", "fp32", "fp16", "int8")
-"""The formats of a model in the order of a table (fp32, fp16 and int8 are OpenVINO IRs); others may follow."""
-BASELINES = ("bicubic", "lanczos")
 LIBRARIES = ("deepspeed", "nncf", "numpy", "onnx", "onnxruntime", "openvino", "pillow", "torch")
 """Libraries that a run's figures may depend on, beside DALI, whose package name contains its CUDA version."""
-MAX_LOSS_DB = 0.2
-"""An exported file is deployed only if its PSNR is at most this much below PyTorch's."""
 DIGITS = 4
 
 WHOLE_IMAGE_REASONS = frozenset(
@@ -35,8 +31,18 @@ WHOLE_IMAGE_REASONS = frozenset(
 )
 """Reasons that reject a whole image, rather than a crop of it or a file that is not an image."""
 
-Figures = dict[str, Any]
-"""Plain data of a report, as JSON holds it."""
+_DATASET_FIELDS = (
+    "name",
+    "spec_hash",
+    "title",
+    "license",
+    "citation",
+    "crop_size_px",
+    "image_extension",
+    "totals",
+    "rejections",
+)
+"""What a report repeats of each dataset's record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,36 +115,6 @@ def replace_infinite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def choose_file(
-    files: Mapping[str, Figures], benchmarks: Mapping[str, Figures], timings: Mapping[str, Figures]
-) -> Figures | None:
-    """Choose the file to deploy: the fastest exported one whose PSNR is at most MAX_LOSS_DB below PyTorch's.
-
-    It must be so on every benchmark dataset. Formats that were not timed come after those that were; of two that are
-    equally fast, the smaller file wins.
-
-    Args:
-        files, timings: by format.
-        benchmarks: by name, with the figures of each format.
-
-    Returns:
-        format, path, files, bytes and precision; None where no exported file was evaluated, or none is close enough.
-    """
-    close = [name for name in files if name != TORCH and _is_close(name, benchmarks)]
-    if not close:
-        return None
-    milliseconds = {name: timings[name]["median_ms"] if name in timings else math.inf for name in close}
-    best = min(close, key=lambda name: (milliseconds[name], files[name]["bytes"], name))
-    return files[best] | {"format": best}
-
-
-def _is_close(name: str, benchmarks: Mapping[str, Figures]) -> bool:
-    differences = [
-        benchmark["models"].get(name, {}).get("difference_db") for benchmark in benchmarks.values()
-    ]
-    return bool(differences) and all(item is not None and item >= -MAX_LOSS_DB for item in differences)
-
-
 def read_record(path: Path) -> Figures:
     """Read the record of a stage.
 
@@ -159,11 +135,6 @@ def read_record(path: Path) -> Figures:
 def store_name(directory: Path) -> str:
     """Return the path of a target's directory relative to the store: `<stage>/<name>-<12 hex>`."""
     return f"{directory.absolute().parent.name}/{directory.name}"
-
-
-def sort_formats(names: Iterable[str]) -> list[str]:
-    """Sort formats in the order of FORMATS, then the others by name."""
-    return sorted(names, key=lambda name: (FORMATS.index(name) if name in FORMATS else len(FORMATS), name))
 
 
 def _read_dataset(directory: Path) -> DatasetManifest:
@@ -210,9 +181,9 @@ def _sum_totals(manifests: list[DatasetManifest], selection: SelectionManifest) 
 
 
 def _describe_dataset(directory: Path, manifest: DatasetManifest) -> Figures:
-    plain: Figures = to_plain(manifest)
-    del plain["shards"], plain["schema"], plain["sides"]
-    return {"directory": store_name(directory)} | plain
+    return {"directory": store_name(directory)} | {
+        name: to_plain(getattr(manifest, name)) for name in _DATASET_FIELDS
+    }
 
 
 def _count_rejections(manifests: list[DatasetManifest], selection: SelectionManifest) -> dict[str, int]:

@@ -21,16 +21,9 @@ from sr.evaluation.panels import JPEG_QUALITY, data_uri, embed_panels
 from sr.html import formatting
 from sr.html.line_chart import Marker, Point, ReferenceLine, draw_chart
 from sr.html.pages import render_template
-from sr.report.figures import (
-    BASELINES,
-    MAX_LOSS_DB,
-    TORCH,
-    Figures,
-    ReportInputs,
-    gather_figures,
-    replace_infinite,
-    sort_formats,
-)
+from sr.report.deployment import MAX_LOSS_DB
+from sr.report.figures import ReportInputs, gather_figures, replace_infinite
+from sr.report.formats import BASELINES, TORCH, Figures, sort_formats
 from sr.training.run_files import HISTORY, JOB
 
 EXAMPLES_PER_REASON = 4

@@ -75,20 +75,27 @@ def profile_model(
     gmacs = count_gmacs(upscaler)
     # Of one LR pixel: the published figure is for an upscaled image of FRAME.
     gmac_per_px = (gmacs or 0.0) * upscaler.scale**2 / (FRAME[0] * FRAME[1])
+    measured = _measure_pairs(core, model, settings, pairs, gmac_per_px, progress, clock)
     record = {
-        "schema": SCHEMA,
-        "run": run,
         "model": {"name": model.name, "scale": upscaler.scale, "gmac_720p": gmacs},
         "reference": model.reference_description,
-        **_measure_pairs(core, model, settings, pairs, gmac_per_px, progress, clock),
-        "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "host": describe_host(),
-        "openvino": ov.get_version(),
+        **measured,
+        **_describe_run(run),
     }
     write_bytes(out_dir / "speed.md", render.render_markdown(record).encode())
     write_bytes(out_dir / "speed.svg", render.render_chart(record).encode())
     write_json(out_dir / RECORD, record)
     return record
+
+
+def _describe_run(run: str) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "run": run,
+        "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "host": describe_host(),
+        "openvino": ov.get_version(),
+    }
 
 
 def _measure_pairs(
