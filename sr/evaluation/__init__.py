@@ -1,1 +1,1 @@
-"""Judging upscalers: protocols by name, metrics, degradations, one evaluator for all, and the pages that it writes."""
+"""Evaluate upscalers: named protocols, metrics, degradations, one evaluator for all models, and the pages it writes."""

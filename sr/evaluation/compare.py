@@ -1,6 +1,6 @@
-"""Several models on several benchmarks in one table, with published rows beside the measured ones.
+"""Compare several models on several benchmark datasets in one table, beside published figures.
 
-It reads finished evaluations and published figures; it measures nothing. What a clock had a part in stands under
+It reads finished evaluations and published figures, and measures nothing. What depends on the machine is kept under
 "timings" alone.
 """
 
@@ -12,23 +12,27 @@ from typing import Any
 from data.atomic_files import read_json, write_bytes, write_json
 from data.catalog.published_figures import Published, plain_benchmark
 from data.errors import UserError
-from sr.evaluation.tables import SCHEMA, csv_of
+from sr.evaluation.tables import SCHEMA, to_csv
 from sr.html import formatting
-from sr.html.pages import fill
+from sr.html.pages import render_template
 
 MEASURED, BASELINE, PUBLISHED = "measured", "baseline", "published"
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One model judged on one benchmark."""
+    """A finished evaluation of one model on one benchmark dataset."""
 
     model: str
-    """What the table calls it; the same on every benchmark, and no other model's."""
+    """The model's label in the table: the same on every benchmark dataset, and unique among the models."""
     benchmark: str
-    """Its name; the table leaves a scale at the end (Set5-x2) out, unless two benchmarks would then be one."""
+    """The dataset's name. The table shortens Set5-x2 to Set5, unless two datasets would then share a name."""
     directory: Path
     """With report.json and run/timing.json."""
+
+
+Reports = Sequence[tuple[Evaluation, dict[str, Any]]]
+"""Evaluations, each with the content of its report.json."""
 
 
 def write_comparison(
@@ -37,163 +41,175 @@ def write_comparison(
     """Write comparison.html, comparison.csv and, last, comparison.json.
 
     Args:
-        evaluations: in the order in which models and benchmarks are to stand.
-        published: rows of the same scales and benchmarks are put beside the measured ones, where those are
-            of luma.
+        evaluations: in the order in which models and benchmark datasets appear.
+        published: published rows. Those of the scales and datasets at hand are listed beside the measured rows,
+            where these are of luma.
         out_dir: made if missing.
 
     Returns:
-        What comparison.json holds: schema, benchmarks, rows (model, kind, scale, protocol, parameters,
-        gmacs_720p, sha256, source, figures by benchmark), timings (by model, then benchmark).
+        What comparison.json holds: schema, benchmarks, rows (model, kind, scale, protocol, parameters, gmacs_720p,
+        sha256, source, figures by benchmark), timings (by model, then benchmark).
 
     Raises:
-        UserError: a report is missing or of another version.
+        UserError: a report is missing, or of another version.
     """
-    evaluations = _with_short_names(evaluations)
-    reports = [(one, _report(one.directory)) for one in evaluations]
-    benchmarks = list(dict.fromkeys(one.benchmark for one in evaluations))
+    evaluations = _shorten_names(evaluations)
+    reports = [(evaluation, _read_report(evaluation.directory)) for evaluation in evaluations]
+    benchmarks = list(dict.fromkeys(evaluation.benchmark for evaluation in evaluations))
     rows = _measured_rows(reports) + _baseline_rows(reports) + _published_rows(reports, benchmarks, published)
     comparison = {
         "schema": SCHEMA,
         "benchmarks": benchmarks,
         "rows": rows,
-        "timings": _timings(evaluations),
+        "timings": _read_timings(evaluations),
     }
-    lpips = any("lpips" in figures for row in rows for figures in row["figures"].values())
-    page = fill(
+    page = render_template(
         "comparison.html.j2",
         comparison=comparison,
-        lpips=lpips,
-        protocols=_protocols(reports),
-        hosts=sorted(_hosts(evaluations)),
+        lpips=any("lpips" in figures for row in rows for figures in row["figures"].values()),
+        protocols=_describe_protocols(reports),
+        hosts=sorted(_read_hosts(evaluations)),
     )
     write_bytes(out_dir / "comparison.html", page)
-    write_bytes(out_dir / "comparison.csv", csv_of(_flat(comparison)))
+    write_bytes(out_dir / "comparison.csv", to_csv(_flatten(comparison)))
     write_json(out_dir / "comparison.json", comparison)
     return comparison
 
 
-def lines(comparison: dict[str, Any]) -> list[str]:
-    """The measured rows, the baselines and the published ones as lines for a terminal."""
-    told = []
+def format_lines(comparison: dict[str, Any]) -> list[str]:
+    """Format every row of a comparison as a line for a terminal.
+
+    Args:
+        comparison: the content of comparison.json.
+    """
+    lines = []
     for row in comparison["rows"]:
-        known = [(name, row["figures"].get(name)) for name in comparison["benchmarks"]]
-        figures = ", ".join(f"{name} {one['psnr_db']:.2f}/{one['ssim']:.4f}" for name, one in known if one)
-        told.append(f"{row['model']} x{row['scale']} ({row['kind']}, {row['protocol']}): {figures}")
-    return told
+        figures = ", ".join(
+            f"{name} {row['figures'][name]['psnr_db']:.2f}/{row['figures'][name]['ssim']:.4f}"
+            for name in comparison["benchmarks"]
+            if name in row["figures"]
+        )
+        lines.append(f"{row['model']} x{row['scale']} ({row['kind']}, {row['protocol']}): {figures}")
+    return lines
 
 
-def _with_short_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    names = {one.benchmark for one in evaluations}
-    plain = [plain_benchmark(name) for name in names]
+def _shorten_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Drop the scale from benchmark names, where they stay unique."""
+    plain = [plain_benchmark(name) for name in {evaluation.benchmark for evaluation in evaluations}]
     return [
-        dataclasses.replace(one, benchmark=short) if plain.count(short) == 1 else one
-        for one in evaluations
-        for short in [plain_benchmark(one.benchmark)]
+        dataclasses.replace(evaluation, benchmark=short) if plain.count(short) == 1 else evaluation
+        for evaluation in evaluations
+        for short in [plain_benchmark(evaluation.benchmark)]
     ]
 
 
-def _report(directory: Path) -> dict[str, Any]:
+def _read_report(directory: Path) -> dict[str, Any]:
     path = directory / "report.json"
-    report = read_json(path)
+    report: dict[str, Any] = read_json(path)
     if report.get("schema") != SCHEMA:
-        found = f"version {report.get('schema')}"
-        raise UserError(f"a report of version {SCHEMA}", found, str(path), "run EvaluateModel again")
+        raise UserError(
+            f"{path} has version {report.get('schema')}, but this program reads version {SCHEMA}",
+            "Run EvaluateModel again",
+        )
     return report
 
 
-Reports = Sequence[tuple[Evaluation, dict[str, Any]]]
-
-
 def _measured_rows(reports: Reports) -> list[dict[str, Any]]:
-    """The models, each once for every protocol that its benchmarks were judged by."""
+    """Make a row for each model and each protocol that it was evaluated by."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for one, report in reports:
-        key = (one.model, report["protocol"]["name"])
-        row = rows.setdefault(key, _row(one.model, MEASURED, report["protocol"]))
+    for evaluation, report in reports:
+        key = (evaluation.model, report["protocol"]["name"])
+        row = rows.setdefault(key, _make_row(evaluation.model, MEASURED, report["protocol"]))
         row |= report["cost"] | {"sha256": report["model"]["sha256"]}
-        row["figures"][one.benchmark] = report["mean"]
+        row["figures"][evaluation.benchmark] = report["mean"]
     return list(rows.values())
 
 
 def _baseline_rows(reports: Reports) -> list[dict[str, Any]]:
-    """Bicubic and Lanczos, once for each protocol and scale, unless they are among the models."""
+    """Make rows for bicubic and Lanczos, once for each protocol and scale, unless they are among the models."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     models = {(report["protocol"]["name"], report["model"]["name"]) for _, report in reports}
-    for one, report in reports:
+    for evaluation, report in reports:
         for name, mean in report["baselines"].items():
-            if (report["protocol"]["name"], name) in models:
-                continue
             key = (report["protocol"]["name"], name)
-            row = rows.setdefault(key, _row(formatting.form_name(name), BASELINE, report["protocol"]))
-            row["figures"][one.benchmark] = mean
+            if key in models:
+                continue
+            row = rows.setdefault(key, _make_row(formatting.model_label(name), BASELINE, report["protocol"]))
+            row["figures"][evaluation.benchmark] = mean
     return list(rows.values())
 
 
 def _published_rows(
     reports: Reports, benchmarks: Sequence[str], published: Published
 ) -> list[dict[str, Any]]:
-    """Published rows of the scales and benchmarks at hand; none where RGB was measured: tables are of luma."""
+    """Select the published rows of the scales and datasets at hand.
+
+    Published figures are of luma: there are no rows where only RGB was measured.
+    """
     protocols = [report["protocol"] for _, report in reports]
     scales = {protocol["scale"] for protocol in protocols if protocol["channel"] == "y"}
     rows = []
-    for one in published.rows:
+    for entry in published.rows:
         figures = {
-            name: dict(zip(("psnr_db", "ssim"), one.figures[plain_benchmark(name)], strict=True))
+            name: dict(zip(("psnr_db", "ssim"), entry.figures[plain_benchmark(name)], strict=True))
             for name in benchmarks
-            if plain_benchmark(name) in one.figures
+            if plain_benchmark(name) in entry.figures
         }
-        if one.scale in scales and figures:
-            row = _row(one.model, PUBLISHED, {"name": f"{one.protocol}-x{one.scale}", "scale": one.scale})
-            rows.append(row | {"parameters": one.parameters, "source": one.source, "figures": figures})
+        if entry.scale in scales and figures:
+            protocol = {"name": f"{entry.protocol}-x{entry.scale}", "scale": entry.scale}
+            row = _make_row(entry.model, PUBLISHED, protocol)
+            rows.append(row | {"parameters": entry.parameters, "source": entry.source, "figures": figures})
     return rows
 
 
-def _row(model: str, kind: str, protocol: dict[str, Any]) -> dict[str, Any]:
-    absent = dict.fromkeys(("parameters", "gmacs_720p", "sha256", "source"))
+def _make_row(model: str, kind: str, protocol: dict[str, Any]) -> dict[str, Any]:
+    """Make a row without figures; what is not known is None."""
     return {
         "model": model,
         "kind": kind,
         "scale": protocol["scale"],
         "protocol": protocol["name"],
-        **absent,
-    } | {"figures": {}}
+        **dict.fromkeys(("parameters", "gmacs_720p", "sha256", "source")),
+        "figures": {},
+    }
 
 
-def _timings(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Any]]:
-    """Milliseconds an image, by model and benchmark, where they were taken."""
+def _read_timings(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Any]]:
+    """Read the milliseconds per image, by model and benchmark dataset, where they were measured."""
     timings: dict[str, dict[str, Any]] = {}
-    for one in evaluations:
-        path = one.directory / "run" / "timing.json"
+    for evaluation in evaluations:
+        path = evaluation.directory / "run" / "timing.json"
         if path.is_file():
-            timings.setdefault(one.model, {})[one.benchmark] = read_json(path)["image"]
+            timings.setdefault(evaluation.model, {})[evaluation.benchmark] = read_json(path)["image"]
     return timings
 
 
-def _hosts(evaluations: Sequence[Evaluation]) -> set[str]:
-    paths = [one.directory / "run" / "timing.json" for one in evaluations]
+def _read_hosts(evaluations: Sequence[Evaluation]) -> set[str]:
+    """Describe the machines that the timings are from."""
+    paths = [evaluation.directory / "run" / "timing.json" for evaluation in evaluations]
     hosts = [read_json(path)["host"] for path in paths if path.is_file()]
     return {f"{host['processor']} with {formatting.plural(host['cores'], 'core')}" for host in hosts}
 
 
-def _protocols(reports: Reports) -> dict[str, list[str]]:
-    """Every protocol that was used, by name, in sentences."""
+def _describe_protocols(reports: Reports) -> dict[str, list[str]]:
+    """Describe every protocol in sentences, by name."""
     return {
-        report["protocol"]["name"]: formatting.protocol(report["protocol"], report["images"])[1:]
-        for _, report in reports
+        report["protocol"]["name"]: formatting.describe_protocol(report["protocol"]) for _, report in reports
     }
 
 
-def _flat(comparison: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a model, with every benchmark's figures in columns, whether it has them or not."""
+def _flatten(comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows with a column for every benchmark dataset and figure, empty where a row has none."""
     keys = list(
-        dict.fromkeys(k for row in comparison["rows"] for one in row["figures"].values() for k in one)
+        dict.fromkeys(
+            key for row in comparison["rows"] for figures in row["figures"].values() for key in figures
+        )
     )
     flat = []
     for row in comparison["rows"]:
-        own = {name: value for name, value in row.items() if name != "figures"}
+        columns = {name: value for name, value in row.items() if name != "figures"}
         for benchmark in comparison["benchmarks"]:
             figures = row["figures"].get(benchmark, {})
-            own[benchmark] = {key: figures.get(key) for key in keys}
-        flat.append(own)
+            columns[benchmark] = {key: figures.get(key) for key in keys}
+        flat.append(columns)
     return flat

@@ -1,7 +1,7 @@
-"""What a network costs to run: its multiplications, counted in the graph that is run, whatever its form.
+"""Count what a network costs to run: its multiply-adds, in the graph that is run, in whatever format.
 
-Counting needs no timing and depends on no machine. It knows convolutions, which is all that our networks have of
-weights; what else a network does is not counted, as in the papers' tables.
+Counting needs no timing and does not depend on the machine. Only convolutions count: they hold all weights of our
+networks, and papers' tables leave out the rest too.
 """
 
 import math
@@ -12,39 +12,39 @@ import numpy as np
 from sr.runtime.upscalers import OnnxUpscaler, OpenVinoUpscaler, TorchUpscaler, Upscaler
 
 PATCH_PX = 64
-"""Side of the LR image that is counted on; a network's count is proportional to the area."""
+"""The side of the LR image that is counted on; the count is proportional to the area."""
 FRAME = (720, 1280)
 """Height and width of the upscaled image that papers give multiply-adds for."""
 
 
-def gmacs(upscaler: Upscaler) -> float | None:
-    """Multiply-adds for one upscaled image of 1280x720, in units of 10⁹; None for a formula.
+def count_gmacs(upscaler: Upscaler) -> float | None:
+    """Count the multiply-adds for one upscaled image of 1280x720 px.
 
     Args:
-        upscaler: a network in any form, or a formula.
+        upscaler: a network in any format, or an interpolation filter.
 
     Returns:
-        Those of convolutions, rounded to four digits after the point. An exported file
-        is counted as it is, with what export made of other operations.
+        Those of convolutions, in 10⁹, rounded to four decimals; None for a filter. An exported file is counted as it
+        is, with the convolutions that the export made of other operations.
     """
     if isinstance(upscaler, TorchUpscaler):
-        macs = _torch_macs(upscaler)
+        macs = _count_in_torch(upscaler)
     elif isinstance(upscaler, OnnxUpscaler | OpenVinoUpscaler):
-        macs = _graph_macs(upscaler.path)
+        macs = _count_in_file(upscaler.path)
     else:
         return None
-    frame_px = FRAME[0] * FRAME[1] / upscaler.scale**2
-    return round(macs / PATCH_PX**2 * frame_px / 1e9, 4)
+    lr_frame_px = FRAME[0] * FRAME[1] / upscaler.scale**2
+    return round(macs / PATCH_PX**2 * lr_frame_px / 1e9, 4)
 
 
-def parameters(upscaler: Upscaler) -> int | None:
-    """The number of trained values; None for a formula, and for an exported file, which does not tell them apart."""
+def count_parameters(upscaler: Upscaler) -> int | None:
+    """Count the trained parameters; None for a filter, and for an exported file, which does not tell them apart."""
     if isinstance(upscaler, TorchUpscaler):
         return sum(values.numel() for values in upscaler.network.parameters())
     return None
 
 
-def _torch_macs(upscaler: TorchUpscaler) -> int:
+def _count_in_torch(upscaler: TorchUpscaler) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
@@ -53,8 +53,8 @@ def _torch_macs(upscaler: TorchUpscaler) -> int:
     return counter.get_total_flops() // 2  # it counts a multiplication and an addition as two
 
 
-def _graph_macs(path: Path) -> int:
-    """Count in an exported file; OpenVINO reads ONNX too, and works out the shapes."""
+def _count_in_file(path: Path) -> int:
+    """Count in an exported file; OpenVINO reads ONNX too, and infers the shapes."""
     from sr.runtime.openvino_runtime import openvino
 
     model = openvino.Core().read_model(path)

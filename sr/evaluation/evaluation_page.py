@@ -1,7 +1,7 @@
-"""The page of one evaluation: report.html, which needs nothing beside it but the sheets that it links to.
+"""The page of one evaluation, report.html: it needs no other file except the sheets that it links to.
 
-It shows a finished report and the sheets in images/; it measures nothing, and holds nothing that a clock had a
-part in.
+It shows a finished report and the panels in the evaluation's directory. It measures nothing, and shows no durations, so
+that equal evaluations have equal pages.
 """
 
 from pathlib import Path
@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from data.atomic_files import write_bytes
-from sr.evaluation import panels
-from sr.evaluation.side_by_side import sheet_name
+from sr.evaluation.panels import SHEETS, embed_panels, gain_over_bicubic, sheet_name
 from sr.html import formatting
-from sr.html.pages import fill
+from sr.html.pages import render_template
 
 
 def write_page(report: dict[str, Any], out_dir: Path) -> None:
@@ -20,32 +19,32 @@ def write_page(report: dict[str, Any], out_dir: Path) -> None:
 
     Args:
         report: what report.json will hold.
-        out_dir: has the sheets in images/.
+        out_dir: has the sheets and the panels of the images.
     """
     rows = [
         row
         | {
-            "gain_db": panels.gain_of(row),
-            "link": quote(f"images/{sheet_name(row['name'])}", errors="surrogateescape"),
+            "gain_db": gain_over_bicubic(row),
+            "link": quote(f"{SHEETS}/{sheet_name(row['name'])}", errors="surrogateescape"),
         }
         for row in report["per_image"]
     ]
-    page = fill(
+    page = render_template(
         "evaluation.html.j2",
         report=report,
         lpips="lpips" in report["mean"],
-        means=_means(report),
+        means=_make_mean_rows(report),
         rows=rows,
-        shown=panels.show(report["per_image"], out_dir / "images"),
+        shown=embed_panels(report["per_image"], out_dir),
     )
     write_bytes(out_dir / "report.html", page)
 
 
-def _means(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The model's row and the baselines', as the table shows them."""
+def _make_mean_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Make the rows of the table of means: the model, then the baselines."""
     bicubic_db = report["baselines"]["bicubic"]["psnr_db"]
-    costless = dict.fromkeys(report["cost"])
+    no_cost = dict.fromkeys(report["cost"])
     rows = [{"name": report["model"]["name"], **report["mean"], **report["cost"]}]
     for name, mean in report["baselines"].items():
-        rows.append({"name": formatting.form_name(name), **mean, **costless})
+        rows.append({"name": formatting.model_label(name), **mean, **no_cost})
     return [row | {"gain_db": row["psnr_db"] - bicubic_db} for row in rows]

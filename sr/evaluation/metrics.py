@@ -1,19 +1,29 @@
-"""How far two images are apart: PSNR and SSIM, in float64, as the published tables compute them.
+"""PSNR and SSIM in float64, as the published tables compute them.
 
-Pure numpy, and blind to files, models and protocols: who calls decides the channel, the border and the
-rounding. Never rounds, never clips, never resizes.
+Pure numpy. The caller chooses the channel, the border and the rounding: nothing here rounds, clips or resizes, or knows
+files, models and protocols.
 """
 
+from typing import TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 DATA_RANGE = 255.0
+PSNR_CAP_DB = 100.0
+"""Equal images have an infinite PSNR, which neither JSON nor a mean can hold: reports count it as this much."""
 SSIM_WINDOW_PX = 11
 SSIM_SIGMA_PX = 1.5
 _LUMA_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+Values = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.number]
+"""Pixels or luma, any numeric dtype."""
 
-def luma(rgb: np.ndarray) -> np.ndarray:
-    """The luma of an RGB image, not rounded.
+
+def luma(rgb: Pixels) -> Values:
+    """Convert an RGB image to luma, without rounding.
 
     Args:
         rgb: HWC, three channels, uint8 or float, 0 to 255.
@@ -22,19 +32,21 @@ def luma(rgb: np.ndarray) -> np.ndarray:
         HW float64, 16 to 235.
 
     Raises:
-        ValueError: the image has not three channels.
-    Source: ITU-R BT.601, the form of MATLAB's rgb2ycbcr.
+        ValueError: the image does not have three channels.
+
+    Source: ITU-R BT.601, in the form of MATLAB's rgb2ycbcr.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise ValueError(
-            f"Expected an image of shape (height, width, 3), got {rgb.shape}; do convert it to RGB."
-        )
+        raise ValueError(f"Luma needs an RGB image of shape (height, width, 3), not {rgb.shape}.")
     return 16.0 + rgb.astype(np.float64) @ _LUMA_WEIGHTS
 
 
-def crop_border(image: np.ndarray, border_px: int) -> np.ndarray:
-    """The image (HW or HWC) without its outermost `border_px` rows and columns: networks see too little
-    there.
+def crop_border(image: npt.NDArray[Scalar], border_px: int) -> npt.NDArray[Scalar]:
+    """Remove the outermost rows and columns, where networks see too little of the surroundings.
+
+    Args:
+        image: HW or HWC.
+        border_px: removed from each side, in pixels.
 
     Raises:
         ValueError: nothing would be left.
@@ -42,78 +54,94 @@ def crop_border(image: np.ndarray, border_px: int) -> np.ndarray:
     height, width = image.shape[:2]
     if border_px < 0 or min(height, width) <= 2 * border_px:
         raise ValueError(
-            f"Expected a border from 0 to less than half of {height}x{width} px, got {border_px}."
+            f"The border must be at least 0 and less than half of {height}x{width} px, not {border_px}."
         )
     return image[border_px : height - border_px, border_px : width - border_px]
 
 
-def psnr(first: np.ndarray, second: np.ndarray, data_range: float = DATA_RANGE) -> float:
-    """Peak signal-to-noise ratio, in dB; infinity for equal images.
+def psnr(first: Pixels, second: Pixels, data_range: float = DATA_RANGE) -> float:
+    """Compute the peak signal-to-noise ratio of two images.
 
     Args:
-        first, second: HW or HWC of one shape, 0 to `data_range`. The error is averaged over all channels at
-            once.
+        first, second: HW or HWC of one shape, 0 to `data_range`. The error is averaged over all channels at once.
+        data_range: the largest possible difference.
 
     Returns:
-        10 log10(data_range² / mean squared error).
+        10 log10(data_range² / mean squared error), in dB; infinity for equal images.
 
     Raises:
-        ValueError: shapes differ or are empty.
+        ValueError: the shapes differ, or the images are empty.
+
+    Example:
+        >>> psnr(np.zeros((4, 4)), np.full((4, 4), 255.0))
+        0.0
     """
-    first, second = _pair(first, second)
-    error = np.mean(np.square(first - second))
-    return float("inf") if error == 0.0 else float(10.0 * np.log10(data_range**2 / error))
+    first_values, second_values = _as_floats(first, second)
+    return psnr_of_error(float(np.mean(np.square(first_values - second_values))), data_range)
 
 
-def ssim(first: np.ndarray, second: np.ndarray, data_range: float = DATA_RANGE) -> float:
-    """Structural similarity, the mean over all places where the whole window fits, and over channels.
+def psnr_of_error(mean_squared_error: float, data_range: float = DATA_RANGE) -> float:
+    """Return the PSNR of a mean squared error, in dB; infinity for no error."""
+    if mean_squared_error == 0.0:
+        return float("inf")
+    return float(10.0 * np.log10(data_range**2 / mean_squared_error))
 
-    A Gaussian window of 11x11, sigma 1.5, C1 = (0.01 L)², C2 = (0.03 L)², population covariance. A uniform
-    window or a reflected border gives other numbers, which no published table means.
+
+def ssim(first: Pixels, second: Pixels, data_range: float = DATA_RANGE) -> float:
+    """Compute the structural similarity of two images, the mean over all positions and channels.
+
+    A Gaussian window of 11x11 px, sigma 1.5, only where it fits whole; C1 = (0.01 L)², C2 = (0.03 L)², population
+    covariance. A uniform window or a padded border gives other numbers than the published tables.
 
     Args:
-        first, second: HW or HWC of one shape, 0 to `data_range`, at least 11x11.
+        first, second: HW or HWC of one shape, 0 to `data_range`, at least 11x11 px.
+        data_range: L, the largest possible difference.
 
     Returns:
         -1 to 1; 1 for equal images.
 
     Raises:
-        ValueError: shapes differ, or are smaller than the window.
+        ValueError: the shapes differ, or the images are smaller than the window.
+
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
         similarity", 2004, equation 13.
     """
-    first, second = _pair(first, second)
-    if min(first.shape[:2]) < SSIM_WINDOW_PX:
-        height, width = first.shape[:2]
+    x, y = _as_floats(first, second)
+    if min(x.shape[:2]) < SSIM_WINDOW_PX:
+        height, width = x.shape[:2]
         raise ValueError(
-            f"Expected at least {SSIM_WINDOW_PX}x{SSIM_WINDOW_PX} px for SSIM, got {height}x{width}."
+            f"SSIM needs images of at least {SSIM_WINDOW_PX}x{SSIM_WINDOW_PX} px, not {height}x{width} px."
         )
-    if first.ndim == 3:
-        channels = range(first.shape[2])
-        return float(np.mean([ssim(first[..., c], second[..., c], data_range) for c in channels]))
+    if x.ndim == 3:
+        return float(np.mean([ssim(x[..., c], y[..., c], data_range) for c in range(x.shape[2])]))
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    mean_first, mean_second = _blur(first), _blur(second)
-    variance_first = _blur(first * first) - mean_first**2
-    variance_second = _blur(second * second) - mean_second**2
-    covariance = _blur(first * second) - mean_first * mean_second
-    structure = (2.0 * covariance + c2) / (variance_first + variance_second + c2)
-    luminance = (2.0 * mean_first * mean_second + c1) / (mean_first**2 + mean_second**2 + c1)
+    mean_x, mean_y = _blur(x), _blur(y)
+    variance_x = _blur(x * x) - mean_x**2
+    variance_y = _blur(y * y) - mean_y**2
+    covariance = _blur(x * y) - mean_x * mean_y
+    structure = (2.0 * covariance + c2) / (variance_x + variance_y + c2)
+    luminance = (2.0 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     return float(np.mean(structure * luminance))
 
 
-def _pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _as_floats(first: Pixels, second: Pixels) -> tuple[Values, Values]:
     if first.shape != second.shape or first.ndim not in (2, 3) or first.size == 0:
         raise ValueError(
-            f"Expected two images of one shape (HW or HWC), got {first.shape} and {second.shape}."
+            f"Both images must have one shape (HW or HWC), not {first.shape} and {second.shape}."
         )
     return first.astype(np.float64), second.astype(np.float64)
 
 
-def _blur(plane: np.ndarray) -> np.ndarray:
-    """Gaussian mean of every full window of an HW plane; the result is smaller by the window less one."""
+def _blur(plane: Values) -> Values:
+    """Compute the Gaussian mean of every full window of an HW plane; the result is smaller by the window less one."""
     offsets = np.arange(SSIM_WINDOW_PX) - SSIM_WINDOW_PX // 2
     kernel = np.exp(-0.5 * (offsets / SSIM_SIGMA_PX) ** 2)
     kernel /= kernel.sum()
     height, width = (size - SSIM_WINDOW_PX + 1 for size in plane.shape)
-    rows = sum(weight * plane[i : i + height] for i, weight in enumerate(kernel))  # (height, full width)
-    return sum(weight * rows[:, i : i + width] for i, weight in enumerate(kernel))  # (height, width)
+    rows = np.zeros((height, plane.shape[1]))
+    for offset, weight in enumerate(kernel):
+        rows += weight * plane[offset : offset + height]
+    blurred = np.zeros((height, width))
+    for offset, weight in enumerate(kernel):
+        blurred += weight * rows[:, offset : offset + width]
+    return blurred

@@ -1,70 +1,98 @@
-"""Protocols by name: what each means in every detail, and which published figures it gives.
+"""Evaluation protocols by name: what each means in every detail, and which published figures it reproduces.
 
-Two figures compare only under one protocol, so every report names its own. Plain data; nothing is measured here.
+Two figures are comparable only under one protocol, so every report names its own. This module holds plain data and
+measures nothing.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from data.catalog.published_figures import plain_benchmark
 from data.errors import UserError
-from data.records import EvalProtocol
 from sr.evaluation.degradation import DEGRADATIONS
 
-SUPPLIED = "supplied"
-"""The degradation of a benchmark that brings its own LR images."""
+PROVIDED = "provided"
+"""The degradation of a benchmark dataset that provides its own LR images."""
 CHANNELS = ("rgb", "y")
 ROUNDINGS = ("output", "luma", "classic")
 FILTERS = ("pillow", "matlab")
-LARGEST_SCALE = 8
+MAX_SCALE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationProtocol:
+    """How an upscaled image is compared with its original. Figures are comparable only if their protocols are equal."""
+
+    scale: int
+    """2 to MAX_SCALE."""
+    channel: str
+    """What is measured: "rgb" (the error over all three channels), or "y" (luma of BT.601, 16 to 235)."""
+    border_px: int
+    """Cropped from each side before measuring."""
+    degradation: str
+    """How LR images are made: a name of DEGRADATIONS, or "provided" where the benchmark dataset must provide them."""
+    data_range: int = 255
+    """The largest possible difference between two levels."""
+    name: str = ""
+    """The named protocol that has exactly these settings; empty for any others."""
+    use_provided_lr: bool = True
+    """Whether LR images that the benchmark dataset provides are used; otherwise they are made by `degradation`."""
+    rounding: str = "output"
+    """What is rounded to whole levels: "output" (the upscaled image, but not its luma), "luma" (both), or "classic"
+    (luma first, which is then downscaled without rounding, and upscaled alone)."""
+    modcrop: int = 1
+    """HR images are cropped at the bottom and right to a multiple of this and of the scale, in pixels."""
+    filters: str = "pillow"
+    """Whose bicubic and Lanczos the model is compared with: "pillow" or "matlab"."""
 
 
 @dataclasses.dataclass(frozen=True)
 class NamedProtocol:
-    """The terms that a name stands for; the fields are those of EvalProtocol."""
+    """The settings that a protocol's name stands for; the fields are those of EvaluationProtocol."""
 
-    meaning: str
-    """For a person: what it gives, in one line."""
+    description: str
+    """One line for people."""
     channel: str = "y"
     degradation: str = "matlab-bicubic"
-    use_supplied: bool = False
+    use_provided_lr: bool = False
     rounding: str = "output"
     filters: str = "matlab"
     modcrop: int = 1
-    cuts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """modcrop of benchmarks that are cut otherwise, by name."""
+    modcrop_by_benchmark: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """The modcrop of benchmark datasets that differ, by name."""
 
 
 PROTOCOLS: Mapping[str, NamedProtocol] = MappingProxyType(
     {
         "pillow": NamedProtocol(
-            "Everyday: the benchmark's own LR images where it has any, else Pillow's bicubic; Pillow's filters",
+            "For everyday use: the dataset's own LR images where it has any, else Pillow's bicubic; Pillow's filters",
             degradation="pillow-bicubic",
-            use_supplied=True,
+            use_provided_lr=True,
             filters="pillow",
         ),
         "classic": NamedProtocol(
-            "The published bicubic rows: 8-bit luma alone, reduced without rounding and upscaled by imresize",
+            "The published bicubic rows: 8-bit luma alone, downscaled without rounding and upscaled by imresize",
             rounding="classic",
         ),
         "rgb-network": NamedProtocol(
-            "Networks of RGB on the low files that SelfExSR supplies (made like them where a benchmark has none)",
+            "RGB networks on the LR files that SelfExSR provides (made the same way where a dataset has none)",
             degradation="selfexsr-bicubic",
-            use_supplied=True,
+            use_provided_lr=True,
         ),
         "protocol-a": NamedProtocol(
             "The tables of most papers since EDSR: LR images by imresize in double precision, rounded once",
             modcrop=4,
-            cuts={"Set5": 12},
+            modcrop_by_benchmark={"Set5": 12},
         ),
     }
 )
-"""Every protocol by name. docs/evaluation.md has the figures that each was checked against."""
+"""Every protocol by name. docs/evaluation.md lists the figures that each was checked against."""
 
 
-def build(
+def build_protocol(
     name: str,
     scale: int,
     benchmark: str = "",
@@ -74,108 +102,116 @@ def build(
     border_px: int = -1,
     rounding: str = "",
     modcrop: int = 0,
-) -> EvalProtocol:
-    """The protocol of this name, with some of its terms replaced.
+) -> EvaluationProtocol:
+    """Build a protocol from its name, with some of its settings replaced.
 
     Args:
         name: of PROTOCOLS.
-        scale: 2 to 8.
-        benchmark: its name, by which some protocols cut the images.
-        channel, degradation, rounding: replaces the protocol's own unless empty; a recipe that is named here
-            is used even where the benchmark brings LR images.
+        scale: 2 to MAX_SCALE.
+        benchmark: the benchmark dataset's name; some protocols have another modcrop for some datasets.
+        channel, degradation, rounding: replace the named protocol's unless empty. A degradation that is given here
+            is used even where the benchmark dataset provides LR images.
         border_px: cropped before measuring; negative: as many pixels as the scale.
-        modcrop: replaces the protocol's own unless 0.
+        modcrop: replaces the named protocol's unless 0.
 
     Returns:
-        The protocol; it keeps the name only if every term is the named one's.
+        The protocol; it keeps the name only if every setting is the named one's.
 
     Raises:
-        UserError: a name or a number that there is none of, or terms that exclude each other.
+        UserError: an unknown name, a number out of range, or settings that exclude each other.
     """
     if name not in PROTOCOLS:
-        raise UserError(
-            f"one of the protocols {', '.join(PROTOCOLS)}", repr(name), "--protocol", "choose one"
-        )
+        raise UserError(f"Unknown protocol {name!r}", f"Use one of {', '.join(PROTOCOLS)} for --protocol")
+    named = _expand(name, scale, benchmark)
+    given = {"channel": channel, "rounding": rounding, "modcrop": modcrop}
+    changes: dict[str, Any] = {setting: value for setting, value in given.items() if value}
+    if border_px >= 0:
+        changes["border_px"] = border_px
+    if degradation:
+        changes |= {"degradation": degradation, "use_provided_lr": degradation == PROVIDED}
+    protocol = dataclasses.replace(named, **changes)
+    if protocol != named:
+        protocol = dataclasses.replace(protocol, name="")
+    check_protocol(protocol)
+    return protocol
+
+
+def _expand(name: str, scale: int, benchmark: str) -> EvaluationProtocol:
+    """Return all settings of a named protocol for a scale and a benchmark dataset."""
     named = PROTOCOLS[name]
-    own = EvalProtocol(
+    return EvaluationProtocol(
         scale=scale,
         channel=named.channel,
         border_px=scale,
         degradation=named.degradation,
         name=name,
-        use_supplied=named.use_supplied,
+        use_provided_lr=named.use_provided_lr,
         rounding=named.rounding,
-        modcrop=named.cuts.get(plain_benchmark(benchmark), named.modcrop),
+        modcrop=named.modcrop_by_benchmark.get(plain_benchmark(benchmark), named.modcrop),
         filters=named.filters,
     )
-    changes = {"channel": channel} if channel else {}
-    changes |= {"border_px": border_px} if border_px >= 0 else {}
-    changes |= {"rounding": rounding} if rounding else {}
-    changes |= {"modcrop": modcrop} if modcrop else {}
-    changes |= {"degradation": degradation, "use_supplied": degradation == SUPPLIED} if degradation else {}
-    changed = dataclasses.replace(own, **changes)
-    if changed != own:
-        changed = dataclasses.replace(changed, name="")
-    check(changed)
-    return changed
 
 
-def check(protocol: EvalProtocol) -> None:
-    """Refuse a protocol that cannot be kept to.
+def check_protocol(protocol: EvaluationProtocol) -> None:
+    """Refuse a protocol that cannot be followed.
 
     Raises:
-        UserError: see `build`.
+        UserError: a value is unknown or out of range, or settings exclude each other.
     """
-    for what, value, known in (
+    for setting, value, known in (
         ("channel", protocol.channel, CHANNELS),
-        ("degradation", protocol.degradation, (*DEGRADATIONS, SUPPLIED)),
+        ("degradation", protocol.degradation, (*DEGRADATIONS, PROVIDED)),
         ("rounding", protocol.rounding, ROUNDINGS),
         ("filters", protocol.filters, FILTERS),
     ):
         if value not in known:
-            _refuse(f"one of {', '.join(known)} for the {what}", repr(value))
-    if not 2 <= protocol.scale <= LARGEST_SCALE:
-        _refuse(f"a scale from 2 to {LARGEST_SCALE}", str(protocol.scale))
+            raise UserError(
+                f"The evaluation protocol has an unknown {setting}, {value!r}",
+                f"Use one of {', '.join(known)}",
+            )
+    if not 2 <= protocol.scale <= MAX_SCALE:
+        raise UserError(f"The scale must be from 2 to {MAX_SCALE}, not {protocol.scale}")
     if protocol.modcrop < 1:
-        _refuse("a cut to a multiple of 1 px or more", str(protocol.modcrop))
+        raise UserError(f"modcrop must be at least 1 px, not {protocol.modcrop}")
     if protocol.rounding != "output" and protocol.channel != "y":
-        _refuse(f"the channel y (the rounding is {protocol.rounding!r})", repr(protocol.channel))
-    classic = ("matlab-bicubic", False, "matlab")
-    if protocol.rounding == "classic" and classic != (
-        protocol.degradation,
-        protocol.use_supplied,
-        protocol.filters,
+        raise UserError(
+            f"The rounding {protocol.rounding!r} needs the channel y, not {protocol.channel!r}",
+            "Change one of the two",
+        )
+    if protocol.rounding == "classic" and (
+        protocol.degradation != "matlab-bicubic" or protocol.use_provided_lr or protocol.filters != "matlab"
     ):
-        _refuse(
-            "matlab-bicubic with the rounding 'classic', which reduces unrounded luma", protocol.degradation
+        raise UserError(
+            "The rounding 'classic' downscales unrounded luma by matlab-bicubic, and cannot be combined with "
+            f"{protocol.degradation} and {protocol.filters} filters",
+            "Use the protocol classic as it is, or another rounding",
         )
 
 
-def title(protocol: EvalProtocol, supplied: bool) -> str:
-    """The name that a report gives a protocol, complete enough to compare by.
+def describe_settings(protocol: EvaluationProtocol, lr_provided: bool) -> str:
+    """Return the name that a report gives a protocol: two protocols of one name are equal.
 
     Args:
         protocol: any.
-        supplied: whether the benchmark brought the LR images.
+        lr_provided: whether the benchmark dataset provided the LR images.
 
     Returns:
-        classic-x2 for a named one; its terms for "pillow" and for any other:
-        y-x2-border2-pillow-bicubic, or …-supplied.
+        The name and scale of a named protocol (classic-x2). For "pillow" and for any other its settings:
+        y-x2-border2-pillow-bicubic, or y-x2-border2-provided.
     """
     if protocol.name and protocol.name != "pillow":
         return f"{protocol.name}-x{protocol.scale}"
-    degradation = SUPPLIED if supplied else protocol.degradation
-    terms = [protocol.channel, f"x{protocol.scale}", f"border{protocol.border_px}", degradation]
-    terms += [f"rounding-{protocol.rounding}"] if protocol.rounding != "output" else []
-    terms += [f"cut{protocol.modcrop}"] if protocol.modcrop > 1 else []
-    terms += [f"{protocol.filters}-filters"] if protocol.filters != "pillow" else []
-    return "-".join(terms)
+    degradation = PROVIDED if lr_provided else protocol.degradation
+    parts = [protocol.channel, f"x{protocol.scale}", f"border{protocol.border_px}", degradation]
+    if protocol.rounding != "output":
+        parts.append(f"rounding-{protocol.rounding}")
+    if protocol.modcrop > 1:
+        parts.append(f"modcrop{protocol.modcrop}")
+    if protocol.filters != "pillow":
+        parts.append(f"{protocol.filters}-filters")
+    return "-".join(parts)
 
 
-def cut_px(protocol: EvalProtocol) -> int:
-    """The number of pixels that HR images are cut to a multiple of."""
+def crop_multiple(protocol: EvaluationProtocol) -> int:
+    """Return the multiple that both sides of HR images are cropped to, in pixels."""
     return math.lcm(protocol.modcrop, protocol.scale)
-
-
-def _refuse(expected: str, got: str) -> None:
-    raise UserError(expected, got, "the evaluation protocol", "choose another")

@@ -1,4 +1,4 @@
-"""What reports and comparisons share: the version of their records, and rows as CSV."""
+"""What evaluations and comparisons share: the version of their records, and rows as CSV."""
 
 import csv
 import io
@@ -7,14 +7,20 @@ from typing import Any
 SCHEMA = 1
 
 
-def csv_of(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as CSV; a dict in a row becomes columns of its own (bicubic_psnr_db …)."""
+def to_csv(rows: list[dict[str, Any]]) -> bytes:
+    """Return rows as CSV, UTF-8; a dict in a row becomes columns of its own (bicubic_psnr_db …).
+
+    Args:
+        rows: at least one; all have the same keys.
+    """
     flat = []
     for row in rows:
         columns: dict[str, Any] = {}
         for key, value in row.items():
-            inner = isinstance(value, dict)
-            columns |= {f"{key}_{name}": one for name, one in value.items()} if inner else {key: value}
+            if isinstance(value, dict):
+                columns |= {f"{key}_{name}": inner for name, inner in value.items()}
+            else:
+                columns[key] = value
         flat.append(columns)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")

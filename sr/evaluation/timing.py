@@ -1,5 +1,6 @@
-"""Measuring how long an upscaler takes: warm-up first, then medians and spreads. What it finds goes outside
-every hash.
+"""Measure how long an upscaler takes for one frame: warm-up first, then the median and the range.
+
+Durations differ from run to run, so they are stored outside everything that is hashed.
 """
 
 import os
@@ -18,8 +19,8 @@ MIN_ROUNDS, MAX_ROUNDS = 3, 30
 BUDGET_S = 3.0
 
 
-def spread_ms(seconds: list[float]) -> dict[str, float | int]:
-    """The median, the extremes (ms) and the count of at least one duration in seconds."""
+def summarize_durations(seconds: list[float]) -> dict[str, float | int]:
+    """Return the median, the extremes (ms) and the count of at least one duration in seconds."""
     return {
         "median_ms": round(1000 * statistics.median(seconds), 3),
         "min_ms": round(1000 * min(seconds), 3),
@@ -29,13 +30,13 @@ def spread_ms(seconds: list[float]) -> dict[str, float | int]:
 
 
 def time_frame(upscaler: Upscaler) -> dict[str, Any]:
-    """How long one frame takes, pixels in to pixels out: of 256x256, or of the one size that the model takes.
+    """Time one frame of 256x256 px, or of the one size that the model takes, from pixels to pixels.
 
-    Two rounds of warm-up; then as many rounds as fit in three seconds, 3 at least and 30 at most. Noise is
-    upscaled: no network here is faster or slower for what it sees.
+    Two warm-up rounds; then as many rounds as fit into three seconds, 3 at least and 30 at most. The frame is noise: no
+    network here is faster or slower for its content.
 
     Returns:
-        lr_image_px and hr_image_px (width and height), and what `spread_ms` gives.
+        lr_image_px and hr_image_px (width and height), and what `summarize_durations` returns.
     """
     height, width = upscaler.fixed_size or (FRAME_PX, FRAME_PX)
     lr_image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
@@ -47,14 +48,14 @@ def time_frame(upscaler: Upscaler) -> dict[str, Any]:
         upscaler(lr_image)
         seconds.append(time.perf_counter() - start)
     hr_image_px = [width * upscaler.scale, height * upscaler.scale]
-    return {"lr_image_px": [width, height], "hr_image_px": hr_image_px, **spread_ms(seconds)}
+    return {"lr_image_px": [width, height], "hr_image_px": hr_image_px, **summarize_durations(seconds)}
 
 
-def host_facts() -> dict[str, Any]:
-    """The machine that a duration was measured on."""
+def describe_host() -> dict[str, Any]:
+    """Describe the machine that durations are measured on."""
     return {
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": _read_processor(),
         "cores": len(os.sched_getaffinity(0)),
         "load_average": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.release()}",
@@ -62,7 +63,7 @@ def host_facts() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def _read_processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             return next(

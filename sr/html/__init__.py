@@ -1,1 +1,1 @@
-"""sr/html."""
+"""What every HTML page shares: formatting of values, line charts, templates and their rendering."""

@@ -1,4 +1,4 @@
-"""Pages that stand alone: the templates of sr/templates, filled in with everything from outside escaped."""
+"""Render the templates of sr/html/templates as pages that need no other file; all values are escaped."""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,16 @@ from sr.html import formatting
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def fill(template: str, **values: Any) -> bytes:
-    """Return the page of a template, as UTF-8.
+def render_template(template: str, **values: Any) -> bytes:
+    """Render a template as an HTML page.
 
     Args:
-        template: a file of sr/templates.
-        values: what it names; a name that it does not find is an error. `words` is sr.html.formatting.
+        template: a file name in TEMPLATES.
+        values: the template's variables; an undefined one is an error. The template calls the functions of
+            sr.html.formatting as `fmt`.
+
+    Returns:
+        The page, as UTF-8.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -24,5 +28,5 @@ def fill(template: str, **values: Any) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["words"] = formatting
+    environment.globals["fmt"] = formatting
     return environment.get_template(template).render(**values).encode(errors="backslashreplace")

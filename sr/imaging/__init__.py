@@ -1,1 +1,1 @@
-"""sr/imaging."""
+"""Image arithmetic: reference resizing filters, and luma in limited and full range."""

@@ -1,1 +1,1 @@
-"""sr/report."""
+"""The report of a whole run: its figures, gathered from the stages' records, and the page that shows them."""

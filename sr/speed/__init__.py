@@ -1,1 +1,1 @@
-"""How fast a finished model runs on this machine, beside the plain way of running it and the machine's own limits."""
+"""Measure how fast models run here: latency, throughput and start-up time by device, beside the device's peak."""

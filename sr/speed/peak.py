@@ -1,6 +1,7 @@
-"""What a device can do at most, measured: chains of large 3x3 convolutions, and nothing between them.
+"""Measure a device's peak performance: chains of large 3x3 convolutions, with nothing between them but ReLUs.
 
-A network's own speed beside it says what is left to gain. Weights and features are random; no image is involved.
+Compared with it, a network's own speed shows how much could still be gained. Weights and features are random; no image
+is involved.
 """
 
 import time
@@ -9,72 +10,74 @@ from typing import Any
 import numpy as np
 
 from sr.runtime.openvino_runtime import openvino as ov
-from sr.speed.timing import Clock, Limits, first_line, in_turn, significant
+from sr.speed.timing import Clock, TimingSettings, round_significant, short_message, time_interleaved
 
 CHANNELS = {64: 128, 256: 64}
-"""Channels in and out, and the side of the features: 2.4 GMAC a convolution of either."""
+"""Channels in and out, and the side of the features: 2.4 GMAC per convolution for both."""
 LAYERS = 8
-"""Convolutions in the chain: what goes in and comes out weighs little beside them."""
+"""Convolutions in the chain: enough for its input and output not to matter."""
 INT8 = "int8"
 _TYPES = {"FP32": "f32", "BF16": "bf16", "FP16": "f16", "INT8": INT8}
-"""What is measured for each capability that a device reports."""
+"""The type that is measured for each capability that a device reports."""
 
 
 def measure_peak(
-    core: ov.Core, device: str, limits: Limits, clock: Clock = time.perf_counter
+    core: ov.Core, device: str, settings: TimingSettings, clock: Clock = time.perf_counter
 ) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """How many operations a second a device reaches, in each type that it reports.
+    """Measure how many operations per second a device reaches, in each type that it reports.
 
-    A multiplication and an addition are two operations. The fastest round counts: this is a limit.
+    A multiplication and an addition are two operations. The fastest round counts, since this is a limit.
 
     Args:
-        core: that knows the device.
+        core: with the device.
         device: CPU, GPU or NPU.
-        limits: of each measurement.
+        settings: of each measurement.
         clock: replaced in tests.
 
     Returns:
-        Type (f32, bf16, f16, int8) to channels ("64", "256") to TOPS; and type to why it does not run, where the device
-        refuses what it reports.
+        TOPS by type (f32, bf16, f16, int8), then by channels ("64", "256"); and the error of each type that the
+        device reports but does not run.
     """
     capabilities = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
-    rates, failed = {}, {}
-    for name in [name for capability, name in _TYPES.items() if capability in capabilities]:
+    peak_tops, errors = {}, {}
+    for type_name in [name for capability, name in _TYPES.items() if capability in capabilities]:
         try:
-            rates[name] = _rates(core, device, name, limits, clock)
+            peak_tops[type_name] = _measure_type(core, device, type_name, settings, clock)
         except RuntimeError as error:
-            failed[name] = first_line(error)
-    return rates, failed
+            errors[type_name] = short_message(error)
+    return peak_tops, errors
 
 
-def _rates(core: ov.Core, device: str, name: str, limits: Limits, clock: Clock) -> dict[str, float]:
+def _measure_type(
+    core: ov.Core, device: str, type_name: str, settings: TimingSettings, clock: Clock
+) -> dict[str, float]:
+    """Return TOPS by channels."""
     hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-    if name != INT8:
-        hints["INFERENCE_PRECISION_HINT"] = name
-    rates = {}
+    if type_name != INT8:
+        hints["INFERENCE_PRECISION_HINT"] = type_name
+    peak_tops = {}
     for channels, side in CHANNELS.items():
-        request = core.compile_model(
-            _chain(channels, side, name == INT8), device, hints
-        ).create_infer_request()
+        model = _build_chain(channels, side, quantized=type_name == INT8)
+        request = core.compile_model(model, device, hints).create_infer_request()
         features = np.random.default_rng(0).random((1, channels, side, side), np.float32)
         request.infer({0: features})
-        seconds = in_turn({"": request.infer}, limits, clock)[""]  # the input stays where it is
+        # Without arguments a request reads the same input again.
+        seconds = time_interleaved({"": request.infer}, settings, clock)[""]
         operations = 2 * LAYERS * channels * channels * 9 * side * side
-        rates[str(channels)] = significant(operations / min(seconds) / 1e12)
-    return rates
+        peak_tops[str(channels)] = round_significant(operations / min(seconds) / 1e12)
+    return peak_tops
 
 
-def _chain(channels: int, side: int, eight_bits: bool) -> ov.Model:
-    """Convolutions with ReLUs, float in and out; with 8 bits before each of them where asked for."""
+def _build_chain(channels: int, side: int, quantized: bool) -> ov.Model:
+    """Build a chain of convolutions and ReLUs with float input and output; if quantized, every convolution is int8."""
     from openvino import opset13 as ops
 
-    chance = np.random.default_rng(0)
+    stream = np.random.default_rng(0)
     source = ops.parameter([1, channels, side, side], np.float32, name="features")
     last = source
     for _ in range(LAYERS):
-        drawn = chance.uniform(-1, 1, (channels, channels, 3, 3)).astype(np.float32)
-        weights = ops.constant(drawn)
-        if eight_bits:
+        weights = ops.constant(stream.uniform(-1, 1, (channels, channels, 3, 3)).astype(np.float32))
+        if quantized:
             last = ops.fake_quantize(last, *map(np.float32, (0.0, 2.55, 0.0, 2.55)), 256)
             weights = ops.fake_quantize(weights, *map(np.float32, (-1.0, 1.0, -1.0, 1.0)), 255)
         last = ops.relu(ops.convolution(last, weights, [1, 1], [1, 1], [1, 1], [1, 1]))

@@ -1,4 +1,4 @@
-"""Taking times: rounds in turn, percentiles, frames a second. Knows neither models nor devices."""
+"""Measure durations: interleaved rounds, percentiles, frames per second. Knows neither models nor devices."""
 
 import dataclasses
 import time
@@ -12,81 +12,62 @@ Clock = Callable[[], float]
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
-    """How long a row is measured for."""
+class TimingSettings:
+    """How long each row is measured for."""
 
     budget_s: float = 2.0
-    """Rounds are added until they took so long together …"""
-    least_rounds: int = 5
+    """Rounds are added until they took this long in total …"""
+    min_rounds: int = 5
     """… but never fewer …"""
-    most_rounds: int = 200
+    max_rounds: int = 200
     """… nor more."""
     warm_up_rounds: int = 2
+    """Run before, and not counted."""
 
 
-def in_turn(
-    calls: Mapping[str, Callable[[], object]], limits: Limits, clock: Clock = time.perf_counter
+def time_interleaved(
+    calls: Mapping[str, Callable[[], object]], settings: TimingSettings, clock: Clock = time.perf_counter
 ) -> dict[str, list[float]]:
-    """Time several calls, a round of each after the other, so that what disturbs the machine disturbs all alike.
+    """Time several calls in turn, one round of each after the other, so that disturbances affect all alike.
 
     Args:
         calls: what is timed, by name.
-        limits: the budget is each call's; the rounds go on until the slowest has used its own, or there are
-            `most_rounds`.
+        settings: the budget is each call's; rounds go on until the slowest has used its own, or there are
+            `max_rounds`.
         clock: replaced in tests.
 
     Returns:
-        Seconds by name, as many for each; warm-up rounds are not among them.
+        Seconds by name, the same number for each; without the warm-up rounds.
     """
-    for _ in range(limits.warm_up_rounds):
+    for _ in range(settings.warm_up_rounds):
         for call in calls.values():
             call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for done in range(limits.most_rounds):
-        if done >= limits.least_rounds and max(map(sum, seconds.values())) >= limits.budget_s:
+    for done in range(settings.max_rounds):
+        if done >= settings.min_rounds and max(map(sum, seconds.values())) >= settings.budget_s:
             break
         for name, call in calls.items():
-            begun = clock()
+            start = clock()
             call()
-            seconds[name].append(clock() - begun)
+            seconds[name].append(clock() - start)
     return seconds
 
 
-def first_line(error: Exception) -> str:
-    """What went wrong, for a row that has no figures."""
-    return " ".join(str(error).split())[:200]
-
-
-def significant(value: float) -> float:
-    """A value to four significant digits."""
-    return float(f"{value:.4g}")
-
-
-def spread(seconds: list[float]) -> dict[str, float | int]:
-    """The median and the 10th and 90th percentiles (ms, interpolated) of at least one duration, and how many."""
-    low, middle, high = np.percentile(np.array(seconds) * 1000, [10, 50, 90])
-    return {
-        "median_ms": round(float(middle), 3),
-        "p10_ms": round(float(low), 3),
-        "p90_ms": round(float(high), 3),
-        "rounds": len(seconds),
-    }
-
-
-def side_by_side(
+def measure_throughput(
     submit: Callable[[], object],
-    finish: Callable[[], object],
+    wait: Callable[[], object],
     requests: int,
-    limits: Limits,
+    settings: TimingSettings,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
-    """Frames a second when several requests are under way at once.
+    """Measure frames per second with several requests in flight.
 
     Args:
-        submit: hands over a frame, and waits only while all requests are busy.
-        finish: waits for all that were submitted.
-        requests: how many fit at once; each is warmed up with a frame, and at least two are timed.
-        limits: the budget counts; rounds are frames, at least twice `requests`.
+        submit: submits a frame, and blocks only while all requests are busy.
+        wait: waits for everything that was submitted.
+        requests: how many are in flight at once. Each is warmed up with a frame, and at least twice as many frames
+            are timed.
+        settings: the budget applies; rounds are frames, at least twice `requests`.
         clock: replaced in tests.
 
     Returns:
@@ -94,15 +75,36 @@ def side_by_side(
     """
     for _ in range(requests):
         submit()
-    finish()
-    least, frames = max(2 * requests, limits.least_rounds), 0
-    begun = clock()
-    while frames < least or clock() - begun < limits.budget_s:
+    wait()
+    min_frames, frames = max(2 * requests, settings.min_rounds), 0
+    start = clock()
+    while frames < min_frames or clock() - start < settings.budget_s:
         submit()
         frames += 1
-    finish()
+    wait()
     return {
-        "frames_per_s": round(frames / (clock() - begun), 3),
+        "frames_per_s": round(frames / (clock() - start), 3),
         "frames": frames,
         "requests": requests,
     }
+
+
+def summarize_percentiles(seconds: list[float]) -> dict[str, float | int]:
+    """Return the median, the 10th and 90th percentiles (ms, interpolated) and the count of at least one duration."""
+    p10, median, p90 = np.percentile(np.array(seconds) * 1000, [10, 50, 90])
+    return {
+        "median_ms": round(float(median), 3),
+        "p10_ms": round(float(p10), 3),
+        "p90_ms": round(float(p90), 3),
+        "rounds": len(seconds),
+    }
+
+
+def short_message(error: Exception) -> str:
+    """Return an error's message on one line, for a row without figures."""
+    return " ".join(str(error).split())[:200]
+
+
+def round_significant(value: float) -> float:
+    """Round to four significant digits."""
+    return float(f"{value:.4g}")

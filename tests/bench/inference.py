@@ -1,15 +1,18 @@
-"""How fast the exported forms run, as ratios to the plain way of running the same network, in one run.
+"""Measure how fast the exported files run, as speedups over the unoptimized network, in one process.
 
     PYTHONPATH=. python tests/bench/inference.py SHARED [--store DIR] [--rounds 9] [--video MODEL.xml ...]
 
-SHARED holds weights/vapsr3x3_x2.pth and images/. The network is exported to DIR by the command line (int8 calibrated on
-crops of images/sunhays80; where DIR has the exports already they are taken), then 256x256 is upscaled to 512x512 by:
-the reference (the published graph as ONNX of any size, read by OpenVINO with the latency hint and nothing else), torch
-eager in fp32, and each form at a fixed and at any size. Rounds go in turn, so that a busy machine slows all alike.
-Then 960x540 → 1920x1080 by small IRs: those of --video, or realtime-x2 in int8 with random weights, whose speed does not
-hang on them. Decoding and encoding are not counted.
+SHARED holds weights/vapsr3x3_x2.pth and images/. The network is exported to DIR by the command line, with int8
+calibrated on crops of images/sunhays80; existing exports are reused. Then 256x256 is upscaled to 512x512 by:
+- the reference: the published graph as ONNX of dynamic size, read by OpenVINO with the latency hint and nothing else;
+- torch in eager mode, fp32;
+- each export, with fixed and with dynamic size.
+Rounds are interleaved, so that other work on the machine slows all alike.
 
-On a CPU with AMX the exit code is 1 where a ratio of LEAST is missed; on others the figures are printed as they are.
+Then 960x540 is upscaled to 1920x1080 by small IRs: those of --video, or realtime-x2 in int8 with random weights, whose
+speed does not depend on them. Decoding and encoding are not included.
+
+On a CPU with AMX the exit code is 1 if a speedup is below MIN_SPEEDUPS; on others the figures are only printed.
 """
 
 import argparse
@@ -21,39 +24,35 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from data.atomic_files import read_json
-from sr.evaluation.timing import host_facts
+from sr.evaluation.timing import describe_host
 from sr.runtime.openvino_runtime import DEVICES_CHOICE, ONE_AFTER_ANOTHER, compile_for
 from sr.runtime.openvino_runtime import openvino as ov
-from sr.speed.subjects import network
-from sr.speed.timing import Limits, in_turn, side_by_side, spread
+from sr.speed.profiled_model import open_network
+from sr.speed.timing import TimingSettings, measure_throughput, summarize_percentiles, time_interleaved
 
 PRECISIONS = ("fp32", "fp16", "int8")
 SIDE_PX = 256
 FRAME_HEIGHT, FRAME_WIDTH = 540, 960
-LEAST = {"fp16, fixed size": 1.6, "int8, fixed size": 2.1}
-"""With AMX: times as fast as the reference, at least."""
+MIN_SPEEDUPS = {"fp16, fixed size": 1.6, "int8, fixed size": 2.1}
+"""With AMX: how many times as fast as the reference, at least."""
 VIDEO_FPS = 60
-"""What a video of FRAME_WIDTH x FRAME_HEIGHT should reach."""
-_MADE = "made.safetensors"
+"""The target for a video of FRAME_WIDTH x FRAME_HEIGHT."""
+_RANDOM_WEIGHTS = "random.safetensors"
 
 
 def export(weights: Path, shared: Path, store: Path, precision: str) -> Path:
-    """Export through the command line, and return the .xml file."""
+    """Export a checkpoint through the command line, and return the .xml file."""
     options = ["--selection-datasets", str(shared / "images/sunhays80")]
-    options += [
-        "--evaluation-benchmarks",
-        str(shared / "images/Set5/x2"),
-        "--crops-validation-fraction",
-        "0.1",
-    ]
+    options += ["--evaluation-benchmarks", str(shared / "images/Set5/x2")]
+    options += ["--crops-validation-fraction", "0.1"]
     options += ["--export-calibration-crops", "32", "--export-held-out-crops", "8"]
-    if weights.name == _MADE:
-        options += ["--export-int8-loss-db", "60"]  # random weights: only their speed is looked at
+    if weights.name == _RANDOM_WEIGHTS:
+        options += ["--export-int8-loss-db", "60"]  # random weights: only their speed matters
     command = [sys.executable, "-m", "luigi", "--module", "tasks", "ExportOpenVINO", "--model", str(weights)]
     command += ["--precision", precision, "--store-root", str(store), *options]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -62,8 +61,8 @@ def export(weights: Path, shared: Path, store: Path, precision: str) -> Path:
     return Path(result.stdout.strip().rpartition(": ")[2])
 
 
-def random_realtime(folder: Path) -> Path:
-    """Write weights of realtime-x2 that nobody trained."""
+def write_random_realtime(folder: Path) -> Path:
+    """Write random, untrained weights of realtime-x2, and return the file."""
     import torch
     from safetensors.torch import save_file
 
@@ -72,63 +71,69 @@ def random_realtime(folder: Path) -> Path:
 
     torch.manual_seed(0)
     weights = build_from(find_preset("realtime-x2")).core.state_dict()
-    # As it is made the last layer is zero, and a layer of zeros has no range to quantize.
-    filled = {name: one if one.any() else torch.randn_like(one) * 0.005 for name, one in weights.items()}
-    save_file(filled, folder / _MADE)
-    return folder / _MADE
+    # The last layer is initialized with zeros, which have no range to quantize.
+    filled = {
+        name: tensor if tensor.any() else torch.randn_like(tensor) * 0.005 for name, tensor in weights.items()
+    }
+    save_file(filled, folder / _RANDOM_WEIGHTS)
+    return folder / _RANDOM_WEIGHTS
 
 
-def compiled_forms(xmls: dict[str, Path], core: ov.Core) -> Iterator[tuple[str, ov.CompiledModel]]:
-    """Yield every form at a fixed size and at any."""
+def compile_exports(xmls: dict[str, Path], core: ov.Core) -> Iterator[tuple[str, ov.CompiledModel]]:
+    """Yield every export, compiled for a fixed and for a dynamic size."""
     for precision, path in xmls.items():
-        for size in ("fixed size", "any size"):
+        for size in ("fixed size", "dynamic size"):
             model = core.read_model(path)
             if size == "fixed size":
                 model.reshape({"input": [1, SIDE_PX, SIDE_PX, 3]})
             yield f"{precision}, {size}", compile_for(core, model, "CPU", precision)
 
 
-def model_of(xml: Path, store: Path) -> Path:
-    """The directory of the model that an IR was made of; the store may hold others of its name."""
-    wanted = read_json(xml.parent / "export.json")["metadata"]["weights_sha256"]
-    made = (path.parent for path in (store / "models").glob("*/model.json"))
-    return next(one for one in made if read_json(one / "model.json")["weights_sha256"] == wanted)
+def find_model_dir(xml: Path, store: Path) -> Path:
+    """Return the directory of the model that an IR was exported from; the store may hold others of its name."""
+    weights_sha256 = read_json(xml.parent / "export.json")["metadata"]["weights_sha256"]
+    directories = (path.parent for path in (store / "models").glob("*/model.json"))
+    return next(
+        directory
+        for directory in directories
+        if read_json(directory / "model.json")["weights_sha256"] == weights_sha256
+    )
 
 
-def calls(
-    xmls: dict[str, Path], model_dir: Path, core: ov.Core, lr_image: np.ndarray
-) -> dict[str, Callable[[], Any]]:
-    """What is timed, by name; "reference" first."""
+def prepare_calls(
+    xmls: dict[str, Path], model_dir: Path, core: ov.Core, lr_image: npt.NDArray[np.uint8]
+) -> dict[str, Callable[[], object]]:
+    """Return what is timed, by name; "reference" first."""
     import torch
 
     from sr.runtime.upscalers import TorchUpscaler
 
     latency = {"PERFORMANCE_HINT": "LATENCY"}
-    with network("vapsr3x3_x2", model_dir, xmls) as subject:
-        plain, fixed = core.read_model(subject.reference), core.read_model(subject.reference)
+    with open_network("vapsr3x3_x2", model_dir, xmls) as model:
+        dynamic, fixed = core.read_model(model.reference), core.read_model(model.reference)
         fixed.reshape({"input": list(lr_image.shape)})
-        made = {
-            "reference": core.compile_model(plain, "CPU", latency),
+        compiled = {
+            "reference": core.compile_model(dynamic, "CPU", latency),
             "reference, fixed size": core.compile_model(fixed, "CPU", latency),
         }
-    made |= dict(compiled_forms(xmls, core))
-    rest = core.read_model(xmls["int8"])
-    rest.reshape({"input": list(lr_image.shape)})
-    made["int8, fixed size, the rest in f32"] = compile_for(core, rest, "CPU", "fp32")
-    timed = {name: _call(compiled.create_infer_request(), lr_image) for name, compiled in made.items()}
+    compiled |= dict(compile_exports(xmls, core))
+    int8 = core.read_model(xmls["int8"])
+    int8.reshape({"input": list(lr_image.shape)})
+    compiled["int8, fixed size, the rest in f32"] = compile_for(core, int8, "CPU", "fp32")
+    calls = {name: _make_call(one.create_infer_request(), lr_image) for name, one in compiled.items()}
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     eager = TorchUpscaler(model_dir)
-    return timed | {"torch eager fp32": lambda: eager.run(lr_image)}
+    return calls | {"torch eager fp32": lambda: eager.run(lr_image)}
 
 
-def _call(request: ov.InferRequest, lr_image: np.ndarray) -> Callable[[], Any]:
+def _make_call(request: ov.InferRequest, lr_image: npt.NDArray[np.uint8]) -> Callable[[], object]:
     return lambda: request.infer({"input": lr_image})
 
 
-def several_at_once(
-    path: Path, precision: str, core: ov.Core, limits: Limits, size: tuple[int, int]
+def print_throughputs(
+    path: Path, precision: str, core: ov.Core, settings: TimingSettings, size: tuple[int, int]
 ) -> float:
-    """Print frames a second: one after another, and by number of streams; return the best."""
+    """Print frames per second for one request after another and by number of streams; return the best."""
     rates = []
     for streams in dict.fromkeys((ONE_AFTER_ANOTHER, 1, len(os.sched_getaffinity(0)), DEVICES_CHOICE)):
         model = core.read_model(path)
@@ -137,83 +142,99 @@ def several_at_once(
         model.reshape({"input": list(lr_image.shape)})
         compiled = compile_for(core, model, "CPU", precision, streams=streams)
         if streams == ONE_AFTER_ANOTHER:
-            call = _call(compiled.create_infer_request(), lr_image)
-            seconds = in_turn({"": call}, limits)[""]
-            rate, how = 1 / statistics.median(seconds), "one after another"
+            call = _make_call(compiled.create_infer_request(), lr_image)
+            rate = 1 / statistics.median(time_interleaved({"": call}, settings)[""])
+            label = "one request after another"
         else:
             queue = ov.AsyncInferQueue(compiled)
-            found = side_by_side(
+            measured = measure_throughput(
                 lambda queue=queue, lr_image=lr_image: queue.start_async({"input": lr_image}),
                 queue.wait_all,
                 len(queue),
-                limits,
+                settings,
             )
-            named = "the device's choice of" if streams == DEVICES_CHOICE else str(streams)
-            rate, how = found["frames_per_s"], f"{named} streams, {found['requests']} requests"
-        print(f"  {rate:8.2f} fps  {channels} channels, {how}")
+            rate = measured["frames_per_s"]
+            count = "auto" if streams == DEVICES_CHOICE else str(streams)
+            label = f"streams: {count}, {measured['requests']} requests"
+        print(f"  {rate:8.2f} fps  {channels} channels, {label}")
         rates.append(rate)
     return max(rates)
 
 
-def starts(path: Path) -> list[float]:
-    """Milliseconds to read and compile, with nothing in the cache and then with itself in it."""
-    found = []
+def time_startup(path: Path) -> list[float]:
+    """Return the milliseconds to read and compile, first with an empty cache and then from the cache."""
+    milliseconds = []
     with tempfile.TemporaryDirectory() as cache:
         for _ in range(2):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             core = ov.Core()
             compile_for(core, core.read_model(path), "CPU", "int8", cache=Path(cache))
-            found.append(1000 * (time.perf_counter() - begun))
-    return found
+            milliseconds.append(1000 * (time.perf_counter() - start))
+    return milliseconds
 
 
-def main(argv: list[str]) -> int:
-    """Do it, and return the exit code."""
+def print_speedups(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Time the calls, print their latencies, and return how many times as fast as the reference each is."""
+    print(f"{SIDE_PX}x{SIDE_PX} → {2 * SIDE_PX}x{2 * SIDE_PX}, vapsr3x3_x2, {rounds} interleaved rounds")
+    settings = TimingSettings(min_rounds=rounds, max_rounds=rounds)
+    seconds = time_interleaved(calls, settings)
+    speedups = {}
+    for name, durations in seconds.items():
+        summary = summarize_percentiles(durations)
+        speedups[name] = statistics.median(seconds["reference"]) / statistics.median(durations)
+        spread = f"({summary['p10_ms']:.1f} to {summary['p90_ms']:.1f})"
+        print(f"  {summary['median_ms']:8.1f} ms {spread:22s} {speedups[name]:5.2f}x  {name}")
+    return speedups
+
+
+def parse_options(arguments: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("shared", type=Path)
-    parser.add_argument("--store", type=Path, help="where exports are kept; by default they are not")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--video", type=Path, action="append", default=[], metavar="MODEL.xml")
-    options = parser.parse_args(argv)
-    core, limits = ov.Core(), Limits(budget_s=3.0)
-    rounds = Limits(least_rounds=options.rounds, most_rounds=options.rounds)
+    parser.add_argument("--store", type=Path, help="keep the exports here; by default they are removed")
+    parser.add_argument("--rounds", type=int, default=9, help="how often each model is timed (default: 9)")
+    parser.add_argument(
+        "--video",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="MODEL.xml",
+        help="an IR to time on video frames",
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print, and return the exit code."""
+    options = parse_options(arguments)
+    shared = options.shared.resolve()
+    core, settings = ov.Core(), TimingSettings(budget_s=3.0)
     lr_image = np.random.default_rng(0).integers(0, 256, (1, SIDE_PX, SIDE_PX, 3), np.uint8)
     with tempfile.TemporaryDirectory() as scratch:
         store = (options.store or Path(scratch)).resolve()
-        weights = options.shared.resolve() / "weights" / "vapsr3x3_x2.pth"
-        xmls = {name: export(weights, options.shared.resolve(), store, name) for name in PRECISIONS}
-        timed = calls(xmls, model_of(xmls["fp32"], store), core, lr_image)
-        seconds = in_turn(timed, rounds)
-        ratios = {}
-        print(
-            f"{SIDE_PX}x{SIDE_PX} → {2 * SIDE_PX}x{2 * SIDE_PX}, vapsr3x3_x2, {options.rounds} rounds in turn"
-        )
-        for name, taken in seconds.items():
-            one = spread(taken)
-            ratios[name] = statistics.median(seconds["reference"]) / statistics.median(taken)
-            between = f"({one['p10_ms']:.1f} to {one['p90_ms']:.1f})"
-            print(f"  {one['median_ms']:8.1f} ms {between:22s} {ratios[name]:5.2f}x  {name}")
-        print("Start of the int8 form: {:.0f} ms, again {:.0f} ms".format(*starts(xmls["int8"])))
-        print("Several frames at once, int8:")
-        several_at_once(xmls["int8"], "int8", core, limits, (SIDE_PX, SIDE_PX))
-        videos = options.video or [
-            export(random_realtime(Path(scratch)), options.shared.resolve(), store, "int8")
-        ]
+        weights = shared / "weights" / "vapsr3x3_x2.pth"
+        xmls = {precision: export(weights, shared, store, precision) for precision in PRECISIONS}
+        calls = prepare_calls(xmls, find_model_dir(xmls["fp32"], store), core, lr_image)
+        speedups = print_speedups(calls, options.rounds)
+        print("Start-up of int8: {:.0f} ms, from the cache {:.0f} ms".format(*time_startup(xmls["int8"])))
+        print("Several requests at once, int8:")
+        print_throughputs(xmls["int8"], "int8", core, settings, (SIDE_PX, SIDE_PX))
+        videos = options.video or [export(write_random_realtime(Path(scratch)), shared, store, "int8")]
         for path in videos:
             print(f"{FRAME_WIDTH}x{FRAME_HEIGHT} → {2 * FRAME_WIDTH}x{2 * FRAME_HEIGHT}, {path.parent.name}")
-            best = several_at_once(path, "int8", core, limits, (FRAME_HEIGHT, FRAME_WIDTH))
-            print(f"  {VIDEO_FPS} fps: {'reached' if best >= VIDEO_FPS else 'missed'}, {best:.2f} at best")
-    host = host_facts()
+            best = print_throughputs(path, "int8", core, settings, (FRAME_HEIGHT, FRAME_WIDTH))
+            print(f"  {VIDEO_FPS} fps {'reached' if best >= VIDEO_FPS else 'missed'}: {best:.2f} fps at best")
+    host = describe_host()
     print(
-        f"{host['processor']}, {host['cores']} cores, load {host['load_average']}; OpenVINO {ov.get_version()}"
+        f"{host['processor']}, {host['cores']} cores, load average {host['load_average']}; "
+        f"OpenVINO {ov.get_version()}"
     )
-    missed = {name: least for name, least in LEAST.items() if ratios[name] < least}
-    has_amx = "amx_int8" in Path("/proc/cpuinfo").read_text()
-    if not has_amx:
-        print("This CPU has no AMX: the figures are as they are.")
-    return 1 if missed and has_amx else 0
+    if "amx_int8" not in Path("/proc/cpuinfo").read_text():
+        print("This CPU has no AMX: the speedups are not checked.")
+        return 0
+    return int(any(speedups[name] < minimum for name, minimum in MIN_SPEEDUPS.items()))
 
 
 if __name__ == "__main__":

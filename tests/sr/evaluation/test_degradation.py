@@ -1,4 +1,4 @@
-"""LR images: by name, of the right size, antialiased."""
+"""Degradations: by name, of the right size, antialiased."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,10 @@ from scipy.ndimage import gaussian_filter
 from data.errors import UserError
 from sr.evaluation.degradation import DEGRADATIONS, degrade
 
-SMOOTHING = sorted(set(DEGRADATIONS) - {"forebear-gaussian"})
+SMOOTHING = sorted(set(DEGRADATIONS) - {"catid-gaussian"})
 
 
-def test_pillow_bicubic_is_pillows():
+def test_pillow_bicubic_equals_pillow():
     hr_image = np.random.default_rng(0).integers(0, 256, (24, 36, 3), np.uint8)
     expected = np.asarray(Image.fromarray(hr_image).resize((12, 8), Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(degrade(hr_image, 3, "pillow-bicubic"), expected)
@@ -21,7 +21,7 @@ def test_pillow_bicubic_is_pillows():
 @pytest.mark.parametrize("name", SMOOTHING)
 def test_every_degradation_smooths_before_it_samples(name):
     hr_image = np.zeros((32, 32, 3), np.uint8)
-    hr_image[:, ::2] = 255  # stripes that a reduction without antialiasing would turn black or white
+    hr_image[:, ::2] = 255  # stripes that would become black or white without antialiasing
     lr_image = degrade(hr_image, 2, name)
     assert lr_image.shape == (16, 16, 3)
     assert lr_image.dtype == np.uint8
@@ -35,21 +35,21 @@ def test_every_degradation_keeps_flat_color(name):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_forebears_gaussian_is_scipys_over_all_three_axes(scale):
+def test_catid_gaussian_equals_scipys_gaussian_over_all_three_axes(scale):
     hr_image = textured(3, 12 * scale, 20 * scale)
     expected = gaussian_filter(hr_image, sigma=scale / 6)[::scale, ::scale]
-    np.testing.assert_array_equal(degrade(hr_image, scale, "forebear-gaussian"), expected)
+    np.testing.assert_array_equal(degrade(hr_image, scale, "catid-gaussian"), expected)
 
 
-def test_recipes_differ_by_a_level_here_and_there():
+def test_bicubic_degradations_differ_by_at_most_one_level():
     hr_image = textured(4, 64, 96)
-    lr_image = {name: degrade(hr_image, 2, name).astype(int) for name in SMOOTHING}
+    lr_images = {name: degrade(hr_image, 2, name).astype(int) for name in SMOOTHING}
     for name in ("pillow-bicubic", "selfexsr-bicubic"):
-        difference = np.abs(lr_image[name] - lr_image["matlab-bicubic"])
+        difference = np.abs(lr_images[name] - lr_images["matlab-bicubic"])
         assert np.count_nonzero(difference) > 0 and difference[4:-4, 4:-4].max() == 1
 
 
-def test_unknown_names_and_odd_sizes_are_refused_in_words():
+def test_unknown_names_and_sizes_that_are_not_multiples_raise():
     hr_image = np.zeros((9, 8, 3), np.uint8)
     with pytest.raises(UserError, match="pillow-bicubic"):
         degrade(hr_image[:8], 2, "bicubik")

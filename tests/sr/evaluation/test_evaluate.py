@@ -1,4 +1,4 @@
-"""The evaluator: its figures, its files, what it refuses, and that it says the same thing twice."""
+"""The evaluator: its figures, its files, what it refuses, and that it repeats itself exactly."""
 
 import csv
 import dataclasses
@@ -16,22 +16,23 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from data.benchmark_dataset import Benchmark
 from data.catalog.catalog import resolve
 from data.errors import UserError
-from data.records import EvalProtocol, SourceEntry
+from data.records import SourceEntry
 from data.sources import open_source
-from sr.evaluation.evaluate import PSNR_CAP_DB, evaluate
-from sr.evaluation.protocols import build
+from sr.evaluation.evaluate import evaluate
+from sr.evaluation.metrics import PSNR_CAP_DB
+from sr.evaluation.protocols import EvaluationProtocol, build_protocol
 from sr.runtime.upscalers import MatlabUpscaler, PillowUpscaler, load_upscaler
 
-RGB = EvalProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
+RGB = EvaluationProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
 Y = dataclasses.replace(RGB, channel="y")
-SUPPLIED = dataclasses.replace(RGB, degradation="supplied")
+PROVIDED = dataclasses.replace(RGB, degradation="provided")
 
 
 def _images() -> list[tuple[str, np.ndarray]]:
     return [("cat", skimage.data.chelsea()[:101, :91]), ("coffee", skimage.data.coffee()[100:180, 200:300])]
 
 
-def _tree(directory):
+def _read_tree(directory):
     files = sorted(path for path in directory.rglob("*") if path.is_file() and "run" not in path.parts)
     return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
@@ -42,7 +43,7 @@ def test_figures_equal_scikit_image_on_rgb(tmp_path):
     small = Image.fromarray(hr_image).resize((45, 50), Image.Resampling.BICUBIC)
     made = np.asarray(small.resize((90, 100), Image.Resampling.BICUBIC))
     first, second = hr_image[2:-2, 2:-2], made[2:-2, 2:-2]
-    wanted = structural_similarity(
+    expected = structural_similarity(
         first,
         second,
         data_range=255,
@@ -52,7 +53,7 @@ def test_figures_equal_scikit_image_on_rgb(tmp_path):
         channel_axis=2,
     )
     assert report["mean"]["psnr_db"] == pytest.approx(peak_signal_noise_ratio(first, second), abs=1e-4)
-    assert report["mean"]["ssim"] == pytest.approx(wanted, abs=1e-4)
+    assert report["mean"]["ssim"] == pytest.approx(expected, abs=1e-4)
     assert report["mean"] == report["baselines"]["bicubic"]
     assert (report["per_image"][0]["height"], report["per_image"][0]["width"]) == (100, 90)
 
@@ -79,7 +80,7 @@ def test_report_has_the_fields_that_others_rely_on(tmp_path):
 def test_two_runs_write_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         evaluate(load_upscaler("bicubic"), iter(_images()), RGB, tmp_path / name)
-    assert _tree(tmp_path / "one") == _tree(tmp_path / "two")
+    assert _read_tree(tmp_path / "one") == _read_tree(tmp_path / "two")
 
 
 def test_luma_and_rgb_are_different_protocols(tmp_path):
@@ -88,27 +89,27 @@ def test_luma_and_rgb_are_different_protocols(tmp_path):
     assert luma["mean"]["psnr_db"] > rgb["mean"]["psnr_db"] + 0.5
 
 
-def test_gray_images_count_as_gray_rgb(tmp_path):
+def test_gray_images_count_as_three_equal_channels(tmp_path):
     gray = skimage.data.camera()[:96, :96]
     flat = evaluate(load_upscaler("bicubic"), [("gray", gray)], Y, tmp_path / "flat")
     rgb = evaluate(load_upscaler("bicubic"), [("gray", np.dstack([gray] * 3))], Y, tmp_path / "rgb")
     assert flat == rgb
 
 
-def test_supplied_low_images_are_used_and_named(tmp_path):
+def test_provided_lr_images_are_used_and_named(tmp_path):
     hr_image = skimage.data.chelsea()[:64, :64]
-    lr_image = hr_image[::2, ::2]  # no antialiasing: other figures than our own degradation
-    report = evaluate(load_upscaler("bicubic"), [("cat", hr_image, lr_image)], RGB, tmp_path / "supplied")
+    lr_image = hr_image[::2, ::2]  # no antialiasing: other figures than our own degradations
+    report = evaluate(load_upscaler("bicubic"), [("cat", hr_image, lr_image)], RGB, tmp_path / "provided")
     made = evaluate(load_upscaler("bicubic"), [("cat", hr_image)], RGB, tmp_path / "made")
-    assert report["protocol"]["name"].endswith("supplied")
-    assert report["protocol"]["degradation"] == "supplied"
+    assert report["protocol"]["name"].endswith("provided")
+    assert report["protocol"]["degradation"] == "provided"
     assert report["mean"] != made["mean"]
 
 
 @pytest.mark.parametrize("name", ["lpips", "psnr"])
-def test_lpips_stands_in_every_row_where_it_is_asked_for(tmp_path, name):
+def test_lpips_is_in_every_row_if_it_is_measured(tmp_path, name):
     class Distance:
-        """Stands for the weights, which the test of LPIPS itself has."""
+        """Replaces LPIPS and its weights, which have a test of their own."""
 
         def features(self, image):
             return [image]
@@ -126,30 +127,30 @@ def test_lpips_stands_in_every_row_where_it_is_asked_for(tmp_path, name):
         header = (tmp_path / "per_image.csv").read_text().splitlines()[0]
         assert header.endswith("lanczos_psnr_db,lanczos_ssim,lanczos_lpips") and ",ssim,lpips," in header
         small = [("small", np.zeros((34, 60, 3), np.uint8))]
-        with pytest.raises(UserError, match="at least 35x35 px, got 34x60 px in small"):
+        with pytest.raises(UserError, match="small is 34x60 px, but the protocol needs at least 35x35 px"):
             evaluate(load_upscaler("bicubic"), small, RGB, tmp_path / "small", lpips=lpips)
-        with pytest.raises(UserError, match="luma alone in the protocol classic"):
-            evaluate(MatlabUpscaler("bicubic", 2), small, build("classic", 2), tmp_path, lpips=lpips)
+        with pytest.raises(UserError, match="the protocol classic measures luma alone"):
+            evaluate(MatlabUpscaler("bicubic", 2), small, build_protocol("classic", 2), tmp_path, lpips=lpips)
 
 
-def test_the_classic_protocol_is_for_formulas_and_takes_gray_files_as_they_are(tmp_path):
-    classic, gray = build("classic", 2), skimage.data.camera()[150:246, 200:296]
+def test_the_classic_protocol_is_for_filters_and_takes_gray_files_as_they_are(tmp_path):
+    classic, gray = build_protocol("classic", 2), skimage.data.camera()[150:246, 200:296]
     images = [("gray", gray), ("color", np.dstack([gray] * 3))]
     report = evaluate(MatlabUpscaler("bicubic", 2), images, classic, tmp_path)
     by_name = {row["name"]: row["psnr_db"] for row in report["per_image"]}
     # Levels 0 to 255 taken for luma have more contrast than the 16 to 235 of the same image as RGB.
     assert by_name["color"] - by_name["gray"] == pytest.approx(20 * np.log10(255 / 219), abs=0.1)
-    with pytest.raises(UserError, match="got a network of RGB bytes in bicubic; judge it by rgb-network"):
+    with pytest.raises(UserError, match="bicubic takes 8-bit RGB.* Use the protocol rgb-network"):
         evaluate(PillowUpscaler("bicubic", 2), images, classic, tmp_path / "network")
 
 
-def test_a_supplied_low_image_is_cut_with_its_high_one_or_made_anew(tmp_path):
+def test_a_provided_lr_image_is_cropped_with_its_hr_image_or_replaced(tmp_path):
     hr_image = np.ascontiguousarray(skimage.data.chelsea()[:101, :91])
     lr_image = hr_image[:100:2, :90:2]
-    cut = dataclasses.replace(RGB, modcrop=16)
-    report = evaluate(load_upscaler("bicubic"), [("cat", hr_image, lr_image)], cut, tmp_path / "cut")
+    cropped = dataclasses.replace(RGB, modcrop=16)
+    report = evaluate(load_upscaler("bicubic"), [("cat", hr_image, lr_image)], cropped, tmp_path / "cropped")
     assert (report["per_image"][0]["height"], report["per_image"][0]["width"]) == (96, 80)
-    made = dataclasses.replace(RGB, use_supplied=False)
+    made = dataclasses.replace(RGB, use_provided_lr=False)
     reports = [
         evaluate(load_upscaler("bicubic"), [one], made, tmp_path / str(len(one)))
         for one in (("cat", hr_image), ("cat", hr_image, lr_image))
@@ -157,47 +158,47 @@ def test_a_supplied_low_image_is_cut_with_its_high_one_or_made_anew(tmp_path):
     assert reports[0] == reports[1] and reports[0]["protocol"]["degradation"] == "pillow-bicubic"
 
 
-def _stored(folder, image, name, mode=None):
+def _save(folder, image, name, mode=None):
     image = Image.fromarray(image)
     (image.convert(mode) if mode else image).save(folder / name)
 
 
-def _of_folder(folder):
+def _open_benchmark(folder):
     dataset = resolve(str(folder))
     source = open_source(dataset)
     return Benchmark(dataset, source, [one for one in source.scan() if isinstance(one, SourceEntry)])
 
 
-def test_files_of_every_kind_are_judged_as_the_images_that_they_show(tmp_path):
+def test_equal_images_in_different_files_have_equal_figures(tmp_path):
     folder, hr_image = tmp_path / "photos", np.ascontiguousarray(skimage.data.chelsea()[:75, :91])
     folder.mkdir()
     gray = hr_image[..., 1]
-    _stored(folder, hr_image, "plain.png")
-    _stored(folder, hr_image, "opaque.png", "RGBA")
-    _stored(folder, gray, "gray.png")
-    _stored(folder, np.dstack([gray] * 3), "gray-rgb.png")
-    _stored(folder, gray.astype(np.uint16) * 257 + 100, "gray-16.png")
+    _save(folder, hr_image, "plain.png")
+    _save(folder, hr_image, "opaque.png", "RGBA")
+    _save(folder, gray, "gray.png")
+    _save(folder, np.dstack([gray] * 3), "gray-rgb.png")
+    _save(folder, gray.astype(np.uint16) * 257 + 100, "gray-16.png")
     cv2.imwrite(str(folder / "rgb-16.png"), hr_image[..., ::-1].astype(np.uint16) * 257)
-    report = evaluate(load_upscaler("bicubic"), _of_folder(folder), Y, tmp_path / "out")
+    report = evaluate(load_upscaler("bicubic"), _open_benchmark(folder), Y, tmp_path / "out")
     rows = {row["name"]: (row["psnr_db"], row["ssim"]) for row in report["per_image"]}
     assert rows["plain"] == rows["opaque"] == rows["rgb-16"]
     assert rows["gray"] == rows["gray-rgb"] == rows["gray-16"] != rows["plain"]
     assert all((row["height"], row["width"]) == (74, 90) for row in report["per_image"])
 
 
-def test_a_transparent_image_is_refused_in_words(tmp_path):
+def test_a_transparent_image_raises(tmp_path):
     folder, hr_image = (
         tmp_path / "photos",
         np.dstack([skimage.data.chelsea()[:40, :40], np.full((40, 40), 128, np.uint8)]),
     )
     folder.mkdir()
-    _stored(folder, hr_image, "logo.png")
+    _save(folder, hr_image, "logo.png")
     with pytest.raises(UserError, match=r"unsupported \(transparent .* in photos/logo.png"):
-        evaluate(load_upscaler("bicubic"), _of_folder(folder), Y, tmp_path / "out")
+        evaluate(load_upscaler("bicubic"), _open_benchmark(folder), Y, tmp_path / "out")
     assert not (tmp_path / "out" / "report.json").exists()
 
 
-def test_the_page_has_every_row_and_loads_nothing(tmp_path):
+def test_the_page_has_every_row_and_loads_no_other_file(tmp_path):
     hostile = '<b onclick="x()">&.png'
     images = [*_images(), (hostile, _images()[0][1])]
     evaluate(load_upscaler("lanczos"), images, RGB, tmp_path, parameters=1234)
@@ -214,7 +215,7 @@ def test_the_page_has_every_row_and_loads_nothing(tmp_path):
     assert report["cost"] == {"parameters": 1234, "gmacs_720p": None}
 
 
-def test_equal_images_are_capped_not_infinite(tmp_path):
+def test_the_psnr_of_equal_images_is_capped(tmp_path):
     black = np.zeros((32, 32, 3), np.uint8)
     report = evaluate(load_upscaler("bicubic"), [("black", black)], RGB, tmp_path)
     assert report["mean"] == {"psnr_db": PSNR_CAP_DB, "ssim": 1.0}
@@ -237,21 +238,21 @@ GOOD = np.zeros((32, 32, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("images", "protocol", "words"),
+    ("images", "protocol", "message"),
     [
         ([], RGB, "no images"),
-        ([("tiny", np.zeros((14, 40, 3), np.uint8))], RGB, "15x15.*14x40.*tiny"),
-        ([("a", GOOD), ("a", GOOD)], RGB, "twice"),
-        ([("a/b", GOOD), ("a_b", GOOD)], RGB, "twice"),
-        ([("a", GOOD, GOOD[:16, :16]), ("b", GOOD)], RGB, "for some only"),
-        ([("a", GOOD, GOOD[:16, :17])], RGB, "16x16 px, got 16x17 px in a"),
-        ([("a", GOOD)], SUPPLIED, "LR image, got none in a"),
+        ([("tiny", np.zeros((14, 40, 3), np.uint8))], RGB, "tiny is 14x40 px.* 15x15 px"),
+        ([("a", GOOD), ("a", GOOD)], RGB, "two images named 'a'"),
+        ([("a/b", GOOD), ("a_b", GOOD)], RGB, "two images named 'a_b'"),
+        ([("a", GOOD, GOOD[:16, :16]), ("b", GOOD)], RGB, "for some of its images only"),
+        ([("a", GOOD, GOOD[:16, :17])], RGB, "LR image of a is 16x17 px.* 16x16 px"),
+        ([("a", GOOD)], PROVIDED, "a has no LR image"),
         ([("a", GOOD)], dataclasses.replace(RGB, channel="yuv"), "'yuv'"),
         ([("a", GOOD)], dataclasses.replace(RGB, degradation="blur"), "'blur'"),
-        ([("a", GOOD)], dataclasses.replace(RGB, scale=3), "scale 2 in bicubic"),
+        ([("a", GOOD)], dataclasses.replace(RGB, scale=3), "bicubic is a model of scale 2"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_and_leaves_no_report(tmp_path, images, protocol, words):
-    with pytest.raises(UserError, match=words):
+def test_what_cannot_be_evaluated_raises_and_leaves_no_report(tmp_path, images, protocol, message):
+    with pytest.raises(UserError, match=message):
         evaluate(PillowUpscaler("bicubic", 2), images, protocol, tmp_path)
     assert not (tmp_path / "report.json").exists()

@@ -1,4 +1,4 @@
-"""The metrics equal scikit-image's, and know what they refuse."""
+"""The metrics equal scikit-image's, and refuse what cannot be compared."""
 
 import numpy as np
 import pytest
@@ -40,12 +40,12 @@ def test_psnr_and_ssim_equal_scikit_image(pair, channels):
     )
 
 
-def test_luma_spans_studio_range_and_is_not_rounded():
+def test_luma_has_limited_range_and_is_not_rounded():
     corners = np.array([[[0, 0, 0], [255, 255, 255], [1, 0, 0]]], np.uint8)
     np.testing.assert_allclose(metrics.luma(corners), [[16.0, 235.0, 16.0 + 65.481 / 255]], atol=1e-12)
 
 
-def test_equal_images_are_infinitely_alike():
+def test_equal_images_have_infinite_psnr_and_ssim_one():
     image = skimage.data.chelsea()[:32, :32]
     assert metrics.psnr(image, image) == float("inf")
     assert metrics.ssim(image, image) == pytest.approx(1.0, abs=1e-12)
@@ -56,7 +56,7 @@ def test_uint8_images_do_not_wrap_around():
     assert metrics.psnr(dark, light) == metrics.psnr(light, dark) == 0.0
 
 
-def test_border_is_cut_from_every_side():
+def test_border_is_cropped_from_every_side():
     image = np.arange(6 * 8).reshape(6, 8)
     np.testing.assert_array_equal(metrics.crop_border(image, 2), image[2:4, 2:6])
     assert metrics.crop_border(image, 0).shape == (6, 8)
@@ -64,7 +64,7 @@ def test_border_is_cut_from_every_side():
         metrics.crop_border(image, 3)
 
 
-def test_what_cannot_be_compared_is_refused():
+def test_images_that_cannot_be_compared_raise():
     with pytest.raises(ValueError, match="one shape"):
         metrics.psnr(np.zeros((4, 4)), np.zeros((4, 5)))
     with pytest.raises(ValueError, match="11x11"):

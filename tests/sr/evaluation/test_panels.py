@@ -1,76 +1,51 @@
-"""Sheets taken apart: what the evaluator put together comes back, pixel for pixel."""
+"""The files of the side-by-side view: what the pages embed are the images' own pixels."""
 
 import base64
 
 import numpy as np
-import pytest
 import skimage.data
 
-from data.errors import UserError
 from data.imaging.decode import decode
-from sr.evaluation.panels import choose_images, jpeg_uri, png_uri, read, take_apart
-from sr.evaluation.side_by_side import PANEL_PX, find_window, side_by_side
+from sr.evaluation.panels import choose_images, data_uri, embed_panels, write_panels
+from sr.evaluation.side_by_side import COLUMNS, make_panels
+
+ROW = {"name": "a/b", "psnr_db": 31.5, "bicubic": {"psnr_db": 30.0}}
+LABELS = dict.fromkeys(COLUMNS, "")
 
 
-def _sheet(hr_image):
-    ours, bicubic = hr_image.copy(), hr_image.copy()
-    bicubic[9:30, 4:30] //= 2  # where the two differ
-    lr_image = np.ascontiguousarray(hr_image[::2, ::2])
-    sheet = decode(side_by_side(hr_image, ours, bicubic, lr_image, ["a", "b", "c", "d"]))
-    return sheet, {
-        "original": hr_image,
-        "ours": ours,
-        "bicubic": bicubic,
-        "LR": lr_image.repeat(2, 0).repeat(2, 1),
-    }
+def _decode_uri(uri: str) -> np.ndarray:
+    return decode(base64.b64decode(uri.split(",")[1]))
 
 
-@pytest.mark.parametrize(("height", "width"), [(100, 140), (300, 450), (400, 200), (40, 60)])
-def test_windows_are_the_images_own_pixels(height, width):
-    hr_image = np.ascontiguousarray(skimage.data.coffee()[:height, 100 : 100 + width])
-    hr_image = hr_image[: height // 2 * 2, : width // 2 * 2]
-    sheet, images = _sheet(hr_image)
-    parts = take_apart(sheet, *hr_image.shape[:2], "sheet.png")
-    window = find_window(images["ours"], images["bicubic"])
-    for name, image in images.items():
-        wanted = image[window.top : window.top + window.side, window.left : window.left + window.side]
-        assert np.array_equal(parts.windows[name], wanted), name
-    assert max(parts.whole.shape[:2]) == min(PANEL_PX, max(height, width))
-    assert parts.whole.shape[0] / parts.whole.shape[1] == pytest.approx(height / width, rel=0.01)
+def test_pages_embed_the_panels_of_an_image(tmp_path):
+    hr_image = np.ascontiguousarray(skimage.data.coffee()[:300, 100:550])
+    panels = make_panels(hr_image, hr_image, hr_image // 2, hr_image[::2, ::2])
+    write_panels("a/b", panels, LABELS, tmp_path)
+    (item,) = embed_panels([ROW], tmp_path)
+    assert (item["row"], item["gain_db"]) == (ROW, 1.5)
+    for name in COLUMNS:
+        assert np.array_equal(_decode_uri(item["windows"][name]), panels.windows[name]), name
+    assert np.abs(_decode_uri(item["thumbnail"]).astype(int) - panels.thumbnails["original"]).mean() < 4
 
 
-def test_a_sheet_of_another_size_is_refused():
-    sheet, _ = _sheet(np.ascontiguousarray(skimage.data.coffee()[:100, :100]))
-    with pytest.raises(UserError, match=r"side-by-side sheet .* in x\.png"):
-        take_apart(sheet, 120, 100, "x.png")
+def test_images_without_panels_are_left_out(tmp_path):
+    assert embed_panels([ROW], tmp_path) == []
 
 
-def test_uris_hold_the_images(tmp_path):
-    image = np.ascontiguousarray(skimage.data.chelsea()[:40, :50])
-    head, content = png_uri(image).split(",")
+def test_the_sheet_is_named_after_the_image(tmp_path):
+    image = np.zeros((40, 40, 3), np.uint8)
+    write_panels("a/b", make_panels(image, image, image, image[::2, ::2]), LABELS, tmp_path)
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["a_b.png"]
+
+
+def test_data_uris_hold_the_bytes():
+    head, content = data_uri(b"bytes", "png").split(",")
     assert head == "data:image/png;base64"
-    assert np.array_equal(decode(base64.b64decode(content)), image)
-    head, content = jpeg_uri(image).split(",")
-    assert head == "data:image/jpeg;base64"
-    (tmp_path / "x.jpg").write_bytes(base64.b64decode(content))
-    assert np.abs(read(tmp_path / "x.jpg").astype(int) - image).mean() < 4
-    assert read(tmp_path / "none.jpg") is None
+    assert base64.b64decode(content) == b"bytes"
 
 
 def test_of_a_large_benchmark_the_worst_images_are_shown_too():
-    rng = np.random.default_rng(0)
-    gains = rng.permutation(100)
-    rows = [
-        {"name": str(gain), "psnr_db": 30.0 + gain, "bicubic": {"psnr_db": 30.0}} for gain in gains.tolist()
-    ]
-    assert [row["name"] for row in choose_images(rows)] == [
-        "99",
-        "98",
-        "97",
-        "51",
-        "50",
-        "49",
-        "2",
-        "1",
-        "0",
-    ]
+    gains = np.random.default_rng(0).permutation(100).tolist()
+    rows = [{"name": str(gain), "psnr_db": 30.0 + gain, "bicubic": {"psnr_db": 30.0}} for gain in gains]
+    names = [row["name"] for row in choose_images(rows)]
+    assert names == ["99", "98", "97", "51", "50", "49", "2", "1", "0"]

@@ -1,4 +1,4 @@
-"""Protocols mean what their names say, and give the figures that the papers print."""
+"""Protocols have the settings of their names, and reproduce published figures."""
 
 import numpy as np
 import pytest
@@ -9,65 +9,74 @@ from data.errors import UserError
 from data.records import SourceEntry
 from data.sources import open_source
 from sr.evaluation.evaluate import evaluate
-from sr.evaluation.image_pair import formula
-from sr.evaluation.protocols import PROTOCOLS, build, cut_px, title
+from sr.evaluation.image_pair import build_baseline
+from sr.evaluation.protocols import PROTOCOLS, build_protocol, crop_multiple, describe_settings
 from sr.runtime.upscalers import load_upscaler
 
 
-def test_every_protocol_is_named_in_its_reports():
-    names = {name: title(build(name, 2), supplied=False) for name in PROTOCOLS}
+def test_reports_name_every_protocol():
+    names = {name: describe_settings(build_protocol(name, 2), lr_provided=False) for name in PROTOCOLS}
     assert names == {
         "pillow": "y-x2-border2-pillow-bicubic",
         "classic": "classic-x2",
         "rgb-network": "rgb-network-x2",
         "protocol-a": "protocol-a-x2",
     }
-    assert title(build("pillow", 4), supplied=True) == "y-x4-border4-supplied"
+    assert describe_settings(build_protocol("pillow", 4), lr_provided=True) == "y-x4-border4-provided"
 
 
-def test_what_is_replaced_takes_the_name_away():
-    same = build("protocol-a", 3, channel="y", border_px=3, degradation="matlab-bicubic")
-    assert same == build("protocol-a", 3)
-    other = build("protocol-a", 3, "Set5", channel="rgb", border_px=5)
+def test_a_replaced_setting_removes_the_name():
+    same = build_protocol("protocol-a", 3, channel="y", border_px=3, degradation="matlab-bicubic")
+    assert same == build_protocol("protocol-a", 3)
+    other = build_protocol("protocol-a", 3, "Set5", channel="rgb", border_px=5)
     assert (other.name, other.channel, other.border_px, other.modcrop) == ("", "rgb", 5, 12)
-    assert title(other, supplied=False) == "rgb-x3-border5-matlab-bicubic-cut12-matlab-filters"
+    assert (
+        describe_settings(other, lr_provided=False)
+        == "rgb-x3-border5-matlab-bicubic-modcrop12-matlab-filters"
+    )
 
 
-def test_a_recipe_that_is_named_is_used_whatever_the_benchmark_brings():
-    assert build("pillow", 2).use_supplied
-    assert not build("pillow", 2, degradation="forebear-gaussian").use_supplied
-    assert build("protocol-a", 2, degradation="supplied").use_supplied
+def test_a_given_degradation_is_used_even_if_the_benchmark_provides_lr_images():
+    assert build_protocol("pillow", 2).use_provided_lr
+    assert not build_protocol("pillow", 2, degradation="catid-gaussian").use_provided_lr
+    assert build_protocol("protocol-a", 2, degradation="provided").use_provided_lr
 
 
-def test_set5_is_cut_otherwise_in_protocol_a_by_any_of_its_names():
-    assert [cut_px(build("protocol-a", 4, name)) for name in ("Set5", "Set5-x4", "Set14", "")] == [
+def test_set5_has_its_own_modcrop_in_protocol_a_under_any_of_its_names():
+    assert [
+        crop_multiple(build_protocol("protocol-a", 4, name)) for name in ("Set5", "Set5-x4", "Set14", "")
+    ] == [
         12,
         12,
         4,
         4,
     ]
-    assert cut_px(build("protocol-a", 3, "Set14")) == 12
-    assert cut_px(build("classic", 3, "Set5")) == 3
+    assert crop_multiple(build_protocol("protocol-a", 3, "Set14")) == 12
+    assert crop_multiple(build_protocol("classic", 3, "Set5")) == 3
 
 
 @pytest.mark.parametrize(
-    ("name", "terms", "words"),
+    ("name", "settings", "message"),
     [
-        ("papers", {}, "pillow, classic, rgb-network, protocol-a, got 'papers' in --protocol"),
-        ("pillow", {"scale": 1}, "scale from 2 to 8, got 1"),
-        ("pillow", {"scale": 9}, "scale from 2 to 8, got 9"),
-        ("pillow", {"channel": "yuv"}, "rgb, y for the channel, got 'yuv'"),
-        ("pillow", {"degradation": "bicubic"}, "pillow-bicubic, .*got 'bicubic'"),
-        ("classic", {"channel": "rgb"}, "channel y .the rounding is 'classic'., got 'rgb'"),
-        ("pillow", {"rounding": "none"}, "output, luma, classic for the rounding, got 'none'"),
-        ("pillow", {"modcrop": -4}, "1 px or more, got -4"),
-        ("pillow", {"rounding": "classic"}, "unrounded luma, got pillow-bicubic"),
-        ("classic", {"degradation": "pillow-bicubic"}, "unrounded luma, got pillow-bicubic"),
+        ("papers", {}, "Unknown protocol 'papers'. Use one of pillow, classic, rgb-network, protocol-a"),
+        ("pillow", {"scale": 1}, "scale must be from 2 to 8, not 1"),
+        ("pillow", {"scale": 9}, "scale must be from 2 to 8, not 9"),
+        ("pillow", {"channel": "yuv"}, "unknown channel, 'yuv'. Use one of rgb, y"),
+        ("pillow", {"degradation": "bicubic"}, "unknown degradation, 'bicubic'. Use one of pillow-bicubic, "),
+        ("classic", {"channel": "rgb"}, "rounding 'classic' needs the channel y, not 'rgb'"),
+        ("pillow", {"rounding": "none"}, "unknown rounding, 'none'. Use one of output, luma, classic"),
+        ("pillow", {"modcrop": -4}, "at least 1 px, not -4"),
+        ("pillow", {"rounding": "classic"}, "unrounded luma .* cannot be combined with pillow-bicubic"),
+        (
+            "classic",
+            {"degradation": "pillow-bicubic"},
+            "unrounded luma .* cannot be combined with pillow-bicubic",
+        ),
     ],
 )
-def test_terms_that_exclude_each_other_are_refused(name, terms, words):
-    with pytest.raises(UserError, match=words):
-        build(name, **{"scale": 2, **terms})
+def test_unknown_and_conflicting_settings_raise(name, settings, message):
+    with pytest.raises(UserError, match=message):
+        build_protocol(name, **{"scale": 2, **settings})
 
 
 def _benchmark(root):
@@ -77,7 +86,7 @@ def _benchmark(root):
 
 
 @pytest.mark.parametrize(
-    ("protocol", "tolerance_db", "figures"),
+    ("name", "tolerance_db", "figures"),
     [
         ("classic", 0.01, {("Set5", 2): 33.66, ("Set14", 2): 30.24, ("Set5", 4): 28.42, ("Set14", 4): 26.00}),
         (
@@ -87,52 +96,54 @@ def _benchmark(root):
         ),
     ],
 )
-def test_the_published_bicubic_figures(shared, tmp_path, protocol, tolerance_db, figures):
+def test_published_psnr_of_bicubic(shared, tmp_path, name, tolerance_db, figures):
     for (benchmark, scale), published_db in figures.items():
-        terms = build(protocol, scale, benchmark)
+        protocol = build_protocol(name, scale, benchmark)
         images = _benchmark(shared / "images" / benchmark / f"x{scale}")
-        report = evaluate(formula("bicubic", terms), images, terms, tmp_path / f"{benchmark}{scale}")
-        assert report["protocol"]["name"] == f"{protocol}-x{scale}"
+        report = evaluate(
+            build_baseline("bicubic", protocol), images, protocol, tmp_path / f"{benchmark}{scale}"
+        )
+        assert report["protocol"]["name"] == f"{name}-x{scale}"
         assert report["mean"]["psnr_db"] == pytest.approx(published_db, abs=tolerance_db), (benchmark, scale)
         assert report["mean"] == report["baselines"]["bicubic"]
 
 
 def test_published_ssim_of_bicubic(shared, tmp_path):
     for benchmark, ssim in (("Set5", 0.9299), ("Set14", 0.8688)):
-        terms = build("classic", 2, benchmark)
+        protocol = build_protocol("classic", 2, benchmark)
         images = _benchmark(shared / "images" / benchmark / "x2")
-        report = evaluate(formula("bicubic", terms), images, terms, tmp_path / benchmark)
+        report = evaluate(build_baseline("bicubic", protocol), images, protocol, tmp_path / benchmark)
         assert report["mean"]["ssim"] == pytest.approx(ssim, abs=0.0002)
 
 
 @pytest.mark.slow
-def test_the_forebears_network_gives_its_figure_on_set5(shared, tmp_path):
-    terms = build("rgb-network", 2, "Set5")
+def test_the_published_vapsr_reproduces_its_figures_on_set5(shared, tmp_path):
+    protocol = build_protocol("rgb-network", 2, "Set5")
     upscaler = load_upscaler(shared / "weights" / "vapsr3x3_x2.pth")
-    report = evaluate(upscaler, _benchmark(shared / "images" / "Set5" / "x2"), terms, tmp_path)
+    report = evaluate(upscaler, _benchmark(shared / "images" / "Set5" / "x2"), protocol, tmp_path)
     assert report["mean"]["psnr_db"] == pytest.approx(38.10, abs=0.01)
     assert report["mean"]["ssim"] == pytest.approx(0.9608, abs=0.0005)
-    assert report["protocol"]["degradation"] == "supplied"
+    assert report["protocol"]["degradation"] == "provided"
 
 
-def test_low_files_that_are_not_supplied_are_made_like_them(shared, tmp_path):
+def test_lr_images_that_are_not_provided_are_made_like_them(shared, tmp_path):
     root = shared / "images" / "Set5" / "x4"
-    terms = build("rgb-network", 4)
-    brought, made = (
-        evaluate(formula("bicubic", terms), _benchmark(path), terms, tmp_path / path.name)
+    protocol = build_protocol("rgb-network", 4)
+    provided, made = (
+        evaluate(build_baseline("bicubic", protocol), _benchmark(path), protocol, tmp_path / path.name)
         for path in (root, root / "HR")
     )
-    assert (brought["protocol"]["degradation"], made["protocol"]["degradation"]) == (
-        "supplied",
+    assert (provided["protocol"]["degradation"], made["protocol"]["degradation"]) == (
+        "provided",
         "selfexsr-bicubic",
     )
-    assert brought["per_image"] == made["per_image"]
+    assert provided["per_image"] == made["per_image"]
 
 
-def test_rounding_luma_is_a_protocol_of_its_own(tmp_path):
+def test_rounding_luma_is_another_protocol(tmp_path):
     hr_image = np.random.default_rng(1).integers(0, 256, (48, 48, 3), np.uint8)
-    plain = build("pillow", 2)
-    rounded = build("pillow", 2, rounding="luma")
+    plain = build_protocol("pillow", 2)
+    rounded = build_protocol("pillow", 2, rounding="luma")
     reports = [
         evaluate(load_upscaler("bicubic"), [("noise", hr_image)], one, tmp_path / one.rounding)
         for one in (plain, rounded)

@@ -1,19 +1,19 @@
-"""Numbers and meanings in words."""
+"""Numbers with their units, and explanations in sentences."""
 
 import math
 
 import pytest
 
 from data.record_json import to_plain
-from data.records import EvalProtocol, Reason
+from data.records import Reason
 from sr.evaluation.degradation import DEGRADATIONS
-from sr.evaluation.protocols import SUPPLIED, build
+from sr.evaluation.protocols import PROVIDED, EvaluationProtocol, build_protocol
 from sr.html import formatting
 
 
 def test_every_reason_is_explained():
     assert set(formatting.REASONS) == set(Reason)
-    assert all(formatting.reason(reason.value).endswith(".") for reason in Reason)
+    assert all(formatting.explain_reason(reason.value).endswith(".") for reason in Reason)
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,28 @@ def test_plural(value, text):
 
 
 @pytest.mark.parametrize(
-    ("channel", "degradation", "words"),
+    ("channel", "degradation", "expected"),
     [
         ("rgb", "pillow-bicubic", ["red, green and blue", "antialiasing", "3 px", "multiple of 4"]),
-        ("y", "supplied", ["luma alone", "benchmark supplies"]),
+        ("y", "provided", ["luma alone", "benchmark dataset provides"]),
     ],
 )
-def test_protocol_says_what_was_done(channel, degradation, words):
-    plain = to_plain(EvalProtocol(scale=4, channel=channel, border_px=3, degradation=degradation))
-    text = " ".join(formatting.protocol(plain | {"psnr_cap_db": 100.0}, 5))
-    for word in (*words, "5 images", "100 dB"):
-        assert word in text
+def test_protocol_is_described(channel, degradation, expected):
+    settings = to_plain(EvaluationProtocol(scale=4, channel=channel, border_px=3, degradation=degradation))
+    text = " ".join(formatting.describe_protocol(settings | {"psnr_cap_db": 100.0}, 5))
+    for phrase in (*expected, "5 images", "100 dB"):
+        assert phrase in text
 
 
-def test_every_degradation_and_the_terms_of_named_protocols_are_explained():
-    assert set(formatting.DEGRADATIONS) == {*DEGRADATIONS, SUPPLIED}
+def test_every_degradation_and_the_settings_of_named_protocols_are_explained():
+    assert set(formatting.DEGRADATIONS) == {*DEGRADATIONS, PROVIDED}
     classic, papers = (
-        " ".join(formatting.protocol(to_plain(build(name, 3, "Set5")) | {"psnr_cap_db": 100.0}, 5))
+        " ".join(
+            formatting.describe_protocol(
+                to_plain(build_protocol(name, 3, "Set5")) | {"psnr_cap_db": 100.0}, 5
+            )
+        )
         for name in ("classic", "protocol-a")
     )
-    assert "Luma is taken first" in classic and "multiple of 3 px" in classic and "imresize" in classic
+    assert "Luma is computed first" in classic and "multiple of 3 px" in classic and "imresize" in classic
     assert "double precision" in papers and "multiple of 12 px" in papers and "not rounded" in papers

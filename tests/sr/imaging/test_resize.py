@@ -1,4 +1,4 @@
-"""MATLAB's imresize: its weights, its edges, its roundings, and real files that it made."""
+"""MATLAB's imresize: its weights, edges and rounding, and real files that were made with it."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,10 @@ from sr.evaluation.degradation import degrade
 from sr.imaging.resize import imresize
 
 HALVING = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256
-"""The cubic kernel of a = -0.5, stretched by two, at -3.5, -2.5 … 3.5 pixels."""
+"""The cubic kernel of a = -0.5, stretched by two, at -3.5, -2.5 … 3.5 px."""
 
 
-def test_halving_has_the_weights_of_the_stretched_cubic():
+def test_halving_uses_the_weights_of_the_stretched_cubic_kernel():
     taps = [imresize(np.eye(16)[row][:, None], 8, 1, rounding="none")[3, 0] for row in range(3, 11)]
     np.testing.assert_allclose(taps, HALVING, atol=1e-15)
 
@@ -36,7 +36,7 @@ def test_rounding_after_each_axis_differs_from_rounding_once():
     assert 0 < np.mean(once != passes) < 0.5 and np.abs(once.astype(int) - passes).max() == 1
 
 
-def test_overshoot_is_clamped_and_halves_go_up():
+def test_overshoot_is_clamped_and_halves_round_up():
     step = np.repeat([[0.0, 255.0]], 8, axis=1).reshape(16, 1)
     assert imresize(step, 32, 1, rounding="none").min() < -5
     assert imresize(step, 32, 1).min() == 0 and imresize(step, 32, 1).max() == 255
@@ -50,10 +50,10 @@ def test_lanczos_has_three_lobes():
     assert made[31] == pytest.approx(1.0)
     assert (
         np.count_nonzero(np.abs(made) > 1e-12) == 13
-    )  # of 17 places within three pixels, 4 are whole pixels away
+    )  # of 17 positions within three pixels, 4 are whole pixels away
 
 
-def test_unknown_names_and_empty_results_are_refused():
+def test_unknown_names_and_empty_results_raise():
     with pytest.raises(ValueError, match="'linear'"):
         imresize(np.zeros((4, 4)), 2, 2, "linear")
     with pytest.raises(ValueError, match="'wrap'"):

@@ -1,4 +1,4 @@
-"""The report: its figures come out of the records, the page stands alone, and no file can break it."""
+"""The report: its figures are those of the records, the page needs no other file, and no file name can break it."""
 
 import html.parser
 import json
@@ -12,22 +12,15 @@ from data.atomic_files import write_bytes, write_json, write_jsonl
 from data.errors import UserError
 from data.imaging.encode import encode_jpeg
 from data.record_json import to_plain
-from data.records import (
-    SCHEMA,
-    DatasetManifest,
-    EvalProtocol,
-    Reason,
-    Rejection,
-    SelectionManifest,
-    TrainingJob,
-)
+from data.records import SCHEMA, DatasetManifest, Reason, Rejection, SelectionManifest, TrainingJob
 from sr.evaluation.evaluate import evaluate
+from sr.evaluation.protocols import EvaluationProtocol
 from sr.report.figures import ReportInputs
-from sr.report.report import headline, tiles, write_report
+from sr.report.report import format_headline, make_tiles, write_report
 from sr.runtime.upscalers import PillowUpscaler
 
 HOSTILE = '<script>alert("1")</script>&\u202e.png'
-PROTOCOL = EvalProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
+PROTOCOL = EvaluationProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
 DATASET_REJECTIONS = [
     Rejection("notes.txt", "index", Reason.NOT_AN_IMAGE, "none of .png, .jpg"),
     Rejection(HOSTILE, "index", Reason.TOO_SMALL, "300x200; the shorter side must be at least 512"),
@@ -43,15 +36,15 @@ MEANS = {"torch": 33.0, "onnx": 33.0, "fp32": 32.9999, "fp16": 32.995, "int8": 3
 MILLISECONDS = {"torch": 40.0, "onnx": 20.0, "fp32": 12.5, "fp16": 6.25, "int8": 4.126}
 
 
-def _counts(rejections):
+def _count_reasons(rejections):
     return {
         reason: sum(one.reason == reason for one in rejections)
         for reason in {one.reason for one in rejections}
     }
 
 
-def make_store(root: Path, forms=tuple(MEANS), rejections=True) -> ReportInputs:
-    """Every record of a small run, with an evaluation that really was made."""
+def make_store(root: Path, formats=tuple(MEANS), rejections=True) -> ReportInputs:
+    """Write every record of a small run, with evaluations of real images."""
     dropped, deselected = (DATASET_REJECTIONS, SELECTION_REJECTIONS) if rejections else ([], [])
     dataset, selection = root / "crops" / "Sample-0123456789ab", root / "selections" / "Sample-0123456789ab"
     manifest = DatasetManifest(
@@ -64,7 +57,7 @@ def make_store(root: Path, forms=tuple(MEANS), rejections=True) -> ReportInputs:
         image_extension="png",
         shards=(),
         totals={"sources": 96, "crops": 1200, "bytes": 345_678_901, "rejected": len(dropped)},
-        rejections=_counts(dropped),
+        rejections=_count_reasons(dropped),
         citation="",
         sides={},
     )
@@ -78,12 +71,12 @@ def make_store(root: Path, forms=tuple(MEANS), rejections=True) -> ReportInputs:
         image_extension="png",
         splits={},
         totals={"train": 1100, "validation": 60, "rejected": len(deselected)},
-        rejections=_counts(deselected),
+        rejections=_count_reasons(deselected),
     )
     write_jsonl(selection / "rejections.jsonl", map(to_plain, deselected))
     write_json(selection / "selection.json", to_plain(chosen))
-    exports = tuple(_export(root, form) for form in forms if form != "torch")
-    evaluations = _evaluations(root, forms)
+    exports = tuple(_export(root, name) for name in formats if name != "torch")
+    evaluations = _evaluations(root, formats)
     return ReportInputs((dataset,), selection, _run(root), _model(root), exports, {"Photos": evaluations})
 
 
@@ -128,25 +121,27 @@ def _model(root: Path) -> Path:
     return model
 
 
-def _export(root: Path, form: str) -> Path:
-    directory = root / "exports" / f"realtime-x2-{form}-0123456789ab"
-    sizes = {"model.onnx": 370_000} if form == "onnx" else {"model.xml": 50_000, "model.bin": 100_000}
+def _export(root: Path, name: str) -> Path:
+    directory = root / "exports" / f"realtime-x2-{name}-0123456789ab"
+    sizes = {"model.onnx": 370_000} if name == "onnx" else {"model.xml": 50_000, "model.bin": 100_000}
     files = {name: {"bytes": size, "sha256": "cd" * 32} for name, size in sizes.items()}
-    precision = "fp32" if form == "onnx" else form
+    precision = "fp32" if name == "onnx" else name
     write_json(directory / "export.json", {"schema": 1, "metadata": {"precision": precision}, "files": files})
     return directory
 
 
-def _evaluations(root: Path, forms) -> dict[str, Path]:
-    """One evaluation that was really made, copied for each form with figures of its own."""
+def _evaluations(root: Path, formats) -> dict[str, Path]:
+    """Evaluate real images once, and copy the evaluation for each format with figures of its own."""
     images = [(f"{HOSTILE}{n}", skimage.data.chelsea()[n * 9 : n * 9 + 70, :90]) for n in range(2)]
     evaluate(PillowUpscaler("lanczos", 2), images, PROTOCOL, root / "made")
-    directories = {form: root / "evaluations" / f"realtime-x2-{form}-Photos-0123456789ab" for form in forms}
-    for form, directory in directories.items():
+    directories = {name: root / "evaluations" / f"realtime-x2-{name}-Photos-0123456789ab" for name in formats}
+    for name, directory in directories.items():
         shutil.copytree(root / "made", directory)
-        _change(directory / "report.json", lambda one, form=form: one["mean"].update(psnr_db=MEANS[form]))
-        _change(directory / "report.json", lambda one: one["baselines"]["bicubic"].update(psnr_db=32.1))
-        _set_milliseconds(directory, MILLISECONDS[form])
+        _change(
+            directory / "report.json", lambda record, name=name: record["mean"].update(psnr_db=MEANS[name])
+        )
+        _change(directory / "report.json", lambda record: record["baselines"]["bicubic"].update(psnr_db=32.1))
+        _set_milliseconds(directory, MILLISECONDS[name])
     return directories
 
 
@@ -170,13 +165,13 @@ def _change(path: Path, change) -> None:
 
 
 class _Page(html.parser.HTMLParser):
-    """What a browser would make of the page: every element is closed, and what it refers to is known."""
+    """Parse a page like a browser: check that elements are closed, and collect references and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.tags, self.references, self.ids, self.words = [], set(), [], set(), []
+        self.open, self.tags, self.references, self.ids, self.data = [], set(), [], set(), []
         self.feed(text)
-        self.text = " ".join(" ".join(self.words).split())
+        self.text = " ".join(" ".join(self.data).split())
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
@@ -195,7 +190,7 @@ class _Page(html.parser.HTMLParser):
 
     def handle_data(self, data):
         if self.open[-1:] != ["style"]:
-            self.words.append(data)
+            self.data.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +222,7 @@ def test_figures_are_those_of_the_records(store, tmp_path):
     assert report["gain_db"]["Photos"] == {
         "bicubic": 0.0,
         "lanczos": pytest.approx(
-            report["benchmarks"]["Photos"]["forms"]["lanczos"]["psnr_db"] - 32.1, abs=1e-4
+            report["benchmarks"]["Photos"]["models"]["lanczos"]["psnr_db"] - 32.1, abs=1e-4
         ),
         "torch": 0.9,
         "onnx": 0.9,
@@ -235,15 +230,15 @@ def test_figures_are_those_of_the_records(store, tmp_path):
         "fp16": 0.895,
         "int8": 0.8,
     }
-    assert report["benchmarks"]["Photos"]["forms"]["fp16"]["difference_db"] == -0.005
-    assert {form: timing["median_ms"] for form, timing in report["timings"].items()} == MILLISECONDS
+    assert report["benchmarks"]["Photos"]["models"]["fp16"]["difference_db"] == -0.005
+    assert {name: timing["median_ms"] for name, timing in report["timings"].items()} == MILLISECONDS
     assert report["files"]["torch"]["bytes"] == 400_000
     assert report["protocol"]["name"] == "rgb-x2-border2-pillow-bicubic"
 
 
-def test_the_fastest_form_that_is_close_to_torch_is_deployed(store, tmp_path):
+def test_the_fastest_format_close_to_torch_is_deployed(store, tmp_path):
     assert write_report(store, tmp_path)["deploy"] == {
-        "form": "int8",
+        "format": "int8",
         "path": "exports/realtime-x2-int8-0123456789ab/model.xml",
         "files": ["model.bin", "model.xml"],
         "bytes": 150_000,
@@ -251,22 +246,23 @@ def test_the_fastest_form_that_is_close_to_torch_is_deployed(store, tmp_path):
     }
 
 
-def test_a_fast_form_that_lost_too_much_is_not_deployed(tmp_path):
+def test_a_fast_format_that_lost_too_much_is_not_deployed(tmp_path):
     store = make_store(tmp_path / "store")
     _change(
-        store.evaluations["Photos"]["int8"] / "report.json", lambda one: one["mean"].update(psnr_db=32.79)
+        store.evaluations["Photos"]["int8"] / "report.json",
+        lambda record: record["mean"].update(psnr_db=32.79),
     )
-    assert write_report(store, tmp_path / "out")["deploy"]["form"] == "fp16"
+    assert write_report(store, tmp_path / "out")["deploy"]["format"] == "fp16"
 
 
-def test_no_file_is_deployed_where_none_can_be_compared(tmp_path):
-    report = write_report(make_store(tmp_path / "store", forms=("onnx", "int8")), tmp_path / "out")
+def test_no_file_is_deployed_if_none_can_be_compared_with_torch(tmp_path):
+    report = write_report(make_store(tmp_path / "store", formats=("onnx", "int8")), tmp_path / "out")
     assert report["deploy"] is None
     assert report["gain_db"]["Photos"]["int8"] == 0.8
     assert "none to deploy" in _Page((tmp_path / "out" / "report.html").read_text()).text
 
 
-def test_page_stands_alone(page):
+def test_the_page_needs_no_other_file(page):
     assert not page.open
     assert "script" not in page.tags
     assert page.references
@@ -274,16 +270,16 @@ def test_page_stands_alone(page):
         assert reference.startswith("data:image/") or reference[1:] in page.ids, reference[:80]
 
 
-def test_page_shows_what_a_newcomer_looks_for(page):
-    for words in (
-        "96 images in",
-        "1,160 crops kept of 1,200: 1,100 to train, 60 to validate",
+def test_the_page_shows_what_a_newcomer_looks_for(page):
+    for phrase in (
+        "96 source images 1 rejected before cropping",
+        "1,160 crops kept of 1,200: 1,100 for training, 60 for validation",
         "+0.90 dB over bicubic on Photos PyTorch fp32; fp16 +0.90; int8 +0.80",
-        "4.13 ms per 256x256 → 512x512 frame OpenVINO int8, the fastest form",
+        "4.13 ms per 256x256 → 512x512 frame OpenVINO int8, the fastest format",
         "OpenVINO int8 to deploy, 150 kB exports/realtime-x2-int8-0123456789ab/model.xml",
         "near duplicate 1 The crop looks nearly the same as another one.",
         "too small index " + HOSTILE,
-        "stopped early",
+        "It stopped early",
         "The weights of epoch 3 were kept",
         "learning_rate from 0.001 to 0.0005",
         "at step 150: the loss <grew>",
@@ -292,12 +288,12 @@ def test_page_shows_what_a_newcomer_looks_for(page):
         "−0.100",
         "91,788 parameters",
     ):
-        assert words in page.text, words
+        assert phrase in page.text, phrase
     assert page.text.count("aa-1-") == 4  # examples of a frequent reason are limited
-    assert page.text.count("network, ") == 2
+    assert page.text.count("model, ") == 2
 
 
-def test_equal_inputs_give_equal_bytes_and_the_clock_decides_only_timings_and_the_choice(tmp_path):
+def test_equal_inputs_give_equal_bytes_and_durations_change_only_timings_and_deploy(tmp_path):
     store = make_store(tmp_path / "store")
     first, again = (write_report(store, tmp_path / name) for name in ("first", "again"))
     assert first == again
@@ -309,73 +305,78 @@ def test_equal_inputs_give_equal_bytes_and_the_clock_decides_only_timings_and_th
     assert {key for key in first if first[key] != slower[key]} == {"timings", "deploy"}
 
 
-def test_missing_pieces_are_said_to_be_missing(tmp_path):
-    store = make_store(tmp_path / "store", forms=("torch",), rejections=False)
+def test_the_page_says_what_is_missing(tmp_path):
+    store = make_store(tmp_path / "store", formats=("torch",), rejections=False)
     evaluation = store.evaluations["Photos"]["torch"]
     (store.datasets[0] / "contact-sheet.jpg").unlink()
     (store.datasets[0] / "rejections.jsonl").unlink()
     (store.run / "history.jsonl").write_text("")
     (evaluation / "run" / "timing.json").unlink()
-    for image in (evaluation / "images").iterdir():
-        image.unlink()
+    shutil.rmtree(evaluation / "panels")
     _change(
         store.run / "training.json",
-        lambda one: one.update(best_epoch=0, best_psnr_db=None, bicubic_psnr_db=None),
+        lambda record: record.update(best_epoch=0, best_psnr_db=None, bicubic_psnr_db=None),
     )
     write_report(store, tmp_path / "out")
     text = _Page((tmp_path / "out" / "report.html").read_text()).text
-    for words in (
-        "no contact sheet",
+    for phrase in (
+        "there is no contact sheet",
         "Nothing: every file",
-        "No epoch left a figure",
-        "No form was timed",
-        "left no images",
+        "There is no epoch with figures",
+        "No format was timed",
+        "no images to show",
         "not timed",
-        "None: no exported form was evaluated",
+        "None: no exported file was evaluated",
     ):
-        assert words in text, words
+        assert phrase in text, phrase
 
 
 @pytest.mark.parametrize(("value", "shown"), [("Infinity", "∞"), ("null", "–")])
-def test_a_psnr_that_is_no_number_is_shown_as_such_and_stored_as_null(tmp_path, value, shown):
-    store = make_store(tmp_path / "store", forms=("torch", "onnx"))
+def test_a_psnr_that_is_not_finite_is_shown_as_such_and_stored_as_null(tmp_path, value, shown):
+    store = make_store(tmp_path / "store", formats=("torch", "onnx"))
     path = store.evaluations["Photos"]["onnx"] / "report.json"
     path.write_text(path.read_text().replace('"psnr_db": 33.0', f'"psnr_db": {value}'))
     report = write_report(store, tmp_path / "out")
-    assert report["benchmarks"]["Photos"]["forms"]["onnx"]["psnr_db"] is None
+    assert report["benchmarks"]["Photos"]["models"]["onnx"]["psnr_db"] is None
     json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
     text = _Page((tmp_path / "out" / "report.html").read_text()).text
     assert f"ONNX fp32 {shown} 0." in text.replace(" deploy", "")
 
 
-def test_no_benchmark_at_all(tmp_path):
-    store = make_store(tmp_path / "store", forms=())
+def test_a_report_without_benchmarks(tmp_path):
+    store = make_store(tmp_path / "store", formats=())
     report = write_report(ReportInputs(**{**vars(store), "evaluations": {}}), tmp_path / "out")
     assert report["deploy"] is None and report["gain_db"] == {}
     assert "No benchmark was run." in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_record_of_another_version_is_refused_and_leaves_nothing(tmp_path):
-    store = make_store(tmp_path / "store", forms=("torch",))
-    _change(store.model / "model.json", lambda one: one.update(schema=3))
-    with pytest.raises(UserError, match=r"version 2, got version 3 in .*model\.json"):
+def test_a_record_of_another_version_raises_and_leaves_nothing(tmp_path):
+    store = make_store(tmp_path / "store", formats=("torch",))
+    _change(store.model / "model.json", lambda record: record.update(schema=3))
+    with pytest.raises(UserError, match=r"model\.json has version 3, .* reads version 2"):
         write_report(store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_headline_can_be_told_from_report_json(store, tmp_path):
+def test_the_headline_is_formatted_from_report_json(store, tmp_path):
     report = write_report(store, tmp_path)
     stored = json.loads((tmp_path / "report.json").read_text())
-    assert tiles(stored) == tiles(report)
-    assert [tile.value for tile in tiles(stored)] == ["96", "1,160", "+0.90 dB", "4.13 ms", "OpenVINO int8"]
-    lines = headline(stored).splitlines()
+    assert make_tiles(stored) == make_tiles(report)
+    assert [tile.value for tile in make_tiles(stored)] == [
+        "96",
+        "1,160",
+        "+0.90 dB",
+        "4.13 ms",
+        "OpenVINO int8",
+    ]
+    lines = format_headline(stored).splitlines()
     assert len(lines) == 5
     assert lines[2] == "+0.90 dB over bicubic on Photos (PyTorch fp32; fp16 +0.90; int8 +0.80)"
 
 
-def test_forms_judged_by_different_protocols_are_not_compared(tmp_path):
-    store = make_store(tmp_path / "store", forms=("torch", "int8"))
+def test_formats_evaluated_by_different_protocols_raise(tmp_path):
+    store = make_store(tmp_path / "store", formats=("torch", "int8"))
     path = store.evaluations["Photos"]["int8"] / "report.json"
-    _change(path, lambda one: one["protocol"].update(channel="y"))
-    with pytest.raises(UserError, match=r"others for \['int8'\] in Photos"):
+    _change(path, lambda record: record["protocol"].update(channel="y"))
+    with pytest.raises(UserError, match="int8 was evaluated on Photos by another protocol"):
         write_report(store, tmp_path / "out")
