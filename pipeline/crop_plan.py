@@ -17,7 +17,7 @@ from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, wr
 from data.errors import UserError
 from data.hashing import generator, number
 from data.record_json import from_plain, to_plain
-from data.records import SCHEMA, Box, PlannedCrop, PlannedSource, Reason, Rejection, SourceEntry
+from data.records import SCHEMA, Box, PlannedCrop, PlannedSource, RejectionReason, Rejection, SourceEntry
 from data.shards import shard_name
 from pipeline.crop_boxes import place_grid_boxes, place_random_boxes
 from pipeline.crop_policies import POLICIES
@@ -150,11 +150,11 @@ def _explain_rejection(entry: SourceEntry, settings: PlanSettings) -> Rejection:
     size = f"{entry.width}x{entry.height}"
     if entry.width * entry.height > settings.max_pixels:
         detail = f"{size}; at most {settings.max_pixels} pixels are read ([crops] max_megapixels)"
-        return Rejection(entry.id, "plan", Reason.TOO_LARGE, detail)
+        return Rejection(entry.id, "plan", RejectionReason.TOO_LARGE, detail)
     min_side_px = source_factors(entry, settings.downscale_factors)[0] * settings.size_px
     kind = "lossy: " if entry.lossy else ""
     detail = f"{size}; {kind}each side must be at least {min_side_px}"
-    return Rejection(entry.id, "plan", Reason.TOO_SMALL, detail)
+    return Rejection(entry.id, "plan", RejectionReason.TOO_SMALL, detail)
 
 
 def plan_dataset(

@@ -15,7 +15,7 @@ import pyarrow
 import pyarrow.parquet
 
 from data.atomic_files import atomic_file, read_json, write_bytes, write_json, write_jsonl
-from data.catalog.catalog import DatasetSpec
+from data.catalog.spec import DatasetSpec
 from data.errors import UserError
 from data.hashing import number, sha256_file
 from data.imaging.decode import decode
@@ -87,7 +87,7 @@ def finish_dataset(
         totals=totals,
         rejections=counter.by_reason,
         citation=dataset.citation,
-        sides={},
+        file_sha256={},
     )
     _write_files(directory, manifest)
 
@@ -100,7 +100,7 @@ def _write_files(directory: Path, manifest: DatasetManifest) -> None:
     hashes = {
         name: sha256_file(directory / name) for name in sorted((CARD, CONTACT_SHEET, PARQUET, REJECTIONS))
     }
-    write_json(directory / RECORD, to_plain(dataclasses.replace(manifest, sides=hashes)))
+    write_json(directory / RECORD, to_plain(dataclasses.replace(manifest, file_sha256=hashes)))
 
 
 def _read_checked_headers(directory: Path, plan_dir: Path, progress: Progress) -> list[ShardHeader]:

@@ -16,7 +16,7 @@ from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, wr
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.record_json import from_plain, to_plain
-from data.records import SCHEMA, Reason, Rejection, SourceEntry
+from data.records import SCHEMA, RejectionReason, Rejection, SourceEntry
 from data.sources import Source
 from pipeline.rejection_counts import RejectionCounter, check_budget, count_images, format_counts
 
@@ -45,8 +45,8 @@ def index_source(
         out_dir: directory of the index.
         min_side_px: images whose shorter side is below this are rejected.
         max_bad_fraction: largest share of damaged images, from 0 to 1; more fail the whole index.
-        lossy: see `data.catalog.catalog.DatasetSpec`.
-        group: see `data.catalog.catalog.DatasetSpec`.
+        lossy: see `data.catalog.spec.DatasetSpec`.
+        group: see `data.catalog.spec.DatasetSpec`.
         threads: number of files to read at once.
         progress: called with the number of images examined.
 
@@ -105,10 +105,10 @@ class _IndexFilter:
     def _reject_small_or_repeated(self, entry: SourceEntry) -> SourceEntry | Rejection:
         if min(entry.height, entry.width) < self.min_side_px:
             detail = f"{entry.width}x{entry.height}; the shorter side must be at least {self.min_side_px}"
-            return Rejection(entry.id, "index", Reason.TOO_SMALL, detail)
+            return Rejection(entry.id, "index", RejectionReason.TOO_SMALL, detail)
         first = self._first_with.setdefault(bytes.fromhex(entry.sha256), entry.id)
         if first != entry.id:
-            return Rejection(entry.id, "index", Reason.DUPLICATE, f"the same bytes as {first}")
+            return Rejection(entry.id, "index", RejectionReason.DUPLICATE, f"the same bytes as {first}")
         return entry
 
     def totals(self) -> dict[str, int]:
@@ -123,7 +123,7 @@ class _IndexFilter:
         """Raise UserError if no image is usable."""
         if self.sources:
             return
-        if Reason.TOO_SMALL in self.rejections.by_reason:
+        if RejectionReason.TOO_SMALL in self.rejections.by_reason:
             raise UserError(
                 f"Dataset {name} has no image of at least {self.min_side_px}x{self.min_side_px} pixels; the largest is "
                 f"{self._largest[0]}x{self._largest[1]}",

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from operator import gt, lt
 
-from data.records import Reason
+from data.records import RejectionReason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,19 +29,19 @@ class QualityThresholds:
     max_border_px: float = 0.0
 
 
-_FILTERS: tuple[tuple[Reason, str, str, Callable[[float, float], bool]], ...] = (
-    (Reason.UNDEREXPOSED, "underexposed", "max_underexposed", gt),
-    (Reason.OVEREXPOSED, "overexposed", "max_overexposed", gt),
-    (Reason.FLAT, "contrast", "min_contrast", lt),
-    (Reason.BLURRED, "sharpness", "min_sharpness", lt),
-    (Reason.BORDERED, "border_px", "max_border_px", gt),
-    (Reason.BLOCKY, "blockiness", "max_blockiness", gt),
-    (Reason.NOISY, "noise", "max_noise", gt),
+_FILTERS: tuple[tuple[RejectionReason, str, str, Callable[[float, float], bool]], ...] = (
+    (RejectionReason.UNDEREXPOSED, "underexposed", "max_underexposed", gt),
+    (RejectionReason.OVEREXPOSED, "overexposed", "max_overexposed", gt),
+    (RejectionReason.FLAT, "contrast", "min_contrast", lt),
+    (RejectionReason.BLURRED, "sharpness", "min_sharpness", lt),
+    (RejectionReason.BORDERED, "border_px", "max_border_px", gt),
+    (RejectionReason.BLOCKY, "blockiness", "max_blockiness", gt),
+    (RejectionReason.NOISY, "noise", "max_noise", gt),
 )
 """Reason, metric, threshold, and the comparison that rejects. The first filter that rejects gives the reason."""
 
 
-def find_rejection(metrics: Mapping[str, float], thresholds: QualityThresholds) -> tuple[Reason, str] | None:
+def find_rejection(metrics: Mapping[str, float], thresholds: QualityThresholds) -> tuple[RejectionReason, str] | None:
     """Return why a crop is rejected, as a reason and a sentence with metric and threshold, or None if it passes.
 
     Args:

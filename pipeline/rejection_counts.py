@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from data.errors import UserError
-from data.records import BAD_SOURCE_REASONS, Reason, Rejection
+from data.records import DAMAGED_SOURCE_REASONS, RejectionReason, Rejection
 
 _EXAMPLES = 5
-_UNDAMAGED_REASONS = frozenset({Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.DUPLICATE})
+_UNDAMAGED_REASONS = frozenset({RejectionReason.TOO_SMALL, RejectionReason.TOO_LARGE, RejectionReason.DUPLICATE})
 """Reasons for which the index rejects images that are not damaged."""
 
 
@@ -33,7 +33,7 @@ class RejectionCounter:
     def add(self, rejection: Rejection) -> Rejection:
         """Count one rejection, and return it."""
         self._counts[str(rejection.reason)] += 1
-        if rejection.reason in BAD_SOURCE_REASONS and len(self.damaged) < _EXAMPLES:
+        if rejection.reason in DAMAGED_SOURCE_REASONS and len(self.damaged) < _EXAMPLES:
             self.damaged.append(rejection)
         return rejection
 
@@ -59,7 +59,7 @@ def count_images(sources: int, reasons: Mapping[str, int]) -> int:
         sources: number of entries in the index.
         reasons: rejections of the index by reason.
     """
-    return sources + sum(reasons.get(str(reason), 0) for reason in _UNDAMAGED_REASONS | BAD_SOURCE_REASONS)
+    return sources + sum(reasons.get(str(reason), 0) for reason in _UNDAMAGED_REASONS | DAMAGED_SOURCE_REASONS)
 
 
 def is_within_budget(totals: Mapping[str, int], reasons: Mapping[str, int], max_bad_fraction: float) -> bool:
@@ -110,4 +110,4 @@ def format_counts(reasons: Mapping[str, int]) -> str:
 
 
 def _count_damaged(reasons: Mapping[str, int]) -> int:
-    return sum(reasons.get(str(reason), 0) for reason in BAD_SOURCE_REASONS)
+    return sum(reasons.get(str(reason), 0) for reason in DAMAGED_SOURCE_REASONS)

@@ -21,13 +21,13 @@ from data.records import (
     SCHEMA,
     CropRecord,
     DatasetManifest,
-    Reason,
+    RejectionReason,
     Rejection,
     SelectedShard,
     SelectionManifest,
     SourceEntry,
 )
-from data.shards import ShardPaths, check_file, index_bytes, read_index, read_records
+from data.shards import ShardPaths, check_file, encode_index, read_index, read_records
 from data.sources import Source
 from pipeline.dataset import read_manifest
 from pipeline.hash_index import HashIndex
@@ -122,17 +122,17 @@ def _find_rejection(
     if leak is None and settings.leakage_bits >= 0:
         leak = benchmarks.near.find(record.source_phash)
     if leak is not None:
-        return Rejection(record.key, "select", Reason.LEAKAGE, f"{record.source} is the same image as {leak}")
+        return Rejection(record.key, "select", RejectionReason.LEAKAGE, f"{record.source} is the same image as {leak}")
     sharpness = record.metrics["sharpness"]
     if sharpness < settings.min_sharpness:
         detail = (
             f"{record.source}: sharpness is {sharpness:g}, below min_sharpness {settings.min_sharpness:g}"
         )
-        return Rejection(record.key, "select", Reason.LOW_QUALITY, detail)
+        return Rejection(record.key, "select", RejectionReason.LOW_QUALITY, detail)
     if settings.near_duplicate_bits >= 0:
         twin = seen.find(record.phash)
         if twin is not None:
-            return Rejection(record.key, "select", Reason.NEAR_DUPLICATE, f"nearly the same as {twin}")
+            return Rejection(record.key, "select", RejectionReason.NEAR_DUPLICATE, f"nearly the same as {twin}")
     return None
 
 
@@ -249,7 +249,7 @@ def _limit(
         return crops, iter(())
     ordered = sorted(crops, key=lambda one: (number("choose", seed, one.key), one.key))
     detail = f"{len(crops)} crops; at most {limit} are used"
-    return ordered[:limit], (Rejection(one.key, "select", Reason.OVER_CAP, detail) for one in ordered[limit:])
+    return ordered[:limit], (Rejection(one.key, "select", RejectionReason.OVER_CAP, detail) for one in ordered[limit:])
 
 
 def _write_indexes(
@@ -269,7 +269,7 @@ def _write_indexes(
         check_file(paths.index, header.index_sha256)
         lines = [line for line in read_index(paths.index) if line.key in keys]
         lines.sort(key=lambda line: (number("shuffle", seed, line.key), line.key))
-        content = index_bytes(lines)
+        content = encode_index(lines)
         index = f"index/{manifests[place].name}-{place}-{shard}.idx"
         write_bytes(out_dir / index, content)
         yield SelectedShard(

@@ -34,7 +34,7 @@ from data.shards import (
     ShardPaths,
     check_file,
     check_size,
-    description,
+    encode_sample_json,
     read_header,
     read_index,
     read_records,
@@ -248,7 +248,7 @@ def _check_sample(
     if sha256_bytes(content) != record.sha256:
         raise ValueError("the image differs from its sha256")
     tar.seek(description_at)
-    if tar.read(description_bytes) != description(record):
+    if tar.read(description_bytes) != encode_sample_json(record):
         raise ValueError("its .json differs from its record")
     if decoded:
         height, width, _ = decode(content).shape
@@ -276,7 +276,7 @@ def _verify_other_files(directory: Path, manifest: DatasetManifest, level: str) 
         found = spec_hash(read_json(directory / "spec.json"))
         if found != manifest.spec_hash:
             raise ValueError(f"its hash is {found}, but dataset.json has {manifest.spec_hash}")
-    for name, sha256 in manifest.sides.items():
+    for name, sha256 in manifest.file_sha256.items():
         with findings.catch(directory / name):
             if name == PARQUET and level == LEVELS[0]:
                 rows = pyarrow.parquet.read_metadata(directory / name).num_rows

@@ -68,7 +68,7 @@ class CompareModels(ProtocolTask):
 
     def summary(self) -> str:
         """Return all rows, and where the page is."""
-        from sr.evaluation.compare import lines
+        from sr.evaluation.compare import format_lines
 
-        rows = lines(self.load_record())
+        rows = format_lines(self.load_record())
         return "\n".join([*rows, f"Comparison: {self.directory() / 'comparison.html'}"])

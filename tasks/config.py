@@ -7,7 +7,7 @@ On the command line a parameter is named after its section: `size_px` of `[crops
 import luigi
 
 from data.imaging.decode import ALPHAS
-from data.video.sampling_settings import VideoSettings
+from data.video.sampling_settings import FrameSamplingSettings
 from sr.evaluation.protocols import PROTOCOLS
 from tasks.runtime.parameters import (
     ChoiceListParameter,
@@ -28,7 +28,7 @@ UNKNOWN_LICENSE = "unknown"
 AUTO_STREAMS = -1
 """The number of streams that leaves the choice to the device; `auto` in luigi.cfg."""
 _MAX_SIZE_PX = 16_384
-_SAMPLING = VideoSettings()
+_SAMPLING = FrameSamplingSettings()
 
 
 class crops(luigi.Config):
@@ -153,13 +153,13 @@ class video(luigi.Config):
     )
     seed: int = luigi.IntParameter(default=_SAMPLING.seed, description="seed of the spacings")
 
-    def settings(self) -> VideoSettings:
+    def settings(self) -> FrameSamplingSettings:
         """Return the section as the source of videos takes it.
 
         Raises:
             UserError: the three spacings are not in ascending order.
         """
-        settings = VideoSettings(self.min_spacing_s, self.typical_spacing_s, self.max_spacing_s, self.seed)
+        settings = FrameSamplingSettings(self.min_spacing_s, self.typical_spacing_s, self.max_spacing_s, self.seed)
         settings.check()
         return settings
 

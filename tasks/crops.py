@@ -10,7 +10,7 @@ import luigi
 from data.progress import Progress, silent
 from data.shards import ShardPaths, read_header
 from pipeline import crop_plan, dataset, index, pack
-from pipeline.quality_filters import ScreenSettings
+from pipeline.quality_filters import QualityThresholds
 from tasks.config import crops
 from tasks.download import DatasetTask
 from tasks.index import IndexSource
@@ -28,7 +28,7 @@ class PlanCrops(DatasetTask):
     @property
     def index(self) -> IndexSource:
         """The index of the images that are large enough for a crop."""
-        return IndexSource(dataset=self.dataset, least_side_px=crops().size_px)
+        return IndexSource(dataset=self.dataset, min_side_px=crops().size_px)
 
     def requires(self) -> IndexSource:
         """The index."""
@@ -45,7 +45,7 @@ class PlanCrops(DatasetTask):
             max_crops_per_image=section.max_crops_per_image,
             grid_step_px=section.grid_step_px,
             grid_min_rest_px=section.grid_min_rest_px,
-            largest_px=int(section.max_megapixels * 1e6),
+            max_pixels=int(section.max_megapixels * 1e6),
             validation_fraction=section.validation_fraction,
             crops_per_shard=section.crops_per_shard,
             seed=section.seed,
@@ -66,7 +66,7 @@ class PlanCrops(DatasetTask):
 
     def shards(self) -> dict[str, int]:
         """Return the number of crops of each planned shard, by name; the plan must be finished."""
-        return {shard["name"]: shard["crops"] for shard in crop_plan.planned_shards(self.directory())}
+        return {shard["name"]: shard["crops"] for shard in crop_plan.read_planned_shards(self.directory())}
 
     def counts(self) -> str:
         """Return the numbers of crops and shards."""
@@ -145,7 +145,7 @@ class MakeCrops(DatasetTask):
             "image_extension": settings.image_extension,
             "png_effort": None if is_jpeg else settings.png_effort,
             "jpeg_quality": settings.jpeg_quality if is_jpeg else None,
-            "thresholds": vars(settings.screens),
+            "thresholds": vars(settings.thresholds),
         }
 
     def is_done(self) -> bool:
@@ -192,14 +192,14 @@ class MakeCrops(DatasetTask):
 def pack_settings() -> pack.PackSettings:
     """Return [crops] as the packer takes it."""
     section = crops()
-    thresholds = {field.name: getattr(section, field.name) for field in dataclasses.fields(ScreenSettings)}
+    thresholds = {field.name: getattr(section, field.name) for field in dataclasses.fields(QualityThresholds)}
     return pack.PackSettings(
         size_px=section.size_px,
         downscale_factors=_downscale_factors(),
         image_extension=section.image_format,
         png_effort=section.png_effort,
         jpeg_quality=section.jpeg_quality,
-        screens=ScreenSettings(**thresholds),
+        thresholds=QualityThresholds(**thresholds),
     )
 
 

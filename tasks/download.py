@@ -6,7 +6,8 @@ from typing import Any
 
 import luigi
 
-from data.catalog.catalog import DatasetSpec, resolve
+from data.catalog.resolve import resolve_dataset
+from data.catalog.spec import DatasetSpec
 from data.errors import UserError
 from pipeline.download import download
 from pipeline.download.transfer import TransferSettings
@@ -29,7 +30,7 @@ class DatasetTask(StoreTask):
     def dataset_spec(self) -> DatasetSpec:
         """What the catalog or the path says of the dataset."""
         catalog = store().catalog
-        return resolve(self.dataset, Path(catalog).expanduser() if catalog else None)
+        return resolve_dataset(self.dataset, Path(catalog).expanduser() if catalog else None)
 
     def name(self) -> str:
         """Return the dataset's name."""
@@ -49,7 +50,7 @@ class Download(DatasetTask):
 
     def complete(self) -> bool:
         """Return whether the record exists and the files have not changed since they were verified."""
-        return super().complete() and download.is_untouched(self.dataset_spec, self.directory())
+        return super().complete() and download.is_unchanged(self.dataset_spec, self.directory())
 
     def make(self) -> None:
         """Link the archives that are already on disk, and fetch the others."""

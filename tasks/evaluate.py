@@ -6,10 +6,10 @@ from typing import Any
 
 import luigi
 
-from data.benchmark_dataset import lr_images_fingerprint
-from data.records import EvalProtocol
-from sr.evaluation.protocols import PROTOCOLS, build
-from sr.runtime.upscalers import FORMULAS
+from data.benchmark_dataset import fingerprint_lr_images
+from sr.evaluation.protocols import EvaluationProtocol
+from sr.evaluation.protocols import PROTOCOLS, build_protocol
+from sr.runtime.filters import INTERPOLATION_FILTERS
 from tasks.config import MAX_SCALE, MIN_SCALE, PRECISIONS, evaluation
 from tasks.download import LPIPS_WEIGHTS, Download
 from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
@@ -99,17 +99,17 @@ class EvaluateModel(ProtocolTask):
 
     def model_name(self) -> str:
         """Return the preset and the variant, the filter's name, or the file's."""
-        is_known = self.model in FORMULAS or self.model in TRAINED_VARIANTS
+        is_known = self.model in INTERPOLATION_FILTERS or self.model in TRAINED_VARIANTS
         return self.model.replace(TRAINED, model().preset) if is_known else Path(self.model).stem
 
-    def protocol_at(self, scale: int) -> EvalProtocol:
+    def protocol_at(self, scale: int) -> EvaluationProtocol:
         """Return the protocol for a model of this scale.
 
         Raises:
             UserError: a parameter is invalid, or two exclude each other.
         """
         section = evaluation()
-        return build(
+        return build_protocol(
             self.protocol or section.protocol,
             scale,
             self.benchmark_index.name(),
@@ -127,29 +127,29 @@ class EvaluateModel(ProtocolTask):
         return {
             "model": self._identity(),
             "protocol": vars(protocol),
-            "supplied_lr_images": lr_images_fingerprint(dataset) if protocol.use_supplied else None,
+            "supplied_lr_images": fingerprint_lr_images(dataset) if protocol.use_provided_lr else None,
             "lpips": evaluation().lpips,
-            "tile_px": None if self.model in FORMULAS else evaluation().tile_px,
+            "tile_px": None if self.model in INTERPOLATION_FILTERS else evaluation().tile_px,
         }
 
     def _identity(self) -> str | dict[str, str]:
         """Return a filter's name, or the hashes of a graph's files; the spec has the hash of a task's model."""
         if self.model_export:
             return "made"
-        if self.model in FORMULAS:
+        if self.model in INTERPOLATION_FILTERS:
             return self.model
-        return hash_graph(self.model, [*TRAINED_VARIANTS, *FORMULAS])
+        return hash_graph(self.model, [*TRAINED_VARIANTS, *INTERPOLATION_FILTERS])
 
     def make(self) -> None:
         """Upscale each LR image, compare it with the HR image, and write the report."""
         from sr.evaluation.evaluate import evaluate
-        from sr.evaluation.image_pair import formula
+        from sr.evaluation.image_pair import build_baseline
         from sr.evaluation.lpips import Lpips
-        from sr.runtime.upscalers import load_upscaler
+        from sr.runtime.load import load_upscaler
 
         images = self.benchmark_index.benchmark()
-        if self.model in FORMULAS:
-            upscaler = formula(self.model, self.protocol_at(self.scale))
+        if self.model in INTERPOLATION_FILTERS:
+            upscaler = build_baseline(self.model, self.protocol_at(self.scale))
         else:
             source = self.model_export.directory() if self.model_export else Path(self.model).expanduser()
             upscaler = load_upscaler(source, tile_px=evaluation().tile_px)

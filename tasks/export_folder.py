@@ -1,7 +1,7 @@
 """Copy a crop dataset out of its shards to plain files: ExportFolder."""
 
 from data.record_json import from_plain
-from data.records import FolderManifest
+from pipeline.export_folder import FolderManifest
 from pipeline import export_folder
 from tasks.crops import MakeCrops
 from tasks.download import DatasetTask

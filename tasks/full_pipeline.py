@@ -75,7 +75,7 @@ class FullPipeline(StoreTask):
 
     def summary(self) -> str:
         """Return the numbers that matter most, and where the report is."""
-        from sr.report.report import headline
+        from sr.report.report import format_headline
 
-        numbers = headline(self.load_record())
+        numbers = format_headline(self.load_record())
         return f"{numbers}\nReport: {self.directory() / 'report.html'}"

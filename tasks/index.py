@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from data.benchmark_dataset import Benchmark
-from data.catalog.published_figures import plain_benchmark, published
+from data.benchmark_dataset import BenchmarkDataset
+from data.catalog.published_figures import strip_scale_suffix, published
 from data.shards import read_rejections
 from data.sources import Source, open_source
 from pipeline import index
-from pipeline.rejection_counts import is_borne
+from pipeline.rejection_counts import is_within_budget
 from tasks.config import crops, video
 from tasks.download import DatasetTask, Download
 from tasks.rip_disc import RipDisc
@@ -23,7 +23,7 @@ _MIN_BENCHMARK_SIDE_PX = 16
 class IndexSource(DatasetTask):
     """Source → entries: one row an image, from headers and hashes."""
 
-    least_side_px: int = IntParameter(
+    min_side_px: int = IntParameter(
         default=_MIN_BENCHMARK_SIDE_PX,
         at_least=1,
         description="images with a shorter side are rejected, pixels",
@@ -67,7 +67,7 @@ class IndexSource(DatasetTask):
             source = self.source().fingerprint()
         return {
             "source": source,
-            "least_side_px": self.least_side_px,
+            "min_side_px": self.min_side_px,
             "lossy": self.dataset_spec.lossy,
             "group": self.dataset_spec.group,
             "alpha": crops().alpha,
@@ -81,8 +81,8 @@ class IndexSource(DatasetTask):
         """
         if not super().is_done():
             return False
-        record = index.read_record(self.directory())
-        return is_borne(record["totals"], record["rejections"], crops().max_bad_fraction)
+        record = index.read_index_record(self.directory())
+        return is_within_budget(record["totals"], record["rejections"], crops().max_bad_fraction)
 
     def make(self) -> None:
         """Read the header of every image and write the entries."""
@@ -91,7 +91,7 @@ class IndexSource(DatasetTask):
                 self.source(),
                 self.name(),
                 self.directory(),
-                least_side_px=self.least_side_px,
+                min_side_px=self.min_side_px,
                 max_bad_fraction=crops().max_bad_fraction,
                 lossy=self.dataset_spec.lossy,
                 group=self.dataset_spec.group,
@@ -99,22 +99,22 @@ class IndexSource(DatasetTask):
                 progress=progress,
             )
 
-    def benchmark(self) -> Benchmark:
+    def benchmark(self) -> BenchmarkDataset:
         """Return the indexed dataset as a benchmark; a published one must have its published number of images."""
         directory = self.directory()
         rejections = read_rejections(directory / index.REJECTIONS)
-        image_count = published().images.get(plain_benchmark(self.name()), 0)
+        image_count = published().images.get(strip_scale_suffix(self.name()), 0)
         entries = index.read_entries(directory)
-        return Benchmark(self.dataset_spec, self.source(), entries, rejections, image_count)
+        return BenchmarkDataset(self.dataset_spec, self.source(), entries, rejections, image_count)
 
     def counts(self) -> str:
         """Return the numbers of images and rejections."""
-        totals = index.read_record(self.directory())["totals"]
+        totals = index.read_index_record(self.directory())["totals"]
         return f"{totals['sources']} images, {totals['rejected']} rejected"
 
     def summary(self) -> str:
         """Return where the index is, and how many images were rejected for which reason."""
-        reasons = index.read_record(self.directory())["rejections"].items()
+        reasons = index.read_index_record(self.directory())["rejections"].items()
         lines = "".join(f"\n  {count} {reason}" for reason, count in reasons)
         more = f"; {index.REJECTIONS} lists each:{lines}" if lines else ""
         return f"Index: {self.directory()}\n{self.counts()}{more}"

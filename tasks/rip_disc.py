@@ -6,7 +6,8 @@ from typing import Any
 
 import luigi
 
-from data.catalog.catalog import DatasetSpec, plain_name
+from data.catalog.spec import slugify
+from data.catalog.spec import DatasetSpec
 from data.processes import supervise
 from pipeline import rip_disc
 from tasks.runtime.parameters import IntParameter
@@ -36,7 +37,7 @@ class RipDisc(StoreTask):
 
     def parameters(self) -> dict[str, Any]:
         """Return what identifies the disc: the title, or the drive where there is none."""
-        return {"title": plain_name(self.title)} if self.title else {"disc": self.disc}
+        return {"title": slugify(self.title)} if self.title else {"disc": self.disc}
 
     def make(self) -> None:
         """Save every title of the disc as a file, with a process that ends makemkvcon if this one is killed."""

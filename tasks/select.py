@@ -32,10 +32,10 @@ class SelectSamples(StoreTask):
         """Return the datasets' names."""
         return "+".join(task.name() for task in self.datasets)[:60]
 
-    def settings(self) -> select.SelectSettings:
+    def settings(self) -> select.SelectionSettings:
         """Return [selection] as the selection takes it."""
         section = selection()
-        return select.SelectSettings(
+        return select.SelectionSettings(
             near_duplicate_bits=section.near_duplicate_bits,
             leakage_bits=section.leakage_bits,
             min_sharpness=section.min_sharpness,
@@ -56,7 +56,7 @@ class SelectSamples(StoreTask):
         with stage(self, "crops") as progress:
             select.select_samples(
                 [one.directory() for one in self.datasets],
-                select.benchmark_hashes(benchmarks, self.settings().leakage_bits),
+                select.hash_benchmarks(benchmarks, self.settings().leakage_bits),
                 self.settings(),
                 self.directory(),
                 self.spec_hash,

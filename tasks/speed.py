@@ -16,7 +16,7 @@ from tasks.runtime.progress import stage
 from tasks.runtime.store_task import StoreTask
 
 if TYPE_CHECKING:
-    from sr.speed.profile import Subject
+    from sr.speed.profiled_model import ProfiledModel
 
 
 class BenchmarkModel(EveryRunTask, ModelTask):
@@ -29,7 +29,7 @@ class BenchmarkModel(EveryRunTask, ModelTask):
         default=TRAINED, description="trained, or a path to .pth .safetensors .onnx .xml"
     )
     stage = "benchmarks"
-    record = "benchmark.json"
+    record = "speed.json"
 
     def name(self) -> str:
         """Return the preset, or the file's name."""
@@ -76,27 +76,27 @@ class BenchmarkModel(EveryRunTask, ModelTask):
 
     def make(self) -> None:
         """Time the model and the reference on each device and size."""
-        from sr.speed.profile import BenchmarkSettings, benchmark_model
-        from sr.speed.timing import Limits
+        from sr.speed.profile import ProfileSettings, profile_model
+        from sr.speed.timing import TimingSettings
 
         section = speed()
-        settings = BenchmarkSettings(
+        settings = ProfileSettings(
             sizes=section.sizes,
             devices=section.devices,
             streams=section.streams,
-            limits=Limits(budget_s=section.seconds),
+            timing=TimingSettings(budget_s=section.seconds),
         )
         with self._subject() as subject, stage(self, "sizes") as progress:
-            benchmark_model(subject, settings, self.directory(), self.run_id, progress)
+            profile_model(subject, settings, self.directory(), self.run_id, progress)
 
-    def _subject(self) -> "AbstractContextManager[Subject]":
+    def _subject(self) -> "AbstractContextManager[ProfiledModel]":
         """Return what is measured, as a context manager."""
-        from sr.speed import subjects
+        from sr.speed import profiled_model
 
         if is_graph(self.model):
-            return subjects.graph(self._graph_file())
+            return profiled_model.open_graph(self._graph_file())
         graphs = {precision: task.ir_path() for precision, task in self.exports.items()}
-        return subjects.network(self.name(), self.checkpoint.directory(), graphs)
+        return profiled_model.open_network(self.name(), self.checkpoint.directory(), graphs)
 
     def counts(self) -> str:
         """Return the number of rows and the devices."""
@@ -105,7 +105,7 @@ class BenchmarkModel(EveryRunTask, ModelTask):
 
     def summary(self) -> str:
         """Return all rows, and where the table and the chart are."""
-        from sr.speed.render import lines
+        from sr.speed.render import format_lines
 
-        rows = lines(self.load_record())
+        rows = format_lines(self.load_record())
         return "\n".join([*rows, f"Benchmark: {self.directory()} (speed.md, speed.svg)"])

@@ -3,9 +3,10 @@
 import os
 from typing import Any
 
-from data.records import TrainingConduct, TrainingJob
+from sr.training.job import RunOptions
+from sr.training.job import TrainingJob
 from sr.training.run_files import CURVE
-from sr.training.settings import MAY_CHANGE, loss_terms
+from sr.training.settings import CHANGEABLE_FIELDS, parse_loss
 from tasks.download import LPIPS_WEIGHTS, Download
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
@@ -41,7 +42,7 @@ class TrainModel(StoreTask):
     @property
     def lpips_weights(self) -> Download | None:
         """The download of the weights of LPIPS; None where the loss has no such term."""
-        return Download(dataset=LPIPS_WEIGHTS) if "lpips" in loss_terms(training().loss) else None
+        return Download(dataset=LPIPS_WEIGHTS) if "lpips" in parse_loss(training().loss) else None
 
     def requires(self) -> dict[str, StoreTask]:
         """The selection, and the weights of LPIPS where the loss needs them."""
@@ -65,7 +66,7 @@ class TrainModel(StoreTask):
             **training_settings(),
         )
 
-    def options(self) -> TrainingConduct:
+    def options(self) -> RunOptions:
         """Return how [training] wants the run carried out."""
         weights = self.lpips_weights
         return run_options(lpips_weights=str(weights.directory().resolve()) if weights else "")
@@ -80,7 +81,7 @@ class TrainModel(StoreTask):
             "color_space": description.color_space,
             "reparameterize": description.reparameterize,
         }
-        fixed = {name: value for name, value in training_settings().items() if name not in MAY_CHANGE}
+        fixed = {name: value for name, value in training_settings().items() if name not in CHANGEABLE_FIELDS}
         return {"preset": self.name(), "network": network, **fixed}
 
     def is_done(self) -> bool:

@@ -1,6 +1,6 @@
 """The sections [model] and [training] of luigi.cfg: which network is trained, and how.
 
-The defaults of [training] are those of `TrainingJob` and `TrainingConduct`, which explain each in more detail.
+The defaults of [training] are those of `TrainingJob` and `RunOptions`, which explain each in more detail.
 """
 
 import dataclasses
@@ -8,14 +8,15 @@ from typing import Any
 
 import luigi
 
-from data.records import TrainingConduct, TrainingJob
+from sr.training.job import RunOptions
+from sr.training.job import TrainingJob
 from sr.models.presets import ModelDescription, describe
 from sr.training.readers import resolve_reader
-from sr.training.settings import MAY_CHANGE, PRECISIONS, WATCHED, check_settings
+from sr.training.settings import CHANGEABLE_FIELDS, PRECISIONS, MONITOR_METRICS, check_settings
 from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntParameter
 
 _JOB = TrainingJob(preset="", selection="", selection_hash="")
-_OPTIONS = TrainingConduct()
+_OPTIONS = RunOptions()
 
 
 class model(luigi.Config):
@@ -123,7 +124,7 @@ class training(luigi.Config):
         description="training ends after this many epochs without improvement",
     )
     monitor: str = ChoiceParameter(
-        default=_JOB.monitor, choices=WATCHED, description="validation metric that selects the best weights"
+        default=_JOB.monitor, choices=MONITOR_METRICS, description="validation metric that selects the best weights"
     )
     precision: str = ChoiceParameter(
         default=_JOB.precision,
@@ -174,7 +175,7 @@ class training(luigi.Config):
         description="what reads the shards; auto: DALI where it is installed. Each shuffles in its own way",
     )
 
-    # Options of the run: fields of TrainingConduct, which do not change the result.
+    # Options of the run: fields of RunOptions, which do not change the result.
     world_size: int = IntParameter(
         default=_OPTIONS.world_size,
         at_least=0,
@@ -228,22 +229,22 @@ def training_settings() -> dict[str, Any]:
     return settings
 
 
-def run_options(lpips_weights: str) -> TrainingConduct:
+def run_options(lpips_weights: str) -> RunOptions:
     """Return what [training] says of how the run is carried out.
 
     Args:
         lpips_weights: directory of the weights of LPIPS; empty where the loss has no such term.
     """
-    return TrainingConduct(**_fields_of(TrainingConduct), lpips_weights=lpips_weights)
+    return RunOptions(**_fields_of(RunOptions), lpips_weights=lpips_weights)
 
 
 def changeable_settings() -> dict[str, Any]:
     """Return the settings that may change while a run goes on."""
     section = training()
-    return {name: getattr(section, name) for name in MAY_CHANGE}
+    return {name: getattr(section, name) for name in CHANGEABLE_FIELDS}
 
 
-def _fields_of(record: type[TrainingJob | TrainingConduct]) -> dict[str, Any]:
+def _fields_of(record: type[TrainingJob | RunOptions]) -> dict[str, Any]:
     """Return the parameters of [training] that are fields of a record, by name."""
     section = training()
     names = {field.name for field in dataclasses.fields(record)}

@@ -8,7 +8,7 @@ from typing import Any
 import luigi
 
 from data.errors import UserError
-from sr.runtime.upscalers import FORMULAS
+from sr.runtime.filters import INTERPOLATION_FILTERS
 from tasks.config import MAX_SCALE, MIN_SCALE, PRECISIONS, upscaling
 from tasks.export import ExportOpenVINO, make_ir_of
 from tasks.model_choice import TRAINED, identify_upscaler
@@ -79,9 +79,9 @@ class UpscaleImages(StoreTask):
 
     def name(self) -> str:
         """Return the name of the folder of the images."""
-        from sr.upscale.images.jobs import root_of
+        from sr.upscale.images.jobs import find_input_root
 
-        return root_of(self.source()).name
+        return find_input_root(self.source()).name
 
     def source(self) -> Path:
         """Return the image or the folder."""
@@ -108,13 +108,13 @@ class UpscaleImages(StoreTask):
         Raises:
             UserError: there is no such model.
         """
-        from sr.upscale.images.jobs import root_of
+        from sr.upscale.images.jobs import find_input_root
 
         device = upscaling().device
         return {
-            "root": str(root_of(self.source())),
+            "root": str(find_input_root(self.source())),
             "results": str(self.results()),
-            "model": identify_upscaler(self.model, self.scale, FORMULAS),
+            "model": identify_upscaler(self.model, self.scale, INTERPOLATION_FILTERS),
             "quality": self.quality,
         } | ({"device": device} if device != "CPU" else {})
 
@@ -124,9 +124,9 @@ class UpscaleImages(StoreTask):
         Raises:
             UserError: there are none.
         """
-        from sr.upscale.images.upscale_images import images_fingerprint
+        from sr.upscale.images.upscale_images import fingerprint_images
 
-        return images_fingerprint(self.source(), self.results())
+        return fingerprint_images(self.source(), self.results())
 
     def output(self) -> RecordTarget:
         """Return the record."""
@@ -134,13 +134,13 @@ class UpscaleImages(StoreTask):
 
     def make(self) -> None:
         """Upscale the images that have no valid result yet."""
-        from sr.runtime.upscalers import load_upscaler
+        from sr.runtime.load import load_upscaler
         from sr.upscale.images.upscale_images import upscale_images
 
         made = self.requires().get("model")
         path = made.directory() if made else Path(self.model).expanduser()
         upscaler = load_upscaler(
-            self.model if self.model in FORMULAS else path, self.scale, device=upscaling().device
+            self.model if self.model in INTERPOLATION_FILTERS else path, self.scale, device=upscaling().device
         )
         with stage(self, "images") as progress:
             upscale_images(

@@ -9,8 +9,8 @@ from typing import Any
 import luigi
 
 from data.errors import UserError
-from sr.upscale.video.output_file import Place
-from sr.upscale.video.settings import CODECS, CONTAINERS, MODES, VideoSettings
+from sr.upscale.video.output_file import OutputFile
+from sr.upscale.video.settings import CODECS, CONTAINERS, BIT_DEPTHS, VideoUpscaleSettings
 from tasks.config import upscaling
 from tasks.export import ExportOpenVINO, is_luma_only, make_ir_of
 from tasks.model_choice import TRAINED, identify_upscaler
@@ -21,7 +21,7 @@ from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 from tasks.training_config import describe_model
 
 BICUBIC = "bicubic"
-_DEFAULTS = VideoSettings()
+_DEFAULTS = VideoUpscaleSettings()
 _DEFAULT_CRFS = ", ".join(f"{one.crf} for {name}" for name, one in CODECS.items())
 _PRESETS = "; ".join(f"{name}: {one.presets[0]} to {one.presets[-1]}" for name, one in CODECS.items())
 
@@ -38,7 +38,7 @@ class VideoTarget(RecordTarget):
     def __init__(self, record: Path, video: Path, leave_out: tuple[int, ...]) -> None:
         super().__init__(record)
         self.leave_out = sorted(leave_out)
-        self.place = Place(record.parent, video)
+        self.place = OutputFile(record.parent, video)
 
     def exists(self) -> bool:
         """Return whether record and video exist, and the video lacks exactly the streams to leave out.
@@ -75,7 +75,7 @@ class UpscaleVideo(StoreTask):
     )
     bits: str = ChoiceParameter(
         default=_DEFAULTS.bits,
-        choices=MODES,
+        choices=BIT_DEPTHS,
         description="bit depth of the upscaled video; same: that of the input",
     )
     segment_s: float = FloatParameter(
@@ -143,13 +143,13 @@ class UpscaleVideo(StoreTask):
             raise UserError(f"--output-file {path} is the input", "Choose another file name")
         return Path(os.path.abspath(path))
 
-    def settings(self) -> VideoSettings:
+    def settings(self) -> VideoUpscaleSettings:
         """Return how the video is encoded.
 
         Raises:
             UserError: the codec does not take a value.
         """
-        settings = VideoSettings(
+        settings = VideoUpscaleSettings(
             codec=self.codec,
             crf=self.crf,
             preset=self.preset,
@@ -215,11 +215,11 @@ class UpscaleVideo(StoreTask):
 
     def save_partial(self) -> str:
         """Join the finished segments of an interrupted run into a video that plays; return a message about it."""
-        from sr.upscale.video.upscale_video import partial_path, salvage
+        from sr.upscale.video.upscale_video import partial_path, save_partial
 
         if self.preview or not self.directory().exists():
             return ""
-        frames = salvage(self.source(), self.video(), self.directory(), self.settings())
+        frames = save_partial(self.source(), self.video(), self.directory(), self.settings())
         return f"The first {frames} frames: {partial_path(self.video())}" if frames else ""
 
     def counts(self) -> str:
@@ -229,8 +229,8 @@ class UpscaleVideo(StoreTask):
             return f"{len(record['images'])} images"
         lost = sum(record["rejections"].values())
         damage = f", {lost} places that could not be decoded" if lost else ""
-        left_out = f"; left out: {'; '.join(record['left_out'])}" if record["left_out"] else ""
-        return f"{record['frames']} frames of {record['width']}x{record['height']}{damage}{left_out}"
+        not_copied = f"; left out: {'; '.join(record['not_copied'])}" if record["not_copied"] else ""
+        return f"{record['frames']} frames of {record['width']}x{record['height']}{damage}{not_copied}"
 
     def summary(self) -> str:
         """Return where the video or the preview is."""

@@ -8,7 +8,9 @@ from data.atomic_files import write_json
 from data.cpu_count import usable_cores
 from data.errors import UserError
 from data.record_json import from_plain, to_plain
-from data.records import SCHEMA, Damage, ShardHeader, Verification
+from data.records import SCHEMA, ShardHeader
+from pipeline.verify_records import Verification
+from pipeline.verify_records import Damage
 from pipeline import rebuild, verify
 from tasks.crops import MakeCrops, PlanCrops, pack_settings
 from tasks.download import DatasetTask
@@ -66,7 +68,7 @@ class VerifyDataset(EveryRunTask, DatasetTask):
         Raises:
             UserError: something is still damaged.
         """
-        _, headers, _ = verify.find_headers(self.directory())
+        _, headers, _ = verify.read_shard_headers(self.directory())
         with stage(self, "shards") as progress:
             damage = verify.verify_dataset(
                 self.directory(), self.level, processes=usable_cores(), progress=progress
@@ -74,12 +76,12 @@ class VerifyDataset(EveryRunTask, DatasetTask):
         rebuilt: list[str] = []
         remaining = damage
         if self.rebuild:
-            rebuild.sweep(self.directory())
+            rebuild.remove_leftovers(self.directory())
         if damage and self.rebuild:
             rebuilt = self._rebuild(damage, {header.shard: header for header in headers})
             # The other shards have just been verified.
             remaining = verify.verify_dataset(
-                self.directory(), self.level, closely=rebuilt, processes=usable_cores()
+                self.directory(), self.level, deep_shards=rebuilt, processes=usable_cores()
             )
         record = Verification(
             schema=SCHEMA,
@@ -90,7 +92,7 @@ class VerifyDataset(EveryRunTask, DatasetTask):
             crops=sum(header.samples for header in headers),
             damage=tuple(damage),
             rebuilt=tuple(rebuilt),
-            left=tuple(remaining),
+            remaining=tuple(remaining),
         )
         write_json(self.record_path(), to_plain(record))
         if remaining:

@@ -12,7 +12,7 @@ from data.sources.archive import ArchiveSource
 from data.sources.base import Source
 from data.sources.folder import FilesSource, FolderSource, open_scikit_image_photos
 from data.sources.sample import SampleSource
-from data.video.sampling_settings import VideoSettings
+from data.video.sampling_settings import FrameSamplingSettings
 
 __all__ = ["Source", "open_source"]
 
@@ -23,7 +23,7 @@ def open_source(
     dataset: DatasetSpec,
     files: Sequence[Path] = (),
     alpha: str = "refuse",
-    videos: VideoSettings | None = None,
+    videos: FrameSamplingSettings | None = None,
 ) -> Source:
     """Open the source of a dataset.
 
@@ -49,7 +49,7 @@ def open_source(
         from data.sources.video import VideoSource
 
         path = Path(dataset.path) if dataset.kind == "video" else files[0]
-        return VideoSource(path, videos or VideoSettings())
+        return VideoSource(path, videos or FrameSamplingSettings())
     archives = [path for path in files if archive_suffix(path.name)]
     if dataset.kind == "archives" and archives and len(archives) == len(files):
         return ArchiveSource(archives, dataset.members, alpha)

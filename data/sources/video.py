@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data.catalog.catalog import VIDEO_SUFFIXES
+from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.hashing import canonical_json, sha256_bytes
 from data.imaging.decode import ImageFault
 from data.progress import Progress, silent
-from data.records import Box, Reason, Rejection, SourceEntry
+from data.records import Box, RejectionReason, Rejection, SourceEntry
 from data.sources.base import Source
 from data.video.color import to_rgb
 from data.video.decode import ThreadLocalReaders, VideoReader
@@ -83,13 +83,13 @@ class VideoSource(Source):
             printable = printable_name(name)
             if path.is_symlink() and not self._name:
                 detail = "a symbolic link; links are not followed"
-                yield Rejection(printable, "index", Reason.LINK, detail)
+                yield Rejection(printable, "index", RejectionReason.LINK, detail)
             elif not name.lower().endswith(VIDEO_SUFFIXES):
                 detail = "not a video; images are read from a folder without videos"
-                yield Rejection(printable, "index", Reason.NOT_AN_IMAGE, detail)
+                yield Rejection(printable, "index", RejectionReason.NOT_AN_IMAGE, detail)
             elif name != printable:
                 detail = "its name is not UTF-8; rename it"
-                yield Rejection(printable, "index", Reason.UNSUPPORTED, detail)
+                yield Rejection(printable, "index", RejectionReason.UNSUPPORTED, detail)
             else:
                 yield from self._scan_video(path, name, threads, progress)
 
@@ -111,7 +111,7 @@ class VideoSource(Source):
             return
         yield from select_frames(frames, table, name)
         if table.truncation:
-            yield Rejection(name, "index", Reason.TRUNCATED, table.truncation)
+            yield Rejection(name, "index", RejectionReason.TRUNCATED, table.truncation)
 
     def read(self, entries: Iterable[SourceEntry]) -> Iterator[tuple[SourceEntry, Image | Rejection]]:
         """Yield each entry with its pixels; consecutive entries with the same keyframe are decoded together.
@@ -143,7 +143,7 @@ def _read_run(
     last = max(locator.pts for _, locator in run)
     by_pts = {locator.pts: (entry, locator) for entry, locator in run}
     images: dict[int, Image] = {}
-    fault = ImageFault(Reason.UNREADABLE, "the video ends before it")
+    fault = ImageFault(RejectionReason.UNREADABLE, "the video ends before it")
     try:
         for frame, digest in reader.decode_from(keyframe_pts):
             pts = require_pts(frame)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from data.imaging.decode import ImageFault
-from data.records import Box, Reason
+from data.records import Box, RejectionReason
 from data.video import tonemap
 from data.video.pyav import build_filter_graph, read_side_data
 
@@ -61,13 +61,13 @@ def read_color_info(frame: VideoFrame) -> ColorInfo:
     """
     transfer = _HDR_TRANSFERS.get(frame.color_trc)
     if transfer is None and frame.color_trc not in _SDR_TRANSFERS:
-        raise ImageFault(Reason.UNSUPPORTED, f"transfer characteristics {frame.color_trc} of H.273")
+        raise ImageFault(RejectionReason.UNSUPPORTED, f"transfer characteristics {frame.color_trc} of H.273")
     is_bt2020 = frame.color_primaries == _BT2020 or (
         transfer is not None and frame.color_primaries == UNSPECIFIED
     )
     if transfer is not None and not is_bt2020:
         detail = f"{transfer} with primaries {frame.color_primaries} of H.273 instead of BT.2020's"
-        raise ImageFault(Reason.UNSUPPORTED, detail)
+        raise ImageFault(RejectionReason.UNSUPPORTED, detail)
     is_rgb = frame.format.is_rgb
     matrix = "" if is_rgb else _matrix_name(frame, is_bt2020)
     is_full_range = is_rgb or frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj")
@@ -79,7 +79,7 @@ def _matrix_name(frame: VideoFrame, is_bt2020: bool) -> str:
     if frame.colorspace in _MATRICES:
         return _MATRICES[frame.colorspace]
     if frame.colorspace != UNSPECIFIED:
-        raise ImageFault(Reason.UNSUPPORTED, f"matrix coefficients {frame.colorspace} of H.273")
+        raise ImageFault(RejectionReason.UNSUPPORTED, f"matrix coefficients {frame.colorspace} of H.273")
     if is_bt2020:
         return "bt2020"
     return "bt709" if frame.height >= _HD_HEIGHT or frame.width >= _HD_WIDTH else "bt601"

@@ -13,7 +13,7 @@ from pathlib import Path
 from av.video.frame import VideoFrame
 
 from data.imaging.decode import ImageFault
-from data.records import Reason
+from data.records import RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import VideoPacket, require_pts, require_time_base
 
@@ -60,7 +60,7 @@ class VideoReader:
         for count, packet in enumerate(self._packets_from_keyframe(keyframe_pts)):
             if count > MAX_PACKETS_FROM_KEYFRAME:
                 detail = f"more than {MAX_PACKETS_FROM_KEYFRAME} frames after its keyframe"
-                raise ImageFault(Reason.UNSUPPORTED, detail)
+                raise ImageFault(RejectionReason.UNSUPPORTED, detail)
             if packet.size and (packet.pts is None or packet.pts < keyframe_pts):
                 # A leading frame: it refers to frames before the keyframe, and no later frame refers to it.
                 continue
@@ -74,7 +74,7 @@ class VideoReader:
                 queue.add_error(packet.pts, error, count)
             for frame in frames:
                 if frame.is_corrupt or frame.pts not in digests:
-                    raise ImageFault(Reason.UNREADABLE, "decoding: damaged")
+                    raise ImageFault(RejectionReason.UNREADABLE, "decoding: damaged")
                 queue.add_frame(frame, digests.pop(frame.pts))
             yield from queue.pop_frames()
         queue.raise_errors_before(_END_OF_TIME)
@@ -94,7 +94,7 @@ class VideoReader:
                         yield from packets
                         return
                     break
-        raise ImageFault(Reason.UNREADABLE, "its keyframe is not where the index says")
+        raise ImageFault(RejectionReason.UNREADABLE, "its keyframe is not where the index says")
 
     def _packets_from(self, pts: int, seek_back_s: int | None) -> Iterator[VideoPacket]:
         """Yield packets from about `seek_back_s` before a time on; from the beginning of the file for None."""
@@ -145,7 +145,7 @@ class _FrameQueue:
         """
         pts = require_pts(frame)
         if pts < self._last_pts:
-            raise ImageFault(Reason.UNSUPPORTED, "its container stores no presentation times")
+            raise ImageFault(RejectionReason.UNSUPPORTED, "its container stores no presentation times")
         self._last_pts = pts
         self._frames.append((frame, digest))
         self._errors.pop(pts, None)
@@ -159,7 +159,7 @@ class _FrameQueue:
         """
         for error_pts, error in self._errors.items():
             if error_pts is None or error_pts < pts:
-                raise ImageFault(Reason.UNREADABLE, f"decoding: {error}")
+                raise ImageFault(RejectionReason.UNREADABLE, f"decoding: {error}")
 
     def pop_frames(self) -> list[tuple[VideoFrame, str]]:
         """Remove and return all frames; none while an error is open."""

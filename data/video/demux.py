@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from data.imaging.decode import LARGEST_PX, ImageFault
 from data.progress import Progress, silent
-from data.records import Reason
+from data.records import RejectionReason
 from data.video.pyav import require_time_base
 
 _CONTAINERS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpeg,avi,asf,flv,ogg,mxf"
@@ -43,7 +43,7 @@ DEINTERLACE_HINT = (
 class VideoFault(ImageFault):
     """A video that cannot be used: the reason, what is wrong with it, and what the user can do (`hint`)."""
 
-    def __init__(self, reason: Reason, detail: str, hint: str) -> None:
+    def __init__(self, reason: RejectionReason, detail: str, hint: str) -> None:
         super().__init__(reason, detail)
         self.hint = hint
 
@@ -90,7 +90,7 @@ def open_video(path: Path, allow_interlaced: bool = False) -> tuple[InputContain
         container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
     except AV_ERRORS as error:
         hint = "Check that the video is complete: one that was cut short while copying may lack its index"
-        raise VideoFault(Reason.UNREADABLE, f"it contains no video: {error_text(error)}", hint) from None
+        raise VideoFault(RejectionReason.UNREADABLE, f"it contains no video: {error_text(error)}", hint) from None
     try:
         stream = _find_video_stream(container, allow_interlaced)
     except VideoFault:
@@ -108,20 +108,20 @@ def _find_video_stream(container: InputContainer, allow_interlaced: bool) -> Vid
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
-        raise VideoFault(Reason.NOT_AN_IMAGE, "it has no video stream", "Use a file with a video track")
+        raise VideoFault(RejectionReason.NOT_AN_IMAGE, "it has no video stream", "Use a file with a video track")
     stream = streams[0]
     context = stream.codec_context
     if context is None:
         raise VideoFault(
-            Reason.UNSUPPORTED, "FFmpeg has no decoder for its codec", "Convert it to H.264 or HEVC"
+            RejectionReason.UNSUPPORTED, "FFmpeg has no decoder for its codec", "Convert it to H.264 or HEVC"
         )
     if context.width * context.height > LARGEST_PX:
         detail = f"{context.width}x{context.height} is more than {LARGEST_PX} pixels"
-        raise VideoFault(Reason.TOO_LARGE, detail, "Use a smaller version of it")
+        raise VideoFault(RejectionReason.TOO_LARGE, detail, "Use a smaller version of it")
     if context.width * context.height == 0:
-        raise VideoFault(Reason.UNREADABLE, "its header gives no image size", "Remux or convert it")
+        raise VideoFault(RejectionReason.UNREADABLE, "its header gives no image size", "Remux or convert it")
     if context.field_order not in PROGRESSIVE_FIELD_ORDERS and not allow_interlaced:
-        raise VideoFault(Reason.UNSUPPORTED, "its header says that it is interlaced", DEINTERLACE_HINT)
+        raise VideoFault(RejectionReason.UNSUPPORTED, "its header says that it is interlaced", DEINTERLACE_HINT)
     # No concealment: errors must not hide behind made-up pixels, and a size that grows midway must not pass.
     context.options = {"err_detect": "crccheck+explode", "max_pixels": str(LARGEST_PX)}
     context.thread_count = 1
@@ -176,10 +176,10 @@ def _stated_duration_s(container: InputContainer, stream: VideoStream) -> float:
 
 def _check_timed(timed: int, untimed: int) -> None:
     if timed == 0 and untimed == 0:
-        raise VideoFault(Reason.UNREADABLE, "it has no frames", "Copy or rip it again")
+        raise VideoFault(RejectionReason.UNREADABLE, "it has no frames", "Copy or rip it again")
     if timed < _MIN_TIMED_SHARE * (timed + untimed):
         hint = "Remux it, for example: ffmpeg -fflags +genpts -i IN -c copy OUT.mkv"
-        raise VideoFault(Reason.UNSUPPORTED, f"{untimed} frames have no presentation time", hint)
+        raise VideoFault(RejectionReason.UNSUPPORTED, f"{untimed} frames have no presentation time", hint)
 
 
 def _build_table(
@@ -195,7 +195,7 @@ def _build_table(
         digest.update(column.tobytes())
     keyframe_pts = np.unique(pts[is_keyframe])
     if not len(keyframe_pts):
-        raise VideoFault(Reason.UNREADABLE, "it has no keyframe", "Convert it to H.264 or HEVC")
+        raise VideoFault(RejectionReason.UNREADABLE, "it has no keyframe", "Convert it to H.264 or HEVC")
     shown = np.unique(pts[pts >= keyframe_pts[0]])
     return FrameTable(shown, keyframe_pts, time_base, codec, digest.hexdigest(), "")
 

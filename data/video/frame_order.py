@@ -14,7 +14,7 @@ from av.video.frame import PictureType as FrameType  # words: ok
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from data.records import Reason
+from data.records import RejectionReason
 from data.video.demux import AV_ERRORS, VideoFault, open_video
 from data.video.pyav import require_pts
 
@@ -50,7 +50,7 @@ def check_frame_order(path: Path) -> None:
                     f" at {previous.time:.2f} s"
                 )
                 hint = _UNPACK_HINT if context.name == "mpeg4" else _ENCODE_HINT
-                raise VideoFault(Reason.UNSUPPORTED, detail, hint)
+                raise VideoFault(RejectionReason.UNSUPPORTED, detail, hint)
             previous = frame
             if first_b is None and frame.pict_type == FrameType.B:
                 first_b = count

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
 from data.imaging.decode import ImageFault
-from data.records import Reason
+from data.records import RejectionReason
 from data.video.color import read_color_info
 from data.video.decode import ThreadLocalReaders, VideoReader
 from data.video.demux import FrameTable
@@ -90,7 +90,7 @@ def _inspect_run(reader: VideoReader, time_base: Fraction, run: list[PlannedFram
     end = max(run[-1].pts + step, keyframe_pts + 2 * step)
     thumbnails: list[tuple[int, Thumbnail]] = []
     inspected: dict[int, InspectedFrame] = {}
-    fault = ImageFault(Reason.UNREADABLE, "the video ends before it")
+    fault = ImageFault(RejectionReason.UNREADABLE, "the video ends before it")
     try:
         for frame, digest in reader.decode_from(keyframe_pts):
             pts = require_pts(frame)

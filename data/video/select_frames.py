@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from data.records import Box, Reason, Rejection, SourceEntry
+from data.records import Box, RejectionReason, Rejection, SourceEntry
 from data.video.demux import DEINTERLACE_HINT, FrameTable, VideoFault
 from data.video.inspect_frames import InspectedFrame
 from data.video.letterbox import find_content_boxes
@@ -57,7 +57,7 @@ def check_video(frames: list[InspectedFrame]) -> None:
     interlaced = sum(frame.is_interlaced for frame in decoded)
     if interlaced and interlaced >= _MAX_INTERLACED_SHARE * len(decoded):
         detail = f"it is interlaced ({interlaced} of {len(decoded)} frames)"
-        raise VideoFault(Reason.UNSUPPORTED, detail, DEINTERLACE_HINT)
+        raise VideoFault(RejectionReason.UNSUPPORTED, detail, DEINTERLACE_HINT)
 
 
 def select_frames(
@@ -78,7 +78,7 @@ def select_frames(
         One for each frame, in their order.
     """
     times_s = [table.seconds(frame.planned.pts) for frame in frames]
-    problems: dict[int, tuple[Reason, str]] = {}
+    problems: dict[int, tuple[RejectionReason, str]] = {}
     selected: list[int] = []
     for number, frame in enumerate(frames):
         recent = [
@@ -116,27 +116,27 @@ def _find_placements(
     return {number: (scene, box) for number, scene, box in zip(selected, scenes, boxes, strict=True)}
 
 
-def _find_defect(frame: InspectedFrame, first: InspectedFrame) -> tuple[Reason, str] | None:
+def _find_defect(frame: InspectedFrame, first: InspectedFrame) -> tuple[RejectionReason, str] | None:
     """Return what is wrong with a frame by itself; `first` is the first selected frame, or the frame itself."""
     if frame.fault:
         return frame.fault.reason, frame.fault.detail
     if frame.is_interlaced:
-        return Reason.UNSUPPORTED, "an interlaced frame"
+        return RejectionReason.UNSUPPORTED, "an interlaced frame"
     if (frame.height, frame.width) != (first.height, first.width):
         detail = f"{frame.width}x{frame.height} in a video of {first.width}x{first.height}"
-        return Reason.UNSUPPORTED, detail
+        return RejectionReason.UNSUPPORTED, detail
     contrast = float(frame.thumbnail.std())
     if contrast < _MIN_CONTRAST:
-        return Reason.FLAT, f"contrast {contrast:.1f} is less than {_MIN_CONTRAST}"
-    return (Reason.FADE, "a mixture of the frames around it") if frame.is_fading else None
+        return RejectionReason.FLAT, f"contrast {contrast:.1f} is less than {_MIN_CONTRAST}"
+    return (RejectionReason.FADE, "a mixture of the frames around it") if frame.is_fading else None
 
 
 def _find_repetition(
     frame: InspectedFrame, earlier: list[tuple[str, InspectedFrame]]
-) -> tuple[Reason, str] | None:
+) -> tuple[RejectionReason, str] | None:
     for name, other in reversed(earlier):
         if is_near_identical(frame.thumbnail, other.thumbnail):
-            return Reason.NEAR_DUPLICATE, f"nearly identical to {name}"
+            return RejectionReason.NEAR_DUPLICATE, f"nearly identical to {name}"
     return None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.atomic_files import jsonl_line, read_jsonl
-from data.catalog.catalog import RemoteFile
+from data.catalog.spec import RemoteFile
 from data.progress import Progress, silent
 
 _BLOCK_BYTES = 1 << 22

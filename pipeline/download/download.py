@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from data.atomic_files import write_json
-from data.catalog.catalog import DatasetSpec, RemoteFile
+from data.catalog.spec import RemoteFile
+from data.catalog.spec import DatasetSpec
 from data.disk_space import require_free_space
 from data.errors import UserError
 from data.progress import Progress, silent

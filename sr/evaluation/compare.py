@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.atomic_files import read_json, write_bytes, write_json
-from data.catalog.published_figures import Published, plain_benchmark
+from data.catalog.published_figures import PublishedFigures, strip_scale_suffix
 from data.errors import UserError
 from sr.evaluation.tables import SCHEMA, to_csv
 from sr.html import formatting
@@ -36,7 +36,7 @@ Reports = Sequence[tuple[Evaluation, dict[str, Any]]]
 
 
 def write_comparison(
-    evaluations: Sequence[Evaluation], published: Published, out_dir: Path
+    evaluations: Sequence[Evaluation], published: PublishedFigures, out_dir: Path
 ) -> dict[str, Any]:
     """Write comparison.html, comparison.csv and, last, comparison.json.
 
@@ -95,11 +95,11 @@ def format_lines(comparison: dict[str, Any]) -> list[str]:
 
 def _shorten_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """Drop the scale from benchmark names, where they stay unique."""
-    plain = [plain_benchmark(name) for name in {evaluation.benchmark for evaluation in evaluations}]
+    plain = [strip_scale_suffix(name) for name in {evaluation.benchmark for evaluation in evaluations}]
     return [
         dataclasses.replace(evaluation, benchmark=short) if plain.count(short) == 1 else evaluation
         for evaluation in evaluations
-        for short in [plain_benchmark(evaluation.benchmark)]
+        for short in [strip_scale_suffix(evaluation.benchmark)]
     ]
 
 
@@ -140,7 +140,7 @@ def _baseline_rows(reports: Reports) -> list[dict[str, Any]]:
 
 
 def _published_rows(
-    reports: Reports, benchmarks: Sequence[str], published: Published
+    reports: Reports, benchmarks: Sequence[str], published: PublishedFigures
 ) -> list[dict[str, Any]]:
     """Select the published rows of the scales and datasets at hand.
 
@@ -151,9 +151,9 @@ def _published_rows(
     rows = []
     for entry in published.rows:
         figures = {
-            name: dict(zip(("psnr_db", "ssim"), entry.figures[plain_benchmark(name)], strict=True))
+            name: dict(zip(("psnr_db", "ssim"), entry.figures[strip_scale_suffix(name)], strict=True))
             for name in benchmarks
-            if plain_benchmark(name) in entry.figures
+            if strip_scale_suffix(name) in entry.figures
         }
         if entry.scale in scales and figures:
             protocol = {"name": f"{entry.protocol}-x{entry.scale}", "scale": entry.scale}

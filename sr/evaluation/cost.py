@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sr.runtime.upscalers import OnnxUpscaler, OpenVinoUpscaler, TorchUpscaler, Upscaler
+from sr.runtime.network_upscalers import OnnxUpscaler, OpenVinoUpscaler, TorchUpscaler
+from sr.runtime.upscaler import Upscaler
 
 PATCH_PX = 64
 """The side of the LR image that is counted on; the count is proportional to the area."""

@@ -28,7 +28,8 @@ from sr.evaluation.protocols import PROVIDED, EvaluationProtocol, check_protocol
 from sr.evaluation.side_by_side import make_panels
 from sr.evaluation.tables import SCHEMA, to_csv
 from sr.evaluation.timing import describe_host, summarize_durations, time_frame
-from sr.runtime.upscalers import FORMULAS, Upscaler
+from sr.runtime.filters import INTERPOLATION_FILTERS
+from sr.runtime.upscaler import Upscaler
 
 DIGITS = 4
 _MODEL = "model"
@@ -135,7 +136,7 @@ def _evaluate_pair(
     start = time.perf_counter()
     results = {_MODEL: upscale_pair(upscaler, pair, protocol)}
     seconds = time.perf_counter() - start
-    results |= {name: upscale_pair(build_baseline(name, protocol), pair, protocol) for name in FORMULAS}
+    results |= {name: upscale_pair(build_baseline(name, protocol), pair, protocol) for name in INTERPOLATION_FILTERS}
     figures = {name: measure(pair.hr_image, image, protocol) for name, image in results.items()}
     if lpips:
         original = lpips.features(metrics.crop_border(pair.hr_image, protocol.border_px))
@@ -176,7 +177,7 @@ def _make_report(
         },
         "images": len(evaluated),
         "mean": _mean(evaluated, _MODEL),
-        "baselines": {name: _mean(evaluated, name) for name in FORMULAS},
+        "baselines": {name: _mean(evaluated, name) for name in INTERPOLATION_FILTERS},
         "per_image": [_make_row(item) for item in evaluated],
     }
 
@@ -197,7 +198,7 @@ def _make_row(item: EvaluatedImage) -> dict[str, Any]:
         name: {key: round(value, DIGITS) for key, value in _cap(figures).items()}
         for name, figures in item.figures.items()
     }
-    baselines = {name: rounded[name] for name in FORMULAS}
+    baselines = {name: rounded[name] for name in INTERPOLATION_FILTERS}
     return {"name": item.name, "height": item.height, "width": item.width, **rounded[_MODEL], **baselines}
 
 

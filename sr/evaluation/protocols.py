@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from data.catalog.published_figures import plain_benchmark
+from data.catalog.published_figures import strip_scale_suffix
 from data.errors import UserError
 from sr.evaluation.degradation import DEGRADATIONS
 
@@ -147,7 +147,7 @@ def _expand(name: str, scale: int, benchmark: str) -> EvaluationProtocol:
         name=name,
         use_provided_lr=named.use_provided_lr,
         rounding=named.rounding,
-        modcrop=named.modcrop_by_benchmark.get(plain_benchmark(benchmark), named.modcrop),
+        modcrop=named.modcrop_by_benchmark.get(strip_scale_suffix(benchmark), named.modcrop),
         filters=named.filters,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sr.runtime.upscalers import Upscaler
+from sr.runtime.upscaler import Upscaler
 
 FRAME_PX = 256
 WARM_UP_ROUNDS = 2

@@ -14,7 +14,7 @@ from data.hashing import number
 from data.imaging.decode import decode
 from data.selection import open_split
 from data.shards import read_image, read_index
-from data.sources.folder import photos
+from data.sources.folder import open_scikit_image_photos
 from sr.evaluation.degradation import degrade
 from sr.evaluation.metrics import luma
 
@@ -86,7 +86,7 @@ def load_photographs(scale: int, size_multiple: int) -> list[Crop]:
     Raises:
         UserError: scikit-image is not installed.
     """
-    step, source = scale * size_multiple, photos()
+    step, source = scale * size_multiple, open_scikit_image_photos()
     side_px = PHOTOGRAPH_PX // step * step
     return [_make_crop(name, decode(source.load(name)), side_px, scale) for name in sorted(source.files)]
 

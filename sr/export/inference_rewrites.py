@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from sr.models.network import UpsamplingNetwork
+from sr.models.network import SuperResolutionNetwork
 from sr.models.vapsr import AttentionBlock
 
 
@@ -51,7 +51,7 @@ class ChannelsFirstAttentionBlock(nn.Module):
         return output
 
 
-def rewrite_for_inference(network: UpsamplingNetwork) -> UpsamplingNetwork:
+def rewrite_for_inference(network: SuperResolutionNetwork) -> SuperResolutionNetwork:
     """Return a copy of `network` whose blocks are replaced by equivalent ones that run faster once exported.
 
     Args:

@@ -12,7 +12,7 @@ from data.atomic_files import read_json
 from data.errors import UserError
 from sr.export.parity import ImageBatch, Runner
 from sr.models.checkpoint import RECORD, load_model
-from sr.models.luma_interface import LumaForm
+from sr.models.luma_interface import LumaInterface
 from sr.models.metadata import ModelMetadata
 
 
@@ -52,4 +52,4 @@ def load_torch_runner(model_dir: Path, metadata: ModelMetadata) -> Runner:
             "Export the model to ONNX again",
         )
     network = load_model(model_dir)
-    return make_torch_runner(LumaForm(network) if metadata.color == "luma" else network)
+    return make_torch_runner(LumaInterface(network) if metadata.color == "luma" else network)

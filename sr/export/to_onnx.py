@@ -22,9 +22,9 @@ from sr.export.inference_rewrites import rewrite_for_inference
 from sr.export.onnx_graph import tidy
 from sr.export.reference import make_onnx_runner, make_torch_runner
 from sr.models.checkpoint import load_model
-from sr.models.luma_interface import LumaForm
+from sr.models.luma_interface import LumaInterface
 from sr.models.metadata import ModelMetadata, from_model_json
-from sr.models.network import UpsamplingNetwork
+from sr.models.network import SuperResolutionNetwork
 from sr.models.receptive_field import halo_px
 
 SCHEMA = 1
@@ -70,7 +70,7 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
         raise UserError(f"Cannot export planes {planes!r}", f"Choose one of: {', '.join(PLANES)}")
     loaded = load_model(model_dir).eval().float()
     is_luma = planes == "luma"
-    reference_network: nn.Module = LumaForm(loaded) if is_luma else loaded
+    reference_network: nn.Module = LumaInterface(loaded) if is_luma else loaded
     exported_network = reference_network if is_luma else rewrite_for_inference(loaded)
     metadata = from_model_json(read_json(model_dir / "model.json"))
     metadata = dataclasses.replace(metadata, halo_px=halo_px(loaded.core))
@@ -119,7 +119,7 @@ def _tensor_sizes(metadata: ModelMetadata) -> dict[str, list[str | int]]:
     return {"input": ["n", "h", "w", channels], "output": ["n", f"{scale}*h", f"{scale}*w", channels]}
 
 
-def trace_original_graph(network: UpsamplingNetwork, metadata: ModelMetadata) -> onnx.ModelProto:
+def trace_original_graph(network: SuperResolutionNetwork, metadata: ModelMetadata) -> onnx.ModelProto:
     """Return the network's graph without the rewrites for inference, as a reference for benchmarks."""
     return _trace(ImageInterface(network.eval().float()), metadata)
 

@@ -6,33 +6,33 @@ Pure functions of values; nothing here knows a page or a file.
 import math
 from typing import Any
 
-from data.records import Reason
+from data.records import RejectionReason
 
 NO_VALUE = "–"
 """Shown where there is no figure."""
 
-REASONS: dict[Reason, str] = {
-    Reason.NOT_AN_IMAGE: "The file is not an image of a known format.",
-    Reason.UNREADABLE: "The file is an image, but it is truncated or damaged.",
-    Reason.UNSUPPORTED: "Transparency, several frames or an odd color profile; or an interlaced video.",
-    Reason.LINK: "A link or a device, not a regular file; links are not followed.",
-    Reason.UNSAFE_NAME: "The name, used as a path, would lead out of its folder.",
-    Reason.TOO_SMALL: "No crop fits into the image after the downscaling that its format needs.",
-    Reason.TOO_LARGE: "The image has more pixels than [crops] max_megapixels allows; it is not decoded.",
-    Reason.TRUNCATED: "The video ends earlier than its header says; the frames before that are used.",
-    Reason.DUPLICATE: "Another image of the dataset has the same bytes.",
-    Reason.FADE: "The video frame is part of a fade or a dissolve.",
-    Reason.FLAT: "The crop has almost no contrast: sky, paper, a black border.",
-    Reason.BLURRED: "The crop has almost no fine detail that a network could learn to restore.",
-    Reason.UNDEREXPOSED: "Nearly all of the crop is black.",
-    Reason.OVEREXPOSED: "Nearly all of the crop is white.",
-    Reason.BLOCKY: "The blocks of strong JPEG compression are visible.",
-    Reason.NOISY: "Noise hides the detail that a network could learn to restore.",
-    Reason.BORDERED: "A black border runs along an edge, like the bars of a video.",
-    Reason.NEAR_DUPLICATE: "The crop looks nearly the same as another one.",
-    Reason.LEAKAGE: "The crop's image is in a benchmark dataset, which must stay unseen in training.",
-    Reason.LOW_QUALITY: "The crop's quality is below the threshold of the selection.",
-    Reason.OVER_CAP: "A good crop, but there are more than were asked for.",
+REASONS: dict[RejectionReason, str] = {
+    RejectionReason.NOT_AN_IMAGE: "The file is not an image of a known format.",
+    RejectionReason.UNREADABLE: "The file is an image, but it is truncated or damaged.",
+    RejectionReason.UNSUPPORTED: "Transparency, several frames or an odd color profile; or an interlaced video.",
+    RejectionReason.LINK: "A link or a device, not a regular file; links are not followed.",
+    RejectionReason.UNSAFE_NAME: "The name, used as a path, would lead out of its folder.",
+    RejectionReason.TOO_SMALL: "No crop fits into the image after the downscaling that its format needs.",
+    RejectionReason.TOO_LARGE: "The image has more pixels than [crops] max_megapixels allows; it is not decoded.",
+    RejectionReason.TRUNCATED: "The video ends earlier than its header says; the frames before that are used.",
+    RejectionReason.DUPLICATE: "Another image of the dataset has the same bytes.",
+    RejectionReason.FADE: "The video frame is part of a fade or a dissolve.",
+    RejectionReason.FLAT: "The crop has almost no contrast: sky, paper, a black border.",
+    RejectionReason.BLURRED: "The crop has almost no fine detail that a network could learn to restore.",
+    RejectionReason.UNDEREXPOSED: "Nearly all of the crop is black.",
+    RejectionReason.OVEREXPOSED: "Nearly all of the crop is white.",
+    RejectionReason.BLOCKY: "The blocks of strong JPEG compression are visible.",
+    RejectionReason.NOISY: "Noise hides the detail that a network could learn to restore.",
+    RejectionReason.BORDERED: "A black border runs along an edge, like the bars of a video.",
+    RejectionReason.NEAR_DUPLICATE: "The crop looks nearly the same as another one.",
+    RejectionReason.LEAKAGE: "The crop's image is in a benchmark dataset, which must stay unseen in training.",
+    RejectionReason.LOW_QUALITY: "The crop's quality is below the threshold of the selection.",
+    RejectionReason.OVER_CAP: "A good crop, but there are more than were asked for.",
 }
 """What each rejection reason means."""
 
@@ -78,7 +78,7 @@ def model_label(name: str) -> str:
 
 def explain_reason(reason: str) -> str:
     """Return what a rejection reason means."""
-    return REASONS[Reason(reason)]
+    return REASONS[RejectionReason(reason)]
 
 
 def count(value: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from data.atomic_files import read_json
 from data.errors import UserError
 from data.record_json import from_plain, to_plain
-from data.records import DatasetManifest, Reason, SelectionManifest
+from data.records import DatasetManifest, RejectionReason, SelectionManifest
 from sr.report.deployment import choose_file
 from sr.report.formats import BASELINES, TORCH, Figures, sort_formats
 
@@ -27,7 +27,7 @@ LIBRARIES = ("deepspeed", "nncf", "numpy", "onnx", "onnxruntime", "openvino", "p
 DIGITS = 4
 
 WHOLE_IMAGE_REASONS = frozenset(
-    {Reason.UNREADABLE, Reason.UNSUPPORTED, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.DUPLICATE}
+    {RejectionReason.UNREADABLE, RejectionReason.UNSUPPORTED, RejectionReason.TOO_SMALL, RejectionReason.TOO_LARGE, RejectionReason.DUPLICATE}
 )
 """Reasons that reject a whole image, rather than a crop of it or a file that is not an image."""
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from data.errors import UserError
 from data.hashing import sha256_file
-from sr.imaging.video_range import from_video, to_video
+from sr.imaging.video_range import to_full_range, to_limited_range
 from sr.models.metadata import HALO_PX, ModelMetadata
 from sr.runtime.filters import INTERPOLATION_FILTERS, interpolate
 from sr.runtime.float_graph import onnx_to_float, openvino_to_float
@@ -76,7 +76,7 @@ class NetworkUpscaler(abc.ABC):
         if lr_image.shape[2] == self._channels:
             return self._upscale(self.run_levels, lr_image)
         luma = lr_image @ _LUMA[:, None]  # (h, w, 1)
-        hr_luma = from_video(self._upscale(self.run_levels, to_video(luma)))
+        hr_luma = to_full_range(self._upscale(self.run_levels, to_limited_range(luma)))
         bicubic = INTERPOLATION_FILTERS["bicubic"]
         gain = hr_luma - interpolate(luma, self.scale, bicubic)
         # The same gain on R, G and B: luma comes from the network, the color differences stay bicubic.

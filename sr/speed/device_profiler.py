@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sr.runtime.compiled_cache import cache_directory
-from sr.runtime.openvino_runtime import ONE_AFTER_ANOTHER, compile_for
+from sr.runtime.compiled_cache import find_cache_directory
+from sr.runtime.openvino_runtime import SINGLE_REQUEST, compile_for_device
 from sr.runtime.openvino_runtime import openvino as ov
 from sr.speed.peak import measure_peak
 from sr.speed.profiled_model import ProfiledModel
@@ -70,10 +70,10 @@ class DeviceProfiler:
         for precision in (REFERENCE, *self._model.files):
             rows[precision] = self._make_row(precision, size) | {
                 "mode": "latency",
-                "streams": ONE_AFTER_ANOTHER,
+                "streams": SINGLE_REQUEST,
             }
             try:
-                compiled, lr_image = self._compile(precision, size, ONE_AFTER_ANOTHER)
+                compiled, lr_image = self._compile(precision, size, SINGLE_REQUEST)
                 request = compiled.create_infer_request()
                 request.infer({"input": lr_image})
             except RuntimeError as error:
@@ -142,7 +142,7 @@ class DeviceProfiler:
                     core = ov.Core()
                     model = _reshape(core.read_model(path), size)
                     try:
-                        compile_for(core, model, self._device, precision, cache=Path(cache))
+                        compile_for_device(core, model, self._device, precision, cache=Path(cache))
                     except RuntimeError:
                         break
                     row[key] = round(1000 * (self._clock() - start), 1)
@@ -159,8 +159,8 @@ class DeviceProfiler:
             compiled = self._core.compile_model(model, self._device, {"PERFORMANCE_HINT": "LATENCY"})
         else:
             model = _reshape(self._core.read_model(self._model.files[precision]), size)
-            compiled = compile_for(
-                self._core, model, self._device, precision, streams=streams, cache=cache_directory()
+            compiled = compile_for_device(
+                self._core, model, self._device, precision, streams=streams, cache=find_cache_directory()
             )
         shape = (1, *size, _count_channels(model))
         return compiled, np.random.default_rng(0).integers(0, 256, shape, np.uint8)

@@ -16,9 +16,10 @@ from data.errors import UserError
 from data.progress import Progress, silent
 from sr.evaluation.cost import FRAME, count_gmacs
 from sr.evaluation.timing import describe_host
-from sr.runtime.openvino_runtime import DEVICES_CHOICE, devices_present
+from sr.runtime.openvino_runtime import AUTO_STREAMS, list_devices
 from sr.runtime.openvino_runtime import openvino as ov
-from sr.runtime.upscalers import NetworkUpscaler, load_upscaler
+from sr.runtime.network_upscalers import NetworkUpscaler
+from sr.runtime.load import load_upscaler
 from sr.speed import render
 from sr.speed.device_profiler import REFERENCE, DeviceProfiler, Row, Size
 from sr.speed.peak import INT8
@@ -37,8 +38,8 @@ class ProfileSettings:
     """Height and width of the LR image, px; rounded up to what the network takes."""
     devices: tuple[str, ...] = ()
     """CPU, GPU, NPU, AUTO and numbered ones; empty: all that are present."""
-    streams: tuple[int, ...] = (1, DEVICES_CHOICE)
-    """For throughput: how many requests share the device; DEVICES_CHOICE lets the device choose."""
+    streams: tuple[int, ...] = (1, AUTO_STREAMS)
+    """For throughput: how many requests share the device; AUTO_STREAMS lets the device choose."""
     timing: TimingSettings = dataclasses.field(default_factory=TimingSettings)
 
 
@@ -151,7 +152,7 @@ def _add_ratios(
 
 
 def _choose_devices(core: ov.Core, settings: ProfileSettings) -> list[str]:
-    present = devices_present(core)
+    present = list_devices(core)
     for device in settings.devices:
         if device not in present and device not in core.available_devices:
             raise UserError(

@@ -39,13 +39,13 @@ def open_network(name: str, model_dir: Path, files: Mapping[str, Path]) -> Itera
         model_dir: with model.safetensors and model.json.
         files: precision to .xml file.
     """
-    from sr.export.to_onnx import published_graph
+    from sr.export.to_onnx import trace_original_graph
     from sr.models.checkpoint import load_model
 
     metadata = from_model_json(read_json(model_dir / "model.json"))
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "published.onnx"
-        graph = published_graph(load_model(model_dir), metadata)
+        graph = trace_original_graph(load_model(model_dir), metadata)
         path.write_bytes(graph.SerializeToString(deterministic=True))
         yield ProfiledModel(
             name,

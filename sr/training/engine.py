@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import UserError
-from sr.evaluation.lpips import LEAST_PX
+from sr.evaluation.lpips import MIN_SIDE_PX
 from sr.models.network import SuperResolutionNetwork
 from sr.models.reparameterization import fuse_reparameterization
 from sr.training.job import TrainingJob
@@ -268,8 +268,8 @@ def deepspeed_config(job: TrainingJob, world_size: int) -> dict[str, Any]:
 
 
 def _check_lpips_patch(loss: WeightedLoss, job: TrainingJob) -> None:
-    if "lpips" in loss.names and job.patch_px < LEAST_PX:
-        message = f"The loss lpips needs patches of at least {LEAST_PX} px, but patch_px is {job.patch_px}"
+    if "lpips" in loss.names and job.patch_px < MIN_SIDE_PX:
+        message = f"The loss lpips needs patches of at least {MIN_SIDE_PX} px, but patch_px is {job.patch_px}"
         raise UserError(message, "Change [training] patch_px")
 
 

@@ -74,7 +74,7 @@ class LpipsLoss:
         # The metric is defined for float32 images in -1..1.
         with torch.autocast(prediction.device.type, enabled=False):
             seen = (
-                self._lpips.see((image - self._darkest) * self._factor - 1.0)
+                self._lpips.extract_features((image - self._darkest) * self._factor - 1.0)
                 for image in (prediction, target)
             )
             return self._lpips.compare(*seen).mean()

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from data.atomic_files import write_bytes, write_json, write_jsonl
-from sr.html.line_chart import Reference, chart, standalone
+from sr.html.line_chart import ReferenceLine, draw_chart, stack_charts
 from sr.training.run_files import CURVE, EVENTS, HISTORY, PROGRESS
 
 PROGRESS_EVERY_S = 1.0
@@ -87,7 +87,7 @@ class RunLog:
         """Write buffered events, and the chart of the whole history."""
         self._events.close()
         if charts := _draw_charts(lines):
-            write_bytes(self._curve, standalone(charts).encode())
+            write_bytes(self._curve, stack_charts(charts).encode())
 
 
 def _draw_charts(lines: list[dict[str, Any]]) -> list[Markup]:
@@ -98,8 +98,8 @@ def _draw_charts(lines: list[dict[str, Any]]) -> list[Markup]:
         if not points:
             continue
         bicubic = lines[-1]["bicubic_psnr_db"]
-        references = [Reference(f"bicubic, {bicubic:.2f} dB", bicubic)] if field == "psnr_db" else []
-        charts.append(chart(points, title=title, x_label="step", y_label=title + unit, references=references))
+        references = [ReferenceLine(f"bicubic, {bicubic:.2f} dB", bicubic)] if field == "psnr_db" else []
+        charts.append(draw_chart(points, title=title, x_label="step", y_label=title + unit, references=references))
     return charts
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data.atomic_files import read_json
 from data.errors import UserError
-from data.processes.supervise import die_with_supervisor
+from data.processes.parent_death import die_with_supervisor
 from data.record_json import from_plain
 from sr.models.run_files import JOB
 from sr.training.job import RunOptions, TrainingJob

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sr.evaluation.metrics import PSNR_CAP_DB
 from sr.models.network import SuperResolutionNetwork
-from sr.runtime.upscalers import PillowUpscaler
+from sr.runtime.filters import PillowUpscaler
 from sr.training.engine import sum_over_ranks
 from sr.training.losses import Loss
 from sr.training.partitions import Batch

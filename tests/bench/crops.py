@@ -36,7 +36,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from data.catalog.catalog import resolve
+from data.catalog.resolve import resolve_dataset
 from data.imaging.decode import decode
 from data.imaging.encode import PNG_EFFORTS, encode_jpeg, encode_png
 from data.records import PlannedSource
@@ -62,7 +62,7 @@ PACK = PackSettings(CROP, PLAN.downscale_factors, "png", "fast", 95, pack_settin
 
 def mosaics(source_dir: Path | None, count: int) -> Iterator[np.ndarray]:
     """Yield images of 2040 x 1356 pixels, each made of four photographs; upright ones are rotated."""
-    source = open_source(resolve(str(source_dir) if source_dir else "Photos"))
+    source = open_source(resolve_dataset(str(source_dir) if source_dir else "Photos"))
     entries = sorted((entry for entry in source.scan() if hasattr(entry, "sha256")), key=lambda one: one.id)
     tiles = []
     for _, image in source.read(entries):
@@ -92,7 +92,7 @@ def _cpu_s() -> float:
 
 def plan_folder(folder: Path, scratch: Path) -> tuple[Source, list[PlannedSource]]:
     """Index a folder and plan its crops; return the source and the plan."""
-    source = open_source(resolve(str(folder)))
+    source = open_source(resolve_dataset(str(folder)))
     index_source(source, folder.name, scratch, min_side_px=CROP, max_bad_fraction=0)
     return source, list(plan_dataset(read_entries(scratch), PLAN, folder.name)[0])
 

@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from data.atomic_files import read_json
 from sr.evaluation.timing import describe_host
-from sr.runtime.openvino_runtime import DEVICES_CHOICE, ONE_AFTER_ANOTHER, compile_for
+from sr.runtime.openvino_runtime import AUTO_STREAMS, SINGLE_REQUEST, compile_for_device
 from sr.runtime.openvino_runtime import openvino as ov
 from sr.speed.profiled_model import open_network
 from sr.speed.timing import TimingSettings, measure_throughput, summarize_percentiles, time_interleaved
@@ -67,10 +67,10 @@ def write_random_realtime(folder: Path) -> Path:
     from safetensors.torch import save_file
 
     from sr.models.presets import find_preset
-    from sr.models.registry import build_from
+    from sr.models.registry import build_network
 
     torch.manual_seed(0)
-    weights = build_from(find_preset("realtime-x2")).core.state_dict()
+    weights = build_network(find_preset("realtime-x2")).core.state_dict()
     # The last layer is initialized with zeros, which have no range to quantize.
     filled = {
         name: tensor if tensor.any() else torch.randn_like(tensor) * 0.005 for name, tensor in weights.items()
@@ -86,7 +86,7 @@ def compile_exports(xmls: dict[str, Path], core: ov.Core) -> Iterator[tuple[str,
             model = core.read_model(path)
             if size == "fixed size":
                 model.reshape({"input": [1, SIDE_PX, SIDE_PX, 3]})
-            yield f"{precision}, {size}", compile_for(core, model, "CPU", precision)
+            yield f"{precision}, {size}", compile_for_device(core, model, "CPU", precision)
 
 
 def find_model_dir(xml: Path, store: Path) -> Path:
@@ -106,7 +106,7 @@ def prepare_calls(
     """Return what is timed, by name; "reference" first."""
     import torch
 
-    from sr.runtime.upscalers import TorchUpscaler
+    from sr.runtime.network_upscalers import TorchUpscaler
 
     latency = {"PERFORMANCE_HINT": "LATENCY"}
     with open_network("vapsr3x3_x2", model_dir, xmls) as model:
@@ -119,7 +119,7 @@ def prepare_calls(
     compiled |= dict(compile_exports(xmls, core))
     int8 = core.read_model(xmls["int8"])
     int8.reshape({"input": list(lr_image.shape)})
-    compiled["int8, fixed size, the rest in f32"] = compile_for(core, int8, "CPU", "fp32")
+    compiled["int8, fixed size, the rest in f32"] = compile_for_device(core, int8, "CPU", "fp32")
     calls = {name: _make_call(one.create_infer_request(), lr_image) for name, one in compiled.items()}
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     eager = TorchUpscaler(model_dir)
@@ -135,13 +135,13 @@ def print_throughputs(
 ) -> float:
     """Print frames per second for one request after another and by number of streams; return the best."""
     rates = []
-    for streams in dict.fromkeys((ONE_AFTER_ANOTHER, 1, len(os.sched_getaffinity(0)), DEVICES_CHOICE)):
+    for streams in dict.fromkeys((SINGLE_REQUEST, 1, len(os.sched_getaffinity(0)), AUTO_STREAMS)):
         model = core.read_model(path)
         channels = model.input("input").partial_shape[3].get_length()
         lr_image = np.random.default_rng(0).integers(0, 256, (1, *size, channels), np.uint8)
         model.reshape({"input": list(lr_image.shape)})
-        compiled = compile_for(core, model, "CPU", precision, streams=streams)
-        if streams == ONE_AFTER_ANOTHER:
+        compiled = compile_for_device(core, model, "CPU", precision, streams=streams)
+        if streams == SINGLE_REQUEST:
             call = _make_call(compiled.create_infer_request(), lr_image)
             rate = 1 / statistics.median(time_interleaved({"": call}, settings)[""])
             label = "one request after another"
@@ -154,7 +154,7 @@ def print_throughputs(
                 settings,
             )
             rate = measured["frames_per_s"]
-            count = "auto" if streams == DEVICES_CHOICE else str(streams)
+            count = "auto" if streams == AUTO_STREAMS else str(streams)
             label = f"streams: {count}, {measured['requests']} requests"
         print(f"  {rate:8.2f} fps  {channels} channels, {label}")
         rates.append(rate)
@@ -168,7 +168,7 @@ def time_startup(path: Path) -> list[float]:
         for _ in range(2):
             start = time.perf_counter()
             core = ov.Core()
-            compile_for(core, core.read_model(path), "CPU", "int8", cache=Path(cache))
+            compile_for_device(core, core.read_model(path), "CPU", "int8", cache=Path(cache))
             milliseconds.append(1000 * (time.perf_counter() - start))
     return milliseconds
 

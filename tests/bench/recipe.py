@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data.atomic_files import read_json, read_jsonl
-from sr.html.line_chart import Reference, chart, standalone
+from sr.html.line_chart import ReferenceLine, draw_chart, stack_charts
 
 
 def luigi(config: str, task: str, *arguments: str) -> str:
@@ -93,14 +93,14 @@ def main(argv: list[str]) -> int:
 
 def curve(lines: list[dict[str, Any]], bicubic_psnr_db: float) -> str:
     """Return an SVG file of the validation PSNR by step."""
-    drawn = chart(
+    drawn = draw_chart(
         [(line["step"], line["psnr_db"]) for line in lines],
         title="Validation PSNR",
         x_label="step",
         y_label="dB",
-        references=[Reference(f"bicubic, {bicubic_psnr_db:.2f} dB", bicubic_psnr_db)],
+        references=[ReferenceLine(f"bicubic, {bicubic_psnr_db:.2f} dB", bicubic_psnr_db)],
     )
-    return standalone([drawn])
+    return stack_charts([drawn])
 
 
 def speeds(run: Path) -> str:

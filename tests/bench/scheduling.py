@@ -28,7 +28,7 @@ import cv2
 import luigi
 import numpy as np
 
-from data.catalog.catalog import resolve
+from data.catalog.resolve import resolve_dataset
 from data.hashing import sha256_file
 from data.shards import ShardPaths
 from data.sources import open_source
@@ -90,7 +90,7 @@ def time_luigi(photos: Path, store: Path, workers: int) -> Cost:
 
 def time_loop(photos: Path, root: Path) -> Cost:
     """Do the work of the tasks one after another in this process, with the same settings."""
-    dataset = resolve(str(photos))
+    dataset = resolve_dataset(str(photos))
     begun, cpu_begun = time.perf_counter(), time.process_time()
     source = open_source(dataset)
     index_source(source, dataset.name, root / "index", min_side_px=SIDE_PX, max_bad_fraction=0.0)

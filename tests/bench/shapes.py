@@ -25,13 +25,13 @@ from torch import nn
 
 from data.hashing import generator
 from sr.export import ir_file
-from sr.export.ir_graph import find_sensitive_places
-from sr.export.parity import image_batches
+from sr.export.ir_graph import find_sensitive_operations
+from sr.export.parity import make_test_batches
 from sr.export.quantize import quantize
-from sr.models.luma_interface import LumaForm
+from sr.models.luma_interface import LumaInterface
 from sr.models.presets import IN_256THS, ModelDescription
 from sr.models.realtime import CELL_PX
-from sr.models.registry import build_from
+from sr.models.registry import build_network
 from sr.runtime.openvino_runtime import openvino as ov
 
 SCALE = 2
@@ -41,7 +41,7 @@ WARM_UP_FRAMES = 5
 class _ChannelsLast(nn.Module):
     """The luma interface on planes as decoders hold them: uint8 [n,h,w,1] in, uint8 [n,2·h,2·w,1] out."""
 
-    def __init__(self, network: LumaForm) -> None:
+    def __init__(self, network: LumaInterface) -> None:
         super().__init__()
         self.network = network
 
@@ -59,21 +59,21 @@ def describe_shape(layers: int, channels: int) -> ModelDescription:
 def build_int8(layers: int, channels: int) -> ov.Model:
     """Build the luma interface of a shape with random weights, quantized as an export is; of dynamic size."""
     torch.manual_seed(0)
-    network = build_from(describe_shape(layers, channels))
+    network = build_network(describe_shape(layers, channels))
     # The last layer is initialized with zeros, which have no range to quantize.
     nn.init.normal_(network.core.layers[-1].weight, std=0.005)
     example = torch.zeros(1, 64, 64, 1, dtype=torch.uint8)
     model = ov.convert_model(
-        _ChannelsLast(LumaForm(network)), example_input=example, input=[ov.PartialShape([-1, -1, -1, 1])]
+        _ChannelsLast(LumaInterface(network)), example_input=example, input=[ov.PartialShape([-1, -1, -1, 1])]
     )
     model.inputs[0].set_names({"input"})
-    places = find_sensitive_places(model)
+    places = find_sensitive_operations(model)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.xml"
         ov.save_model(model, path, compress_to_fp16=False)
-        ir_file.mark_exact(path, places.exact)
+        ir_file.disable_precision_conversion(path, places.full_precision)
         model = ov.Core().read_model(path)
-        images = [image[..., :1] for batch in image_batches(CELL_PX) for image in batch]
+        images = [image[..., :1] for batch in make_test_batches(CELL_PX) for image in batch]
         return quantize(model, images, places)[0]
 
 

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from data.imaging.decode import decode
 from sr.evaluation.metrics import crop_border, luma, psnr
 from sr.imaging.resize import pillow_resize
-from sr.models.network import UpsamplingNetwork
+from sr.models.network import SuperResolutionNetwork
 from sr.models.presets import ModelDescription, find_preset
-from sr.models.registry import build, build_from
-from sr.models.reparameterization import add_branches
+from sr.models.registry import build, build_network
+from sr.models.reparameterization import add_reparameterization
 
 CROPS_PER_IMAGE, CROP_PX, BATCH_SIZE, HR_PATCH_PX = 6, 240, 16, 60
 DEAD_SHARE = 1e-3
@@ -51,15 +51,15 @@ def load_crops(folder: Path, scale: int) -> tuple[Tensor, Tensor]:
     return lr_tensor, hr_tensor
 
 
-def build_start(description: ModelDescription, start: str, seed: int) -> UpsamplingNetwork:
+def build_start(description: ModelDescription, start: str, seed: int) -> SuperResolutionNetwork:
     """Build an untrained network with one of STARTS as its initialization."""
     torch.manual_seed(seed)
-    network = build_from(description)
+    network = build_network(description)
     if start == "torch":
         for layer in network.core.layers[:-1]:
             nn.Conv2d.reset_parameters(layer)
     if start == "reparameterize":
-        add_branches(network.core)
+        add_reparameterization(network.core)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -79,7 +79,7 @@ def draw_batch(
     return torch.stack(lr_patches), torch.stack(hr_patches)
 
 
-def evaluate(network: UpsamplingNetwork, benchmark: Path) -> float:
+def evaluate(network: SuperResolutionNetwork, benchmark: Path) -> float:
     """Return the mean PSNR on a benchmark dataset in dB: on Y, with a border of the scale cropped."""
     psnrs = []
     for path in sorted((benchmark / "LR").iterdir()):
@@ -94,7 +94,7 @@ def evaluate(network: UpsamplingNetwork, benchmark: Path) -> float:
     return float(np.mean(psnrs))
 
 
-def count_dead_channels(network: UpsamplingNetwork, lr_image: Tensor) -> list[int]:
+def count_dead_channels(network: SuperResolutionNetwork, lr_image: Tensor) -> list[int]:
     """Return for each hidden layer how many of its channels never fire."""
     counts = []
     with torch.inference_mode():
@@ -108,7 +108,7 @@ def count_dead_channels(network: UpsamplingNetwork, lr_image: Tensor) -> list[in
 
 
 def train(
-    network: UpsamplingNetwork, crops: tuple[Tensor, Tensor], steps: int, learning_rate: float
+    network: SuperResolutionNetwork, crops: tuple[Tensor, Tensor], steps: int, learning_rate: float
 ) -> Iterator[int]:
     """Train with L1, AdamW and bf16: warm-up for a tenth of the steps, then a cosine; yield at each quarter."""
     stream = torch.Generator().manual_seed(1)

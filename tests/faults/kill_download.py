@@ -20,7 +20,7 @@ import threading
 import time
 from pathlib import Path
 
-from server import FileServer, serving
+from server import FileServer, serve_files
 
 MAX_SENT_TWICE = 0.02
 BYTES_PER_S = 80e6
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     chance = random.Random(options.seed)
     content = chance.randbytes(1 << 20) * options.megabytes
     positions = sorted(chance.randrange(int(len(content) * 0.98)) for _ in range(options.kills))
-    with tempfile.TemporaryDirectory() as scratch, serving({f"/{NAME}": content}) as server:
+    with tempfile.TemporaryDirectory() as scratch, serve_files({f"/{NAME}": content}) as server:
         root, killer, kills = Path(scratch), Killer(server, positions), 0
         (root / "catalog").mkdir()
         (root / "catalog" / "Large.toml").write_text(

@@ -34,7 +34,7 @@ def prepare(scratch: Path, cases: list[str]) -> None:
     from sr.export.to_openvino import export_openvino
     from sr.models.checkpoint import export_checkpoint
     from sr.models.presets import find_preset
-    from sr.models.registry import build_from
+    from sr.models.registry import build_network
 
     tiles = [textured(seed, TILE_PX, TILE_PX) for seed in range(TILES)]
     rows = [np.hstack([tiles[(3 * row + column) % TILES] for column in range(TILES)]) for row in range(TILES)]
@@ -42,7 +42,7 @@ def prepare(scratch: Path, cases: list[str]) -> None:
     for case in cases:
         (scratch / case).mkdir()
         cv2.imwrite(str(scratch / case / f"large{Path(case).suffix}"), make_case(whole, case))
-    save_file(build_from(find_preset("realtime-x2")).core.state_dict(), scratch / "weights.safetensors")
+    save_file(build_network(find_preset("realtime-x2")).core.state_dict(), scratch / "weights.safetensors")
     export_checkpoint(scratch / "weights.safetensors", scratch / "model")
     export_onnx(scratch / "model", scratch / "onnx")
     export_openvino(scratch / "onnx", scratch / "ir", "fp16")

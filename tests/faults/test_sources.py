@@ -6,9 +6,9 @@ import tarfile
 
 import pytest
 from commands import files, luigi
-from failures import OPTIONS, hold_clear, hold_whole
+from failures import OPTIONS, assert_one_error_line, assert_store_is_whole
 from PIL import Image
-from server import serving
+from server import serve_files
 
 
 @pytest.mark.parametrize("then", ["changed", "removed"])
@@ -17,8 +17,8 @@ def test_an_image_changes_between_indexing_and_packing(then, options, undisturbe
     fault = f"mv {image} {kept}" + f"; cp {photo_folder / 'p2.png'} {image}" * (then == "changed")
     failed = luigi(store, "MakeCrops", *options, when="before", by=fault)
     found = {"changed": "another one", "removed": "nothing"}[then]
-    hold_clear(failed, "indexed", found, "p4.png", "back, or run again")
-    hold_whole(store, undisturbed)
+    assert_one_error_line(failed, "indexed", found, "p4.png", "back, or run again")
+    assert_store_is_whole(store, undisturbed)
     anew = luigi(tmp_path / "anew", "MakeCrops", *options)
     assert anew.returncode == 0, "the changed folder is another dataset"
     assert files(tmp_path / "anew").keys().isdisjoint(undisturbed)
@@ -31,7 +31,7 @@ def test_a_downloaded_archive_is_deleted_after_planning(photo_folder, tmp_path):
     with tarfile.open(tmp_path / "photos.tar", "w") as archive:
         archive.add(photo_folder, "photos")
     content = (tmp_path / "photos.tar").read_bytes()
-    with serving({"/photos.tar": content}) as server:
+    with serve_files({"/photos.tar": content}) as server:
         (tmp_path / "catalog").mkdir()
         (tmp_path / "catalog" / "Trip.toml").write_text(
             'name = "Trip"\nkind = "archives"\ntitle = "t"\nlicense = "l"\n[[files]]\n'
@@ -45,8 +45,8 @@ def test_a_downloaded_archive_is_deleted_after_planning(photo_folder, tmp_path):
         (archive,) = store.glob("downloads/*/photos.tar")
         archive.unlink()
         failed = luigi(store, "MakeCrops", *options)
-        hold_clear(failed, "verified archives", str(archive.parent), "Download --dataset Trip")
-        hold_whole(store, files(reference) | downloads(store))
+        assert_one_error_line(failed, "verified archives", str(archive.parent), "Download --dataset Trip")
+        assert_store_is_whole(store, files(reference) | downloads(store))
         assert luigi(store, "Download", "--dataset", "Trip", *options[2:4]).returncode == 0
         assert luigi(store, "MakeCrops", *options).returncode == 0
     assert files(store / "crops") == files(reference / "crops")

@@ -4,7 +4,7 @@ import pytest
 from settings import plan_settings
 
 from data.errors import UserError
-from data.records import Reason, SourceEntry
+from data.records import RejectionReason, SourceEntry
 from pipeline.crop_plan import count_crops, plan_source, read_plan_shard, read_planned_shards, write_plan
 from pipeline.crop_plan import plan_dataset as plan_lazily
 
@@ -95,7 +95,7 @@ def test_the_count_of_crops_equals_the_planned_crops(change):
 def test_an_image_that_is_too_small_is_rejected():
     planned, rejections = plan_dataset([entry(1), entry(2, 511, 800, lossy=True)], SETTINGS, "d")
     assert [one.entry.id for one in planned] == ["p1"]
-    assert [(one.id, one.reason) for one in rejections] == [("p2", Reason.TOO_SMALL)]
+    assert [(one.id, one.reason) for one in rejections] == [("p2", RejectionReason.TOO_SMALL)]
     assert "lossy" in rejections[0].detail
 
 
@@ -154,5 +154,5 @@ def test_the_policy_best_plans_only_the_number_of_crops():
 def test_an_image_that_needs_too_much_memory_is_rejected():
     planned, rejections = plan_dataset([entry(1), entry(2, 30_000, 30_000)], SETTINGS, "d")
     assert [one.entry.id for one in planned] == ["p1"]
-    assert [(one.id, one.reason) for one in rejections] == [("p2", Reason.TOO_LARGE)]
+    assert [(one.id, one.reason) for one in rejections] == [("p2", RejectionReason.TOO_LARGE)]
     assert "max_megapixels" in rejections[0].detail

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 from settings import pack_settings, plan_settings
 
-from data.catalog.catalog import resolve
+from data.catalog.resolve import resolve_dataset
 from data.errors import UserError
 from data.imaging.decode import decode
 from data.record_json import to_plain
@@ -31,7 +31,7 @@ from pipeline.pack import pack_shard
 def build(folder, root, finish=True):
     from data.sources import open_source
 
-    dataset = resolve(str(folder))
+    dataset = resolve_dataset(str(folder))
     source = open_source(dataset)
     index_source(source, dataset.name, root / "index", min_side_px=128, max_bad_fraction=0)
     write_plan(
@@ -118,7 +118,7 @@ def test_only_the_rows_of_one_shard_are_in_memory(crops, monkeypatch):
 
 
 def test_catalog_texts_and_the_damage_budget_make_a_finished_dataset_out_of_date(photo_folder, crops):
-    manifest, spec = read_manifest(crops), resolve(str(photo_folder))
+    manifest, spec = read_manifest(crops), resolve_dataset(str(photo_folder))
     assert is_current(manifest, spec, 0.0)
     for field in ("title", "license", "citation"):
         assert not is_current(manifest, dataclasses.replace(spec, **{field: "another"}), 0.0)
@@ -134,7 +134,7 @@ def test_a_shard_that_differs_from_its_header_is_refused(photo_folder, tmp_path)
     index = next((directory / "index").iterdir())
     index.write_text(index.read_text().replace("png", "jpg", 1))
     with pytest.raises(UserError, match=index.name):
-        complete(resolve(str(photo_folder)), tmp_path)
+        complete(resolve_dataset(str(photo_folder)), tmp_path)
     assert not (directory / "dataset.json").exists()
 
 

@@ -6,21 +6,19 @@ import os
 
 import numpy as np
 import pytest
-from hostile import (
-    FOLDER_EXTRAS,
-    HEIGHT,
-    TAR_EXTRAS,
-    WIDTH,
-    ZIP_EXTRAS,
-    image_cases,
-    write_folder,
-    write_tar,
-    write_zip,
-)
+from hostile_archives import write_zip
+from hostile_archives import write_tar
+from hostile_archives import write_folder
+from hostile_archives import ZIP_EXTRAS
+from hostile_archives import TAR_EXTRAS
+from hostile_archives import FOLDER_EXTRAS
+from hostile_images import image_cases
+from hostile_images import WIDTH
+from hostile_images import HEIGHT
 from settings import pack_settings, plan_settings
 
 from data.imaging.decode import decode
-from data.records import Reason
+from data.records import RejectionReason
 from data.shards import ShardPaths, read_records, read_rejections
 from data.sources.archive import ArchiveSource
 from data.sources.folder import FolderSource
@@ -98,5 +96,5 @@ def test_there_are_enough_cases():
     bad = sum(case.pixels is None for case in CASES)
     assert bad >= 40 and len(CASES) - bad >= 40
     assert {reason for case in CASES for reason in case.reasons} >= {
-        Reason.UNREADABLE, Reason.NOT_AN_IMAGE, Reason.UNSUPPORTED, Reason.TOO_LARGE,
+        RejectionReason.UNREADABLE, RejectionReason.NOT_AN_IMAGE, RejectionReason.UNSUPPORTED, RejectionReason.TOO_LARGE,
     }  # fmt: skip

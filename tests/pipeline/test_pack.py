@@ -5,7 +5,7 @@ from images import textured
 from settings import pack_settings, plan_settings
 
 from data.imaging.decode import decode
-from data.records import Reason
+from data.records import RejectionReason
 from data.shards import ShardPaths, read_header, read_records, read_rejections
 from data.sources.folder import FolderSource
 from pipeline.crop_plan import plan_dataset
@@ -45,7 +45,7 @@ def test_crops_are_the_planned_pixels_and_nothing_vanishes(planned, tmp_path):
     records, rejections = list(read_records(paths)), list(read_rejections(paths.rejections))
     crops = [crop for one in plan for crop in one.crops]
     assert len(records) + len(rejections) == len(crops)
-    assert {one.reason for one in rejections} == {Reason.FLAT}
+    assert {one.reason for one in rejections} == {RejectionReason.FLAT}
     assert [one.key for one in records] == [
         crop.key for crop in crops if crop.key in {one.key for one in records}
     ]
@@ -69,7 +69,7 @@ def test_a_damaged_source_is_one_rejection(planned, photo_folder):
 
     entry = dataclasses.replace(one.entry, sha256=hashlib.sha256(content).hexdigest())
     made = list(crop_source(dataclasses.replace(one, entry=entry), source, SETTINGS))
-    assert [(rejection.reason, content) for rejection, content in made] == [(Reason.UNREADABLE, None)]
+    assert [(rejection.reason, content) for rejection, content in made] == [(RejectionReason.UNREADABLE, None)]
 
 
 def test_crops_can_be_jpeg(planned):

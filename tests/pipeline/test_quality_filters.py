@@ -1,6 +1,6 @@
 import pytest
 
-from data.records import Reason
+from data.records import RejectionReason
 from pipeline.quality_filters import QualityThresholds, find_rejection
 
 GOOD = {
@@ -26,13 +26,13 @@ THRESHOLDS = QualityThresholds(
 @pytest.mark.parametrize(
     ("metric", "value", "reason"),
     [
-        ("contrast", 1.99, Reason.FLAT),
-        ("sharpness", 0.59, Reason.BLURRED),
-        ("underexposed", 0.901, Reason.UNDEREXPOSED),
-        ("overexposed", 0.901, Reason.OVEREXPOSED),
-        ("blockiness", 0.751, Reason.BLOCKY),
-        ("noise", 10.01, Reason.NOISY),
-        ("border_px", 9.0, Reason.BORDERED),
+        ("contrast", 1.99, RejectionReason.FLAT),
+        ("sharpness", 0.59, RejectionReason.BLURRED),
+        ("underexposed", 0.901, RejectionReason.UNDEREXPOSED),
+        ("overexposed", 0.901, RejectionReason.OVEREXPOSED),
+        ("blockiness", 0.751, RejectionReason.BLOCKY),
+        ("noise", 10.01, RejectionReason.NOISY),
+        ("border_px", 9.0, RejectionReason.BORDERED),
     ],
 )
 def test_each_filter_rejects_by_its_metric_and_says_so(metric, value, reason):

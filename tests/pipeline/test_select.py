@@ -9,7 +9,7 @@ from data.errors import UserError
 from data.imaging.decode import decode
 from data.imaging.encode import encode_png
 from data.record_json import to_plain
-from data.records import Box, CropRecord, DatasetManifest, Reason, SourceEntry
+from data.records import Box, CropRecord, DatasetManifest, RejectionReason, SourceEntry
 from data.shards import ShardPaths, open_shard, read_header, read_image, read_index
 from data.sources.folder import FolderSource
 from pipeline.hash_index import HashIndex
@@ -127,7 +127,7 @@ def test_sharpness_and_limits_reject_crops(tmp_path):
     directory = make(tmp_path, "a", range(12))
     selection = select([directory], tmp_path / "s", min_sharpness=2.0, max_train=3, max_validation=1)
     assert selection.totals == {"train": 3, "validation": 1, "rejected": 8}
-    assert selection.rejections == {str(Reason.LOW_QUALITY): 2, str(Reason.OVER_CAP): 6}
+    assert selection.rejections == {str(RejectionReason.LOW_QUALITY): 2, str(RejectionReason.OVER_CAP): 6}
 
 
 def test_an_empty_split_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from data.errors import UserError
 from data.hashing import sha256_file, xxh3_file
 from data.imaging.encode import encode_jpeg, encode_png
 from data.record_json import to_plain
-from data.shards import ShardPaths, index_bytes, read_header, read_index, read_records
+from data.shards import ShardPaths, encode_index, read_header, read_index, read_records
 from pipeline.dataset import RECORD, read_manifest
 from pipeline.verify import LEVELS, verify_dataset
 
@@ -151,7 +151,7 @@ def write_what_cannot_be_decoded(paths):
 def point_the_index_elsewhere(paths):
     lines = read_index(paths.index)
     lines[1], lines[2] = lines[2], lines[1]
-    paths.index.write_bytes(index_bytes(lines))
+    paths.index.write_bytes(encode_index(lines))
     renew_hashes(paths)
     return "where the index has"
 

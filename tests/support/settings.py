@@ -4,7 +4,7 @@ from typing import Any
 
 from pipeline.crop_plan import PlanSettings
 from pipeline.pack import PackSettings
-from pipeline.quality_filters import ScreenSettings
+from pipeline.quality_filters import QualityThresholds
 
 
 def plan_settings(**changes: Any) -> PlanSettings:
@@ -16,7 +16,7 @@ def plan_settings(**changes: Any) -> PlanSettings:
         "max_crops_per_image": 0,
         "grid_step_px": 128,
         "grid_min_rest_px": 0,
-        "largest_px": 1 << 27,
+        "max_pixels": 1 << 27,
         "validation_fraction": 0.0,
         "crops_per_shard": 1000,
         "seed": 0,
@@ -32,6 +32,6 @@ def pack_settings(**changes: Any) -> PackSettings:
         "image_extension": "png",
         "png_effort": "fast",
         "jpeg_quality": 95,
-        "screens": ScreenSettings(),
+        "thresholds": QualityThresholds(),
     }
     return PackSettings(**values | changes)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from images import textured
 from PIL import Image
-from server import serving
+from server import serve_files
 
-from data.catalog.catalog import CATALOG
+from data.catalog.resolve import BUILT_IN_CATALOG
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ ARCHIVES = {
 def write_catalog(folder: Path, dataset: str, url: str = "") -> None:
     """Write the catalog file of a dataset with other URLs, sizes and checksums."""
     file, content, _ = ARCHIVES[dataset]
-    text = (CATALOG / f"{dataset.lower()}.toml").read_text().partition("[[files]]")[0]
+    text = (BUILT_IN_CATALOG / f"{dataset.lower()}.toml").read_text().partition("[[files]]")[0]
     text += (
         f'[[files]]\nname = "{file}"\nbytes = {len(content)}\nmd5 = "{hashlib.md5(content).hexdigest()}"\n'
     )
@@ -100,7 +100,7 @@ def totals(root: Path, dataset: str) -> dict[str, int]:
 @pytest.mark.parametrize("dataset", ARCHIVES)
 def test_a_dataset_becomes_crops(dataset, tmp_path):
     file, content, images = ARCHIVES[dataset]
-    with serving({f"/{file}": content}) as server:
+    with serve_files({f"/{file}": content}) as server:
         cuts = [len(content) // 2]
         server.cut = lambda size: cuts.pop() if cuts else None
         write_catalog(tmp_path / "catalog", dataset, server.url)

@@ -56,7 +56,7 @@ def test_everything_that_changes_the_figures_changes_the_name(pairs):
             {"protocol": "classic"},
             {"channel": "rgb"},
             {"degradation": "matlab-bicubic"},
-            {"degradation": "forebear-gaussian"},
+            {"degradation": "catid-gaussian"},
             {"scale": 4},
         )
     }

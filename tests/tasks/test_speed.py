@@ -49,10 +49,10 @@ def test_figures_are_printed_stored_and_measured_again(network, tmp_path):
         assert "AUTO 24x16 reference:" in result.stdout and "AUTO 24x16 fp32:" in result.stdout
         (directory,) = (store / "benchmarks").iterdir()
         assert f"Benchmark: {directory}" in result.stdout
-        runs.append(json.loads((directory / "benchmark.json").read_text()))
-    assert {"benchmark.json", "benchmark.md", "benchmark.svg"} <= {path.name for path in directory.iterdir()}
+        runs.append(json.loads((directory / "speed.json").read_text()))
+    assert {"speed.json", "speed.md", "speed.svg"} <= {path.name for path in directory.iterdir()}
     assert runs[0]["run"] != runs[1]["run"]
-    assert [(row["form"], row["mode"]) for row in runs[1]["rows"]] == [
+    assert [(row["precision"], row["mode"]) for row in runs[1]["rows"]] == [
         ("reference", "latency"),
         ("fp32", "latency"),
         ("fp32", "throughput"),

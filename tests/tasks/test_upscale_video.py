@@ -88,8 +88,8 @@ def test_leaving_a_stream_out_continues_with_the_encoded_segments(store, tmp_pat
         raise UserError("The disk has no room", "Make some")
 
     with monkeypatch.context() as patch:
-        patch.setattr(upscale_video, "rehearse", lambda *given: None)
-        patch.setattr(upscale_video, "join", full)
+        patch.setattr(upscale_video, "check_muxable", lambda *given: None)
+        patch.setattr(upscale_video, "mux_video", full)
         with pytest.raises(UserError, match="no room"):
             stopped.run()
     monkeypatch.setattr(upscale_video, "write_segment", None)  # nothing is encoded again

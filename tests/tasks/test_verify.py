@@ -50,7 +50,7 @@ def test_damage_is_found_and_named_and_rebuilt_byte_for_byte(run, crops):
     rewritten = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert rewritten == {"train-000001.tar", "train-000002.tar"}
     record = json.loads((crops / "run" / "verification.json").read_text())
-    assert (record["level"], record["left"]) == ("full", [])
+    assert (record["level"], record["remaining"]) == ("full", [])
     assert record["rebuilt"] == ["train-000001", "train-000002"]
     assert {one["file"] for one in record["damage"]} == {
         "README.md", "spec.json", "shards/train-000001.tar", "manifest/train-000002.jsonl",

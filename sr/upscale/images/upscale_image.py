@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from data.atomic_files import atomic_file
 from data.imaging.decode import ImageFault
-from data.imaging.original import StoredImage, decode_stored
-from data.records import Reason
-from sr.imaging.video_range import from_video, to_video
+from data.imaging.original import OriginalImage, decode_original
+from data.records import RejectionReason
+from sr.imaging.video_range import to_full_range, to_limited_range
 from sr.models.metadata import HALO_PX
 from sr.runtime.filters import PillowUpscaler
 from sr.runtime.network_upscalers import NetworkUpscaler
@@ -92,7 +92,7 @@ def choose_tile_size(held_bytes: int, row_bytes: int, memory_mb: int, halo_px: i
     )
 
 
-def upscale_rows(image: StoredImage, upscaler: Upscaler, tile_px: int) -> Iterator[_Pixels]:
+def upscale_rows(image: OriginalImage, upscaler: Upscaler, tile_px: int) -> Iterator[_Pixels]:
     """Yield the upscaled rows from top to bottom, some at a time; alpha, if there is one, is the last channel."""
     colors = _upscale_bands(image.colors, upscaler, tile_px)
     if image.alpha is None:
@@ -133,7 +133,7 @@ def _upscale_tile(tile: _Pixels, upscaler: Upscaler) -> _Pixels:
     if is_filter or not is_gray:
         hr_tile = upscaler.upscale_levels(levels)
     elif upscaler.color == "luma":
-        hr_tile = from_video(upscaler.upscale_levels(to_video(levels))).clip(0.0, 255.0)
+        hr_tile = to_full_range(upscaler.upscale_levels(to_limited_range(levels))).clip(0.0, 255.0)
     else:
         hr_tile = upscaler.upscale_levels(np.repeat(levels, 3, axis=2)).mean(axis=2, keepdims=True)
     result: _Pixels = np.rint(hr_tile * steps_per_level).astype(tile.dtype)
@@ -148,17 +148,17 @@ def _halo_px(upscaler: Upscaler) -> int:
 def _check_format(suffix: str, shape: tuple[int, int, int], has_alpha: bool) -> None:
     if suffix in (".jpg", ".jpeg") and has_alpha:
         raise ImageFault(
-            Reason.UNSUPPORTED, f"it is transparent, but {suffix} cannot be; rename it to its real format"
+            RejectionReason.UNSUPPORTED, f"it is transparent, but {suffix} cannot be; rename it to its real format"
         )
     if max(shape[:2]) > LARGEST_SIDE.get(suffix, math.inf):
         detail = f"the result would be {shape[1]}x{shape[0]}; {suffix} allows {LARGEST_SIDE[suffix]} at most"
-        raise ImageFault(Reason.TOO_LARGE, detail)
+        raise ImageFault(RejectionReason.TOO_LARGE, detail)
 
 
-def _read(source: Path) -> StoredImage:
+def _read(source: Path) -> OriginalImage:
     with reject_unreadable():
         content = source.read_bytes()
-    return decode_stored(content)
+    return decode_original(content)
 
 
 @contextlib.contextmanager
@@ -171,4 +171,4 @@ def reject_unreadable() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ImageFault(Reason.UNREADABLE, f"the file: {error.strerror or error}") from None
+        raise ImageFault(RejectionReason.UNREADABLE, f"the file: {error.strerror or error}") from None

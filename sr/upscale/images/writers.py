@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from data.imaging.original import KEPT_TAGS, SUB_DIRECTORIES, StoredImage, text_bytes
+from data.imaging.original import KEPT_TAGS, SUB_DIRECTORIES, OriginalImage, encode_tag_text
 
 _STRIP_ROWS = 64
 _PNG_LEVEL = 3
@@ -72,7 +72,7 @@ def open_writer(
     file: IO[bytes],
     shape: tuple[int, int, int],
     dtype: np.dtype[Any],
-    source: StoredImage,
+    source: OriginalImage,
     quality: int,
 ) -> Writer:
     """Return a writer for an image file.
@@ -96,7 +96,7 @@ class PngWriter(Writer):
     """Writes a PNG: filters and compresses strips of rows; keeps one row of the image and zlib's state in memory."""
 
     def __init__(
-        self, file: IO[bytes], shape: tuple[int, int, int], dtype: np.dtype[Any], source: StoredImage
+        self, file: IO[bytes], shape: tuple[int, int, int], dtype: np.dtype[Any], source: OriginalImage
     ) -> None:
         height, width, channels = shape
         super().__init__(file, height)
@@ -155,7 +155,7 @@ class TiffWriter(Writer):
     """
 
     def __init__(
-        self, file: IO[bytes], shape: tuple[int, int, int], dtype: np.dtype[Any], source: StoredImage
+        self, file: IO[bytes], shape: tuple[int, int, int], dtype: np.dtype[Any], source: OriginalImage
     ) -> None:
         height, width, channels = shape
         super().__init__(file, height)
@@ -175,13 +175,13 @@ class TiffWriter(Writer):
         self._copy_metadata(source)
         self._write_directory([0] * -(-height // _STRIP_ROWS))
 
-    def _copy_metadata(self, source: StoredImage) -> None:
+    def _copy_metadata(self, source: OriginalImage) -> None:
         if source.icc:
             self._tags[34675] = source.icc
         exif = Image.Exif()
         exif.load(source.exif)
         for tag in KEPT_TAGS & set(exif):
-            self._tags[tag] = text_bytes(exif[tag])
+            self._tags[tag] = encode_tag_text(exif[tag])
         for tag in SUB_DIRECTORIES:
             if exif.get_ifd(tag):
                 self._tags[tag] = exif.get_ifd(tag)
@@ -220,7 +220,7 @@ class ArrayWriter(Writer):
         file: IO[bytes],
         shape: tuple[int, int, int],
         dtype: np.dtype[Any],
-        source: StoredImage,
+        source: OriginalImage,
         quality: int,
     ) -> None:
         super().__init__(file, shape[0])

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.rational import AVRational
 from av.stream import Disposition, Stream
 
-from data.records import Reason, Rejection
+from data.records import RejectionReason, Rejection
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import AnyPacket, require_dts, require_pts, require_time_base
 from sr.upscale.video.video_info import STAGE
@@ -114,7 +114,7 @@ class CopiedStreams:
             try:
                 packet = next(packets, None)
             except AV_ERRORS as error:
-                self._reject("", Reason.TRUNCATED, f"audio and subtitles are cut short: {error_text(error)}")
+                self._reject("", RejectionReason.TRUNCATED, f"audio and subtitles are cut short: {error_text(error)}")
                 return
             if packet is None:
                 return
@@ -127,7 +127,7 @@ class CopiedStreams:
             packet.pts = packet.dts = 0
         if packet.dts is None and packet.pts is None:
             detail = f"a packet of stream {packet.stream.index} ({packet.stream.type}) has no time"
-            self._reject("", Reason.UNREADABLE, detail)
+            self._reject("", RejectionReason.UNREADABLE, detail)
             return []
         if packet.dts is None and packet.stream.type != "video":
             packet.dts = packet.pts
@@ -163,10 +163,10 @@ class CopiedStreams:
         if copy.dropped_s:
             count, first_s = len(copy.dropped_s), copy.dropped_s[0]
             detail = f"stream {index} ({copy.output.type}) goes back in time: {count} packets dropped"
-            self._reject(f"@{first_s:.3f}", Reason.UNREADABLE, detail)
+            self._reject(f"@{first_s:.3f}", RejectionReason.UNREADABLE, detail)
             copy.dropped_s = []
 
-    def _reject(self, where: str, reason: Reason, detail: str) -> None:
+    def _reject(self, where: str, reason: RejectionReason, detail: str) -> None:
         self.rejections.append(Rejection(f"{self._name}{where}", STAGE, reason, detail))
 
 

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from data.imaging.decode import LARGEST_PX
-from data.records import Reason, Rejection
+from data.records import RejectionReason, Rejection
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import build_filter_graph, require_pts, require_time_base
 from sr.upscale.video.video_info import STAGE, VideoInfo
@@ -63,7 +63,7 @@ def decode_frames(video: VideoInfo, deinterlace: bool, rejections: list[Rejectio
             pts = require_pts(frame)
             if last_pts is not None and pts <= last_pts:
                 detail = f"a frame at {pts} came out after the one at {last_pts}"
-                rejections.append(Rejection(f"{video.path.name}@{pts}", STAGE, Reason.UNREADABLE, detail))
+                rejections.append(Rejection(f"{video.path.name}@{pts}", STAGE, RejectionReason.UNREADABLE, detail))
                 continue
             last_pts = pts
             yield _normalize_format(frame, video)
@@ -90,7 +90,7 @@ def _decode(
     """Yield all frames that have a presentation time."""
     name = Path(container.name).name
 
-    def reject(where: str, reason: Reason, detail: str) -> None:
+    def reject(where: str, reason: RejectionReason, detail: str) -> None:
         rejections.append(Rejection(f"{name}{where}", STAGE, reason, detail))
 
     packets = container.demux(stream)
@@ -98,7 +98,7 @@ def _decode(
         try:
             packet = next(packets, None)
         except AV_ERRORS as error:
-            reject("", Reason.TRUNCATED, f"the video is cut short: {error_text(error)}")
+            reject("", RejectionReason.TRUNCATED, f"the video is cut short: {error_text(error)}")
             packet = None
         try:
             frames = packet.decode() if packet is not None else stream.decode(None)
@@ -107,12 +107,12 @@ def _decode(
         except AV_ERRORS as error:
             frames = []
             at = packet.pts if packet is not None else "its end"
-            reject(f"@{at}", Reason.UNREADABLE, f"decoding: {error_text(error)}")
+            reject(f"@{at}", RejectionReason.UNREADABLE, f"decoding: {error_text(error)}")
         for frame in frames:
             if frame.pts is not None:
                 yield frame
             else:
-                reject("", Reason.UNREADABLE, "a frame without a presentation time")
+                reject("", RejectionReason.UNREADABLE, "a frame without a presentation time")
         if packet is None:
             return
 

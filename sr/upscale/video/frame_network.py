@@ -13,8 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sr.runtime.model_files import compile_ir, fixed_size, read_ir, wrong_size
-from sr.runtime.upscalers import CPU, Upscaler, load_upscaler
+from sr.runtime.model_files import compile_ir, read_ir, size_mismatch_error
+from sr.runtime.model_files import read_fixed_size
+from sr.runtime.load import load_upscaler
+from sr.runtime.upscaler import CPU
+from sr.runtime.upscaler import Upscaler
 
 _UINT8, _LEVELS = "uint8", "levels"
 """The two graphs of an IR: its own, and the one with float input and output."""
@@ -80,10 +83,10 @@ class OpenVINONetwork:
         model, metadata = read_ir(self._core, path)
         self.name, self.scale = f"{metadata.preset} openvino {metadata.precision}", metadata.scale
         self.color, self._precision = metadata.color, metadata.precision
-        multiple, fixed = metadata.size_multiple, fixed_size(model)
+        multiple, fixed = metadata.size_multiple, read_fixed_size(model)
         padded = (height + -height % multiple, width + -width % multiple)
         if fixed and padded != fixed:
-            raise wrong_size(fixed, height, width, self.name)
+            raise size_mismatch_error(fixed, height, width, self.name)
         self._shape = (1, *padded, metadata.channels)  # NHWC
         self.workers = len(os.sched_getaffinity(0))
         self._compiled: dict[str, Any] = {}
@@ -118,18 +121,18 @@ class OpenVINONetwork:
                 if graph not in self._compiled:
                     model = self._core.read_model(self._path)
                     if graph == _LEVELS:
-                        from sr.runtime.float_graph import openvino_levels
+                        from sr.runtime.float_graph import openvino_to_float
 
-                        model = openvino_levels(model, str(self._path))
+                        model = openvino_to_float(model, str(self._path))
                     model.reshape({"input": list(self._shape)})
                     self._compiled[graph] = self._compile(model)
             requests[graph] = self._compiled[graph].create_infer_request()
         return requests[graph]
 
     def _compile(self, model: Any) -> Any:
-        from sr.runtime.openvino_runtime import DEVICES_CHOICE
+        from sr.runtime.openvino_runtime import AUTO_STREAMS
 
         arguments = (self._core, model, self._path, self._device, self._precision)
         if self._device == CPU:
             return compile_ir(*arguments, streams=self.workers, threads=self.workers)
-        return compile_ir(*arguments, streams=DEVICES_CHOICE)
+        return compile_ir(*arguments, streams=AUTO_STREAMS)

@@ -39,7 +39,7 @@ def preview_video(
     Args:
         source: the video.
         directory: where to write.
-        model: "bicubic", or see `sr.runtime.upscalers.load_upscaler`.
+        model: "bicubic", or see `sr.runtime.network_upscalers.load_upscaler`.
         count: how many frames; a short video has fewer.
         settings: as for the video; the preview is not encoded.
         scale: of bicubic; a network has its own.

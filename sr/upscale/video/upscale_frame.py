@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 
 from data.errors import UserError
 from data.video.pyav import build_filter_graph, plane_array
-from sr.imaging.video_range import FULL_SPAN, from_video, to_video
+from sr.imaging.video_range import FULL_SPAN, to_full_range, to_limited_range
 from sr.upscale.video.frame_network import FrameNetwork
 from sr.upscale.video.upscale_plane import round_samples, upscale_plane
 from sr.upscale.video.video_info import VideoInfo
@@ -99,7 +99,7 @@ class FrameUpscaler:
     ) -> npt.NDArray[Any]:
         if self.video.is_full_range:  # 0 to the largest value; a luma model takes 16 to 235
             step = np.float32(max_value / FULL_SPAN)
-            levels = from_video(network.upscale_levels(to_video(luma[..., None] / step)))
+            levels = to_full_range(network.upscale_levels(to_limited_range(luma[..., None] / step)))
             return round_samples(levels[..., 0] * step, luma.dtype, max_value)
         if self.bit_depth == 8:
             return network.upscale_uint8(luma[..., None])[..., 0]

@@ -19,9 +19,9 @@ from data.atomic_files import write_json, write_jsonl
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.record_json import to_plain
-from data.records import Reason, Rejection
+from data.records import RejectionReason, Rejection
 from data.video.pyav import require_pts
-from sr.runtime.upscalers import FORMULAS
+from sr.runtime.filters import INTERPOLATION_FILTERS
 from sr.upscale.video.concurrent_stages import upscale_frames
 from sr.upscale.video.decode_frames import decode_frames
 from sr.upscale.video.encode import SegmentEncoder, output_pixel_format
@@ -67,7 +67,7 @@ def load_frame_upscaler(
     """Return the upscaler for a video's frames, and by how many threads to call it.
 
     Args:
-        model: "bicubic", or see `sr.runtime.upscalers.load_upscaler`.
+        model: "bicubic", or see `sr.runtime.network_upscalers.load_upscaler`.
         scale: of bicubic; a network has its own.
         video: the video.
         settings: how the result is encoded.
@@ -75,7 +75,7 @@ def load_frame_upscaler(
     Raises:
         UserError: the model is not found, or the encoder does not support the result.
     """
-    if str(model) in FORMULAS and str(model) != BICUBIC:
+    if str(model) in INTERPOLATION_FILTERS and str(model) != BICUBIC:
         raise UserError(
             f"--model {model} upscales images but not videos", "Use bicubic, or the path of a network"
         )
@@ -102,7 +102,7 @@ def upscale_video(
         source: the video.
         output: where the upscaled video goes.
         directory: of the store, for segments and, last, video.json.
-        model: "bicubic", or see `sr.runtime.upscalers.load_upscaler`.
+        model: "bicubic", or see `sr.runtime.network_upscalers.load_upscaler`.
         settings: how the result is encoded.
         scale: of bicubic; a network has its own.
         progress: counts frames.
@@ -193,7 +193,7 @@ def _finish(job: _Job, frames: int, rejections: list[Rejection], progress: Progr
     rejections += result.rejections
     if frames < video.frame_count:
         detail = f"{video.frame_count - frames} frames in the container did not come out of the decoder"
-        rejections.append(Rejection(video.path.name, STAGE, Reason.UNREADABLE, detail))
+        rejections.append(Rejection(video.path.name, STAGE, RejectionReason.UNREADABLE, detail))
     record = _build_record(job, headers, result, rejections)
     write_jsonl(directory / "rejections.jsonl", (to_plain(rejection) for rejection in rejections))
     write_json(directory / RECORD, record)

@@ -9,7 +9,7 @@ import pytest
 from videos import PQ, TOP, X265, counter, make_video, numbered
 
 from data.errors import UserError
-from data.records import Reason, Rejection, SourceEntry
+from data.records import RejectionReason, Rejection, SourceEntry
 from data.sources.video import VideoSource
 from data.video.demux import read_frame_table
 from data.video.sample import plan_frames
@@ -107,7 +107,7 @@ def test_a_truncated_video_gives_the_frames_that_it_has(video, tmp_path):
     source = VideoSource(path, DENSE)
     entries, rejections = split(source.scan())
     assert len(entries) > 5
-    assert [one.reason for one in rejections] == [Reason.TRUNCATED]
+    assert [one.reason for one in rejections] == [RejectionReason.TRUNCATED]
     assert rejections[0].id == "cut.mkv" and "of 12.00 s" in rejections[0].detail
     times = read_frame_table(video).pts
     for entry, image in source.read(entries):
@@ -186,13 +186,13 @@ def test_fades_stills_and_black_frames_are_rejected_with_their_reasons(tmp_path)
     entries, rejections = split(VideoSource(make_video(tmp_path / "video.mkv", draw), settings).scan())
     seconds = {one.id: float(one.id.rpartition(":")[2]) for one in [*entries, *rejections]}
     reasons = {seconds[one.id]: one.reason for one in rejections}
-    assert all(2 < second < 4.1 for second, reason in reasons.items() if reason is Reason.FADE)
-    assert sum(reason is Reason.FADE for reason in reasons.values()) >= 3
-    assert all(3.5 < second < 6 for second, reason in reasons.items() if reason is Reason.FLAT)
-    assert all(reasons[second] is Reason.FLAT for second in seconds.values() if 4.1 < second < 5.9)
+    assert all(2 < second < 4.1 for second, reason in reasons.items() if reason is RejectionReason.FADE)
+    assert sum(reason is RejectionReason.FADE for reason in reasons.values()) >= 3
+    assert all(3.5 < second < 6 for second, reason in reasons.items() if reason is RejectionReason.FLAT)
+    assert all(reasons[second] is RejectionReason.FLAT for second in seconds.values() if 4.1 < second < 5.9)
     stills = [seconds[one.id] for one in entries if 6 <= seconds[one.id] < 8]
     assert len(stills) == 1
-    repeated = [one for one in rejections if one.reason is Reason.NEAR_DUPLICATE]
+    repeated = [one for one in rejections if one.reason is RejectionReason.NEAR_DUPLICATE]
     assert len(repeated) >= 4 and "nearly identical to video.mkv@0:00:06" in repeated[0].detail
     assert all(6 < seconds[one.id] < 8 for one in repeated)
     assert sum(seconds[one.id] >= 8 for one in entries) >= 4
@@ -229,11 +229,11 @@ def test_every_file_in_a_folder_is_scanned_or_rejected(video, tmp_path):
     entries, rejections = split(source.scan(threads=2))
     assert {one.group.partition("/scene")[0] for one in entries} == {"more/one.mkv", "two.mp4"}
     assert {one.id: one.reason for one in rejections} == {
-        "cover.jpg": Reason.NOT_AN_IMAGE,
-        "empty.mkv": Reason.UNREADABLE,
-        "link.mkv": Reason.LINK,
-        "not\\xff.mkv": Reason.UNSUPPORTED,
-        "old.mkv": Reason.UNSUPPORTED,
+        "cover.jpg": RejectionReason.NOT_AN_IMAGE,
+        "empty.mkv": RejectionReason.UNREADABLE,
+        "link.mkv": RejectionReason.LINK,
+        "not\\xff.mkv": RejectionReason.UNSUPPORTED,
+        "old.mkv": RejectionReason.UNSUPPORTED,
     }
     assert sum(isinstance(image, np.ndarray) for _, image in source.read(entries)) == len(entries)
     assert source.fingerprint() == VideoSource(root, DENSE).fingerprint()

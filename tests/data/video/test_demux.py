@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from videos import make_video, numbered
 
-from data.records import Reason
+from data.records import RejectionReason
 from data.video import demux
 from data.video.demux import VideoFault, read_frame_table
 
@@ -47,10 +47,10 @@ def test_a_truncated_video_says_where_it_ends(video, tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", Reason.UNREADABLE),
-        (b"no video at all " * 100, Reason.UNREADABLE),
-        (b"#EXTM3U\n#EXTINF:1,\nvideo.mkv\n#EXT-X-ENDLIST\n", Reason.UNREADABLE),
-        (b"ffconcat version 1.0\nfile video.mkv\n", Reason.UNREADABLE),
+        (b"", RejectionReason.UNREADABLE),
+        (b"no video at all " * 100, RejectionReason.UNREADABLE),
+        (b"#EXTM3U\n#EXTINF:1,\nvideo.mkv\n#EXT-X-ENDLIST\n", RejectionReason.UNREADABLE),
+        (b"ffconcat version 1.0\nfile video.mkv\n", RejectionReason.UNREADABLE),
     ],
     ids=["empty", "text", "playlist", "script"],
 )
@@ -81,21 +81,21 @@ def test_audio_alone_is_rejected(tmp_path):
         sound.mux(stream.encode(frame))
     with pytest.raises(VideoFault, match="no video stream") as fault:
         read_frame_table(tmp_path / "sound.mkv")
-    assert fault.value.reason is Reason.NOT_AN_IMAGE
+    assert fault.value.reason is RejectionReason.NOT_AN_IMAGE
 
 
 def test_interlaced_videos_are_rejected_with_a_hint(tmp_path):
     path = make_video(tmp_path / "video.mkv", frames=24, options={"x264-params": "tff=1"})
     with pytest.raises(VideoFault, match="interlaced") as fault:
         read_frame_table(path)
-    assert fault.value.reason is Reason.UNSUPPORTED and "bwdif" in fault.value.hint
+    assert fault.value.reason is RejectionReason.UNSUPPORTED and "bwdif" in fault.value.hint
 
 
 def test_images_above_the_maximum_size_are_never_decoded(video, monkeypatch):
     monkeypatch.setattr(demux, "LARGEST_PX", 180 * 320 - 1)
     with pytest.raises(VideoFault, match="320x180") as fault:
         read_frame_table(video)
-    assert fault.value.reason is Reason.TOO_LARGE
+    assert fault.value.reason is RejectionReason.TOO_LARGE
 
 
 def test_progress_reports_the_share_read(video):

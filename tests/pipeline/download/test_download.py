@@ -9,9 +9,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from server import serving
+from server import serve_files
 
-from data.catalog.catalog import DatasetSpec, RemoteFile
+from data.catalog.spec import RemoteFile
+from data.catalog.spec import DatasetSpec
 from data.errors import UserError
 from pipeline.download import journal as journals
 from pipeline.download import partial_file
@@ -47,7 +48,7 @@ def out(tmp_path):
 
 
 def test_a_file_is_fetched_in_parts_and_recorded(out):
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         fetch(dataset(f"{server.url}/a.zip"), out, connections=3)
     assert (out / "a.zip").read_bytes() == CONTENT
     assert len(server.seen) == 7 and server.twice == 0
@@ -67,7 +68,7 @@ def kill(seconds):
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_download_that_is_killed_fifty_times_fetches_almost_nothing_twice(out, ranges):
     chance = random.Random(5)
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         server.cut = lambda size: chance.randrange(size // 2 + 1)
         server.ranges = ranges
         kills = 0
@@ -88,7 +89,7 @@ def test_a_download_that_is_killed_fifty_times_fetches_almost_nothing_twice(out,
 
 def test_broken_connections_are_resumed_where_they_broke(out):
     cuts = [1000, 50_000, None]
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         server.cut = lambda size: cuts.pop(0) if cuts else None
         pauses = fetch(dataset(f"{server.url}/a.zip"), out, part_bytes=10_000_000)
     assert [wanted for _, wanted in server.seen] == [
@@ -99,7 +100,7 @@ def test_broken_connections_are_resumed_where_they_broke(out):
 
 def test_bytes_of_an_interrupted_run_are_hashed_again_and_shown_in_the_progress(out):
     calls = []
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         server.cut = lambda size: 150_000
         with pytest.raises(KilledError):
             fetch(dataset(f"{server.url}/a.zip"), out, pause=kill)
@@ -111,7 +112,7 @@ def test_bytes_of_an_interrupted_run_are_hashed_again_and_shown_in_the_progress(
 
 @pytest.mark.parametrize("validators", [True, False])
 def test_a_file_that_changes_midway_is_fetched_from_the_start(out, validators):
-    with serving({"/a.zip": OTHER}) as server:
+    with serve_files({"/a.zip": OTHER}) as server:
         server.validators = validators
         server.cut = lambda size: 150_000
 
@@ -125,7 +126,7 @@ def test_a_file_that_changes_midway_is_fetched_from_the_start(out, validators):
 
 def test_a_server_that_ignores_ranges_sends_the_whole_file(out):
     cuts = [100_000]
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         server.ranges = False
         server.cut = lambda size: cuts.pop() if cuts else None
         fetch(dataset(f"{server.url}/a.zip"), out, connections=4)
@@ -134,7 +135,7 @@ def test_a_server_that_ignores_ranges_sends_the_whole_file(out):
 
 def test_a_server_that_ignores_ranges_and_always_breaks_is_abandoned(out):
     with (
-        serving({"/a.zip": CONTENT}) as server,
+        serve_files({"/a.zip": CONTENT}) as server,
         pytest.raises(UserError, match="of 1280000 bytes, 5 times in a row"),
     ):
         server.ranges, server.cut = False, lambda size: 1000
@@ -145,7 +146,7 @@ def test_a_server_that_ignores_ranges_and_always_breaks_is_abandoned(out):
 @pytest.mark.parametrize("length", ["1000", "9999999", ""])
 def test_a_server_that_sends_a_wrong_length(out, length):
     """A length that is too short or too long contradicts the published size; a missing one is accepted."""
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         server.ranges, server.headers = False, {"Content-Length": length}
         if length:
             with pytest.raises(
@@ -160,7 +161,7 @@ def test_a_server_that_sends_a_wrong_length(out, length):
 
 def test_a_range_that_was_not_requested_is_refused(out):
     with (
-        serving({"/a.zip": CONTENT}) as server,
+        serve_files({"/a.zip": CONTENT}) as server,
         pytest.raises(UserError, match="Content-Range 'bytes 5-9/1280000'"),
     ):
         server.headers = {"Content-Range": "bytes 5-9/1280000"}
@@ -169,7 +170,7 @@ def test_a_range_that_was_not_requested_is_refused(out):
 
 def test_a_stalled_connection_is_closed(out):
     cuts = [70_000]
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         server.stall.set()
         server.cut = lambda size: cuts.pop() if cuts else None
         pauses = fetch(dataset(f"{server.url}/a.zip"), out, timeout_s=0.2)
@@ -178,7 +179,7 @@ def test_a_stalled_connection_is_closed(out):
 
 
 def test_a_busy_server_is_asked_again_after_the_time_it_names(out):
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         server.statuses, server.headers = [503, 429], {"Retry-After": "7"}
         pauses = fetch(dataset(f"{server.url}/a.zip"), out)
     assert (out / "a.zip").read_bytes() == CONTENT
@@ -186,14 +187,14 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(out):
 
 
 def test_a_server_that_rejects_every_range_is_not_asked_forever(out):
-    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="HTTP 416"):
+    with serve_files({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="HTTP 416"):
         server.statuses = [416] * 99
         fetch(dataset(f"{server.url}/a.zip"), out)
     assert len(server.seen) == 2
 
 
 def test_a_server_that_stays_busy_is_abandoned_for_the_next_mirror(out):
-    with serving({"/a.zip": CONTENT}) as busy, serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as busy, serve_files({"/a.zip": CONTENT}) as server:
         busy.statuses = [503] * 99
         fetch(dataset(f"{busy.url}/a.zip", f"{server.url}/a.zip"), out)
         assert len(busy.seen) == ATTEMPTS
@@ -201,7 +202,7 @@ def test_a_server_that_stays_busy_is_abandoned_for_the_next_mirror(out):
 
 
 def test_another_mirror_continues_where_one_broke(out):
-    with serving({"/a.zip": CONTENT}) as first, serving({"/b/a.zip": CONTENT}) as second:
+    with serve_files({"/a.zip": CONTENT}) as first, serve_files({"/b/a.zip": CONTENT}) as second:
         first.cut = lambda size: first.statuses.extend([404]) or 190_000
         fetch(dataset(f"{first.url}/a.zip", f"{second.url}/b/a.zip"), out)
         assert second.seen[0][1] == "bytes=190000-389999"
@@ -209,7 +210,7 @@ def test_another_mirror_continues_where_one_broke(out):
 
 
 def test_if_all_mirrors_fail_the_error_names_each_cause_and_what_to_do(out):
-    with serving({}) as server:
+    with serve_files({}) as server:
         spec = dataset(f"{server.url}/a.zip", "http://127.0.0.1:9/a.zip", manual="ask the authors")
         with pytest.raises(UserError, match=r"a.zip: HTTP 404.*:9/a.zip: .*refused.*ask the authors"):
             fetch(spec, out)
@@ -217,7 +218,7 @@ def test_if_all_mirrors_fail_the_error_names_each_cause_and_what_to_do(out):
 
 
 def test_an_html_page_instead_of_the_file_is_refused(out):
-    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="an HTML page"):
+    with serve_files({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="an HTML page"):
         server.headers = {"Content-Type": "text/html; charset=utf-8"}
         fetch(dataset(f"{server.url}/a.zip"), out)
 
@@ -230,7 +231,7 @@ def test_an_html_page_instead_of_the_file_is_refused(out):
     ],
 )
 def test_a_wrong_checksum_is_an_error_and_the_file_is_set_aside(out, change, words):
-    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match=words):
+    with serve_files({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match=words):
         fetch(dataset(f"{server.url}/a.zip", **change), out)
     assert names(out) == ["a.zip.bad"]
     assert (out / "a.zip.bad").read_bytes() == CONTENT
@@ -238,26 +239,26 @@ def test_a_wrong_checksum_is_an_error_and_the_file_is_set_aside(out, change, wor
 
 
 def test_after_a_wrong_checksum_the_next_mirror_is_tried(out):
-    with serving({"/a.zip": OTHER}) as wrong, serving({"/a.zip": CONTENT}) as right:
+    with serve_files({"/a.zip": OTHER}) as wrong, serve_files({"/a.zip": CONTENT}) as right:
         fetch(dataset(f"{wrong.url}/a.zip", f"{right.url}/a.zip"), out)
     assert (out / "a.zip").read_bytes() == CONTENT
 
 
 def test_a_full_disk_is_an_error_before_anything_is_fetched(out):
-    with serving({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="free"):
+    with serve_files({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="free"):
         fetch(dataset(f"{server.url}/a.zip", bytes=1 << 60), out)
     assert not server.seen
 
 
 def test_without_a_published_checksum_the_computed_one_is_recorded(out):
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         fetch(dataset(f"{server.url}/a.zip", bytes=0, sha256=""), out)
     row = json.loads((out / "download.json").read_text())["files"]["a.zip"]
     assert row["sha256"] == hashlib.sha256(CONTENT).hexdigest()
 
 
 def test_proxies_come_from_the_environment(out, monkeypatch):
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         monkeypatch.setenv("http_proxy", server.url)
         fetch(dataset("http://unreachable.example/a.zip"), out)
     assert server.seen[0][0] == "http://unreachable.example/a.zip"
@@ -291,7 +292,7 @@ def test_an_archive_on_disk_is_verified_adopted_and_remembered(out, tmp_path, mo
 def test_a_file_put_into_the_store_by_hand_is_verified_too(out):
     out.mkdir(parents=True)
     (out / "a.zip").write_bytes(OTHER)
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         fetch(dataset(f"{server.url}/a.zip"), out)
         assert (out / "a.zip").read_bytes() == CONTENT and (out / "a.zip.bad").read_bytes() == OTHER
         fetch(dataset(f"{server.url}/a.zip"), out)
@@ -304,7 +305,7 @@ def test_a_dataset_without_urls_says_how_to_get_it(out):
 
 
 def test_two_concurrent_runs_fetch_a_file_once(out):
-    with serving({"/a.zip": CONTENT}) as server, ThreadPoolExecutor(2) as pool:
+    with serve_files({"/a.zip": CONTENT}) as server, ThreadPoolExecutor(2) as pool:
         for run in [pool.submit(fetch, dataset(f"{server.url}/a.zip"), out) for _ in range(2)]:
             run.result()
     assert server.twice == 0 and names(out) == ["a.zip", "download.json"]
@@ -312,7 +313,7 @@ def test_two_concurrent_runs_fetch_a_file_once(out):
 
 def test_several_files_share_one_progress_bar(out):
     files = []
-    with serving({"/a.zip": CONTENT, "/b.zip": OTHER}) as server:
+    with serve_files({"/a.zip": CONTENT, "/b.zip": OTHER}) as server:
         for name, content in (("a.zip", CONTENT), ("b.zip", OTHER)):
             digest = hashlib.sha256(content).hexdigest()
             files.append(RemoteFile(name, (f"{server.url}/{name}",), len(content), digest))
@@ -332,7 +333,7 @@ def test_a_disk_that_fills_up_stops_the_download_and_keeps_the_bytes(out, monkey
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(*arguments)
 
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         monkeypatch.setattr(os, "pwrite", full)
         with pytest.raises(UserError, match="Can't write to .*: the disk is full"):
             fetch(dataset(f"{server.url}/a.zip"), out)
@@ -342,7 +343,7 @@ def test_a_disk_that_fills_up_stops_the_download_and_keeps_the_bytes(out, monkey
 
 
 def test_a_server_that_does_not_say_the_size_sends_the_whole_file(out):
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         server.headers = {"Content-Range": "bytes 0-199999/*"}
         fetch(dataset(f"{server.url}/a.zip", bytes=0), out)
     assert (out / "a.zip").read_bytes() == CONTENT and server.seen[-1][1] == "whole"
@@ -405,7 +406,7 @@ def test_after_a_power_failure_only_synced_ranges_count(tmp_path, monkeypatch):
 
 def test_a_download_is_synced_on_its_way_and_a_failed_sync_is_an_error(out, monkeypatch):
     sync = os.fdatasync
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         spec = dataset(f"{server.url}/a.zip")
 
         def sync_and_go_on(handle):
@@ -433,7 +434,7 @@ def test_a_download_is_synced_on_its_way_and_a_failed_sync_is_an_error(out, monk
 
 
 def test_a_partial_file_that_was_removed_without_its_journal_is_fetched_whole(out):
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         server.cut = lambda size: 150_000
         with pytest.raises(KilledError):
             fetch(dataset(f"{server.url}/a.zip", bytes=0, sha256=""), out, pause=kill)
@@ -445,7 +446,7 @@ def test_a_partial_file_that_was_removed_without_its_journal_is_fetched_whole(ou
 
 def test_a_refusal_does_not_wait_for_stalled_workers(out):
     """One part stalls, another is refused: the error comes without waiting for the stalled one."""
-    with serving({"/a.zip": CONTENT}) as server:
+    with serve_files({"/a.zip": CONTENT}) as server:
         first = [None, 50_000, None]
         server.stall.set()
         server.cut = lambda size: (

@@ -7,15 +7,15 @@ import pytest
 from images import textured
 
 from data.atomic_files import write_json
-from data.catalog.published_figures import Published, PublishedRow
+from data.catalog.published_figures import PublishedFigures, PublishedRow
 from data.errors import UserError
 from sr.evaluation.compare import Evaluation, format_lines, write_comparison
 from sr.evaluation.evaluate import evaluate
 from sr.evaluation.image_pair import build_baseline
 from sr.evaluation.protocols import build_protocol
-from sr.runtime.upscalers import load_upscaler
+from sr.runtime.load import load_upscaler
 
-PUBLISHED = Published(
+PUBLISHED = PublishedFigures(
     {"Set5": 5, "Set14": 14},
     (
         PublishedRow(

@@ -3,7 +3,7 @@
 import pytest
 
 from sr.evaluation.cost import count_gmacs, count_parameters
-from sr.runtime.upscalers import load_upscaler
+from sr.runtime.load import load_upscaler
 
 
 def test_macs_equal_a_count_by_hand(vapsr_dir):

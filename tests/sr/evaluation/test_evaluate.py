@@ -13,15 +13,17 @@ import skimage.data
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from data.benchmark_dataset import Benchmark
-from data.catalog.catalog import resolve
+from data.benchmark_dataset import BenchmarkDataset
+from data.catalog.resolve import resolve_dataset
 from data.errors import UserError
 from data.records import SourceEntry
 from data.sources import open_source
 from sr.evaluation.evaluate import evaluate
 from sr.evaluation.metrics import PSNR_CAP_DB
 from sr.evaluation.protocols import EvaluationProtocol, build_protocol
-from sr.runtime.upscalers import MatlabUpscaler, PillowUpscaler, load_upscaler
+from sr.runtime.load import load_upscaler
+from sr.runtime.filters import MatlabUpscaler
+from sr.runtime.filters import PillowUpscaler
 
 RGB = EvaluationProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
 Y = dataclasses.replace(RGB, channel="y")
@@ -164,9 +166,9 @@ def _save(folder, image, name, mode=None):
 
 
 def _open_benchmark(folder):
-    dataset = resolve(str(folder))
+    dataset = resolve_dataset(str(folder))
     source = open_source(dataset)
-    return Benchmark(dataset, source, [one for one in source.scan() if isinstance(one, SourceEntry)])
+    return BenchmarkDataset(dataset, source, [one for one in source.scan() if isinstance(one, SourceEntry)])
 
 
 def test_equal_images_in_different_files_have_equal_figures(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from images import textured
 
-from data.catalog.catalog import resolve
+from data.catalog.resolve import resolve_dataset
 from data.errors import UserError
 from sr.evaluation.lpips import LINEAR, MIN_SIDE_PX, TRUNK, Lpips
 
@@ -93,7 +93,7 @@ def test_missing_and_wrong_weights_are_explained(weights, tmp_path):
 
 
 def test_the_catalog_has_both_files():
-    files = {file.name: file for file in resolve("LPIPS_AlexNet").files}
+    files = {file.name: file for file in resolve_dataset("LPIPS_AlexNet").files}
     assert set(files) == {TRUNK, LINEAR}
     assert files[TRUNK].sha256.startswith("7be5be79"), (
         "torchvision puts the beginning of the hash into the name"

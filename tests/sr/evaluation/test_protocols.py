@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from data.benchmark_dataset import Benchmark
-from data.catalog.catalog import resolve
+from data.benchmark_dataset import BenchmarkDataset
+from data.catalog.resolve import resolve_dataset
 from data.errors import UserError
 from data.records import SourceEntry
 from data.sources import open_source
 from sr.evaluation.evaluate import evaluate
 from sr.evaluation.image_pair import build_baseline
 from sr.evaluation.protocols import PROTOCOLS, build_protocol, crop_multiple, describe_settings
-from sr.runtime.upscalers import load_upscaler
+from sr.runtime.load import load_upscaler
 
 
 def test_reports_name_every_protocol():
@@ -80,9 +80,9 @@ def test_unknown_and_conflicting_settings_raise(name, settings, message):
 
 
 def _benchmark(root):
-    dataset = resolve(str(root))
+    dataset = resolve_dataset(str(root))
     source = open_source(dataset)
-    return Benchmark(dataset, source, [one for one in source.scan() if isinstance(one, SourceEntry)])
+    return BenchmarkDataset(dataset, source, [one for one in source.scan() if isinstance(one, SourceEntry)])
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from data.errors import UserError
 from sr.export.ir_graph import IrGraph, find_sensitive_operations
 from sr.export.quantize import check_quantizers, quantize
 from sr.export.to_onnx import export_onnx
-from sr.models.checkpoint import export_checkpoint, weights_file
+from sr.models.checkpoint import export_checkpoint, serialize_weights
 from sr.models.presets import ModelDescription
-from sr.models.registry import build_from
+from sr.models.registry import build_network
 from sr.runtime.openvino_runtime import openvino as ov
 
 
@@ -42,9 +42,9 @@ def test_vapsr_keeps_its_first_and_last_layers_additions_and_norms_in_float(vaps
 def test_color_space_conversions_stay_in_full_precision(tmp_path):
     torch.manual_seed(2)
     sizes = {"scale": 2, "features": 8, "blocks": 1, "attention": 8, "projection": 1, "groups": 1}
-    network = build_from(ModelDescription("vapsr", sizes, (0.0, 1.0), color_space="oklab"))
+    network = build_network(ModelDescription("vapsr", sizes, (0.0, 1.0), color_space="oklab"))
     weights = tmp_path / "weights.safetensors"
-    weights.write_bytes(weights_file(dict(network.core.state_dict()), network.description))
+    weights.write_bytes(serialize_weights(dict(network.core.state_dict()), network.description))
     export_checkpoint(weights, tmp_path / "model")
     export_onnx(tmp_path / "model", tmp_path / "onnx")
     model = ov.convert_model(tmp_path / "onnx" / "model.onnx")

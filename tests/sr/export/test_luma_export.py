@@ -9,13 +9,13 @@ from ir_marks import full_precision_names
 from safetensors.torch import load_file, save_file
 
 from data.errors import UserError
-from data.imaging.original import StoredImage
+from data.imaging.original import OriginalImage
 from sr.export.calibration import choose_crops
 from sr.export.settings import Int8Settings
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
 from sr.models.checkpoint import export_checkpoint, load_model
-from sr.models.luma_interface import LumaForm
+from sr.models.luma_interface import LumaInterface
 from sr.runtime.load import load_upscaler
 from sr.runtime.network_upscalers import OnnxUpscaler, OpenVinoUpscaler
 from sr.upscale.images.upscale_image import upscale_rows
@@ -23,7 +23,7 @@ from sr.upscale.images.upscale_image import upscale_rows
 
 def _expected(luma_dir, lr_image: np.ndarray) -> np.ndarray:
     planes = torch.from_numpy(lr_image).permute(2, 0, 1)[None]  # [1,1,h,w]
-    return LumaForm(load_model(luma_dir))(planes)[0].permute(1, 2, 0).numpy()
+    return LumaInterface(load_model(luma_dir))(planes)[0].permute(1, 2, 0).numpy()
 
 
 def test_onnx_and_ir_equal_the_luma_network(luma_dir, luma_onnx, tmp_path):
@@ -53,7 +53,7 @@ def test_rgb_and_gray_images_through_a_luma_export_equal_the_network(luma_dir, t
     network, luma = load_upscaler(tmp_path / "model"), load_upscaler(tmp_path / "onnx")
     lr_image = textured(5, 40, 52) // 2 + 64
     assert np.abs(luma(lr_image) - network(lr_image).astype(int)).max() <= 2
-    gray = StoredImage(np.ascontiguousarray(lr_image[..., 1:2]), None, b"", b"")
+    gray = OriginalImage(np.ascontiguousarray(lr_image[..., 1:2]), None, b"", b"")
     made, expected = (np.concatenate(list(upscale_rows(gray, upscaler, 512))) for upscaler in (luma, network))
     assert made.shape == (80, 104, 1) and np.abs(made - expected.astype(int)).max() <= 2
 

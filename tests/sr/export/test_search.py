@@ -13,7 +13,7 @@ from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
 from sr.models.checkpoint import export_checkpoint
 from sr.models.presets import ModelDescription
-from sr.models.registry import build_from
+from sr.models.registry import build_network
 
 GROUPS = {name: frozenset({f"core.layers.{name}/Conv"}) for name in "abc"}
 
@@ -89,7 +89,7 @@ def fragile_onnx(tmp_path_factory):
     """
     root = tmp_path_factory.mktemp("fragile")
     sizes = {"scale": 2, "layers": 3, "channels": 8, "planes": 3}
-    core = build_from(ModelDescription("realtime", sizes, (0.0, 1.0))).core
+    core = build_network(ModelDescription("realtime", sizes, (0.0, 1.0))).core
     weights = {name: torch.zeros_like(tensor) for name, tensor in core.state_dict().items()}
     weights["layers.0.weight"][:, :, 1, 1] = 0.1
     weights["layers.1.weight"][0, :, 1, 1] = 10.0

@@ -11,8 +11,8 @@ from ir_marks import full_precision_names
 
 from data.errors import UserError
 from data.hashing import sha256_file
-from data.imaging.original import StoredImage
-from sr.evaluation.cost import gmacs
+from data.imaging.original import OriginalImage
+from sr.evaluation.cost import count_gmacs
 from sr.evaluation.timing import time_frame
 from sr.export import to_openvino
 from sr.export.reference import load_torch_runner
@@ -151,13 +151,13 @@ def test_an_ir_of_fixed_size_refuses_other_sizes(realtime_onnx, realtime_irs, tm
     assert np.abs(fixed(lr_image).astype(int) - free(lr_image)).max() <= 1
     assert record["parity_at_size"]["max_level_difference"] <= 1
     for tile_px in (16, 128):  # no tiles: the model takes this size and no other
-        image = StoredImage(lr_image, np.full((32, 46), 90, np.uint8), b"", b"")
+        image = OriginalImage(lr_image, np.full((32, 46), 90, np.uint8), b"", b"")
         made = np.concatenate(list(upscale_rows(image, fixed, tile_px)))
         np.testing.assert_array_equal(made[..., :3], fixed(lr_image))
         assert (made[..., 3] == 90).all()
     fixed.tile_px = 16
     assert fixed(lr_image).shape == (64, 92, 3)
-    assert time_frame(fixed)["lr_image_px"] == [46, 32] and gmacs(fixed) == gmacs(free)
+    assert time_frame(fixed)["lr_image_px"] == [46, 32] and count_gmacs(fixed) == count_gmacs(free)
     with pytest.raises(UserError, match="accepts only images of 32x46 .* got 30x46"):
         fixed(textured(4, 30, 46))
     with pytest.raises(UserError, match="multiples of 2, got 33x46"):

@@ -5,15 +5,15 @@ import math
 import pytest
 
 from data.record_json import to_plain
-from data.records import Reason
+from data.records import RejectionReason
 from sr.evaluation.degradation import DEGRADATIONS
 from sr.evaluation.protocols import PROVIDED, EvaluationProtocol, build_protocol
 from sr.html import formatting
 
 
 def test_every_reason_is_explained():
-    assert set(formatting.REASONS) == set(Reason)
-    assert all(formatting.explain_reason(reason.value).endswith(".") for reason in Reason)
+    assert set(formatting.REASONS) == set(RejectionReason)
+    assert all(formatting.explain_reason(reason.value).endswith(".") for reason in RejectionReason)
 
 
 @pytest.mark.parametrize(

@@ -12,25 +12,26 @@ from data.atomic_files import write_bytes, write_json, write_jsonl
 from data.errors import UserError
 from data.imaging.encode import encode_jpeg
 from data.record_json import to_plain
-from data.records import SCHEMA, DatasetManifest, Reason, Rejection, SelectionManifest, TrainingJob
+from data.records import SCHEMA, DatasetManifest, RejectionReason, Rejection, SelectionManifest
+from sr.training.job import TrainingJob
 from sr.evaluation.evaluate import evaluate
 from sr.evaluation.protocols import EvaluationProtocol
 from sr.report.figures import ReportInputs
 from sr.report.report import format_headline, make_tiles, write_report
-from sr.runtime.upscalers import PillowUpscaler
+from sr.runtime.filters import PillowUpscaler
 
 HOSTILE = '<script>alert("1")</script>&\u202e.png'
 PROTOCOL = EvaluationProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
 DATASET_REJECTIONS = [
-    Rejection("notes.txt", "index", Reason.NOT_AN_IMAGE, "none of .png, .jpg"),
-    Rejection(HOSTILE, "index", Reason.TOO_SMALL, "300x200; the shorter side must be at least 512"),
+    Rejection("notes.txt", "index", RejectionReason.NOT_AN_IMAGE, "none of .png, .jpg"),
+    Rejection(HOSTILE, "index", RejectionReason.TOO_SMALL, "300x200; the shorter side must be at least 512"),
     *(
-        Rejection(f"aa-1-{place:04d}", "pack", Reason.FLAT, f"sky.png: contrast {place}")
+        Rejection(f"aa-1-{place:04d}", "pack", RejectionReason.FLAT, f"sky.png: contrast {place}")
         for place in range(9)
     ),
 ]
 SELECTION_REJECTIONS = [
-    Rejection("bb-1-0000", "select", Reason.NEAR_DUPLICATE, "nearly the same as cc-1-0000")
+    Rejection("bb-1-0000", "select", RejectionReason.NEAR_DUPLICATE, "nearly the same as cc-1-0000")
 ]
 MEANS = {"torch": 33.0, "onnx": 33.0, "fp32": 32.9999, "fp16": 32.995, "int8": 32.9}
 MILLISECONDS = {"torch": 40.0, "onnx": 20.0, "fp32": 12.5, "fp16": 6.25, "int8": 4.126}
@@ -59,7 +60,7 @@ def make_store(root: Path, formats=tuple(MEANS), rejections=True) -> ReportInput
         totals={"sources": 96, "crops": 1200, "bytes": 345_678_901, "rejected": len(dropped)},
         rejections=_count_reasons(dropped),
         citation="",
-        sides={},
+        file_sha256={},
     )
     write_jsonl(dataset / "rejections.jsonl", map(to_plain, dropped))
     write_bytes(dataset / "contact-sheet.jpg", encode_jpeg(skimage.data.chelsea()[:128, :256]))

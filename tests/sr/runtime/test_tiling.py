@@ -7,7 +7,7 @@ from images import textured
 
 from sr.imaging.resize import imresize
 from sr.models.metadata import HALO_PX
-from sr.models.receptive_field import halo_px, reach_px
+from sr.models.receptive_field import halo_px, receptive_field_px
 from sr.runtime.load import load_upscaler
 from sr.runtime.tiling import split_axis, upscale_in_bands, upscale_tiled
 
@@ -77,8 +77,8 @@ def test_the_halo_is_the_receptive_field(model, request):
     seen = lr_image.grad[0].abs().sum(0).nonzero()
     farthest = int((seen - 50).abs().max())
     # A cell has two pixels, one of them nearer. Parallel branches are added up, so the field is never too small.
-    assert farthest - 1 <= reach_px(core) <= farthest + 2
-    assert halo_px(core) == min(reach_px(core), HALO_PX)
+    assert farthest - 1 <= receptive_field_px(core) <= farthest + 2
+    assert halo_px(core) == min(receptive_field_px(core), HALO_PX)
 
 
 def test_exported_files_carry_the_halo(realtime_dir, realtime_irs):

@@ -84,7 +84,7 @@ def test_what_does_not_run_is_a_row_with_the_error(files, tmp_path, monkeypatch)
     def refuse(*arguments, **options):
         raise RuntimeError("no dynamic\nshapes")
 
-    monkeypatch.setattr(device_profiler, "compile_for", refuse)
+    monkeypatch.setattr(device_profiler, "compile_for_device", refuse)
     settings = ProfileSettings(sizes=((16, 16),), devices=("CPU",), streams=(1,), timing=QUICK)
     with profiled_model.open_graph(files["int8"]) as model:
         record = profile_model(model, settings, tmp_path, clock=make_clock())

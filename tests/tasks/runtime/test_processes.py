@@ -99,12 +99,12 @@ from data.imaging.encode import encode_png
 from data.imaging.decode import decode
 from pipeline.perceptual_hash import perceptual_hash
 from pipeline.downscale import halve
-from pipeline.quality_metrics import luma_of, scores
+from pipeline.quality_metrics import rgb_to_luma, scores
 prepare_to_fork()
 loaded = set(sys.modules)
 for name in ("p0.png", "camera.jpg"):
     image = decode(pathlib.Path({str(photo_folder)!r}, name).read_bytes())
-    encode_png(image), perceptual_hash(image), scores(luma_of(image), halve(luma_of(image)))
+    encode_png(image), perceptual_hash(image), scores(rgb_to_luma(image), halve(rgb_to_luma(image)))
 print(sorted(name for name in set(sys.modules) - loaded if "." in name))
 """
     done = subprocess.run(

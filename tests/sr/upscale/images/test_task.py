@@ -109,8 +109,8 @@ def test_the_tile_size_follows_from_the_memory_budget(memory_mb, tile_px, run, t
     assert seen == [tile_px] * 3
 
 
-def test_an_error_about_the_results_does_not_mention_the_store(run, tmp_path, small_files):
-    with small_files(30_000):
+def test_an_error_about_the_results_does_not_mention_the_store(run, tmp_path, file_size_limit):
+    with file_size_limit(30_000):
         failed = run("--model", "bicubic")
     (line,) = failed.stderr.strip().splitlines()
     assert failed.returncode != 0 and str(tmp_path / "out" / "0.png") in line and "--store-root" not in line

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 from data.errors import UserError
 from data.hashing import sha256_file
 from data.imaging.decode import SUFFIXES
-from data.imaging.original import StoredImage, decode_stored
+from data.imaging.original import OriginalImage, decode_original
 from sr.models.metadata import HALO_PX
 from sr.runtime.load import load_upscaler
 from sr.upscale.__main__ import main
@@ -66,8 +66,8 @@ def folder(tmp_path) -> Path:
     return root
 
 
-def stored(path: Path) -> StoredImage:
-    return decode_stored(path.read_bytes())
+def stored(path: Path) -> OriginalImage:
+    return decode_original(path.read_bytes())
 
 
 def test_formats_and_metadata_are_kept_and_damaged_images_are_listed(folder, tmp_path):
@@ -131,7 +131,7 @@ def test_windows_give_the_same_colors_as_the_whole_image(monkeypatch):
 def test_a_file_written_in_bands_holds_the_image(suffix, kind, channels):
     whole = np.random.default_rng(channels).integers(0, np.iinfo(kind).max, (150, 33, channels), kind, True)
     file = io.BytesIO()
-    writer = open_writer(suffix, file, whole.shape, whole.dtype, StoredImage(whole, None, PROFILE, b""), 95)
+    writer = open_writer(suffix, file, whole.shape, whole.dtype, OriginalImage(whole, None, PROFILE, b""), 95)
     for rows in np.split(whole, [1, 70, 77]):
         writer.add(rows)
     writer.finish()
@@ -141,7 +141,7 @@ def test_a_file_written_in_bands_holds_the_image(suffix, kind, channels):
         )
     if suffix == ".tif" and channels == 2 and kind == np.uint16:
         return  # Pillow cannot read that
-    back = decode_stored(file.getvalue())
+    back = decode_original(file.getvalue())
     planes = [back.colors] if back.alpha is None else [back.colors, back.alpha[:, :, None]]
     np.testing.assert_array_equal(np.concatenate(planes, axis=2), whole)
     assert back.icc == PROFILE
@@ -151,7 +151,7 @@ def test_a_file_written_in_bands_holds_the_image(suffix, kind, channels):
 def test_finishing_without_all_rows_raises(suffix):
     whole = np.zeros((9, 5, 3), np.uint8)
     writer = open_writer(
-        suffix, io.BytesIO(), whole.shape, whole.dtype, StoredImage(whole, None, b"", b""), 95
+        suffix, io.BytesIO(), whole.shape, whole.dtype, OriginalImage(whole, None, b"", b""), 95
     )
     writer.add(whole[:8])
     with pytest.raises(ValueError, match="1 too few"):
@@ -162,7 +162,7 @@ def test_finishing_without_all_rows_raises(suffix):
 def test_a_webp_has_the_pixels_of_one_that_pillow_writes(channels):
     whole = np.random.default_rng(1).integers(0, 256, (60, 70, channels), np.uint8)
     file, theirs = io.BytesIO(), io.BytesIO()
-    writer = open_writer(".webp", file, whole.shape, whole.dtype, StoredImage(whole, None, PROFILE, EXIF), 90)
+    writer = open_writer(".webp", file, whole.shape, whole.dtype, OriginalImage(whole, None, PROFILE, EXIF), 90)
     for rows in np.split(whole, [7]):
         writer.add(rows)
     writer.finish()
@@ -176,10 +176,10 @@ def test_large_tiffs_are_bigtiffs(monkeypatch):
     monkeypatch.setattr("sr.upscale.images.writers._CLASSIC_TIFF_BYTES", 1000)
     whole = textured(1, 130, 20)
     file = io.BytesIO()
-    writer = open_writer(".tif", file, whole.shape, whole.dtype, StoredImage(whole, None, PROFILE, EXIF), 95)
+    writer = open_writer(".tif", file, whole.shape, whole.dtype, OriginalImage(whole, None, PROFILE, EXIF), 95)
     writer.add(whole)
     writer.finish()
-    back = decode_stored(file.getvalue())
+    back = decode_original(file.getvalue())
     assert file.getvalue()[:4] == b"II+\0" and (back.icc, back.exif) == (PROFILE, EXIF)
     np.testing.assert_array_equal(back.colors, whole)
 
@@ -212,7 +212,7 @@ def test_sixteen_bits_with_alpha_in_bands_match_the_whole_image(suffix, tmp_path
 @pytest.mark.parametrize("model_dir", ["realtime_dir", "vapsr_dir"])
 def test_the_result_does_not_depend_on_the_tile_size(model_dir, request):
     upscaler = load_upscaler(request.getfixturevalue(model_dir))
-    lr_image = StoredImage(textured(3, 151, 201), None, b"", b"")
+    lr_image = OriginalImage(textured(3, 151, 201), None, b"", b"")
     whole = upscaler(lr_image.colors).astype(int)
     for tile_px in (128, 144):
         made = np.concatenate(list(upscale_rows(lr_image, upscaler, tile_px)))
@@ -316,10 +316,10 @@ def test_an_image_with_an_input_error_is_listed(folder, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_a_full_disk_names_the_output(suffix, tmp_path, capsys, small_files):
+def test_a_full_disk_names_the_output(suffix, tmp_path, capsys, file_size_limit):
     Image.fromarray(textured(1, 90, 90)).save(tmp_path / f"in{suffix}")
     output = tmp_path / "out" / f"hr{suffix}"
-    with small_files(4096):
+    with file_size_limit(4096):
         assert main([str(tmp_path / f"in{suffix}"), str(output), "--model", "bicubic"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "File too large" in line and str(output) in line and "Free disk space" in line

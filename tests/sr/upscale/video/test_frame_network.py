@@ -7,7 +7,7 @@ from images import textured
 from data.errors import UserError
 from sr.export.to_openvino import export_openvino
 from sr.runtime import compiled_cache
-from sr.runtime.upscalers import load_upscaler
+from sr.runtime.load import load_upscaler
 from sr.upscale.video.frame_network import load_network
 
 

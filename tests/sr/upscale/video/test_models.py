@@ -8,7 +8,7 @@ import pytest
 from videos import make_video, numbered
 
 from data.video.pyav import plane_array
-from sr.runtime.upscalers import load_upscaler
+from sr.runtime.load import load_upscaler
 from sr.upscale.video.decode_frames import decode_frames
 from sr.upscale.video.frame_network import SerialNetwork
 from sr.upscale.video.probe import probe_video
