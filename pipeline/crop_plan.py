@@ -17,7 +17,7 @@ from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, wr
 from data.errors import UserError
 from data.hashing import generator, number
 from data.record_json import from_plain, to_plain
-from data.records import SCHEMA, Box, PlannedCrop, PlannedSource, RejectionReason, Rejection, SourceEntry
+from data.records import SCHEMA, Box, PlannedCrop, PlannedSource, Rejection, RejectionReason, SourceEntry
 from data.shards import shard_name
 from pipeline.crop_boxes import place_grid_boxes, place_random_boxes
 from pipeline.crop_policies import POLICIES

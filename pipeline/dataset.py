@@ -40,7 +40,7 @@ PARQUET_COLUMNS = pyarrow.schema(
     + [pyarrow.field(f"box_{name}", pyarrow.int32(), nullable=False) for name in _BOX]
     + [pyarrow.field(f"metric_{name}", pyarrow.float64(), nullable=False) for name in METRICS]
 )
-"""docs/formats.md explains each."""
+"""docs/reference/formats.md explains each."""
 _SHEET_ROWS, _SHEET_COLUMNS, _SHEET_CELL_PX = 6, 10, 128
 
 

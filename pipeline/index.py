@@ -16,7 +16,7 @@ from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, wr
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.record_json import from_plain, to_plain
-from data.records import SCHEMA, RejectionReason, Rejection, SourceEntry
+from data.records import SCHEMA, Rejection, RejectionReason, SourceEntry
 from data.sources import Source
 from pipeline.rejection_counts import RejectionCounter, check_budget, count_images, format_counts
 

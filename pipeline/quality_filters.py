@@ -41,7 +41,9 @@ _FILTERS: tuple[tuple[RejectionReason, str, str, Callable[[float, float], bool]]
 """Reason, metric, threshold, and the comparison that rejects. The first filter that rejects gives the reason."""
 
 
-def find_rejection(metrics: Mapping[str, float], thresholds: QualityThresholds) -> tuple[RejectionReason, str] | None:
+def find_rejection(
+    metrics: Mapping[str, float], thresholds: QualityThresholds
+) -> tuple[RejectionReason, str] | None:
     """Return why a crop is rejected, as a reason and a sentence with metric and threshold, or None if it passes.
 
     Args:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from data.errors import UserError
-from data.records import DAMAGED_SOURCE_REASONS, RejectionReason, Rejection
+from data.records import DAMAGED_SOURCE_REASONS, Rejection, RejectionReason
 
 _EXAMPLES = 5
-_UNDAMAGED_REASONS = frozenset({RejectionReason.TOO_SMALL, RejectionReason.TOO_LARGE, RejectionReason.DUPLICATE})
+_UNDAMAGED_REASONS = frozenset(
+    {RejectionReason.TOO_SMALL, RejectionReason.TOO_LARGE, RejectionReason.DUPLICATE}
+)
 """Reasons for which the index rejects images that are not damaged."""
 
 
@@ -59,7 +61,9 @@ def count_images(sources: int, reasons: Mapping[str, int]) -> int:
         sources: number of entries in the index.
         reasons: rejections of the index by reason.
     """
-    return sources + sum(reasons.get(str(reason), 0) for reason in _UNDAMAGED_REASONS | DAMAGED_SOURCE_REASONS)
+    return sources + sum(
+        reasons.get(str(reason), 0) for reason in _UNDAMAGED_REASONS | DAMAGED_SOURCE_REASONS
+    )
 
 
 def is_within_budget(totals: Mapping[str, int], reasons: Mapping[str, int], max_bad_fraction: float) -> bool:

@@ -21,8 +21,8 @@ from data.records import (
     SCHEMA,
     CropRecord,
     DatasetManifest,
-    RejectionReason,
     Rejection,
+    RejectionReason,
     SelectedShard,
     SelectionManifest,
     SourceEntry,
@@ -122,7 +122,9 @@ def _find_rejection(
     if leak is None and settings.leakage_bits >= 0:
         leak = benchmarks.near.find(record.source_phash)
     if leak is not None:
-        return Rejection(record.key, "select", RejectionReason.LEAKAGE, f"{record.source} is the same image as {leak}")
+        return Rejection(
+            record.key, "select", RejectionReason.LEAKAGE, f"{record.source} is the same image as {leak}"
+        )
     sharpness = record.metrics["sharpness"]
     if sharpness < settings.min_sharpness:
         detail = (
@@ -132,7 +134,9 @@ def _find_rejection(
     if settings.near_duplicate_bits >= 0:
         twin = seen.find(record.phash)
         if twin is not None:
-            return Rejection(record.key, "select", RejectionReason.NEAR_DUPLICATE, f"nearly the same as {twin}")
+            return Rejection(
+                record.key, "select", RejectionReason.NEAR_DUPLICATE, f"nearly the same as {twin}"
+            )
     return None
 
 
@@ -249,7 +253,9 @@ def _limit(
         return crops, iter(())
     ordered = sorted(crops, key=lambda one: (number("choose", seed, one.key), one.key))
     detail = f"{len(crops)} crops; at most {limit} are used"
-    return ordered[:limit], (Rejection(one.key, "select", RejectionReason.OVER_CAP, detail) for one in ordered[limit:])
+    return ordered[:limit], (
+        Rejection(one.key, "select", RejectionReason.OVER_CAP, detail) for one in ordered[limit:]
+    )
 
 
 def _write_indexes(

@@ -159,7 +159,9 @@ class video(luigi.Config):
         Raises:
             UserError: the three spacings are not in ascending order.
         """
-        settings = FrameSamplingSettings(self.min_spacing_s, self.typical_spacing_s, self.max_spacing_s, self.seed)
+        settings = FrameSamplingSettings(
+            self.min_spacing_s, self.typical_spacing_s, self.max_spacing_s, self.seed
+        )
         settings.check()
         return settings
 
@@ -207,7 +209,9 @@ class evaluation(luigi.Config):
         description="benchmark datasets: names or paths, separated by commas",
     )
     protocol: str = ChoiceParameter(
-        default="pillow", choices=PROTOCOLS, description="evaluation protocol, see docs/evaluation.md"
+        default="pillow",
+        choices=PROTOCOLS,
+        description="evaluation protocol, see docs/explanation/evaluation.md",
     )
     channel: str = ChoiceParameter(
         default="",
@@ -215,7 +219,8 @@ class evaluation(luigi.Config):
         description="channel that is compared, y being the luma of BT.601; empty: the protocol's",
     )
     degradation: str = luigi.Parameter(
-        default="", description="how LR images are made, see docs/evaluation.md; empty: the protocol's"
+        default="",
+        description="how LR images are made, see docs/explanation/evaluation.md; empty: the protocol's",
     )
     border_px: int = IntParameter(
         default=-1, at_least=-1, description="border that is cropped before measuring, pixels; -1: the scale"
@@ -223,7 +228,7 @@ class evaluation(luigi.Config):
     rounding: str = ChoiceParameter(
         default="",
         choices=["", "output", "luma", "classic"],
-        description="what is rounded to 8 bits, see docs/evaluation.md; empty: the protocol's",
+        description="what is rounded to 8 bits, see docs/explanation/evaluation.md; empty: the protocol's",
     )
     modcrop: int = IntParameter(
         default=0,

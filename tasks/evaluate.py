@@ -7,8 +7,7 @@ from typing import Any
 import luigi
 
 from data.benchmark_dataset import fingerprint_lr_images
-from sr.evaluation.protocols import EvaluationProtocol
-from sr.evaluation.protocols import PROTOCOLS, build_protocol
+from sr.evaluation.protocols import PROTOCOLS, EvaluationProtocol, build_protocol
 from sr.runtime.filters import INTERPOLATION_FILTERS
 from tasks.config import MAX_SCALE, MIN_SCALE, PRECISIONS, evaluation
 from tasks.download import LPIPS_WEIGHTS, Download
@@ -31,7 +30,7 @@ class ProtocolTask(StoreTask):
     protocol: str = ChoiceParameter(
         default="",
         choices=["", *PROTOCOLS],
-        description="evaluation protocol, see docs/evaluation.md; empty: that of [evaluation]",
+        description="evaluation protocol, see docs/explanation/evaluation.md; empty: that of [evaluation]",
     )
     channel: str = ChoiceParameter(
         default="",
@@ -39,7 +38,8 @@ class ProtocolTask(StoreTask):
         description="channel that is compared; empty: that of [evaluation]",
     )
     degradation: str = luigi.Parameter(
-        default="", description="how LR images are made, see docs/evaluation.md; empty: that of [evaluation]"
+        default="",
+        description="how LR images are made, see docs/explanation/evaluation.md; empty: that of [evaluation]",
     )
     scale: int = IntParameter(
         default=2,

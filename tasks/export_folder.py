@@ -1,8 +1,8 @@
 """Copy a crop dataset out of its shards to plain files: ExportFolder."""
 
 from data.record_json import from_plain
-from pipeline.export_folder import FolderManifest
 from pipeline import export_folder
+from pipeline.export_folder import FolderManifest
 from tasks.crops import MakeCrops
 from tasks.download import DatasetTask
 from tasks.runtime.cpu_share import cpu_share

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from data.benchmark_dataset import BenchmarkDataset
-from data.catalog.published_figures import strip_scale_suffix, published
+from data.catalog.published_figures import published, strip_scale_suffix
 from data.shards import read_rejections
 from data.sources import Source, open_source
 from pipeline import index

@@ -6,8 +6,7 @@ from typing import Any
 
 import luigi
 
-from data.catalog.spec import slugify
-from data.catalog.spec import DatasetSpec
+from data.catalog.spec import DatasetSpec, slugify
 from data.processes import supervise
 from pipeline import rip_disc
 from tasks.runtime.parameters import IntParameter

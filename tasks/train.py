@@ -3,8 +3,7 @@
 import os
 from typing import Any
 
-from sr.training.job import RunOptions
-from sr.training.job import TrainingJob
+from sr.training.job import RunOptions, TrainingJob
 from sr.training.run_files import CURVE
 from sr.training.settings import CHANGEABLE_FIELDS, parse_loss
 from tasks.download import LPIPS_WEIGHTS, Download

@@ -8,11 +8,10 @@ from typing import Any
 
 import luigi
 
-from sr.training.job import RunOptions
-from sr.training.job import TrainingJob
 from sr.models.presets import ModelDescription, describe
+from sr.training.job import RunOptions, TrainingJob
 from sr.training.readers import resolve_reader
-from sr.training.settings import CHANGEABLE_FIELDS, PRECISIONS, MONITOR_METRICS, check_settings
+from sr.training.settings import CHANGEABLE_FIELDS, MONITOR_METRICS, PRECISIONS, check_settings
 from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntParameter
 
 _JOB = TrainingJob(preset="", selection="", selection_hash="")
@@ -23,7 +22,8 @@ class model(luigi.Config):
     """Which network is trained."""
 
     preset: str = luigi.Parameter(
-        default="vapsr3x3-x2", description="name of the network and its scale, see docs/training.md"
+        default="vapsr3x3-x2",
+        description="name of the network and its scale, see docs/explanation/networks.md",
     )
     color_space: str = ChoiceParameter(
         default="",
@@ -124,7 +124,9 @@ class training(luigi.Config):
         description="training ends after this many epochs without improvement",
     )
     monitor: str = ChoiceParameter(
-        default=_JOB.monitor, choices=MONITOR_METRICS, description="validation metric that selects the best weights"
+        default=_JOB.monitor,
+        choices=MONITOR_METRICS,
+        description="validation metric that selects the best weights",
     )
     precision: str = ChoiceParameter(
         default=_JOB.precision,
@@ -183,7 +185,7 @@ class training(luigi.Config):
     )
     hostfile: str = luigi.Parameter(
         default=_OPTIONS.hostfile,
-        description="DeepSpeed's list of hosts for training on several, see docs/cluster.md",
+        description="DeepSpeed's list of hosts for training on several, see docs/tutorials/several-machines.md",
     )
     num_workers: int = IntParameter(
         default=0,

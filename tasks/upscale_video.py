@@ -10,7 +10,7 @@ import luigi
 
 from data.errors import UserError
 from sr.upscale.video.output_file import OutputFile
-from sr.upscale.video.settings import CODECS, CONTAINERS, BIT_DEPTHS, VideoUpscaleSettings
+from sr.upscale.video.settings import BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
 from tasks.config import upscaling
 from tasks.export import ExportOpenVINO, is_luma_only, make_ir_of
 from tasks.model_choice import TRAINED, identify_upscaler

@@ -9,9 +9,8 @@ from data.cpu_count import usable_cores
 from data.errors import UserError
 from data.record_json import from_plain, to_plain
 from data.records import SCHEMA, ShardHeader
-from pipeline.verify_records import Verification
-from pipeline.verify_records import Damage
 from pipeline import rebuild, verify
+from pipeline.verify_records import Damage, Verification
 from tasks.crops import MakeCrops, PlanCrops, pack_settings
 from tasks.download import DatasetTask
 from tasks.runtime.every_run_task import EveryRunTask

@@ -32,7 +32,7 @@ def read_catalog_file(path: Path) -> DatasetSpec:
     except (OSError, ValueError, TypeError, KeyError, re.error) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         message = f"The catalog file {path} is invalid: {problem}"
-        raise UserError(message, "See docs/datasets.md for its fields") from None
+        raise UserError(message, "See docs/how-to/add-a-dataset.md for its fields") from None
 
 
 def _dataset(table: dict[str, Any], folder: Path) -> DatasetSpec:

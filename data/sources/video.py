@@ -15,7 +15,7 @@ from data.errors import UserError
 from data.hashing import canonical_json, sha256_bytes
 from data.imaging.decode import ImageFault
 from data.progress import Progress, silent
-from data.records import Box, RejectionReason, Rejection, SourceEntry
+from data.records import Box, Rejection, RejectionReason, SourceEntry
 from data.sources.base import Source
 from data.video.color import to_rgb
 from data.video.decode import ThreadLocalReaders, VideoReader

@@ -90,7 +90,9 @@ def open_video(path: Path, allow_interlaced: bool = False) -> tuple[InputContain
         container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
     except AV_ERRORS as error:
         hint = "Check that the video is complete: one that was cut short while copying may lack its index"
-        raise VideoFault(RejectionReason.UNREADABLE, f"it contains no video: {error_text(error)}", hint) from None
+        raise VideoFault(
+            RejectionReason.UNREADABLE, f"it contains no video: {error_text(error)}", hint
+        ) from None
     try:
         stream = _find_video_stream(container, allow_interlaced)
     except VideoFault:
@@ -108,7 +110,9 @@ def _find_video_stream(container: InputContainer, allow_interlaced: bool) -> Vid
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
-        raise VideoFault(RejectionReason.NOT_AN_IMAGE, "it has no video stream", "Use a file with a video track")
+        raise VideoFault(
+            RejectionReason.NOT_AN_IMAGE, "it has no video stream", "Use a file with a video track"
+        )
     stream = streams[0]
     context = stream.codec_context
     if context is None:
@@ -121,7 +125,9 @@ def _find_video_stream(container: InputContainer, allow_interlaced: bool) -> Vid
     if context.width * context.height == 0:
         raise VideoFault(RejectionReason.UNREADABLE, "its header gives no image size", "Remux or convert it")
     if context.field_order not in PROGRESSIVE_FIELD_ORDERS and not allow_interlaced:
-        raise VideoFault(RejectionReason.UNSUPPORTED, "its header says that it is interlaced", DEINTERLACE_HINT)
+        raise VideoFault(
+            RejectionReason.UNSUPPORTED, "its header says that it is interlaced", DEINTERLACE_HINT
+        )
     # No concealment: errors must not hide behind made-up pixels, and a size that grows midway must not pass.
     context.options = {"err_detect": "crccheck+explode", "max_pixels": str(LARGEST_PX)}
     context.thread_count = 1

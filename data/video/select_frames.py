@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from data.records import Box, RejectionReason, Rejection, SourceEntry
+from data.records import Box, Rejection, RejectionReason, SourceEntry
 from data.video.demux import DEINTERLACE_HINT, FrameTable, VideoFault
 from data.video.inspect_frames import InspectedFrame
 from data.video.letterbox import find_content_boxes

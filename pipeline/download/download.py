@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.atomic_files import write_json
-from data.catalog.spec import RemoteFile
-from data.catalog.spec import DatasetSpec
+from data.catalog.spec import DatasetSpec, RemoteFile
 from data.disk_space import require_free_space
 from data.errors import UserError
 from data.progress import Progress, silent

@@ -136,7 +136,9 @@ def _evaluate_pair(
     start = time.perf_counter()
     results = {_MODEL: upscale_pair(upscaler, pair, protocol)}
     seconds = time.perf_counter() - start
-    results |= {name: upscale_pair(build_baseline(name, protocol), pair, protocol) for name in INTERPOLATION_FILTERS}
+    results |= {
+        name: upscale_pair(build_baseline(name, protocol), pair, protocol) for name in INTERPOLATION_FILTERS
+    }
     figures = {name: measure(pair.hr_image, image, protocol) for name, image in results.items()}
     if lpips:
         original = lpips.features(metrics.crop_border(pair.hr_image, protocol.border_px))

@@ -13,8 +13,7 @@ from sr.evaluation import metrics
 from sr.evaluation.degradation import RgbImage, degrade
 from sr.evaluation.protocols import PROVIDED, EvaluationProtocol, crop_multiple
 from sr.imaging.resize import imresize
-from sr.runtime.filters import MatlabUpscaler
-from sr.runtime.filters import PillowUpscaler
+from sr.runtime.filters import MatlabUpscaler, PillowUpscaler
 from sr.runtime.upscaler import Upscaler
 
 Figures = dict[str, float]

@@ -89,7 +89,7 @@ PROTOCOLS: Mapping[str, NamedProtocol] = MappingProxyType(
         ),
     }
 )
-"""Every protocol by name. docs/evaluation.md lists the figures that each was checked against."""
+"""Every protocol by name. docs/explanation/evaluation.md lists the figures that each was checked against."""
 
 
 def build_protocol(

@@ -131,7 +131,7 @@ def _initialize(layer: nn.Conv2d) -> None:
     He's normal weights, or 0.3 times these plus the identity between layers of equal width, minus each kernel's mean.
     With torch's own weights, all features rise and fall with brightness together: the first steps of the last layer,
     from zero, add up over all of them, the image overshoots, and the way back kills the ReLUs for good.
-    docs/training.md has the measurements.
+    docs/results.md has the measurements.
 
     Source: He et al., "Delving Deep into Rectifiers", 2015; the identity as in `nn.init.dirac_`.
     """

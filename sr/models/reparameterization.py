@@ -25,7 +25,7 @@ class ReparameterizedKernel(nn.Module):
     The branches start at zero: their second kernels and scales are zero, so they do not change an untrained network.
     The paper's branches convolve and are fused afterward; here kernels are summed first. Biases between the two layers
     of a branch do not commute with zero padding and are left out, so that fusing is exact at the borders, too. An
-    identity branch brought no gain and is left out (docs/training.md).
+    identity branch brought no gain and is left out (docs/results.md).
 
     Source: Zhang, Zeng and Zhang, "Edge-oriented Convolution Block for Real-time Super Resolution on Mobile
         Devices", 2021, section 3.

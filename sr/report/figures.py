@@ -27,7 +27,13 @@ LIBRARIES = ("deepspeed", "nncf", "numpy", "onnx", "onnxruntime", "openvino", "p
 DIGITS = 4
 
 WHOLE_IMAGE_REASONS = frozenset(
-    {RejectionReason.UNREADABLE, RejectionReason.UNSUPPORTED, RejectionReason.TOO_SMALL, RejectionReason.TOO_LARGE, RejectionReason.DUPLICATE}
+    {
+        RejectionReason.UNREADABLE,
+        RejectionReason.UNSUPPORTED,
+        RejectionReason.TOO_SMALL,
+        RejectionReason.TOO_LARGE,
+        RejectionReason.DUPLICATE,
+    }
 )
 """Reasons that reject a whole image, rather than a crop of it or a file that is not an image."""
 

@@ -16,17 +16,17 @@ from data.imaging.decode import decode
 from data.imaging.encode import encode_jpeg
 from data.record_json import from_plain
 from data.records import Rejection
-from sr.training.job import TrainingJob
 from data.shards import read_rejections
 from sr.evaluation.panels import JPEG_QUALITY, data_uri, embed_panels
 from sr.html import formatting
 from sr.html.line_chart import Marker, Point, ReferenceLine, draw_chart
 from sr.html.pages import render_template
+from sr.models.run_files import JOB
 from sr.report.deployment import MAX_LOSS_DB
 from sr.report.figures import ReportInputs, gather_figures, replace_infinite
 from sr.report.formats import BASELINES, TORCH, Figures, sort_formats
+from sr.training.job import TrainingJob
 from sr.training.run_files import HISTORY
-from sr.models.run_files import JOB
 
 EXAMPLES_PER_REASON = 4
 """So many rejections of each reason are shown."""

@@ -16,10 +16,10 @@ from data.errors import UserError
 from data.progress import Progress, silent
 from sr.evaluation.cost import FRAME, count_gmacs
 from sr.evaluation.timing import describe_host
+from sr.runtime.load import load_upscaler
+from sr.runtime.network_upscalers import NetworkUpscaler
 from sr.runtime.openvino_runtime import AUTO_STREAMS, list_devices
 from sr.runtime.openvino_runtime import openvino as ov
-from sr.runtime.network_upscalers import NetworkUpscaler
-from sr.runtime.load import load_upscaler
 from sr.speed import render
 from sr.speed.device_profiler import REFERENCE, DeviceProfiler, Row, Size
 from sr.speed.peak import INT8

@@ -99,7 +99,9 @@ def _draw_charts(lines: list[dict[str, Any]]) -> list[Markup]:
             continue
         bicubic = lines[-1]["bicubic_psnr_db"]
         references = [ReferenceLine(f"bicubic, {bicubic:.2f} dB", bicubic)] if field == "psnr_db" else []
-        charts.append(draw_chart(points, title=title, x_label="step", y_label=title + unit, references=references))
+        charts.append(
+            draw_chart(points, title=title, x_label="step", y_label=title + unit, references=references)
+        )
     return charts
 
 

@@ -12,7 +12,8 @@ class store(luigi.Config):
 
     root: str = luigi.Parameter(default="work", description="directory of the store; made if it is missing")
     catalog: str = luigi.Parameter(
-        default="", description="folder with your own catalog files, see docs/datasets.md; empty: none"
+        default="",
+        description="folder with your own catalog files, see docs/how-to/add-a-dataset.md; empty: none",
     )
     archives: tuple[Path, ...] = PathListParameter(
         default=(), description="folders with archives that are already on disk, separated by commas"

@@ -1,4 +1,4 @@
-"""Measure what reading videos costs, and print the table of docs/videos.md.
+"""Measure what reading videos costs, and print the table of docs/results.md.
 
     PYTHONPATH=.:tests/support python tests/bench/video_costs.py [SECONDS]
 

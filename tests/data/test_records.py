@@ -6,7 +6,7 @@ import pytest
 from data import records
 from data.records import Box, RejectionReason
 
-FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
+FORMATS = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 
 
 def test_records_are_frozen():

@@ -1,4 +1,4 @@
-"""Run the scripts in docs/deployment.md in an environment without this project.
+"""Run the scripts in docs/how-to/deploy.md in an environment without this project.
 
     PYTHONPATH=tests/support python tests/faults/clean_environment.py
 

@@ -28,7 +28,9 @@ def test_the_disk_is_full(disk, options, undisturbed):
     blocks += sum(-(-len(content) // BLOCK_BYTES) for content in tars) // 2
     mount("-o", f"remount,size={blocks * BLOCK_BYTES}", str(disk))
     store = disk / "store"
-    assert_one_error_line(luigi(store, "MakeCrops", *options), "No space left", "[store] root", str(store), "make room")
+    assert_one_error_line(
+        luigi(store, "MakeCrops", *options), "No space left", "[store] root", str(store), "make room"
+    )
     assert_store_is_whole(store, undisturbed)
     packed = len(list(store.glob("crops/*/manifest/*-[0-9]*[0-9].json")))
     assert 0 < packed < len(tars), "the disk was full midway through packing"
@@ -42,7 +44,9 @@ def test_the_disk_becomes_read_only(disk, options, undisturbed):
     assert luigi(store, "PlanCrops", *options).returncode == 0
     mount("-o", "remount,ro", str(disk))
     before = files(store)
-    assert_one_error_line(luigi(store, "MakeCrops", *options), "Read-only", "[store] root", "make it writable")
+    assert_one_error_line(
+        luigi(store, "MakeCrops", *options), "Read-only", "[store] root", "make it writable"
+    )
     assert_one_error_line(luigi(disk / "other", "MakeCrops", *options), "Read-only", "[store] root")
     assert files(disk) == {f"store/{name}": content for name, content in before.items()}
     mount("-o", "remount,rw", str(disk))

@@ -6,15 +6,8 @@ import os
 
 import numpy as np
 import pytest
-from hostile_archives import write_zip
-from hostile_archives import write_tar
-from hostile_archives import write_folder
-from hostile_archives import ZIP_EXTRAS
-from hostile_archives import TAR_EXTRAS
-from hostile_archives import FOLDER_EXTRAS
-from hostile_images import image_cases
-from hostile_images import WIDTH
-from hostile_images import HEIGHT
+from hostile_archives import FOLDER_EXTRAS, TAR_EXTRAS, ZIP_EXTRAS, write_folder, write_tar, write_zip
+from hostile_images import HEIGHT, WIDTH, image_cases
 from settings import pack_settings, plan_settings
 
 from data.imaging.decode import decode

@@ -69,7 +69,9 @@ def test_a_damaged_source_is_one_rejection(planned, photo_folder):
 
     entry = dataclasses.replace(one.entry, sha256=hashlib.sha256(content).hexdigest())
     made = list(crop_source(dataclasses.replace(one, entry=entry), source, SETTINGS))
-    assert [(rejection.reason, content) for rejection, content in made] == [(RejectionReason.UNREADABLE, None)]
+    assert [(rejection.reason, content) for rejection, content in made] == [
+        (RejectionReason.UNREADABLE, None)
+    ]
 
 
 def test_crops_can_be_jpeg(planned):

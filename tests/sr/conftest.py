@@ -87,9 +87,8 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def realtime_irs(realtime_onnx: Path, crops: Path) -> dict[str, Path]:
     """Give the directories of the small realtime network's IRs, by precision."""
-    from sr.export.settings import Int8Settings
+    from sr.export.settings import PRECISIONS, Int8Settings
     from sr.export.to_openvino import export_openvino
-    from sr.export.settings import PRECISIONS
 
     made = {}
     for precision in PRECISIONS:

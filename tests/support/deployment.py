@@ -1,9 +1,9 @@
-"""Read the scripts in docs/deployment.md, for tests that run them."""
+"""Read the scripts in docs/how-to/deploy.md, for tests that run them."""
 
 import re
 from pathlib import Path
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "deploy.md"
 
 
 def script(runtime: str) -> str:

@@ -148,7 +148,8 @@ def _halo_px(upscaler: Upscaler) -> int:
 def _check_format(suffix: str, shape: tuple[int, int, int], has_alpha: bool) -> None:
     if suffix in (".jpg", ".jpeg") and has_alpha:
         raise ImageFault(
-            RejectionReason.UNSUPPORTED, f"it is transparent, but {suffix} cannot be; rename it to its real format"
+            RejectionReason.UNSUPPORTED,
+            f"it is transparent, but {suffix} cannot be; rename it to its real format",
         )
     if max(shape[:2]) > LARGEST_SIDE.get(suffix, math.inf):
         detail = f"the result would be {shape[1]}x{shape[0]}; {suffix} allows {LARGEST_SIDE[suffix]} at most"

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.rational import AVRational
 from av.stream import Disposition, Stream
 
-from data.records import RejectionReason, Rejection
+from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import AnyPacket, require_dts, require_pts, require_time_base
 from sr.upscale.video.video_info import STAGE
@@ -114,7 +114,9 @@ class CopiedStreams:
             try:
                 packet = next(packets, None)
             except AV_ERRORS as error:
-                self._reject("", RejectionReason.TRUNCATED, f"audio and subtitles are cut short: {error_text(error)}")
+                self._reject(
+                    "", RejectionReason.TRUNCATED, f"audio and subtitles are cut short: {error_text(error)}"
+                )
                 return
             if packet is None:
                 return

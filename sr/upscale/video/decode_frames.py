@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from data.imaging.decode import LARGEST_PX
-from data.records import RejectionReason, Rejection
+from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import build_filter_graph, require_pts, require_time_base
 from sr.upscale.video.video_info import STAGE, VideoInfo
@@ -63,7 +63,9 @@ def decode_frames(video: VideoInfo, deinterlace: bool, rejections: list[Rejectio
             pts = require_pts(frame)
             if last_pts is not None and pts <= last_pts:
                 detail = f"a frame at {pts} came out after the one at {last_pts}"
-                rejections.append(Rejection(f"{video.path.name}@{pts}", STAGE, RejectionReason.UNREADABLE, detail))
+                rejections.append(
+                    Rejection(f"{video.path.name}@{pts}", STAGE, RejectionReason.UNREADABLE, detail)
+                )
                 continue
             last_pts = pts
             yield _normalize_format(frame, video)

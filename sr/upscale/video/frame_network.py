@@ -13,11 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sr.runtime.model_files import compile_ir, read_ir, size_mismatch_error
-from sr.runtime.model_files import read_fixed_size
 from sr.runtime.load import load_upscaler
-from sr.runtime.upscaler import CPU
-from sr.runtime.upscaler import Upscaler
+from sr.runtime.model_files import compile_ir, read_fixed_size, read_ir, size_mismatch_error
+from sr.runtime.upscaler import CPU, Upscaler
 
 _UINT8, _LEVELS = "uint8", "levels"
 """The two graphs of an IR: its own, and the one with float input and output."""

@@ -19,7 +19,7 @@ from data.atomic_files import write_json, write_jsonl
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.record_json import to_plain
-from data.records import RejectionReason, Rejection
+from data.records import Rejection, RejectionReason
 from data.video.pyav import require_pts
 from sr.runtime.filters import INTERPOLATION_FILTERS
 from sr.upscale.video.concurrent_stages import upscale_frames

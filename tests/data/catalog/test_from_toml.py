@@ -6,7 +6,7 @@ from data.catalog.from_toml import read_catalog_file
 from data.catalog.resolve import BUILT_IN_CATALOG, resolve_dataset
 from data.errors import UserError
 
-DATASETS = Path(__file__).parents[3] / "docs" / "datasets.md"
+DATASETS = Path(__file__).parents[3] / "docs" / "reference" / "datasets.md"
 
 
 @pytest.mark.parametrize("path", sorted(BUILT_IN_CATALOG.glob("*.toml")), ids=lambda path: path.stem)

@@ -9,7 +9,7 @@ import pytest
 from videos import PQ, TOP, X265, counter, make_video, numbered
 
 from data.errors import UserError
-from data.records import RejectionReason, Rejection, SourceEntry
+from data.records import Rejection, RejectionReason, SourceEntry
 from data.sources.video import VideoSource
 from data.video.demux import read_frame_table
 from data.video.sample import plan_frames

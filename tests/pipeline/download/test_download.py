@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from server import serve_files
 
-from data.catalog.spec import RemoteFile
-from data.catalog.spec import DatasetSpec
+from data.catalog.spec import DatasetSpec, RemoteFile
 from data.errors import UserError
 from pipeline.download import journal as journals
 from pipeline.download import partial_file

@@ -21,9 +21,8 @@ from data.sources import open_source
 from sr.evaluation.evaluate import evaluate
 from sr.evaluation.metrics import PSNR_CAP_DB
 from sr.evaluation.protocols import EvaluationProtocol, build_protocol
+from sr.runtime.filters import MatlabUpscaler, PillowUpscaler
 from sr.runtime.load import load_upscaler
-from sr.runtime.filters import MatlabUpscaler
-from sr.runtime.filters import PillowUpscaler
 
 RGB = EvaluationProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")
 Y = dataclasses.replace(RGB, channel="y")

@@ -1,4 +1,4 @@
-"""The scripts in docs/deployment.md run an exported file with a runtime, numpy and Pillow, and no other package."""
+"""The scripts in docs/how-to/deploy.md run an exported file with a runtime, numpy and Pillow, and no other package."""
 
 import subprocess
 import sys

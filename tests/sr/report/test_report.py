@@ -12,13 +12,13 @@ from data.atomic_files import write_bytes, write_json, write_jsonl
 from data.errors import UserError
 from data.imaging.encode import encode_jpeg
 from data.record_json import to_plain
-from data.records import SCHEMA, DatasetManifest, RejectionReason, Rejection, SelectionManifest
-from sr.training.job import TrainingJob
+from data.records import SCHEMA, DatasetManifest, Rejection, RejectionReason, SelectionManifest
 from sr.evaluation.evaluate import evaluate
 from sr.evaluation.protocols import EvaluationProtocol
 from sr.report.figures import ReportInputs
 from sr.report.report import format_headline, make_tiles, write_report
 from sr.runtime.filters import PillowUpscaler
+from sr.training.job import TrainingJob
 
 HOSTILE = '<script>alert("1")</script>&\u202e.png'
 PROTOCOL = EvaluationProtocol(scale=2, channel="rgb", border_px=2, degradation="pillow-bicubic")

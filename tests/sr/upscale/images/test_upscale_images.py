@@ -162,7 +162,9 @@ def test_finishing_without_all_rows_raises(suffix):
 def test_a_webp_has_the_pixels_of_one_that_pillow_writes(channels):
     whole = np.random.default_rng(1).integers(0, 256, (60, 70, channels), np.uint8)
     file, theirs = io.BytesIO(), io.BytesIO()
-    writer = open_writer(".webp", file, whole.shape, whole.dtype, OriginalImage(whole, None, PROFILE, EXIF), 90)
+    writer = open_writer(
+        ".webp", file, whole.shape, whole.dtype, OriginalImage(whole, None, PROFILE, EXIF), 90
+    )
     for rows in np.split(whole, [7]):
         writer.add(rows)
     writer.finish()
@@ -176,7 +178,9 @@ def test_large_tiffs_are_bigtiffs(monkeypatch):
     monkeypatch.setattr("sr.upscale.images.writers._CLASSIC_TIFF_BYTES", 1000)
     whole = textured(1, 130, 20)
     file = io.BytesIO()
-    writer = open_writer(".tif", file, whole.shape, whole.dtype, OriginalImage(whole, None, PROFILE, EXIF), 95)
+    writer = open_writer(
+        ".tif", file, whole.shape, whole.dtype, OriginalImage(whole, None, PROFILE, EXIF), 95
+    )
     writer.add(whole)
     writer.finish()
     back = decode_original(file.getvalue())
