@@ -36,7 +36,7 @@ def test_the_allowed_damage_is_enforced_but_not_part_of_the_name(catalog, tmp_pa
     with store(tmp_path / "store", catalog):
         strict = MakeCrops(dataset="Trip")
         assert not strict.complete() and not build(strict)
-        assert "1 of 10" in capfd.readouterr().err
+        assert "max_bad_fraction" in capfd.readouterr().err
         assert files(strict.directory()) == before
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,7 +165,7 @@ def test_filters_are_compared_from_the_command_line(pairs, tmp_path):
     [
         ("rename", [], ["missing 1.png", "without an HR image 1x2.png"]),
         ("small", [], ["small.png (too_small: 12x40", "mine-x2", "usable images"]),
-        ("five", [], ["Expected 5 images, got 2 (0.png, 1.png) in Set5"]),
+        ("five", [], ["0.png, 1.png", "Set5"]),
         ("", ["--protocol", "clasic"], ["pillow, classic, rgb-network, protocol-a", "clasic"]),
         ("", ["--scale", "4"], ["12x12", "24x24", "--scale"]),
         ("", ["--protocol", "classic", "--channel", "rgb"], ["channel y", "'rgb'"]),
@@ -181,9 +182,8 @@ def test_a_faulty_benchmark_is_one_line(pairs, tmp_path, fault, arguments, words
     result = _luigi(
         tmp_path / "store", "EvaluateModel", "--model", "bicubic", "--benchmark", str(pairs), *arguments
     )
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("IndexSource mine")]
-    lines = [line for line in lines if "images in" not in line]
-    assert result.returncode != 0 and len(lines) == 1, result.stderr
+    errors = [line for line in result.stderr.splitlines() if re.match(r"\w+: ", line)]
+    assert result.returncode != 0 and len(errors) == 1, result.stderr
     for word in words:
-        assert word in lines[0]
+        assert word in errors[0]
     assert not list((tmp_path / "store").glob("evaluations/*/report.json"))
