@@ -85,7 +85,7 @@ class PlanSettings:
             if not is_valid:
                 raise UserError(
                     f"[crops] {name} is {getattr(self, name)!r}, but it must be {requirement}",
-                    "Change it in luigi.cfg or on the command line",
+                    f"Change it in luigi.cfg or with --crops-{name.replace('_', '-')}",
                 )
 
 

@@ -102,8 +102,8 @@ def check_budget(
     examples = "; ".join(f"{one.id}: {one.reason} ({one.detail})" for one in counter.damaged)
     more = f" and {damaged - len(counter.damaged)} more" if damaged > len(counter.damaged) else ""
     raise UserError(
-        f"Dataset {name} has {damaged} damaged images of {totals['images']}, but at most {max_bad_fraction:.2%} may be "
-        f"damaged. All rejections: {format_counts(counter.by_reason)}; damaged: {examples}{more}",
+        f"{damaged} of {totals['images']} images of dataset {name} are damaged, but at most {max_bad_fraction:.2%} may "
+        f"be. All rejections: {format_counts(counter.by_reason)}; damaged: {examples}{more}",
         f"Repair or remove the images that {rejections_file} lists, or raise [crops] max_bad_fraction",
     )
 

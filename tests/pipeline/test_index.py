@@ -41,7 +41,9 @@ def test_too_many_damaged_images_fail_with_the_reasons(photo_folder, tmp_path):
     (photo_folder / "bad.png").write_bytes(whole[:30])
     run(photo_folder, tmp_path / "within budget", max_bad_fraction=0.2)
     reasons = "1 duplicate, 1 link, 1 not_an_image, 1 too_small, 1 unreadable; damaged: bad.png: unreadable"
-    with pytest.raises(UserError, match=rf"1 damaged images of 10, .*: {reasons}.*index/{REJECTIONS}"):
+    with pytest.raises(
+        UserError, match=rf"1 of 10 images of dataset photos are damaged, .*: {reasons}.*index/{REJECTIONS}"
+    ):
         run(photo_folder, tmp_path / "index")
     # The list of rejections, which the error names, exists; the index does not.
     assert [path.name for path in (tmp_path / "index").iterdir()] == [REJECTIONS]
