@@ -56,7 +56,7 @@ FILTERS = {"pillow": "Pillow", "matlab": "MATLAB's imresize"}
 ENDINGS = {
     "limit": "It reached its limit of steps or epochs.",
     "hours": "It reached its limit of hours.",
-    "patience": "It stopped early: validation had not improved for as many epochs as the setting patience allows.",
+    "patience": "It stopped early: validation did not improve for patience_epochs epochs.",
 }
 """Why a training run ended, by `stopped_by` of its record."""
 MODEL_LABELS = {

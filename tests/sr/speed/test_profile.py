@@ -9,7 +9,6 @@ import pytest
 
 from data.errors import UserError
 from sr.export.to_openvino import export_openvino
-from sr.runtime.openvino_runtime import openvino
 from sr.speed import device_profiler, peak, profiled_model, render
 from sr.speed.profile import ProfileSettings, profile_model
 from sr.speed.timing import TimingSettings
@@ -145,7 +144,7 @@ def test_auto_has_no_peak(files, tmp_path):
 def test_a_damaged_file_raises(tmp_path):
     (tmp_path / "net.xml").write_text("<net")
     with (
-        pytest.raises(UserError, match="a model file that can be read"),
+        pytest.raises(UserError, match=r"net\.xml"),
         profiled_model.open_graph(tmp_path / "net.xml"),
     ):
         pass
@@ -157,21 +156,3 @@ def test_a_missing_device_is_named(files, tmp_path):
         pytest.raises(UserError, match="no device 'NPU.7' here. Use CPU, AUTO"),
     ):
         profile_model(model, ProfileSettings(devices=("NPU.7",)), tmp_path)
-
-
-def test_the_peak_counts_every_convolution_of_the_chain():
-    core = openvino.Core()
-    found, errors = peak.measure_peak(core, "CPU", QUICK, make_clock())
-    assert not errors
-    assert {"f32", "int8"} <= set(found)
-    # Eight convolutions of 8 channels on 16x16, two operations each, in a quarter of a second.
-    expected = pytest.approx(2 * 8 * 8 * 8 * 9 * 16 * 16 / 0.25 / 1e12, rel=1e-3)
-    assert found["f32"] == {"8": expected, "16": expected}
-
-
-def test_quantized_convolutions_run_in_int8():
-    compiled = openvino.Core().compile_model(peak._build_chain(16, 8, quantized=True), "CPU")
-    kinds = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
-    convolutions = [one for one in kinds if one["layerType"].astype(str) == "Convolution"]
-    assert len(convolutions) == peak.LAYERS
-    assert {one["runtimePrecision"].astype(str) for one in convolutions} <= {"u8", "i8"}
