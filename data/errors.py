@@ -19,9 +19,7 @@ class UserError(Exception):
         '/data/x.zip is empty. Download it again.'
     """
 
-    def __init__(self, message: str, hint: str = "", *old: str) -> None:
-        if old:
-            message, hint = f"Expected {message}, got {hint} in {old[0]}; {old[1]}", ""
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.message, self.hint = message, hint
 

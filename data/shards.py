@@ -1,7 +1,7 @@
 """Read and write shards: a tar of encoded images with its DALI index, its manifest and its header.
 
-The tar is plain USTAR with zero times and owners, so equal samples give equal bytes. docs/reference/formats.md documents the
-layout. Nothing here looks at pixels.
+The tar is plain USTAR with zero times and owners, so equal samples give equal bytes. docs/reference/formats.md
+documents the layout. Nothing here looks at pixels.
 """
 
 import contextlib

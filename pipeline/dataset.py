@@ -62,8 +62,7 @@ def finish_dataset(
         directory: directory of the crop dataset, with all its shards.
         dataset: the dataset as the catalog describes it.
         index_dir, plan_dir: directories of its index and of its crop plan.
-        spec_hash: hash of the specification that names the directory.
-        crop_size_px, image_extension: side and format (png or jpg) of the crops.
+        spec_hash, crop_size_px, image_extension: of the crops, as their specification says.
         max_bad_fraction: largest share of damaged images, from 0 to 1.
         progress: called with the number of shards checked.
 

@@ -1,6 +1,7 @@
 """Map HDR to SDR: the transfer functions PQ and HLG, the tone curve of BT.2390, and both for whole images.
 
-Pure functions of numbers: nothing here knows frames or files. docs/explanation/videos.md has the formulas and the reasons.
+Pure functions of numbers: nothing here knows frames or files. docs/explanation/videos.md has the formulas and the
+reasons.
 """
 
 import numpy as np

@@ -128,7 +128,7 @@ assert infer_configuration(shapes) == {"scale": 3, "channels": 8} and infer_conf
     assert run.returncode == 0, run.stderr
 
 
-def test_every_page_and_picture_that_the_code_names_exists():
+def test_every_page_and_image_that_the_code_names_exists():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")

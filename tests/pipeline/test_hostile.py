@@ -89,5 +89,8 @@ def test_there_are_enough_cases():
     bad = sum(case.pixels is None for case in CASES)
     assert bad >= 40 and len(CASES) - bad >= 40
     assert {reason for case in CASES for reason in case.reasons} >= {
-        RejectionReason.UNREADABLE, RejectionReason.NOT_AN_IMAGE, RejectionReason.UNSUPPORTED, RejectionReason.TOO_LARGE,
-    }  # fmt: skip
+        RejectionReason.UNREADABLE,
+        RejectionReason.NOT_AN_IMAGE,
+        RejectionReason.UNSUPPORTED,
+        RejectionReason.TOO_LARGE,
+    }

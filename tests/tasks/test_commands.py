@@ -27,8 +27,8 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["MakeCrops", "--dataset", "DIV3K"], ["DIV2K", "catalog", "write"]),
-        (["MakeCrops", "--dataset", "./nowhere"], ["nothing there", "nowhere"]),
+        (["MakeCrops", "--dataset", "DIV3K"], ["DIV2K", "catalog", "Did you mean"]),
+        (["MakeCrops", "--dataset", "./nowhere"], ["no folder, archive or video", "nowhere"]),
         (
             ["MakeCrops", "--dataset", "PHOTOS", "--crops-size-px", "5000"],
             ["5000x5000", "800x600", "size_px"],
@@ -50,7 +50,10 @@ def test_a_folder_becomes_a_dataset_the_same_with_any_number_of_workers(photo_fo
         (["EvaluateModel", "--model", "no.xml", "--benchmark", "Photos"], ["no.xml", "Check the path"]),
         (["TrainModel", "--model-preset", "vapsr"], ["realtime-x2", "vapsr"]),
         (["TrainModel", "--training-loss", "l1+l7"], ["charbonnier", "'l7'", "l1:1+frequency:0.05"]),
-        (["TrainModel", "--training-degradation", "bicubic,blurr"], ["steps of blur", "change degradation"]),
+        (
+            ["TrainModel", "--training-degradation", "bicubic,blurr"],
+            ["steps blur, noise", "Change [training] degradation"],
+        ),
         (
             ["ExportCheckpoint", "--training-ema-decay", "1.5"],
             ["0 to below 1", "1.5", "--training-ema-decay"],

@@ -120,7 +120,7 @@ def test_an_archive_that_must_be_fetched_by_hand_is_requested_linked_and_indexed
     options = ["--store-catalog", str(tmp_path / "catalog")]
     refused = luigi(tmp_path, "MakeCrops", "ImageNet", *options)
     assert refused.returncode != 0 and len(refused.stderr.splitlines()) == 1
-    assert re.search(r"register at https://image-net.org.* --store-archives FOLDER", refused.stderr)
+    assert re.search(r"egister at https://image-net.org.* --store-archives FOLDER", refused.stderr)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / file).write_bytes(content)
     result = luigi(tmp_path, "MakeCrops", "ImageNet", *options, "--store-archives", str(tmp_path / "mine"))

@@ -117,7 +117,7 @@ def test_without_makemkv_it_says_what_to_install(tmp_path):
     result = luigi(tmp_path / "store", "RipDisc", path=str(Path(sys.executable).parent))
     assert result.returncode != 0
     (line,) = result.stderr.strip().splitlines()
-    assert "makemkvcon" in line and "install MakeMKV" in line
+    assert "makemkvcon" in line and "Install MakeMKV" in line
     assert not files(tmp_path / "store")
 
 
@@ -125,7 +125,7 @@ def test_without_makemkv_it_says_what_to_install(tmp_path):
     ("content", "options", "words"),
     [
         (b"no video", [], ["no video: Invalid data", "odd.mkv"]),
-        (None, ["--video-min-spacing-s", "20"], ["0 < least", "[video]"]),
+        (None, ["--video-min-spacing-s", "20"], ["0 < min_spacing_s", "[video]"]),
     ],
     ids=["no video", "spacing"],
 )

@@ -98,13 +98,13 @@ from tasks.runtime.processes import prepare_to_fork
 from data.imaging.encode import encode_png
 from data.imaging.decode import decode
 from pipeline.perceptual_hash import perceptual_hash
-from pipeline.downscale import halve
-from pipeline.quality_metrics import rgb_to_luma, scores
+from pipeline.downscale import downscale_by_two
+from pipeline.quality_metrics import measure_quality, rgb_to_luma
 prepare_to_fork()
 loaded = set(sys.modules)
 for name in ("p0.png", "camera.jpg"):
     image = decode(pathlib.Path({str(photo_folder)!r}, name).read_bytes())
-    encode_png(image), perceptual_hash(image), scores(rgb_to_luma(image), halve(rgb_to_luma(image)))
+    encode_png(image), perceptual_hash(image), measure_quality(rgb_to_luma(image), downscale_by_two(rgb_to_luma(image)))
 print(sorted(name for name in set(sys.modules) - loaded if "." in name))
 """
     done = subprocess.run(
