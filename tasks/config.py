@@ -8,6 +8,7 @@ import luigi
 
 from data.imaging.decode import ALPHAS
 from data.video.sampling_settings import FrameSamplingSettings
+from pipeline.crop_policies import POLICIES
 from sr.evaluation.protocols import PROTOCOLS
 from tasks.runtime.parameters import (
     ChoiceListParameter,
@@ -39,7 +40,7 @@ class crops(luigi.Config):
     )
     policy: str = ChoiceParameter(
         default="random",
-        choices=["random", "grid", "best"],
+        choices=POLICIES,
         description="where crops are cut: as many random boxes as fit, a regular grid, or the max_crops_per_image most "
         "detailed boxes",
     )

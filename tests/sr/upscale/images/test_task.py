@@ -119,8 +119,11 @@ def test_an_error_about_the_results_does_not_mention_the_store(run, tmp_path, fi
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "bicubic", "--quality", "0"], "--quality must be 1 to 100, got 0"),
-        (["--model", "bicubic", "--scale", "9"], "--scale must be 2 to 8, got 9"),
+        (
+            ["--model", "bicubic", "--quality", "0"],
+            "--quality is '0', but it must be a whole number from 1 to 100",
+        ),
+        (["--model", "bicubic", "--scale", "9"], "--scale is '9', but it must be a whole number from 2 to 8"),
         (["--model", "bicubic", "--input", "nowhere"], "Check the path"),
     ],
 )
