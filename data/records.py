@@ -7,7 +7,7 @@ import dataclasses
 import enum
 from typing import ClassVar
 
-SCHEMA = 1
+SCHEMA = 2
 """The format version of every record on disk that has no VERSION of its own. Other versions are refused."""
 
 
@@ -209,8 +209,8 @@ class ShardHeader:
 class DatasetManifest:
     """dataset.json: a finished crop dataset."""
 
-    VERSION: ClassVar[int] = 2
-    """2 added citation, file_sha256, and images in totals."""
+    VERSION: ClassVar[int] = 3
+    """3: fields have new names."""
 
     schema: int
     name: str

@@ -19,6 +19,7 @@ class CompareModels(ProtocolTask):
     )
     stage = "comparisons"
     record = "comparison.json"
+    format_version = 2
 
     @property
     def evaluations(self) -> list[EvaluateModel]:

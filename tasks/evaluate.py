@@ -62,7 +62,7 @@ class EvaluateModel(ProtocolTask):
     )
     stage = "evaluations"
     record = "report.json"
-    format_version = 2
+    format_version = 3
 
     @property
     def benchmark_index(self) -> IndexSource:

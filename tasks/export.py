@@ -36,6 +36,7 @@ class ExportCheckpoint(ModelTask):
 
     stage = "models"
     record = "model.json"
+    format_version = 2
 
     @property
     def training_run(self) -> TrainModel | None:

@@ -18,6 +18,7 @@ class FullPipeline(StoreTask):
     extra = "export"
     stage = "reports"
     record = "report.json"
+    format_version = 2
 
     @property
     def datasets(self) -> list[MakeCrops]:

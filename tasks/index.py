@@ -30,7 +30,7 @@ class IndexSource(DatasetTask):
     )
     stage = "sources"
     record = index.RECORD
-    format_version = 2  # 2: bit_depth in the rows, names of hostile archives made safe
+    format_version = 3  # 3: the fields of entries have new names
 
     @property
     def upstream(self) -> Download | RipDisc | None:

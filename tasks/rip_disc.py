@@ -23,6 +23,7 @@ class RipDisc(StoreTask):
     )
     stage = "discs"
     record = rip_disc.RECORD
+    format_version = 2
 
     @classmethod
     def of(cls, dataset: DatasetSpec) -> "RipDisc":

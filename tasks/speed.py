@@ -30,6 +30,7 @@ class BenchmarkModel(EveryRunTask, ModelTask):
     )
     stage = "benchmarks"
     record = "speed.json"
+    format_version = 2
 
     def name(self) -> str:
         """Return the preset, or the file's name."""

@@ -30,7 +30,7 @@ class TrainModel(StoreTask):
     extra = "train"
     stage = "runs"
     record = "training.json"
-    format_version = 2
+    format_version = 3
     resources = WHOLE_MACHINE
 
     @property

@@ -104,7 +104,7 @@ class UpscaleVideo(StoreTask):
     )
     stage = "videos"
     record = "video.json"
-    format_version = 2
+    format_version = 3
     resources = WHOLE_MACHINE
 
     def record_path(self) -> Path:

@@ -14,6 +14,7 @@ from pipeline.verify_records import Damage, Verification
 from tasks.crops import MakeCrops, PlanCrops, pack_settings
 from tasks.download import DatasetTask
 from tasks.runtime.every_run_task import EveryRunTask
+from tasks.runtime.parameters import ChoiceParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 
@@ -24,10 +25,11 @@ _SHOWN = 4
 class VerifyDataset(EveryRunTask, DatasetTask):
     """Crop dataset → what in it is damaged, by name; with --rebuild, repaired."""
 
-    hashes: bool = luigi.BoolParameter(
-        description="also hash every byte; by default sizes and small files are checked"
+    level: str = ChoiceParameter(
+        default=verify.LEVELS[0],
+        choices=verify.LEVELS,
+        description="headers: sizes and small files; hashes: also every byte; full: also every image decoded",
     )
-    full: bool = luigi.BoolParameter(description="also hash every byte and decode every image")
     rebuild: bool = luigi.BoolParameter(description="make the damaged shards again, and no others")
     stage = "crops"
     record = "run/verification.json"
@@ -42,11 +44,6 @@ class VerifyDataset(EveryRunTask, DatasetTask):
     def plan(self) -> PlanCrops:
         """The crop plan of the dataset."""
         return self.crops.plan
-
-    @property
-    def level(self) -> str:
-        """How thoroughly the dataset is checked, a name of `pipeline.verify.LEVELS`."""
-        return "full" if self.full else "hashes" if self.hashes else "headers"
 
     def home(self) -> MakeCrops:
         """Return the dataset's task: the record is in its directory, under run/, as it is not part of the dataset."""

@@ -31,7 +31,7 @@ def plan_frames(table: FrameTable, settings: FrameSamplingSettings) -> list[Plan
     frames, another video gives others.
     """
     settings.check()
-    stream = generator("videos", settings.seed, table.digest)
+    stream = generator("films", settings.seed, table.digest)  # words: ok
     offsets = table.pts - table.pts[0]
     units_per_second = float(1 / table.time_base)
     target = stream.uniform(0, min(settings.typical_spacing_s * units_per_second, float(offsets[-1])))

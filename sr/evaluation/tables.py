@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def to_csv(rows: list[dict[str, Any]]) -> bytes:

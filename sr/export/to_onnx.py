@@ -27,7 +27,7 @@ from sr.models.metadata import ModelMetadata, from_model_json
 from sr.models.network import SuperResolutionNetwork
 from sr.models.receptive_field import halo_px
 
-SCHEMA = 1
+SCHEMA = 2
 PLANES = ("rgb", "luma")
 _LUMA_VALUE_RANGE = "0,0.99609375"
 """The values of levels 0 and 255 inside a luma network: 256ths."""

@@ -26,7 +26,7 @@ from sr.models.metadata import ModelMetadata, from_strings
 from sr.runtime.network_upscalers import OpenVinoUpscaler
 from sr.runtime.openvino_runtime import openvino as ov
 
-SCHEMA = 1
+SCHEMA = 2
 IR = "model.xml"
 _FIXED = "fixed.xml"
 

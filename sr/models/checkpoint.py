@@ -22,9 +22,7 @@ from sr.models.presets import ModelDescription, describe
 from sr.models.registry import build_network, recognize
 from sr.models.run_files import BEST_WEIGHTS, JOB
 
-SCHEMA = 2
-_WITHOUT_COLOR_SPACE = 1
-"""The version before color spaces: all its networks work in RGB."""
+SCHEMA = 3
 WEIGHTS, RECORD = "model.safetensors", "model.json"
 _WRAPPERS = ("params_ema", "params", "state_dict")
 """Keys of state dicts in checkpoints, in order of preference: EMA weights beat the raw ones by 0.1 dB."""
@@ -87,11 +85,8 @@ def load_model(model_dir: Path) -> SuperResolutionNetwork:
     """
     record = read_json(model_dir / RECORD)
     version = record.get("schema") if isinstance(record, dict) else None
-    if version not in (_WITHOUT_COLOR_SPACE, SCHEMA):
-        message = (
-            f"{model_dir / RECORD} has version {version}, but this program reads model.json version "
-            f"{_WITHOUT_COLOR_SPACE} or {SCHEMA}"
-        )
+    if version != SCHEMA:
+        message = f"{model_dir / RECORD} has version {version}, but this program reads version {SCHEMA}"
         raise UserError(message, "Export the model again")
     path = model_dir / WEIGHTS
     if not path.is_file() or sha256_file(path) != record.get("weights_sha256"):
@@ -103,7 +98,7 @@ def load_model(model_dir: Path) -> SuperResolutionNetwork:
             record["configuration"],
             tuple(record["value_range"]),
             record["preset"],
-            record["color_space"] if version == SCHEMA else "rgb",
+            record["color_space"],
         )
         network = build_network(description)
         network.core.load_state_dict(load_file(path))

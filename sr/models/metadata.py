@@ -9,7 +9,7 @@ from typing import Any
 
 from data.errors import UserError
 
-SCHEMA = "1"
+SCHEMA = "2"
 GROUP = "upsampling"
 """The rt_info section of an IR that holds the strings."""
 

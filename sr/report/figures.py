@@ -19,8 +19,8 @@ from data.records import DatasetManifest, RejectionReason, SelectionManifest
 from sr.report.deployment import choose_file
 from sr.report.formats import BASELINES, TORCH, Figures, sort_formats
 
-SCHEMA = 1
-_VERSIONS = {"training.json": 2, "model.json": 2}
+SCHEMA = 2
+_VERSIONS = {"training.json": 3, "model.json": 3}
 """Versions of records other than SCHEMA. The modules that write them import torch, which a report does not need."""
 LIBRARIES = ("deepspeed", "nncf", "numpy", "onnx", "onnxruntime", "openvino", "pillow", "torch")
 """Libraries that a run's figures may depend on, beside DALI, whose package name contains its CUDA version."""

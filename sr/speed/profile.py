@@ -26,7 +26,7 @@ from sr.speed.peak import INT8
 from sr.speed.profiled_model import ProfiledModel
 from sr.speed.timing import Clock, TimingSettings, round_significant
 
-SCHEMA = 1
+SCHEMA = 2
 RECORD = "speed.json"
 
 

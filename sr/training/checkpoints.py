@@ -19,7 +19,7 @@ from data.errors import UserError
 from data.hashing import sha256_file
 from sr.training.settings import CHANGEABLE_FIELDS
 
-SCHEMA = 2
+SCHEMA = 3
 _TENSORS, _METADATA = "state.safetensors", "state.json"
 
 

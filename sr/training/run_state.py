@@ -11,7 +11,7 @@ from data.errors import UserError
 from sr.training.job import TrainingJob
 from sr.training.settings import read_changeable
 
-SCHEMA = 2
+SCHEMA = 3
 """Of training.json."""
 MAX_BELOW_BICUBIC_DB = 10.0
 """Weights further below bicubic are broken or untrained, and never kept as the best."""

@@ -19,14 +19,14 @@ from data.records import (
 )
 
 ENTRY = SourceEntry("a/b.png", "a/b.png", 640, 480, "png", 12345, "ab" * 32, False, "a", 8)
-HEADER = ShardHeader(1, "train-000000", "train", 2, 1, 10, 2048, "aa", "bb", "cc", "dd")
+HEADER = ShardHeader(2, "train-000000", "train", 2, 1, 10, 2048, "aa", "bb", "cc", "dd")
 EXAMPLES = [
     ENTRY,
     Rejection("x", "pack", RejectionReason.FLAT, "contrast 3"),
     PlannedSource(ENTRY, "train", 0, (PlannedCrop("k", 2, Box(1, 2, 3, 4)),)),
     HEADER,
     DatasetManifest(
-        2, "d", "ff", "t", "MIT", 512, "png", (HEADER,), {"crops": 2}, {"flat": 1}, "", {"README.md": "ab"}
+        3, "d", "ff", "t", "MIT", 512, "png", (HEADER,), {"crops": 2}, {"flat": 1}, "", {"README.md": "ab"}
     ),
     CropRecord(
         "k",
@@ -45,7 +45,7 @@ EXAMPLES = [
         "a",
     ),
     SelectionManifest(
-        1,
+        2,
         "ff",
         512,
         "png",
@@ -63,9 +63,9 @@ def test_records_come_back_equal_from_json(record):
 
 def test_another_schema_version_is_refused():
     with pytest.raises(
-        UserError, match=r"here holds ShardHeader version 2, but this program reads version 1"
+        UserError, match=r"here holds ShardHeader version 3, but this program reads version 2"
     ):
-        from_plain(ShardHeader, to_plain(HEADER) | {"schema": 2}, "here")
+        from_plain(ShardHeader, to_plain(HEADER) | {"schema": 3}, "here")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_the_base_alone_prepares_data_and_says_what_the_rest_needs(tmp_path):
     selection = ("--selection-datasets", "Sample_tiny", "--evaluation-benchmarks", "./benchmark")
     for command in (
         ("MakeCrops", "--dataset", "Sample_tiny"),
-        ("VerifyDataset", "--dataset", "Sample_tiny", "--full"),
+        ("VerifyDataset", "--dataset", "Sample_tiny", "--level", "full"),
         ("ExportFolder", "--dataset", "Sample_tiny"),
         ("SelectSamples", *selection),
     ):

@@ -32,7 +32,7 @@ def network(tmp_path):
     ]
     graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], [numpy_helper.from_array(weights, "weights")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    strings = {"schema": "1", "scale": "2", "size_multiple": "1", "color": "rgb", "value_range": "0,1"}
+    strings = {"schema": "2", "scale": "2", "size_multiple": "1", "color": "rgb", "value_range": "0,1"}
     strings |= {"preset": "tiny", "architecture": "tiny", "weights_sha256": "ab", "license": "unknown"}
     strings |= {"precision": "fp32", "layout": "NHWC"}
     helper.set_model_props(model, strings)

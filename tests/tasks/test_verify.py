@@ -44,7 +44,7 @@ def test_damage_is_found_and_named_and_rebuilt_byte_for_byte(run, crops):
     assert "Verified" not in found.stdout
     assert not (crops / "spec.json").exists(), "verifying must not write what it verifies"
 
-    repaired = run("VerifyDataset", "--full", "--rebuild")
+    repaired = run("VerifyDataset", "--level", "full", "--rebuild")
     assert repaired.returncode == 0, repaired.stderr
     assert files(crops) == before and not (crops / "run" / "rebuilt").exists()
     rewritten = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
@@ -71,7 +71,7 @@ def test_a_shard_that_would_differ_is_not_replaced(run, crops):
     manifest["shards"][1]["tar_xxh3"] = "0" * 64
     (crops / "dataset.json").write_text(json.dumps(manifest))
     before = files(crops)
-    refused = run("VerifyDataset", "--hashes", "--rebuild")
+    refused = run("VerifyDataset", "--level", "hashes", "--rebuild")
     assert refused.returncode == 30
     assert "differs from the original shard" in refused.stderr and "Traceback" not in refused.stderr
     assert files(crops) == before

@@ -23,7 +23,7 @@ from sr.upscale.images.jobs import Job, find_jobs, list_images
 from sr.upscale.images.journal import JOURNAL, Journal, explain_output_errors
 from sr.upscale.images.upscale_image import MEMORY_MB, reject_unreadable, upscale_image
 
-SCHEMA = 1
+SCHEMA = 2
 RECORD = "images.json"
 MIN_SCALE, MAX_SCALE = 2, 8
 STAGE = "upscale"

@@ -13,7 +13,7 @@ from data.atomic_files import atomic_file, jsonl_line
 from data.errors import UserError
 from data.hashing import sha256_bytes
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = "segments"
 _HINT = "Delete it and run again"
 

@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-_TAPS = np.arange(-2, 3)
+from sr.imaging.resize import cubic_kernel
+
+_TAPS: npt.NDArray[np.float64] = np.arange(-2.0, 3.0)
 
 
 def upscale_plane(
@@ -65,10 +67,4 @@ def _phase_kernels(scale: int, subsampling: int, offset: float) -> list[npt.NDAr
     position (X' + 1/2) / scale - 1/2 of the source.
     """
     shift = ((offset + 0.5) / scale - 0.5 - offset) / subsampling
-    return [_cubic(np.abs(phase / scale + shift - _TAPS)).astype(np.float32) for phase in range(scale)]
-
-
-def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    near = 1.5 * x**3 - 2.5 * x**2 + 1.0
-    far = -0.5 * x**3 + 2.5 * x**2 - 4.0 * x + 2.0
-    return np.where(x <= 1.0, near, np.where(x <= 2.0, far, 0.0))
+    return [cubic_kernel(phase / scale + shift - _TAPS).astype(np.float32) for phase in range(scale)]

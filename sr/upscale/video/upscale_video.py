@@ -35,7 +35,7 @@ from sr.upscale.video.settings import VideoUpscaleSettings
 from sr.upscale.video.upscale_frame import FrameUpscaler
 from sr.upscale.video.video_info import STAGE, VideoInfo, load_video_info, save_video_info
 
-SCHEMA = 1
+SCHEMA = 2
 RECORD = "video.json"
 BICUBIC = "bicubic"
 _PROGRESS_INTERVAL = 100

@@ -79,7 +79,7 @@ class VideoInfo:
 
 
 _FILE = "source.json"
-_SCHEMA = 1
+_SCHEMA = 2
 _TEXT_FIELDS: dict[str, Any] = {
     "path": Path,
     "time_base": Fraction,

@@ -131,5 +131,5 @@ def test_rgb_figures_have_no_published_rows(tmp_path):
 
 def test_a_report_of_another_version_raises(tmp_path):
     write_json(tmp_path / "report.json", {"schema": 9})
-    with pytest.raises(UserError, match=r"report.json has version 9, .* reads version 1"):
+    with pytest.raises(UserError, match=r"report.json has version 9, .* reads version 2"):
         write_comparison([Evaluation("net", "Set5", tmp_path)], PUBLISHED, tmp_path / "out")

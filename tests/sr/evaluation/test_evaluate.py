@@ -62,7 +62,7 @@ def test_figures_equal_scikit_image_on_rgb(tmp_path):
 def test_report_has_the_fields_that_others_rely_on(tmp_path):
     report = evaluate(load_upscaler("lanczos"), _images(), Y, tmp_path)
     assert report == json.loads((tmp_path / "report.json").read_text())
-    assert report["schema"] == 1
+    assert report["schema"] == 2
     assert report["images"] == len(report["per_image"]) == 2
     assert report["model"] == {"name": "lanczos", "scale": 2, "sha256": None}
     assert report["protocol"]["name"] == "y-x2-border2-pillow-bicubic"

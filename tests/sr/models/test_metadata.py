@@ -16,7 +16,7 @@ def test_metadata_survives_as_strings():
     assert from_strings(strings | {"more": "x"}, "here") == METADATA
 
 
-@pytest.mark.parametrize("change", [{"schema": "2"}, {"scale": "two"}])
+@pytest.mark.parametrize("change", [{"schema": "3"}, {"scale": "two"}])
 def test_unreadable_metadata_is_refused(change):
     with pytest.raises(UserError, match="here"):
         from_strings(METADATA.to_strings() | change, "here")

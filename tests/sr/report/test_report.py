@@ -89,7 +89,7 @@ def _run(root: Path) -> Path:
     write_json(run / "job.json", to_plain(job))
     write_jsonl(run / "history.jsonl", lines)
     record = {
-        "schema": 2,
+        "schema": 3,
         "preset": "realtime-x2",
         "steps": 200,
         "epochs": 4,
@@ -109,7 +109,7 @@ def _model(root: Path) -> Path:
     model = root / "models" / "realtime-x2-0123456789ab"
     write_bytes(model / "model.safetensors", bytes(400_000))
     record = {
-        "schema": 2,
+        "schema": 3,
         "preset": "realtime-x2",
         "architecture": "realtime",
         "configuration": {"scale": 2, "layers": 5, "channels": 48},
@@ -127,7 +127,7 @@ def _export(root: Path, name: str) -> Path:
     sizes = {"model.onnx": 370_000} if name == "onnx" else {"model.xml": 50_000, "model.bin": 100_000}
     files = {name: {"bytes": size, "sha256": "cd" * 32} for name, size in sizes.items()}
     precision = "fp32" if name == "onnx" else name
-    write_json(directory / "export.json", {"schema": 1, "metadata": {"precision": precision}, "files": files})
+    write_json(directory / "export.json", {"schema": 2, "metadata": {"precision": precision}, "files": files})
     return directory
 
 
@@ -354,7 +354,7 @@ def test_a_report_without_benchmarks(tmp_path):
 def test_a_record_of_another_version_raises_and_leaves_nothing(tmp_path):
     store = make_store(tmp_path / "store", formats=("torch",))
     _change(store.model / "model.json", lambda record: record.update(schema=3))
-    with pytest.raises(UserError, match=r"model\.json has version 3, .* reads version 2"):
+    with pytest.raises(UserError, match=r"model\.json has version 4, .* reads version 3"):
         write_report(store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -27,7 +27,7 @@ def test_headers_end_at_the_first_gap(tmp_path):
     ("old", "new", "message"),
     [
         (b"keypbb", b"kexpbb", "000000.packets is damaged: its sha256"),
-        (b'"schema":1', b'"schema":9', "000000.packets has schema 9, but this version reads 1"),
+        (b'"schema":2', b'"schema":9', "000000.packets has schema 9, but this version reads 2"),
         (b'"pts"', b'"xyz"', "000000.packets is not a segment"),
     ],
 )
