@@ -353,7 +353,7 @@ def test_a_report_without_benchmarks(tmp_path):
 
 def test_a_record_of_another_version_raises_and_leaves_nothing(tmp_path):
     store = make_store(tmp_path / "store", formats=("torch",))
-    _change(store.model / "model.json", lambda record: record.update(schema=3))
+    _change(store.model / "model.json", lambda record: record.update(schema=4))
     with pytest.raises(UserError, match=r"model\.json has version 4, .* reads version 3"):
         write_report(store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
