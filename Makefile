@@ -26,10 +26,10 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/mkdocs build --quiet --strict --site-dir $(STORE)/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $(STORE)/site
 
 docs: $(VENV)/.installed-test
-	$(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 # Two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
 test: lint
