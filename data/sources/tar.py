@@ -59,6 +59,9 @@ class TarArchive:
                 yield from self._list_inner(ids.assign(member.name), member, inner_prefix, locator_prefix)
             elif member.is_listed(path_prefix):
                 yield share, _classify(ids.assign(member.name), member, locator_prefix)
+        if self._gzip and self._gzip.foreign_bytes:
+            detail = f"{self._gzip.foreign_bytes} bytes that are not part of the gzip file"
+            yield 1.0, Rejection(ids.assign("(the end)"), "index", RejectionReason.NOT_AN_IMAGE, detail)
 
     def _list_inner(
         self, id: str, outer: TarMember, path_prefix: str, locator_prefix: str

@@ -119,3 +119,25 @@ def test_backslashes_divide_folders(tmp_path):
     expected = ["a/1.png", "b/2.png", "in/n.tar/deep/c.png"]
     assert [one.id for one in scan_archive(tmp_path / "a.tar")] == expected
     assert [one.id for one in scan_archive(tmp_path / "a.tar", "in\\n.tar\\deep\\")] == expected[2:]
+
+
+def test_bytes_behind_a_compressed_tar_are_said(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(gzip.compress(WHOLE) + bytes(20_000))
+    assert len(scan_archive(path)) == 4
+    for behind, count in ((b"signature", 9), (bytes(20_480) + b"signature", 9)):
+        path.write_bytes(gzip.compress(WHOLE) + behind)
+        *images, end = scan_archive(path)
+        assert len(images) == 4 and all(isinstance(one, SourceEntry) for one in images)
+        assert (end.id, end.reason) == ("(the end)", RejectionReason.NOT_AN_IMAGE)
+        assert end.detail == f"{count} bytes that are not part of the gzip file"
+
+
+def test_a_second_gzip_part_with_a_damaged_beginning_is_refused(tmp_path):
+    second = make_tar({"more.png": encoded_image(9, 100, 100)})
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(gzip.compress(WHOLE) + gzip.compress(second))
+    assert len(scan_archive(path)) == 5
+    path.write_bytes(gzip.compress(WHOLE) + b"\0" + gzip.compress(second)[1:])
+    with pytest.raises(UserError, match="that are not gzip"):
+        scan_archive(path)
