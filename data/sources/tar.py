@@ -50,7 +50,7 @@ class TarArchive:
             TarFault: this archive is damaged. A damaged inner tar is a Rejection after its intact members.
         """
         end = None if self._gzip else self.bytes
-        ids = UniqueIds(id_prefix)
+        ids = _OuterIds(id_prefix)
         for member in walk(self._read_at, 0, end):
             share = self._share(member.offset + member.size)
             is_tar = member.kind == "file" and member.name.lower().endswith(".tar")
@@ -99,6 +99,24 @@ class TarArchive:
         if len(content) < size:
             raise ImageFault(RejectionReason.UNREADABLE, f"archive: {len(content)} of {size} bytes")
         return content
+
+
+class _OuterIds(UniqueIds):
+    """Ids in a tar with tars inside: those below a folder `a.tar/` differ from those in a tar of the same name."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix)
+        self._folders: dict[str, str] = {}
+
+    def assign(self, name: str) -> str:
+        """Return the id of the next member with this name."""
+        end = name.lower().find(".tar/") + len(".tar")
+        if end < len(".tar"):
+            return super().assign(name)
+        folder = name[:end]
+        if folder not in self._folders:
+            self._folders[folder] = super().assign(folder).removeprefix(self.prefix)
+        return super().assign(self._folders[folder] + name[end:])
 
 
 def _classify(id: str, member: TarMember, locator_prefix: str) -> Member | Rejection:

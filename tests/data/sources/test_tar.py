@@ -141,3 +141,14 @@ def test_a_second_gzip_part_with_a_damaged_beginning_is_refused(tmp_path):
     path.write_bytes(gzip.compress(WHOLE) + b"\0" + gzip.compress(second)[1:])
     with pytest.raises(UserError, match="that are not gzip"):
         scan_archive(path)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_folder_and_a_tar_of_one_name_give_different_ids(order, tmp_path):
+    members = {"n.tar": make_tar({"a.png": encoded_image(1)}), "n.tar/a.png": encoded_image(2)}
+    (tmp_path / "a.tar").write_bytes(make_tar(dict(list(members.items())[::order])))
+    assert [one.id for one in scan_archive(tmp_path / "a.tar")] == ["n.tar/a.png", "n.tar#2/a.png"]
+    (tmp_path / "a.tar").write_bytes(
+        make_tar({"n.tar/a.png": encoded_image(1), "n.tar/b.png": encoded_image(2)})
+    )
+    assert [one.id for one in scan_archive(tmp_path / "a.tar")] == ["n.tar/a.png", "n.tar/b.png"]
