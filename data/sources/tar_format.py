@@ -136,6 +136,7 @@ def _member(
     described = _describe_kind(kind, name, extended)
     if size and kind != _DUMPED_FOLDER and (kind in LINKS or described == "folder"):
         size = _stored_size(read_at, data, size, kind)
+        described = "a folder with content" if size and described == "folder" else described
     return TarMember(clean_name(name), data, size, described)
 
 

@@ -152,3 +152,12 @@ def test_a_folder_and_a_tar_of_one_name_give_different_ids(order, tmp_path):
         make_tar({"n.tar/a.png": encoded_image(1), "n.tar/b.png": encoded_image(2)})
     )
     assert [one.id for one in scan_archive(tmp_path / "a.tar")] == ["n.tar/a.png", "n.tar/b.png"]
+
+
+@pytest.mark.parametrize("kind", [b"0", b"5"])
+def test_a_folder_with_content_is_not_left_out_in_silence(kind, tmp_path):
+    folder = tar_member("a.png/", encoded_image(1), kind)
+    (tmp_path / "a.tar").write_bytes(folder + tar_member("b.png", encoded_image(2)) + bytes(1024))
+    found, image = scan_archive(tmp_path / "a.tar")
+    assert (found.id, found.reason) == ("a.png/", RejectionReason.NOT_AN_IMAGE)
+    assert found.detail == "a folder with content" and image.id == "b.png"
