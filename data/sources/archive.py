@@ -1,5 +1,6 @@
 """Zip and tar archives as a source. They are read in place: nothing is unpacked, and no member name becomes a path."""
 
+import collections
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ from data.errors import UserError
 from data.hashing import canonical_json, sha256_bytes
 from data.sources.base import Archive, ListedMember, StoredSource
 from data.sources.gzip_reader import GzipFault
+from data.sources.member_names import UniqueIds, normalize_path
 from data.sources.tar import TarArchive
 from data.sources.tar_format import TarFault
-from data.sources.zip import ZipArchive, ZipFault
+from data.sources.zip import ZipArchive
+from data.sources.zip_directory import ZipFault
 
 
 class ArchiveSource(StoredSource):
@@ -26,7 +29,8 @@ class ArchiveSource(StoredSource):
 
     def __init__(self, archives: list[Path], members: str = "", alpha: str = "refuse") -> None:
         super().__init__(alpha)
-        self.archives, self.path_prefix = archives, members
+        self.archives, self.path_prefix = archives, normalize_path(members)
+        self._id_prefixes = _id_prefixes(archives)
         self._opened: dict[int, Archive] = {}
         self._lock = threading.Lock()
 
@@ -43,7 +47,7 @@ class ArchiveSource(StoredSource):
         """Yield the members of the first archive in stored order, then those of the next."""
         found_any = not self.path_prefix
         for number, path in enumerate(self.archives):
-            id_prefix = f"{path.stem}/" if len(self.archives) > 1 else ""
+            id_prefix = self._id_prefixes[number]
             try:
                 members = self._open_archive(number).list_members(id_prefix, self.path_prefix, f"{number}:")
                 for share, member in members:
@@ -51,15 +55,24 @@ class ArchiveSource(StoredSource):
                     yield (number + share) / len(self.archives), member
             except (ZipFault, TarFault, GzipFault) as fault:
                 raise _damaged(fault, path) from None
+            except OSError as error:
+                raise _cannot_read(error, path) from None
         if not found_any:
             names = ", ".join(map(str, self.archives))
             message = f"No file in {names} has a path that starts with {self.path_prefix!r}"
             raise UserError(message, "Correct `members` in the dataset's catalog file")
 
     def load(self, locator: str) -> bytes:
-        """Return a member's bytes."""
+        """Return a member's bytes.
+
+        Raises:
+            UserError: the disk or the mount fails. That says nothing about the image, so it is no rejection.
+        """
         number, _, inner_locator = locator.partition(":")
-        return self._open_archive(int(number)).load(inner_locator)
+        try:
+            return self._open_archive(int(number)).load(inner_locator)
+        except OSError as error:
+            raise _cannot_read(error, self.archives[int(number)]) from None
 
     def _open_archive(self, number: int) -> Archive:
         path = self.archives[number]
@@ -74,6 +87,20 @@ class ArchiveSource(StoredSource):
                     message = f"The archive {path} can't be opened: {error}"
                     raise UserError(message, "Put it back, or correct its permissions") from None
             return self._opened[number]
+
+
+def _cannot_read(error: OSError, path: Path) -> UserError:
+    message = f"The archive {path} can't be read: {error.strerror or error}"
+    return UserError(message, "Check its disk or mount, then run again: what is done is kept")
+
+
+def _id_prefixes(archives: list[Path]) -> list[str]:
+    """Return what the ids of each archive's members begin with: nothing for one archive, else different names."""
+    if len(archives) == 1:
+        return [""]
+    stems = collections.Counter(path.stem for path in archives)
+    ids = UniqueIds("")
+    return [f"{ids.assign(path.stem if stems[path.stem] == 1 else path.name)}/" for path in archives]
 
 
 def _damaged(fault: Exception, path: Path) -> UserError:

@@ -11,6 +11,8 @@ from typing import Any
 
 _INPUT_BYTES = 1 << 16
 _OUTPUT_BYTES = 1 << 20
+_MOST_FOREIGN_BYTES = 10_240
+"""More than this after the end is damage, as after the end of a tar."""
 _SPACING_BYTES = 8 << 20
 """Uncompressed bytes between two kept states."""
 
@@ -43,6 +45,8 @@ class GzipBytes:
 
     def __init__(self, file: int) -> None:
         self._file, self._bytes = file, os.fstat(file).st_size
+        self.foreign_bytes = 0
+        """How many bytes that are neither gzip nor zeros follow the content; known once its end has been read."""
         self._lock = threading.Lock()
         self._state = _State(0, 0, zlib.decompressobj(wbits=31))
         self._kept = [self._state.copy()]
@@ -111,6 +115,21 @@ class GzipBytes:
         state.file_offset -= len(state.engine.unused_data)
         magic = os.pread(self._file, 2, state.file_offset)
         if magic != b"\x1f\x8b":
+            self._check_rest(state.file_offset)
             return False
         state.engine = zlib.decompressobj(wbits=31)
         return True
+
+    def _check_rest(self, offset: int) -> None:
+        """Count what follows the last gzip member, unless it is padding: zeros.
+
+        Raises:
+            GzipFault: it is so much that it may be content whose beginning is damaged.
+        """
+        rest = os.pread(self._file, _MOST_FOREIGN_BYTES, offset)
+        while rest and not rest.strip(b"\0"):
+            offset += len(rest)
+            rest = os.pread(self._file, _MOST_FOREIGN_BYTES, offset)
+        self.foreign_bytes = self._bytes - offset if rest else 0
+        if self.foreign_bytes > _MOST_FOREIGN_BYTES:
+            raise GzipFault(f"{self.foreign_bytes} bytes at byte {offset} that are not gzip")

@@ -3,14 +3,35 @@
 No name becomes a path on this machine. But ids are passed on to programs that may make paths of them.
 """
 
+import re
+
 from data.imaging.decode import SUFFIXES
 from data.records import Rejection, RejectionReason
 from data.sources.base import Member
 
+_BACKSLASH = re.compile(r"\\(?!x[0-9a-f]{2}|u[0-9a-f]{4})")
+_ARCHIVE_SUFFIXES = (
+    *(".tar", ".zip", ".tgz", ".tbz2", ".txz", ".tzst", ".7z", ".rar"),
+    *(f".tar.{program}" for program in ("gz", "bz2", "xz", "zst", "lz4", "lzma", "lz", "z")),
+)
 
-def decode_name(name: bytes) -> str:
-    """Decode a stored name from UTF-8, with escapes for all that is not printable UTF-8."""
-    return escape_name(name.decode("utf-8", "surrogateescape"))
+
+def clean_name(name: bytes) -> str:
+    """Decode a path in an archive from UTF-8, normalize it, and escape all that is not printable UTF-8."""
+    return escape_name(normalize_path(name.decode("utf-8", "surrogateescape")))
+
+
+def normalize_path(path: str) -> str:
+    r"""Write a path in an archive as the code expects it: "a/b.png" for `a\b.png`, "./a//b.png" or "a/./b.png".
+
+    Programs on Windows store backslashes. What leads outside, as "/" at the start and "..", stays visible.
+    """
+    path = path.replace("\\", "/")
+    if "//" not in path and "./" not in path:
+        return path
+    is_absolute = path.startswith("/")
+    parts = [part for part in path.split("/")[:-1] if part not in ("", ".")]
+    return "/" * is_absolute + "/".join((*parts, path.rpartition("/")[2]))
 
 
 def escape_name(name: str) -> str:
@@ -27,9 +48,17 @@ def _escape(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def is_image_name(name: str) -> bool:
+    """Return whether a name has an image's suffix."""
+    return name.lower().endswith(SUFFIXES)
+
+
 def leads_outside(name: str) -> bool:
-    """Return whether a name, used as a path, would lead out of the folder it is joined to."""
-    parts = name.replace("\\", "/").split("/")
+    r"""Return whether a name, used as a path, would lead out of the folder it is joined to.
+
+    A backslash divides it too, except in what `escape_name` writes: \xe9.png is no path.
+    """
+    parts = _BACKSLASH.sub("/", name).split("/")
     return not parts[0] or parts[0].endswith(":") or ".." in parts
 
 
@@ -41,9 +70,22 @@ class UniqueIds:
         self._counts: dict[str, int] = {}
 
     def assign(self, name: str) -> str:
-        """Return the id of the next member with this name."""
-        count = self._counts[name] = self._counts.get(name, 0) + 1
-        return f"{self.prefix}{name}" if count == 1 else f"{self.prefix}{name}#{count}"
+        """Return the id of the next member with this name. No two are equal, even if a name itself ends in "#2"."""
+        unique = name
+        count = self._counts.get(name, 0)
+        while unique in self._counts:
+            count += 1
+            unique = f"{name}#{count}"
+        self._counts[unique] = 1
+        self._counts[name] = max(count, 1)
+        return f"{self.prefix}{unique}"
+
+
+def unread_archive(name: str) -> str | None:
+    """Say what a file inside an archive is if its name is that of an archive, else return None."""
+    if not name.lower().endswith(_ARCHIVE_SUFFIXES):
+        return None
+    return "an archive inside an archive, which is not read: unpack it and pack its files anew"
 
 
 def member_or_rejection(id: str, name: str, locator: str, size: int) -> Member | Rejection:
@@ -57,6 +99,9 @@ def member_or_rejection(id: str, name: str, locator: str, size: int) -> Member |
     """
     if leads_outside(name):
         return Rejection(id, "index", RejectionReason.UNSAFE_NAME, "the name leads out of the archive")
-    if not name.lower().endswith(SUFFIXES):
+    archive = unread_archive(name)
+    if archive:
+        return Rejection(id, "index", RejectionReason.UNSUPPORTED, archive)
+    if not is_image_name(name):
         return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, f"none of {', '.join(SUFFIXES)}")
     return Member(id, locator, size)

@@ -7,12 +7,16 @@ from pathlib import Path
 from data.imaging.decode import ImageFault
 from data.records import Rejection, RejectionReason
 from data.sources.base import LARGEST_BYTES, ListedMember, Member
+from data.sources.foreign_kinds import FIRST_BYTES, foreign_kind
 from data.sources.gzip_reader import GzipBytes, GzipFault
-from data.sources.member_names import UniqueIds, member_or_rejection
-from data.sources.tar_format import FOREIGN_BYTES, HOLE, LINKS, TarFault, TarMember, walk
-
-_COMPRESSED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-"""First bytes of compressed files that are not read."""
+from data.sources.member_names import (
+    UniqueIds,
+    is_image_name,
+    leads_outside,
+    member_or_rejection,
+    unread_archive,
+)
+from data.sources.tar_format import FOREIGN_BYTES, HOLE, LINKS, ODD_PADDING, TarFault, TarMember, walk
 
 
 class TarArchive:
@@ -22,21 +26,22 @@ class TarArchive:
         path: the archive file.
 
     Raises:
-        TarFault: it is compressed by another program than gzip.
+        TarFault: it is compressed by another program than gzip, or no tar.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "rb")  # noqa: SIM115  (open for as long as the source lives)
         self.bytes = os.fstat(self._file.fileno()).st_size
-        first = os.pread(self._file.fileno(), 6, 0)
-        for magic, program in _COMPRESSED.items():
-            if first.startswith(magic):
-                raise TarFault(f"a tar compressed by {program}")
-        self._gzip = GzipBytes(self._file.fileno()) if first[:2] == b"\x1f\x8b" else None
+        first = os.pread(self._file.fileno(), FIRST_BYTES, 0)
+        is_gzip = first.startswith(b"\x1f\x8b")
+        kind = foreign_kind(first)
+        if kind and not is_gzip and kind not in ("a tar", "a file of zeros"):
+            raise TarFault(f"it is {kind}")
+        self._gzip = GzipBytes(self._file.fileno()) if is_gzip else None
         self._read_at = self._gzip.read_at if self._gzip else self._pread
 
     def _pread(self, offset: int, size: int) -> bytes:
-        return os.pread(self._file.fileno(), size, offset)
+        return os.pread(self._file.fileno(), size, offset) if offset < self.bytes else b""
 
     def list_members(self, id_prefix: str, path_prefix: str, locator_prefix: str) -> Iterator[ListedMember]:
         """List the members as `Archive` says, including those of inner tars.
@@ -45,7 +50,7 @@ class TarArchive:
             TarFault: this archive is damaged. A damaged inner tar is a Rejection after its intact members.
         """
         end = None if self._gzip else self.bytes
-        ids = UniqueIds(id_prefix)
+        ids = _OuterIds(id_prefix)
         for member in walk(self._read_at, 0, end):
             share = self._share(member.offset + member.size)
             is_tar = member.kind == "file" and member.name.lower().endswith(".tar")
@@ -54,12 +59,19 @@ class TarArchive:
                 yield from self._list_inner(ids.assign(member.name), member, inner_prefix, locator_prefix)
             elif member.is_listed(path_prefix):
                 yield share, _classify(ids.assign(member.name), member, locator_prefix)
+        if self._gzip and self._gzip.foreign_bytes:
+            detail = f"{self._gzip.foreign_bytes} bytes that are not part of the gzip file"
+            yield 1.0, Rejection(ids.assign("(the end)"), "index", RejectionReason.NOT_AN_IMAGE, detail)
 
     def _list_inner(
         self, id: str, outer: TarMember, path_prefix: str, locator_prefix: str
     ) -> Iterator[ListedMember]:
         """List the members of the tar `outer`, which is a member of this archive."""
         ids, end = UniqueIds(f"{id}/"), outer.offset + outer.size
+        if leads_outside(outer.name):
+            detail = "a tar inside, whose name leads out of the archive"
+            yield self._share(end), Rejection(id, "index", RejectionReason.UNSAFE_NAME, detail)
+            return
         try:
             for member in walk(self._read_at, outer.offset, end):
                 if member.is_listed(path_prefix):
@@ -82,11 +94,29 @@ class TarArchive:
             raise ImageFault(RejectionReason.TOO_LARGE, f"{size} bytes stored")
         try:
             content = self._read_at(offset, size)
-        except (OSError, GzipFault) as error:
+        except GzipFault as error:
             raise ImageFault(RejectionReason.UNREADABLE, f"archive: {error}") from None
         if len(content) < size:
             raise ImageFault(RejectionReason.UNREADABLE, f"archive: {len(content)} of {size} bytes")
         return content
+
+
+class _OuterIds(UniqueIds):
+    """Ids in a tar with tars inside: those below a folder `a.tar/` differ from those in a tar of the same name."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix)
+        self._folders: dict[str, str] = {}
+
+    def assign(self, name: str) -> str:
+        """Return the id of the next member with this name."""
+        end = name.lower().find(".tar/") + len(".tar")
+        if end < len(".tar"):
+            return super().assign(name)
+        folder = name[:end]
+        if folder not in self._folders:
+            self._folders[folder] = super().assign(folder).removeprefix(self.prefix)
+        return super().assign(self._folders[folder] + name[end:])
 
 
 def _classify(id: str, member: TarMember, locator_prefix: str) -> Member | Rejection:
@@ -100,6 +130,11 @@ def _classify(id: str, member: TarMember, locator_prefix: str) -> Member | Rejec
     if member.kind == HOLE:
         detail = f"{member.size} bytes of zeros: a hole in the archive"
         return Rejection(id, "index", RejectionReason.UNREADABLE, detail)
+    if member.kind == ODD_PADDING:
+        detail = f"{member.size} bytes of zeros: padding to a record of unusual size, or a small hole"
+        return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, detail)
     if member.kind in LINKS.values():
         return Rejection(id, "index", RejectionReason.LINK, f"{member.kind}, not a file")
-    return Rejection(id, "index", RejectionReason.UNSUPPORTED, member.kind)
+    is_wanted = is_image_name(member.name) or unread_archive(member.name)
+    reason = RejectionReason.UNSUPPORTED if is_wanted else RejectionReason.NOT_AN_IMAGE
+    return Rejection(id, "index", reason, member.kind)

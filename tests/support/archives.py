@@ -38,3 +38,30 @@ def scan_archive(path: Path, members: str = "") -> list[SourceEntry | Rejection]
 def reader_of(content: bytes) -> Callable[[int, int], bytes]:
     """Return a function that reads from `content`, as `data.sources.tar_format.walk` wants it."""
     return lambda offset, size: content[offset : offset + size]
+
+
+def tar_member(
+    name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, size: int | None = None, **fields: object
+) -> bytes:
+    """Return a header and the content behind it, padded to whole blocks.
+
+    Args:
+        name: of the member, at most 100 bytes.
+        content: what follows the header.
+        kind: the member's type.
+        size: in the header; None for the size of the content.
+        fields: others of TarInfo, such as `pax_headers`.
+    """
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    for field, value in fields.items():
+        setattr(info, field, value)
+    info.size = len(content) if size is None else size
+    header = info.tobuf(tarfile.PAX_FORMAT if "pax_headers" in fields else tarfile.GNU_FORMAT)
+    return header + content + bytes(-len(content) % 512)
+
+
+def sealed(header: bytes) -> bytes:
+    """Return a tar header of 512 bytes with a checksum that is right."""
+    blank = header[:148] + b" " * 8 + header[156:]
+    return header[:148] + b"%06o\0 " % sum(blank) + header[156:]

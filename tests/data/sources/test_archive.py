@@ -1,5 +1,7 @@
 """Several archives are one source, and damaged ones are reported."""
 
+import errno
+import os
 import tarfile
 import zipfile
 
@@ -54,3 +56,64 @@ def test_only_members_below_the_given_path_are_listed(tmp_path, photo_folder):
         archive.add(photo_folder / "p2.png", "benchmark/Set14/HR/p2.png")
     (found,) = ArchiveSource([tmp_path / "b.tar"], "benchmark/Set5/HR/").scan()
     assert found.id == "benchmark/Set5/HR/p0.png"
+
+
+def test_archives_with_equal_names_give_different_ids(tmp_path):
+    """Equal ids would give crops with equal keys."""
+    (tmp_path / "more").mkdir()
+    paths = [tmp_path / name for name in ("x.tar", "x.zip", "y.tar", "more/x.zip")]
+    for path in paths:
+        if path.suffix == ".tar":
+            path.write_bytes(WHOLE)
+        else:
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("0.png", encoded_image(0))
+    ids = [one.id for one in ArchiveSource(paths).scan()]
+    assert [id for id in ids if id.endswith("/0.png")] == [
+        "x.tar/0.png",
+        "x.zip/0.png",
+        "y/0.png",
+        "x.zip#2/0.png",
+    ]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_what_is_no_archive_is_named_as_what_it_is(suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    for content, words in {
+        b"\xfd7zXZ\0": "compressed by xz",
+        b"\x28\xb5\x2f\xfd": "compressed by zstd",
+        b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+        b"Rar!\x1a\x07": "a RAR archive",
+        b"\n<!DOCTYPE html><html>": "an HTML page",
+        b"version https://git-lfs.github.com/spec/v1\n": "git lfs pull",
+        b"": "an empty file",
+    }.items():
+        path.write_bytes(content + bytes(2000 if content else 0))
+        with pytest.raises(UserError, match=words):
+            list(ArchiveSource([path]).list_members())
+    (tmp_path / "a.zip").write_bytes(WHOLE)
+    with pytest.raises(UserError, match="it is a tar"):
+        list(ArchiveSource([tmp_path / "a.zip"]).list_members())
+    (tmp_path / "Rar!.tar").write_bytes(make_tar({"Rar!.png": encoded_image(1)}))
+    assert [one.id for one in ArchiveSource([tmp_path / "Rar!.tar"]).scan()] == ["Rar!.png"]
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_a_failing_disk_is_no_property_of_an_image(suffix, tmp_path, monkeypatch):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(WHOLE)
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("0.png", encoded_image(0))
+    source = ArchiveSource([path])
+    entry = next(source.scan())
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", fail)
+    for read in (lambda: source.load(entry.locator), lambda: list(source.list_members())):
+        with pytest.raises(UserError, match=f"a{suffix} can't be read: Input/output error"):
+            read()

@@ -4,10 +4,10 @@ import itertools
 import tarfile
 
 import pytest
-from archives import encoded_image, make_tar, reader_of
+from archives import encoded_image, make_tar, reader_of, sealed, tar_member
 from hostile_archives import TAR_SIZES, with_size
 
-from data.sources.tar_format import TarFault, walk
+from data.sources.tar_format import HOLE, ODD_PADDING, TarFault, walk
 
 WHOLE = make_tar({f"{number}.png": encoded_image(number) for number in range(4)})
 BARE = WHOLE[: WHOLE.rindex(b"IEND") // 512 * 512 + 512]
@@ -101,3 +101,85 @@ def test_zeros_over_a_header_are_never_taken_for_the_end():
         for known in (len(broken), None):
             with pytest.raises(TarFault, match=f"zeros where a header should be, at byte {start}: a hole"):
                 list(walk(reader_of(broken), 0, known))
+
+
+def listed(content, end=None):
+    """Return name, kind and content of each member."""
+    found = walk(reader_of(content), 0, len(content) if end is None else end)
+    return [(one.name, one.kind, content[one.offset : one.offset + one.size]) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a/", b"0"), ("a/", b"\0"), ("a/", b"5"), ("a.png", b"1"), ("a.png", b"2")]
+)
+@pytest.mark.parametrize("size", [1, 512, 1024, 4096, 1 << 40])
+def test_a_folder_or_link_with_a_size_does_not_swallow_the_members_behind_it(name, kind, size):
+    after = tar_member("b.png", b"b" * 700) + tar_member("c.png", b"c")
+    found = listed(tar_member(name, kind=kind, size=size) + after + bytes(1024))
+    assert [one[::2] for one in found] == [(name, b""), ("b.png", b"b" * 700), ("c.png", b"c")]
+    assert listed(tar_member(name, kind=kind, size=size) + bytes(1024)) == found[:1]
+    if size < 5000:
+        found = listed(tar_member(name, b"x" * size, kind) + after + bytes(1024))
+        assert [one[::2] for one in found] == [(name, b"x" * size), ("b.png", b"b" * 700), ("c.png", b"c")]
+
+
+@pytest.mark.parametrize("blocks", [2, 3])
+def test_three_blocks_of_zeros_end_any_tar(blocks):
+    for members in range(1, 40):
+        content = b"".join(tar_member(f"{number}.png", b"x") for number in range(members)) + tar_member("e")
+        assert len(listed(content + bytes(512 * blocks))) == members + 1
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 7, 13, 19, 20, 64, 128])
+def test_padding_by_small_blocking_factors_is_the_end(factor):
+    for members in range(1, 60):
+        content = b"".join(tar_member(f"{number}.png", b"x") for number in range(members)) + bytes(1024)
+        content += bytes(-len(content) % (512 * factor))
+        assert [kind for _, kind, _ in listed(content)] == ["file"] * members
+
+
+def test_padding_by_an_unusual_blocking_factor_is_said_and_is_no_hole():
+    content = b"".join(tar_member(f"{number}.png", b"x") for number in range(10)) + bytes(1024)
+    padded = content + bytes(-len(content) % (512 * 101))
+    assert [kind for _, kind, _ in listed(padded)] == ["file"] * 10 + [ODD_PADDING]
+    assert [kind for _, kind, _ in listed(padded + b"x")] == ["file"] * 10 + [HOLE]
+    assert [kind for _, kind, _ in listed(padded + bytes(1))] == ["file"] * 10 + [HOLE]
+
+
+@pytest.mark.parametrize("more", [0, 1, 3])
+def test_a_sparse_file_of_gnu_tar_is_skipped_with_its_list_of_pieces(more):
+    header = bytearray(tar_member("s.png", size=700)[:512])
+    header[156:157], header[482] = b"S", min(more, 1)
+    pieces = b"".join(bytes(504) + bytes([number < more - 1]) + bytes(7) for number in range(more))
+    content = sealed(bytes(header)) + pieces + b"s" * 700 + bytes(324)
+    found = listed(content + tar_member("b.png", b"b") + bytes(1024))
+    assert found == [("s.png", "a sparse file", b"s" * 700), ("b.png", "file", b"b")]
+    if more:
+        with pytest.raises(TarFault, match="cut off"):
+            listed(content[:1000])
+
+
+def test_headers_of_other_programs_are_understood():
+    records = b"22 path=named-by-x.png\n".replace(b"22", b"23")
+    pax = {"GNU.sparse.major": "1", "GNU.sparse.name": "real.png"}
+    found = listed(
+        tar_member("label", kind=b"V")
+        + tar_member("dump/", b"Ya.png\0", kind=b"D")
+        + tar_member("x", records, kind=b"X")
+        + tar_member("a.png", b"1")
+        + tar_member("access", b"user::rwx", kind=b"A")
+        + tar_member("b.png", b"2")
+        + tar_member("GNUSparseFile.1/real.png", b"3", pax_headers=pax)
+        + tar_member("half.png", b"4", kind=b"M")
+        + tar_member("c.png", b"5")
+        + bytes(1024)
+    )
+    assert found == [
+        ("label", "a volume label", b""),
+        ("dump/", "folder", b"Ya.png\0"),
+        ("named-by-x.png", "file", b"1"),
+        ("b.png", "file", b"2"),
+        ("real.png", "a sparse file", b"3"),
+        ("half.png", "the rest of a file that begins in another volume", b"4"),
+        ("c.png", "file", b"5"),
+    ]
