@@ -176,7 +176,7 @@ def _fetch_from_mirror(job: _Downloader, file: RemoteFile, url: str, progress: P
     for _ in range(2):
         transfer = Transfer(part, file.bytes, algorithm, job.settings.transfer, progress)
         try:
-            checksum = transfer.fetch(url, keep_foreign=bool(expected))
+            checksum = transfer.fetch(url, checksum_decides=bool(expected))
             transfer.sync()
         except Refused as fault:
             return str(fault)

@@ -63,10 +63,12 @@ class Mirror:
     Args:
         url: http or https.
         timeout_s: a connection that is silent for this long counts as broken.
+        asks_version: whether to ask for parts of the same version only. Without it, a server that names another
+            version sends its part all the same.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        self.url, self.timeout_s = url, timeout_s
+    def __init__(self, url: str, timeout_s: float, asks_version: bool = True) -> None:
+        self.url, self.timeout_s, self.asks_version = url, timeout_s, asks_version
         self._opener = urllib.request.build_opener()
 
     @contextlib.contextmanager
@@ -86,7 +88,7 @@ class Mirror:
         if part is not None:
             headers["Range"] = f"bytes={part[0]}-{part[1] - 1}"
             validator = _choose_validator(about)
-            if validator:
+            if validator and self.asks_version:
                 headers["If-Range"] = validator
         request = urllib.request.Request(self.url, headers=headers)
         try:
@@ -139,7 +141,9 @@ def read_block(reply: http.client.HTTPResponse, size: int) -> tuple[bytes, Excep
 def describe_change(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Return how two descriptions of a file differ, as text; empty if they can be of the same file."""
     for name in ("total", "etag", "modified"):
-        if before[name] and now[name] and before[name] != now[name]:
+        # A server that compresses some replies weakens the ETag of these: W/"1" is the version of "1".
+        pair = {str(about[name]).removeprefix("W/") for about in (before, now)}
+        if before[name] and now[name] and len(pair) > 1:
             return f"{name} {before[name]}, then {now[name]}"
     return ""
 

@@ -22,6 +22,8 @@ class FileServer:
         """Whether range requests are supported."""
         self.validators = True
         """Whether an ETag is sent."""
+        self.nodes: list[str] = []
+        """ETags that the replies carry in turn, as the nodes of a CDN that do not agree; empty for one ETag."""
         self.statuses: list[int] = []
         """Status codes to send for the next requests, instead of the file."""
         self.headers: dict[str, str] = {}
@@ -73,7 +75,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         content = files.files[path]
         start, end = 0, len(content)
-        same = self.headers.get("If-Range", _tag(content)) == _tag(content)
+        tag = files.nodes[len(files.seen) % len(files.nodes)] if files.nodes else _tag(content)
+        same = self.headers.get("If-Range", tag) == tag
         headers = {}
         if files.ranges and wanted != "whole" and same:
             first, last = wanted.removeprefix("bytes=").split("-")
@@ -87,7 +90,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
         headers["Content-Length"] = str(end - start)
         if files.validators:
-            headers["ETag"] = _tag(content)
+            headers["ETag"] = tag
         for name, value in (headers | files.headers).items():
             if value:
                 self.send_header(name, value)
