@@ -17,7 +17,7 @@ from data.disk_space import require_free_space
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.records import SCHEMA
-from pipeline.download.checksums import Mismatch, VerifiedFiles, find_mismatch, verify_file
+from pipeline.download.checksums import Mismatch, VerifiedFiles, find_mismatch, find_wrong_kind, verify_file
 from pipeline.download.mirror import Refused
 from pipeline.download.partial_file import journal_path
 from pipeline.download.transfer import Transfer, TransferSettings
@@ -83,9 +83,16 @@ def download_dataset(
 
 
 def is_unchanged(dataset: DatasetSpec, out_dir: Path) -> bool:
-    """Return whether every file of a finished download exists, and was not touched since it was verified."""
+    """Return whether every file of a finished download exists, and was not touched since it was verified.
+
+    A page that an older version took for a file without a published checksum counts as changed.
+    """
     verified = open_verified_files(out_dir)
-    return all(verified.find_checksum(out_dir / file.name, "") is not None for file in dataset.files)
+    return all(
+        verified.find_checksum(out_dir / file.name, "") is not None
+        and not find_wrong_kind(file, out_dir / file.name)
+        for file in dataset.files
+    )
 
 
 def open_verified_files(out_dir: Path) -> VerifiedFiles:
@@ -120,7 +127,7 @@ def _adopt(job: _Downloader, file: RemoteFile, candidate: Path, progress: Progre
     mismatch = verify_file(file, candidate, job.verified, progress)
     if mismatch:
         raise UserError(
-            f"{candidate} is not the published file: it has {mismatch.found}, but {job.dataset.name} needs "
+            f"{candidate} is not the published file: found {mismatch.found}, but {job.dataset.name} needs "
             f"{mismatch.expected}",
             "Put the right file there, or move this one away to download it",
         )

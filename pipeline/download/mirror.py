@@ -55,6 +55,8 @@ class Answer:
     """Whether the body is the requested part; otherwise it is the whole file."""
     about: dict[str, Any]
     """Description of the file, as the journal keeps it: url, total, etag, modified."""
+    fault: str = ""
+    """What the headers hold against the body. They may be wrong: the body's first bytes decide."""
 
 
 class Mirror:
@@ -107,10 +109,6 @@ class Mirror:
 
 def _parse_reply(url: str, reply: http.client.HTTPResponse, part: Range | None) -> Answer:
     """Parse the headers of a reply, and refuse those that contradict the request."""
-    if reply.headers.get_content_type() == "text/html":
-        raise Refused("an HTML page instead of the file")
-    if reply.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(f"Content-Encoding {reply.headers['Content-Encoding']}")
     end: int | None
     ranged = reply.status == http.client.PARTIAL_CONTENT
     if ranged:
@@ -124,7 +122,15 @@ def _parse_reply(url: str, reply: http.client.HTTPResponse, part: Range | None) 
         total = _parse_number(reply.headers.get("Content-Length"))
         start, end = 0, total or None
     etag, modified = reply.headers.get("ETag") or "", reply.headers.get("Last-Modified") or ""
-    return Answer(start, end, ranged, {"url": url, "total": total, "etag": etag, "modified": modified})
+    about = {"url": url, "total": total, "etag": etag, "modified": modified}
+    return Answer(start, end, ranged, about, _find_header_fault(reply))
+
+
+def _find_header_fault(reply: http.client.HTTPResponse) -> str:
+    encoding = reply.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        return f"Content-Encoding {encoding}"
+    return "an HTML page" if reply.headers.get_content_type() == "text/html" else ""
 
 
 def read_block(reply: http.client.HTTPResponse, size: int) -> tuple[bytes, Exception | None]:

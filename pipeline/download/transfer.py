@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data.disk_space import require_free_space
 from data.progress import Progress, silent
+from pipeline.download.first_bytes import HEAD_BYTES, find_fault
 from pipeline.download.journal import Range
 from pipeline.download.mirror import (
     Answer,
@@ -83,7 +84,7 @@ class Transfer:
         return self.partial.journal.total
 
     def close(self) -> None:
-        """Close the files. Their content stays."""
+        """Close the files. Their content stays; if there is none, the files are removed."""
         self.partial.close()
 
     def sync(self) -> None:
@@ -209,17 +210,17 @@ class Transfer:
     def _fetch_part(self, mirror: Mirror, part: Range | None, stop: threading.Event) -> None:
         """Fetch one part, or the whole file for None, and write it block by block."""
         with mirror.request(part, self.partial.journal.about) as (reply, answer):
-            with self.partial.lock:
-                if stop.is_set():
-                    return
-                self._check_answer(answer)
-            at, end = answer.start, answer.end
+            at, end, is_checked = answer.start, answer.end, False
             while end is None or at < end:
                 size = _BLOCK_BYTES if end is None else min(_BLOCK_BYTES, end - at)
                 block, fault = read_block(reply, size)
                 with self.partial.lock:
                     if stop.is_set():
                         return
+                    if not is_checked:
+                        self._check_head(answer, block, fault)
+                        self._check_answer(answer)
+                        is_checked = True
                     self.partial.write(block, at)
                     at += len(block)
                     if fault:
@@ -227,6 +228,18 @@ class Transfer:
                     if len(block) < size:
                         self._end_body(at, end)
                         return
+
+    def _check_head(self, answer: Answer, block: bytes, fault: Exception | None) -> None:
+        """Refuse a body that begins like another file; raise the connection's fault if too few bytes came."""
+        if answer.start:
+            return
+        if fault and len(block) < HEAD_BYTES:
+            raise fault
+        found = find_fault(
+            self.partial.path.stem, block[:HEAD_BYTES], answer.fault, checksum_decides=self._checksum_decides
+        )
+        if found:
+            raise Refused(f"it sends {found} instead of the file")
 
     def _check_answer(self, answer: Answer) -> None:
         """Start the journal with the first answer's description of the file; compare later answers with it."""

@@ -1,11 +1,15 @@
 """Download from a server on this machine that misbehaves in every way known of real servers."""
 
 import errno
+import gzip
 import hashlib
+import io
 import json
 import os
 import random
+import tarfile
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,12 +19,26 @@ from data.catalog.spec import DatasetSpec, RemoteFile
 from data.errors import UserError
 from pipeline.download import journal as journals
 from pipeline.download import partial_file
-from pipeline.download.download import DownloadSettings, download_dataset, is_unchanged
+from pipeline.download.download import DownloadSettings, download_dataset, is_unchanged, open_verified_files
 from pipeline.download.journal import Journal, merge_ranges
 from pipeline.download.transfer import ATTEMPTS, TransferSettings, backoff_s
 
-CONTENT = random.Random(0).randbytes(1_280_000)
-OTHER = random.Random(1).randbytes(1_280_000)
+CONTENT = b"PK\3\4" + random.Random(0).randbytes(1_279_996)
+OTHER = b"PK\3\4" + random.Random(1).randbytes(1_279_996)
+
+
+def archive_of(name):
+    """Return an archive of the kind that the name says, with 20 kB that do not compress."""
+    buffer = io.BytesIO()
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("0", CONTENT[:20_000])
+    else:
+        with tarfile.open(fileobj=buffer, mode="w" if name.endswith(".tar") else "w:gz") as tar:
+            info = tarfile.TarInfo("0")
+            info.size = 20_000
+            tar.addfile(info, io.BytesIO(CONTENT))
+    return buffer.getvalue()
 
 
 def dataset(*urls, content=CONTENT, manual="", **change):
@@ -275,10 +293,79 @@ def test_if_all_mirrors_fail_the_error_names_each_cause_and_what_to_do(out):
     assert "a.zip" not in names(out)
 
 
-def test_an_html_page_instead_of_the_file_is_refused(out):
-    with serve_files({"/a.zip": CONTENT}) as server, pytest.raises(UserError, match="an HTML page"):
-        server.headers = {"Content-Type": "text/html; charset=utf-8"}
+PAGE = b"\xef\xbb\xbf\n<!DOCTYPE html>\n<html><title>Quota exceeded</title></html>"
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("change", [{}, {"sha256": ""}])
+def test_a_page_instead_of_an_archive_is_refused_and_leaves_nothing(out, change, ranges):
+    """The server calls it what it likes, and says 200."""
+    with serve_files({"/a.zip": PAGE}) as server:
+        server.ranges, server.headers = ranges, {"Content-Type": "application/zip"}
+        spec = dataset(f"{server.url}/a.zip", **change | {"bytes": 0})
+        with pytest.raises(UserError, match="sends an HTML page instead of the file"):
+            fetch(spec, out)
+        assert names(out) == [] and not is_unchanged(spec, out)
+        server.files["/a.zip"] = CONTENT
+        fetch(spec, out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_page_instead_of_the_rest_does_not_cost_the_bytes_that_are_there(out):
+    with serve_files({"/a.zip": CONTENT}) as server:
+        server.cut = lambda size: 150_000
+        with pytest.raises(KilledError):
+            fetch(dataset(f"{server.url}/a.zip"), out, pause=kill)
+        server.cut, server.files["/a.zip"], server.ranges = (lambda size: None), PAGE, False
+        with pytest.raises(UserError, match="sends an HTML page instead"):
+            fetch(dataset(f"{server.url}/a.zip"), out)
+        server.files["/a.zip"], server.ranges = CONTENT, True
         fetch(dataset(f"{server.url}/a.zip"), out)
+    assert server.seen[-1][1] == "bytes=1150000-1279999" and (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_page_that_was_taken_for_an_archive_before_is_fetched_anew(out):
+    """As an older version left it: recorded, and remembered as verified."""
+    out.mkdir(parents=True)
+    (out / "a.zip").write_bytes(PAGE)
+    open_verified_files(out).add(out / "a.zip", "sha256", "")
+    with serve_files({"/a.zip": CONTENT}) as server:
+        spec = dataset(f"{server.url}/a.zip", bytes=0, sha256="")
+        assert not is_unchanged(spec, out)
+        fetch(spec, out)
+        assert is_unchanged(spec, out)
+    assert (out / "a.zip").read_bytes() == CONTENT and (out / "a.zip.bad").read_bytes() == PAGE
+
+
+def test_a_page_in_a_folder_of_archives_is_not_adopted(out, tmp_path):
+    (tmp_path / "a.zip").write_bytes(PAGE)
+    with pytest.raises(UserError, match="found an HTML page, but D needs the file of its name"):
+        fetch(dataset(bytes=0, sha256=""), out, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Content-Type": "text/html"}, {"Content-Encoding": "x-gzip"}, {"Content-Encoding": "gzip"}]
+)
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.TGZ"])
+@pytest.mark.parametrize("has_checksum", [True, False])
+def test_headers_that_mislabel_an_archive_are_not_believed(out, name, headers, has_checksum):
+    content = archive_of(name)
+    digest = hashlib.sha256(content).hexdigest() if has_checksum else ""
+    with serve_files({f"/{name}": content}) as server:
+        server.headers = headers
+        file = RemoteFile(name, (f"{server.url}/{name}",), 0, digest)
+        fetch(DatasetSpec("D", "archives", "t", "l", files=(file,)), out, part_bytes=4000)
+    assert (out / name).read_bytes() == content and server.twice == 0
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_an_archive_that_a_server_compresses_on_its_way_is_refused(out, name):
+    with serve_files({f"/{name}": gzip.compress(archive_of(name))}) as server:
+        server.headers = {"Content-Encoding": "gzip"}
+        file = RemoteFile(name, (f"{server.url}/{name}",))
+        with pytest.raises(UserError, match="sends Content-Encoding gzip instead of the file"):
+            fetch(DatasetSpec("D", "archives", "t", "l", files=(file,)), out)
+    assert names(out) == []
 
 
 @pytest.mark.parametrize(
@@ -341,7 +428,7 @@ def test_an_archive_on_disk_is_verified_adopted_and_remembered(out, tmp_path, mo
     os.utime(mine, (1, 1))
     assert not is_unchanged(spec, out)
     with pytest.raises(
-        UserError, match="a.zip is not the published file: it has sha256 .* but D needs sha256"
+        UserError, match="a.zip is not the published file: found sha256 .* but D needs sha256"
     ):
         fetch(spec, out, [tmp_path / "mine"])
     assert mine.read_bytes() == OTHER, "the user's own file is left alone"
