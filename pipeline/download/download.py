@@ -17,9 +17,11 @@ from data.disk_space import require_free_space
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.records import SCHEMA
+from data.redacted_urls import redact
 from pipeline.download.checksums import Mismatch, VerifiedFiles, find_mismatch, find_wrong_kind, verify_file
 from pipeline.download.mirror import Refused
 from pipeline.download.partial_file import journal_path
+from pipeline.download.proxies import describe_route
 from pipeline.download.transfer import Transfer, TransferSettings
 
 RECORD = "download.json"
@@ -160,7 +162,7 @@ def _fetch(job: _Downloader, file: RemoteFile, progress: Progress) -> None:
         failure = _fetch_from_mirror(job, file, url, progress)
         if failure is None:
             return
-        failures.append(f"{url}: {failure}")
+        failures.append(f"{redact(url)}{describe_route(url)}: {failure}")
     bad = _bad_path(path)
     kept = f" (the last wrong file is kept as {bad.name})" if bad.exists() else ""
     raise UserError(

@@ -3,16 +3,21 @@
 Every fault becomes one of four exceptions, which differ in what can be done about them. Knows nothing of local files.
 """
 
+import base64
 import contextlib
 import dataclasses
 import http.client
 import re
+import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+from data.redacted_urls import identify_url, redact
 from pipeline.download.journal import Range
+from pipeline.download.proxies import find_proxy_fault
 
 _RETRY_CODES = (408, 425, 429)
 """HTTP codes below 500 after which a retry makes sense."""
@@ -71,6 +76,8 @@ class Mirror:
 
     def __init__(self, url: str, timeout_s: float, asks_version: bool = True) -> None:
         self.url, self.timeout_s, self.asks_version = url, timeout_s, asks_version
+        self.identity = identify_url(url)
+        """The URL as the journal keeps it, without credentials."""
         self._opener = urllib.request.build_opener()
 
     @contextlib.contextmanager
@@ -86,25 +93,50 @@ class Mirror:
         Raises:
             Refused, Interrupted, Changed, NoRanges: depending on what can be done about the fault.
         """
+        try:
+            with self._opener.open(self._build_request(part, about), timeout=self.timeout_s) as reply:
+                yield reply, _parse_reply(self.identity, reply, part)
+        except urllib.error.HTTPError as error:
+            status = redact(f"HTTP {error.code} {error.reason}")
+            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise (Changed if about else NoRanges if part else Refused)(status) from None
+            if error.code in _RETRY_CODES or error.code >= 500:
+                raise Interrupted(status, _parse_number(error.headers.get("Retry-After"))) from None
+            raise Refused(status) from None
+        except (http.client.InvalidURL, UnicodeError):
+            # Its text may have a password in it.
+            raise Refused("it, or what it redirects to, is no valid URL") from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            text = redact(f"{type(error).__name__}: {reason}")
+            raise (Refused(text) if _is_final(reason) else Interrupted(text)) from None
+
+    def _build_request(self, part: Range | None, about: dict[str, Any]) -> urllib.request.Request:
+        """Build a request; user and password of the URL go only to its own host, not to where it redirects."""
+        fault = find_proxy_fault(self.url)
+        if fault:
+            raise Refused(fault)
         headers = {"User-Agent": "super-resolution-factory", "Accept-Encoding": "identity"}
         if part is not None:
             headers["Range"] = f"bytes={part[0]}-{part[1] - 1}"
             validator = _choose_validator(about)
             if validator and self.asks_version:
                 headers["If-Range"] = validator
-        request = urllib.request.Request(self.url, headers=headers)
-        try:
-            with self._opener.open(request, timeout=self.timeout_s) as reply:
-                yield reply, _parse_reply(self.url, reply, part)
-        except urllib.error.HTTPError as error:
-            status = f"HTTP {error.code} {error.reason}"
-            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                raise (Changed if about else NoRanges if part else Refused)(status) from None
-            if error.code in _RETRY_CODES or error.code >= 500:
-                raise Interrupted(status, _parse_number(error.headers.get("Retry-After"))) from None
-            raise Refused(status) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise Interrupted(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from None
+        parts = urllib.parse.urlsplit(self.url)
+        user, _, host = parts.netloc.rpartition("@")
+        request = urllib.request.Request(parts._replace(netloc=host).geturl(), headers=headers)
+        if user:
+            token = base64.b64encode(urllib.parse.unquote_to_bytes(user)).decode()
+            request.add_unredirected_header("Authorization", f"Basic {token}")
+        return request
+
+
+def _is_final(reason: object) -> bool:
+    """Return whether a connection fails in the same way each time: wrong certificate, refusing or unknown proxy."""
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return True
+    tunnel = re.match(r"Tunnel connection failed: (4\d\d)", str(reason))
+    return str(reason).startswith("unknown url type") or bool(tunnel and int(tunnel[1]) not in _RETRY_CODES)
 
 
 def _parse_reply(url: str, reply: http.client.HTTPResponse, part: Range | None) -> Answer:

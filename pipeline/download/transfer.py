@@ -111,8 +111,8 @@ class Transfer:
             UserError: the disk is full.
         """
         self._ignores_ranges, self._checksum_decides = False, checksum_decides
-        self._take_over(url)
         mirror = Mirror(url, self.settings.timeout_s, asks_version=not checksum_decides)
+        self._take_over(mirror.identity)
         journal = self.partial.journal
         attempts, changes, most = 0, 0, journal.done
         while True:
@@ -140,7 +140,7 @@ class Transfer:
         self.is_pieced = False
 
     def _take_over(self, url: str) -> None:
-        """Keep or discard the bytes that came from another mirror."""
+        """Keep or discard the bytes that came from another mirror than the one that this URL identifies."""
         journal = self.partial.journal
         if not journal.about or journal.about["url"] == url:
             return

@@ -1,5 +1,6 @@
 """Download from a server on this machine that misbehaves in every way known of real servers."""
 
+import base64
 import errno
 import gzip
 import hashlib
@@ -7,6 +8,9 @@ import io
 import json
 import os
 import random
+import shutil
+import ssl
+import subprocess
 import tarfile
 import time
 import zipfile
@@ -57,6 +61,14 @@ def fetch(spec, out, archives=(), connections=1, part_bytes=200_000, timeout_s=5
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch):
+    """Take away the proxies of the machine that runs the tests."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture
@@ -407,6 +419,117 @@ def test_proxies_come_from_the_environment(out, monkeypatch):
         monkeypatch.setenv("http_proxy", server.url)
         fetch(dataset("http://unreachable.example/a.zip"), out)
     assert server.seen[0][0] == "http://unreachable.example/a.zip"
+
+
+def test_a_proxy_in_use_is_named_in_the_error(out, monkeypatch):
+    with serve_files({}) as server:
+        monkeypatch.setenv("HTTP_PROXY", server.url.replace("//", "//me:secret@"))
+        with pytest.raises(UserError) as caught:
+            fetch(dataset("http://unreachable.example/a.zip"), out)
+    shown = server.url.replace("//", "//***@")
+    assert f"a.zip through the proxy {shown} (HTTP_PROXY): HTTP 404" in str(caught.value)
+    assert "secret" not in str(caught.value) and server.seen
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "SOCKS4"])
+def test_a_socks_proxy_is_refused_at_once(out, monkeypatch, variable, scheme):
+    pauses = []
+    monkeypatch.setenv(variable, f"{scheme}://me:secret@127.0.0.1:9")
+    with pytest.raises(
+        UserError, match=f"{variable} names a {scheme.lower()} proxy, but only http"
+    ) as caught:
+        fetch(dataset("http://unreachable.example/a.zip"), out, pause=pauses.append)
+    assert not pauses and "secret" not in str(caught.value)
+
+
+def test_a_socks_proxy_does_not_matter_where_no_proxy_excludes_the_host(out, monkeypatch):
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serve_files({"/a.zip": CONTENT}) as server:
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_proxy_variable_that_is_not_read_is_named_in_the_error(out, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    with (
+        serve_files({}) as server,
+        pytest.raises(UserError, match="not through ALL_PROXY, .* set http_proxy"),
+    ):
+        fetch(dataset(f"{server.url}/a.zip"), out)
+
+
+def test_a_proxy_that_refuses_is_asked_once_and_one_that_is_busy_again(out, monkeypatch):
+    with serve_files({}) as server:
+        server.statuses = [503, 403]
+        monkeypatch.setenv("https_proxy", server.url)
+        with pytest.raises(UserError, match=r"\(https_proxy\): URLError: Tunnel connection failed: 403"):
+            fetch(dataset("https://unreachable.example/a.zip"), out)
+    assert server.seen == [("unreachable.example:443", "connect")] * 2
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate with openssl")
+def test_a_wrong_certificate_is_refused_at_once(out, tmp_path):
+    pem, pauses = str(tmp_path / "a.pem"), []
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", pem, "-out", pem], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with (
+        serve_files({"/a.zip": CONTENT}, context) as server,
+        pytest.raises(UserError, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
+        fetch(dataset(f"{server.url}/a.zip"), out, pause=pauses.append)
+    assert not pauses
+
+
+def test_credentials_of_a_url_reach_the_server_and_nothing_else(out):
+    """They are in no message, no progress note and no file."""
+    notes = []
+    with serve_files({"/a.zip?key=secret": CONTENT}) as server:
+        url = server.url.replace("//", "//me:se%20cret@") + "/a.zip?key=secret"
+        server.cut = lambda size: 150_000
+
+        def stop(seconds):
+            notes.extend(path.read_bytes() for path in out.iterdir() if path.name != "a.zip.partial")
+            raise KilledError
+
+        with pytest.raises(KilledError):
+            fetch(
+                dataset(url, sha256=""),
+                out,
+                pause=stop,
+                progress=lambda *one: notes.append(repr(one).encode()),
+            )
+        server.statuses = [403]
+        with pytest.raises(UserError) as caught:
+            fetch(dataset(url, sha256=""), out)
+        server.cut = lambda size: None
+        fetch(dataset(url, sha256=""), out)
+    assert f"{server.url.replace('//', '//***@')}/a.zip?key=***: HTTP 403" in str(caught.value)
+    assert server.authorization[0] == "Basic " + base64.b64encode(b"me:se cret").decode()
+    shown = b" ".join([*notes, str(caught.value).encode(), (out / "download.json").read_bytes()])
+    assert b"key=***" in shown and b"secret" not in shown and b"cret" not in shown
+    assert server.twice == 0, "the journal still knows the mirror"
+
+
+def test_credentials_are_not_sent_to_where_a_url_redirects(out):
+    with serve_files({"/a.zip": CONTENT}) as other, serve_files({}) as server:
+        server.statuses, server.headers = [302] * 99, {"Location": f"{other.url}/a.zip"}
+        fetch(dataset(server.url.replace("//", "//me:secret@") + "/a.zip"), out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+    assert all(server.authorization) and not any(other.authorization)
+
+
+@pytest.mark.parametrize(
+    "location", ["http://me:secret@127.0.0.1:9/a.zip", "ftp-x://me:secret@h/a?k=secret", "http://h:secret/"]
+)
+def test_credentials_in_a_redirection_are_hidden_too(out, location):
+    with serve_files({}) as server, pytest.raises(UserError) as caught:
+        server.statuses, server.headers = [302] * 99, {"Location": location}
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert "secret" not in str(caught.value)
 
 
 def test_an_archive_on_disk_is_verified_adopted_and_remembered(out, tmp_path, monkeypatch):
