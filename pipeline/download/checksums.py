@@ -12,7 +12,7 @@ from typing import NamedTuple
 from data.atomic_files import jsonl_line, read_jsonl
 from data.catalog.spec import RemoteFile
 from data.progress import Progress, silent
-from pipeline.download.first_bytes import HEAD_BYTES, find_fault
+from pipeline.download.first_bytes import HEAD_BYTES, find_fault, is_cut_off
 
 _BLOCK_BYTES = 1 << 22
 
@@ -83,11 +83,16 @@ def find_mismatch(file: RemoteFile, size_bytes: int, checksum: str) -> Mismatch 
 
 
 def find_wrong_kind(file: RemoteFile, path: Path) -> Mismatch | None:
-    """Return how the first bytes of a file on disk differ from those of its kind, if no checksum is published."""
+    """Return how the first bytes of a file on disk differ from those of its kind, if no checksum is published.
+
+    A zip must have its end too.
+    """
     if file.checksum[1]:
         return None
     with open(path, "rb") as opened:
         fault = find_fault(file.name, opened.read(HEAD_BYTES))
+        if not fault and is_cut_off(file.name, opened):
+            fault = "a zip archive without its end"
     return Mismatch("the file of its name", fault) if fault else None
 
 

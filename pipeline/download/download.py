@@ -191,7 +191,7 @@ def _fetch_from_mirror(job: _Downloader, file: RemoteFile, url: str, progress: P
             return str(fault)
         finally:
             transfer.close()
-        mismatch = find_mismatch(file, transfer.size_bytes, checksum)
+        mismatch = find_mismatch(file, transfer.size_bytes, checksum) or find_wrong_kind(file, part)
         if mismatch is None:
             os.replace(part, path)
             journal_path(part).unlink()

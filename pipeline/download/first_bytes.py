@@ -4,13 +4,17 @@ Servers answer with a page and status 200 where a file is gone, a login is due o
 type or encoding for intact files. The bytes decide; the headers count only where the bytes leave it open.
 """
 
+import os
 import tarfile
 import zlib
+from typing import BinaryIO
 
 from data.catalog.spec import ARCHIVE_KINDS, archive_suffix
 
 HEAD_BYTES = 512
 """How many first bytes are needed: a header of a tar."""
+_ZIP_TAIL_BYTES = 22 + 65535
+"""The end record of a zip is in these last bytes: it is followed by a comment at most."""
 
 _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
@@ -55,6 +59,19 @@ def find_fault(name: str, head: bytes, header_fault: str = "", *, checksum_decid
     if kind == "zip" and head.startswith(_PROGRAMS):
         return ""
     return _find_start(_OTHERS, head) or f"no {kind} archive: it begins with the bytes {head[:8].hex(' ')}"
+
+
+def is_cut_off(name: str, file: BinaryIO) -> bool:
+    """Return whether a zip has no end record. Of other files only reading all of them shows whether they are whole.
+
+    Args:
+        name: file name.
+        file: the file, open.
+    """
+    if ARCHIVE_KINDS.get(archive_suffix(name)) != "zip":
+        return False
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _ZIP_TAIL_BYTES))
+    return b"PK\5\6" not in file.read()
 
 
 def _is_own(name: str, kind: str, head: bytes, is_encoded: bool) -> bool:

@@ -230,11 +230,11 @@ class Transfer:
                         return
 
     def _check_head(self, answer: Answer, block: bytes, fault: Exception | None) -> None:
-        """Refuse a body that begins like another file; raise the connection's fault if too few bytes came."""
+        """Refuse a body that begins like another file; raise Interrupted or the fault if too few bytes came."""
         if answer.start:
             return
-        if fault and len(block) < HEAD_BYTES:
-            raise fault
+        if len(block) < HEAD_BYTES and (fault or len(block) < (answer.end or 0)):
+            raise fault or Interrupted(f"ended after {len(block)} of {answer.end} bytes")
         found = find_fault(
             self.partial.path.stem, block[:HEAD_BYTES], answer.fault, checksum_decides=self._checksum_decides
         )

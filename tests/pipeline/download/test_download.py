@@ -27,8 +27,9 @@ from pipeline.download.download import DownloadSettings, download_dataset, is_un
 from pipeline.download.journal import Journal, merge_ranges
 from pipeline.download.transfer import ATTEMPTS, TransferSettings, backoff_s
 
-CONTENT = b"PK\3\4" + random.Random(0).randbytes(1_279_996)
-OTHER = b"PK\3\4" + random.Random(1).randbytes(1_279_996)
+CONTENT, OTHER = (
+    b"PK\3\4" + random.Random(seed).randbytes(1_279_974) + b"PK\5\6" + bytes(18) for seed in (0, 1)
+)
 
 
 def archive_of(name):
@@ -347,6 +348,30 @@ def test_a_page_that_was_taken_for_an_archive_before_is_fetched_anew(out):
         fetch(spec, out)
         assert is_unchanged(spec, out)
     assert (out / "a.zip").read_bytes() == CONTENT and (out / "a.zip.bad").read_bytes() == PAGE
+
+
+def test_a_zip_of_unknown_size_that_ends_early_is_set_aside_and_fetched_anew(out):
+    with serve_files({"/a.zip": CONTENT}) as server:
+        server.ranges, server.headers = False, {"Content-Length": ""}
+        server.cut = lambda size: 900_000
+        spec = dataset(f"{server.url}/a.zip", bytes=0, sha256="")
+        with pytest.raises(UserError, match="got a zip archive without its end"):
+            fetch(spec, out)
+        assert names(out) == ["a.zip.bad"]
+        server.cut = lambda size: None
+        fetch(spec, out)
+    assert (out / "a.zip").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("count", [0, 3, 511])
+def test_a_connection_that_ends_within_the_first_bytes_is_tried_again(out, count):
+    cuts = [count, count]
+    content = archive_of("a.tar")
+    with serve_files({"/a.tar": content}) as server:
+        server.cut = lambda size: cuts.pop() if cuts else None
+        file = RemoteFile("a.tar", (f"{server.url}/a.tar",))
+        fetch(DatasetSpec("D", "archives", "t", "l", files=(file,)), out)
+    assert (out / "a.tar").read_bytes() == content
 
 
 def test_a_page_in_a_folder_of_archives_is_not_adopted(out, tmp_path):
