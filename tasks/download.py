@@ -48,9 +48,9 @@ class Download(DatasetTask):
         files = [[file.name, file.bytes, file.sha256, file.md5] for file in self.dataset_spec.files]
         return {"files": files}
 
-    def complete(self) -> bool:
+    def is_done(self) -> bool:
         """Return whether the record exists and the files have not changed since they were verified."""
-        return super().complete() and download.is_unchanged(self.dataset_spec, self.directory())
+        return super().is_done() and download.is_unchanged(self.dataset_spec, self.directory())
 
     def make(self) -> None:
         """Link the archives that are already on disk, and fetch the others."""

@@ -21,7 +21,9 @@ class SelectSamples(StoreTask):
 
     @property
     def benchmarks(self) -> list[IndexSource]:
-        """The benchmarks of [evaluation], whose images must not be trained on."""
+        """The benchmarks of [evaluation], whose images must not be trained on; none if leakage is not looked for."""
+        if selection().leakage_bits < 0:
+            return []
         return [IndexSource(dataset=name) for name in evaluation().benchmarks]
 
     def requires(self) -> dict[str, list[MakeCrops] | list[IndexSource]]:

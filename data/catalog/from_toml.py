@@ -9,6 +9,7 @@ from typing import Any
 from data.catalog.from_path import dataset_from_path
 from data.catalog.spec import DatasetSpec, RemoteFile
 from data.errors import UserError
+from data.redacted_urls import redact
 
 CATALOG_KINDS = ("archives", "sample", "photos")
 """The kinds that a catalog file may name. With `path` the kind follows from what is at the path."""
@@ -87,7 +88,7 @@ def _remote_file(entry: Any) -> RemoteFile:
     for url in urls:
         if not (isinstance(url, str) and re.fullmatch(r"https?://[!-~]+", url)):
             raise ValueError(
-                f"url {url!r} of {file.name} must start with http:// or https:// and have no spaces"
+                f"url {redact(str(url))!r} of {file.name} must start with http:// or https:// and have no spaces"
             )
     for algorithm, digits in _HEX.items():
         digest = getattr(file, algorithm)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from data.atomic_files import jsonl_line, read_jsonl
 from data.catalog.spec import RemoteFile
 from data.progress import Progress, silent
+from pipeline.download.first_bytes import HEAD_BYTES, find_fault, is_cut_off
 
 _BLOCK_BYTES = 1 << 22
 
@@ -81,12 +82,26 @@ def find_mismatch(file: RemoteFile, size_bytes: int, checksum: str) -> Mismatch 
     return None
 
 
+def find_wrong_kind(file: RemoteFile, path: Path) -> Mismatch | None:
+    """Return how the first bytes of a file on disk differ from those of its kind, if no checksum is published.
+
+    A zip must have its end too.
+    """
+    if file.checksum[1]:
+        return None
+    with open(path, "rb") as opened:
+        fault = find_fault(file.name, opened.read(HEAD_BYTES))
+        if not fault and is_cut_off(file.name, opened):
+            fault = "a zip archive without its end"
+    return Mismatch("the file of its name", fault) if fault else None
+
+
 def verify_file(
     file: RemoteFile, path: Path, verified: VerifiedFiles, progress: Progress = silent
 ) -> Mismatch | None:
     """Compare a file on disk with the published one, and remember it if it is the same.
 
-    If no checksum is published, only the size is compared: reading the file would prove nothing.
+    If no checksum is published, only the size and the first bytes are looked at: reading on would prove nothing.
 
     Args:
         file: the published file.
@@ -99,6 +114,9 @@ def verify_file(
     """
     size_bytes = path.stat().st_size
     algorithm, expected = file.checksum
+    wrong_kind = find_wrong_kind(file, path)
+    if wrong_kind:
+        return wrong_kind
     checksum = verified.find_checksum(path, algorithm)
     if checksum is None or (checksum != expected and expected):
         checksum = ""

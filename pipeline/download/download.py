@@ -17,9 +17,11 @@ from data.disk_space import require_free_space
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.records import SCHEMA
-from pipeline.download.checksums import Mismatch, VerifiedFiles, find_mismatch, verify_file
+from data.redacted_urls import redact
+from pipeline.download.checksums import Mismatch, VerifiedFiles, find_mismatch, find_wrong_kind, verify_file
 from pipeline.download.mirror import Refused
 from pipeline.download.partial_file import journal_path
+from pipeline.download.proxies import describe_route
 from pipeline.download.transfer import Transfer, TransferSettings
 
 RECORD = "download.json"
@@ -83,9 +85,16 @@ def download_dataset(
 
 
 def is_unchanged(dataset: DatasetSpec, out_dir: Path) -> bool:
-    """Return whether every file of a finished download exists, and was not touched since it was verified."""
+    """Return whether every file of a finished download exists, and was not touched since it was verified.
+
+    A page that an older version took for a file without a published checksum counts as changed.
+    """
     verified = open_verified_files(out_dir)
-    return all(verified.find_checksum(out_dir / file.name, "") is not None for file in dataset.files)
+    return all(
+        verified.find_checksum(out_dir / file.name, "") is not None
+        and not find_wrong_kind(file, out_dir / file.name)
+        for file in dataset.files
+    )
 
 
 def open_verified_files(out_dir: Path) -> VerifiedFiles:
@@ -120,7 +129,7 @@ def _adopt(job: _Downloader, file: RemoteFile, candidate: Path, progress: Progre
     mismatch = verify_file(file, candidate, job.verified, progress)
     if mismatch:
         raise UserError(
-            f"{candidate} is not the published file: it has {mismatch.found}, but {job.dataset.name} needs "
+            f"{candidate} is not the published file: found {mismatch.found}, but {job.dataset.name} needs "
             f"{mismatch.expected}",
             "Put the right file there, or move this one away to download it",
         )
@@ -153,7 +162,7 @@ def _fetch(job: _Downloader, file: RemoteFile, progress: Progress) -> None:
         failure = _fetch_from_mirror(job, file, url, progress)
         if failure is None:
             return
-        failures.append(f"{url}: {failure}")
+        failures.append(f"{redact(url)}{describe_route(url)}: {failure}")
     bad = _bad_path(path)
     kept = f" (the last wrong file is kept as {bad.name})" if bad.exists() else ""
     raise UserError(
@@ -176,13 +185,13 @@ def _fetch_from_mirror(job: _Downloader, file: RemoteFile, url: str, progress: P
     for _ in range(2):
         transfer = Transfer(part, file.bytes, algorithm, job.settings.transfer, progress)
         try:
-            checksum = transfer.fetch(url, keep_foreign=bool(expected))
+            checksum = transfer.fetch(url, checksum_decides=bool(expected))
             transfer.sync()
         except Refused as fault:
             return str(fault)
         finally:
             transfer.close()
-        mismatch = find_mismatch(file, transfer.size_bytes, checksum)
+        mismatch = find_mismatch(file, transfer.size_bytes, checksum) or find_wrong_kind(file, part)
         if mismatch is None:
             os.replace(part, path)
             journal_path(part).unlink()

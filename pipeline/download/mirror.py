@@ -3,16 +3,21 @@
 Every fault becomes one of four exceptions, which differ in what can be done about them. Knows nothing of local files.
 """
 
+import base64
 import contextlib
 import dataclasses
 import http.client
 import re
+import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+from data.redacted_urls import identify_url, redact
 from pipeline.download.journal import Range
+from pipeline.download.proxies import find_proxy_fault
 
 _RETRY_CODES = (408, 425, 429)
 """HTTP codes below 500 after which a retry makes sense."""
@@ -55,6 +60,8 @@ class Answer:
     """Whether the body is the requested part; otherwise it is the whole file."""
     about: dict[str, Any]
     """Description of the file, as the journal keeps it: url, total, etag, modified."""
+    fault: str = ""
+    """What the headers hold against the body. They may be wrong: the body's first bytes decide."""
 
 
 class Mirror:
@@ -63,10 +70,14 @@ class Mirror:
     Args:
         url: http or https.
         timeout_s: a connection that is silent for this long counts as broken.
+        asks_version: whether to ask for parts of the same version only. Without it, a server that names another
+            version sends its part all the same.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        self.url, self.timeout_s = url, timeout_s
+    def __init__(self, url: str, timeout_s: float, asks_version: bool = True) -> None:
+        self.url, self.timeout_s, self.asks_version = url, timeout_s, asks_version
+        self.identity = identify_url(url)
+        """The URL as the journal keeps it, without credentials."""
         self._opener = urllib.request.build_opener()
 
     @contextlib.contextmanager
@@ -82,33 +93,54 @@ class Mirror:
         Raises:
             Refused, Interrupted, Changed, NoRanges: depending on what can be done about the fault.
         """
-        headers = {"User-Agent": "super-resolution-factory", "Accept-Encoding": "identity"}
-        if part is not None:
-            headers["Range"] = f"bytes={part[0]}-{part[1] - 1}"
-            validator = _choose_validator(about)
-            if validator:
-                headers["If-Range"] = validator
-        request = urllib.request.Request(self.url, headers=headers)
         try:
-            with self._opener.open(request, timeout=self.timeout_s) as reply:
-                yield reply, _parse_reply(self.url, reply, part)
+            with self._opener.open(self._build_request(part, about), timeout=self.timeout_s) as reply:
+                yield reply, _parse_reply(self.identity, reply, part)
         except urllib.error.HTTPError as error:
-            status = f"HTTP {error.code} {error.reason}"
+            status = redact(f"HTTP {error.code} {error.reason}")
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise (Changed if about else NoRanges if part else Refused)(status) from None
             if error.code in _RETRY_CODES or error.code >= 500:
                 raise Interrupted(status, _parse_number(error.headers.get("Retry-After"))) from None
             raise Refused(status) from None
+        except (http.client.InvalidURL, UnicodeError):
+            # Its text may have a password in it.
+            raise Refused("it, or what it redirects to, is no valid URL") from None
         except (OSError, http.client.HTTPException) as error:
-            raise Interrupted(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from None
+            reason = getattr(error, "reason", error)
+            text = redact(f"{type(error).__name__}: {reason}")
+            raise (Refused(text) if _is_final(reason) else Interrupted(text)) from None
+
+    def _build_request(self, part: Range | None, about: dict[str, Any]) -> urllib.request.Request:
+        """Build a request; user and password of the URL go only to its own host, not to where it redirects."""
+        fault = find_proxy_fault(self.url)
+        if fault:
+            raise Refused(fault)
+        headers = {"User-Agent": "super-resolution-factory", "Accept-Encoding": "identity"}
+        if part is not None:
+            headers["Range"] = f"bytes={part[0]}-{part[1] - 1}"
+            validator = _choose_validator(about)
+            if validator and self.asks_version:
+                headers["If-Range"] = validator
+        parts = urllib.parse.urlsplit(self.url)
+        user, _, host = parts.netloc.rpartition("@")
+        request = urllib.request.Request(parts._replace(netloc=host).geturl(), headers=headers)
+        if user:
+            token = base64.b64encode(urllib.parse.unquote_to_bytes(user)).decode()
+            request.add_unredirected_header("Authorization", f"Basic {token}")
+        return request
+
+
+def _is_final(reason: object) -> bool:
+    """Return whether a connection fails in the same way each time: wrong certificate, refusing or unknown proxy."""
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return True
+    tunnel = re.match(r"Tunnel connection failed: (4\d\d)", str(reason))
+    return str(reason).startswith("unknown url type") or bool(tunnel and int(tunnel[1]) not in _RETRY_CODES)
 
 
 def _parse_reply(url: str, reply: http.client.HTTPResponse, part: Range | None) -> Answer:
     """Parse the headers of a reply, and refuse those that contradict the request."""
-    if reply.headers.get_content_type() == "text/html":
-        raise Refused("an HTML page instead of the file")
-    if reply.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(f"Content-Encoding {reply.headers['Content-Encoding']}")
     end: int | None
     ranged = reply.status == http.client.PARTIAL_CONTENT
     if ranged:
@@ -122,7 +154,15 @@ def _parse_reply(url: str, reply: http.client.HTTPResponse, part: Range | None) 
         total = _parse_number(reply.headers.get("Content-Length"))
         start, end = 0, total or None
     etag, modified = reply.headers.get("ETag") or "", reply.headers.get("Last-Modified") or ""
-    return Answer(start, end, ranged, {"url": url, "total": total, "etag": etag, "modified": modified})
+    about = {"url": url, "total": total, "etag": etag, "modified": modified}
+    return Answer(start, end, ranged, about, _find_header_fault(reply))
+
+
+def _find_header_fault(reply: http.client.HTTPResponse) -> str:
+    encoding = reply.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        return f"Content-Encoding {encoding}"
+    return "an HTML page" if reply.headers.get_content_type() == "text/html" else ""
 
 
 def read_block(reply: http.client.HTTPResponse, size: int) -> tuple[bytes, Exception | None]:
@@ -139,7 +179,9 @@ def read_block(reply: http.client.HTTPResponse, size: int) -> tuple[bytes, Excep
 def describe_change(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Return how two descriptions of a file differ, as text; empty if they can be of the same file."""
     for name in ("total", "etag", "modified"):
-        if before[name] and now[name] and before[name] != now[name]:
+        # A server that compresses some replies weakens the ETag of these: W/"1" is the version of "1".
+        pair = {str(about[name]).removeprefix("W/") for about in (before, now)}
+        if before[name] and now[name] and len(pair) > 1:
             return f"{name} {before[name]}, then {now[name]}"
     return ""
 

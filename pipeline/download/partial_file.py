@@ -37,9 +37,12 @@ class PartialFile:
             self.clear()  # the file that the journal belongs to was removed
 
     def close(self) -> None:
-        """Close both files. Their content stays."""
+        """Close both files. Their content stays; if there is none, both are removed."""
         os.close(self._file)
         self.journal.close()
+        if not self.journal.done:
+            self.path.unlink(missing_ok=True)
+            self.journal.path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Discard every byte."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data.disk_space import require_free_space
 from data.progress import Progress, silent
+from pipeline.download.first_bytes import HEAD_BYTES, find_fault
 from pipeline.download.journal import Range
 from pipeline.download.mirror import (
     Answer,
@@ -31,7 +32,7 @@ ATTEMPTS = 5
 LARGEST_PAUSE_S = 60.0
 _LARGEST_RETRY_AFTER_S = 300.0
 _MAX_CHANGES = 3
-"""A mirror is abandoned if the file changes on the server more often than this."""
+"""After so many changes on the server the file is requested whole, since one reply is of one version."""
 _BLOCK_BYTES = 1 << 16
 """Bytes that are written and added to the journal at once: a kill loses at most this much on each connection."""
 _TICK_S = 0.05
@@ -75,7 +76,7 @@ class Transfer:
         self.settings, self.progress = settings, progress
         self.is_pieced = self.partial.journal.done > 0
         """Whether the bytes come from more than one attempt, run or mirror."""
-        self._ignores_ranges = False
+        self._ignores_ranges = self._checksum_decides = False
 
     @property
     def size_bytes(self) -> int:
@@ -83,7 +84,7 @@ class Transfer:
         return self.partial.journal.total
 
     def close(self) -> None:
-        """Close the files. Their content stays."""
+        """Close the files. Their content stays; if there is none, the files are removed."""
         self.partial.close()
 
     def sync(self) -> None:
@@ -94,12 +95,13 @@ class Transfer:
         """
         self.partial.sync()
 
-    def fetch(self, url: str, keep_foreign: bool) -> str:
+    def fetch(self, url: str, checksum_decides: bool) -> str:
         """Fetch the whole file, with retries while they make sense.
 
         Args:
             url: URL of the file.
-            keep_foreign: whether to keep bytes that came from another mirror. Do so only if a checksum is published.
+            checksum_decides: whether a checksum is published. Then bytes from several mirrors, or from servers of one
+                mirror that name different versions, are put together if the sizes agree.
 
         Returns:
             The checksum of the file.
@@ -108,9 +110,10 @@ class Transfer:
             Refused: this mirror does not serve the file.
             UserError: the disk is full.
         """
-        self._ignores_ranges = False
-        self._take_over(url, keep_foreign)
-        mirror, journal = Mirror(url, self.settings.timeout_s), self.partial.journal
+        self._ignores_ranges, self._checksum_decides = False, checksum_decides
+        mirror = Mirror(url, self.settings.timeout_s, asks_version=not checksum_decides)
+        self._take_over(mirror.identity)
+        journal = self.partial.journal
         attempts, changes, most = 0, 0, journal.done
         while True:
             try:
@@ -127,22 +130,21 @@ class Transfer:
                 self.settings.pause(backoff_s(attempts, fault.retry_after_s))
             except NoRanges:
                 self._ignores_ranges = True
-            except Changed as fault:
+            except Changed:
                 changes, most = changes + 1, 0
-                if changes > _MAX_CHANGES:
-                    raise Refused(f"the file keeps changing on the server ({fault})") from None
+                self._ignores_ranges = changes >= _MAX_CHANGES
                 self._clear()
 
     def _clear(self) -> None:
         self.partial.clear()
         self.is_pieced = False
 
-    def _take_over(self, url: str, keep_foreign: bool) -> None:
-        """Keep or discard the bytes that came from another mirror."""
+    def _take_over(self, url: str) -> None:
+        """Keep or discard the bytes that came from another mirror than the one that this URL identifies."""
         journal = self.partial.journal
         if not journal.about or journal.about["url"] == url:
             return
-        if keep_foreign and journal.total:
+        if self._checksum_decides and journal.total:
             self.partial.describe({"url": url, "total": journal.total, "etag": "", "modified": ""})
         else:
             self._clear()
@@ -208,17 +210,17 @@ class Transfer:
     def _fetch_part(self, mirror: Mirror, part: Range | None, stop: threading.Event) -> None:
         """Fetch one part, or the whole file for None, and write it block by block."""
         with mirror.request(part, self.partial.journal.about) as (reply, answer):
-            with self.partial.lock:
-                if stop.is_set():
-                    return
-                self._check_answer(answer)
-            at, end = answer.start, answer.end
+            at, end, is_checked = answer.start, answer.end, False
             while end is None or at < end:
                 size = _BLOCK_BYTES if end is None else min(_BLOCK_BYTES, end - at)
                 block, fault = read_block(reply, size)
                 with self.partial.lock:
                     if stop.is_set():
                         return
+                    if not is_checked:
+                        self._check_head(answer, block, fault)
+                        self._check_answer(answer)
+                        is_checked = True
                     self.partial.write(block, at)
                     at += len(block)
                     if fault:
@@ -227,13 +229,26 @@ class Transfer:
                         self._end_body(at, end)
                         return
 
+    def _check_head(self, answer: Answer, block: bytes, fault: Exception | None) -> None:
+        """Refuse a body that begins like another file; raise Interrupted or the fault if too few bytes came."""
+        if answer.start:
+            return
+        if len(block) < HEAD_BYTES and (fault or len(block) < (answer.end or 0)):
+            raise fault or Interrupted(f"ended after {len(block)} of {answer.end} bytes")
+        found = find_fault(
+            self.partial.path.stem, block[:HEAD_BYTES], answer.fault, checksum_decides=self._checksum_decides
+        )
+        if found:
+            raise Refused(f"it sends {found} instead of the file")
+
     def _check_answer(self, answer: Answer) -> None:
         """Start the journal with the first answer's description of the file; compare later answers with it."""
         before, total = self.partial.journal.about, answer.about["total"]
         if before:
             change = describe_change(before, answer.about)
-            if change:
+            if change and not (self._checksum_decides and total == before["total"]):
                 raise Changed(change)
+            self.is_pieced = self.is_pieced or bool(change)
             if not answer.ranged:
                 raise NoRanges
             if answer.about["etag"] + answer.about["modified"] and not before["etag"] + before["modified"]:

@@ -1,6 +1,7 @@
 """A local file server that misbehaves on request and counts what it serves."""
 
 import http.server
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ class FileServer:
         """Whether range requests are supported."""
         self.validators = True
         """Whether an ETag is sent."""
+        self.nodes: list[str] = []
+        """ETags that the replies carry in turn, as the nodes of a CDN that do not agree; empty for one ETag."""
         self.statuses: list[int] = []
         """Status codes to send for the next requests, instead of the file."""
         self.headers: dict[str, str] = {}
@@ -30,6 +33,8 @@ class FileServer:
         """Takes the size of a body; returns after how many bytes to close the connection, or None."""
         self.seen: list[tuple[str, str]] = []
         """Path and Range header of each request."""
+        self.authorization: list[str] = []
+        """Authorization header of each request; empty if it has none."""
         self.served = {path: np.zeros(len(content), np.uint8) for path, content in files.items()}
         """How often each byte of each file was sent."""
         self.stall = threading.Event()
@@ -61,6 +66,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         files, path = self.files, self.path.removeprefix("http://unreachable.example")
         wanted = self.headers.get("Range", "whole")
         files.seen.append((self.path, wanted))
+        files.authorization.append(self.headers.get("Authorization", ""))
         if files.statuses:
             code = files.statuses.pop(0)
             self.send_response(code)
@@ -73,7 +79,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         content = files.files[path]
         start, end = 0, len(content)
-        same = self.headers.get("If-Range", _tag(content)) == _tag(content)
+        tag = files.nodes[len(files.seen) % len(files.nodes)] if files.nodes else _tag(content)
+        same = self.headers.get("If-Range", tag) == tag
         headers = {}
         if files.ranges and wanted != "whole" and same:
             first, last = wanted.removeprefix("bytes=").split("-")
@@ -87,12 +94,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
         headers["Content-Length"] = str(end - start)
         if files.validators:
-            headers["ETag"] = _tag(content)
+            headers["ETag"] = tag
         for name, value in (headers | files.headers).items():
             if value:
                 self.send_header(name, value)
         self.end_headers()
         self._send(path, content, start, end)
+
+    def do_CONNECT(self) -> None:
+        """Refuse to be the proxy of an https URL."""
+        self.files.seen.append((self.path, "connect"))
+        self.send_error(self.files.statuses.pop(0) if self.files.statuses else 407)
 
     def _send(self, path: str, content: bytes, start: int, end: int) -> None:
         files = self.files
@@ -121,13 +133,15 @@ class _Quiet(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def serve_files(files: dict[str, bytes]) -> Iterator[FileServer]:
-    """Run a server on a free local port."""
+def serve_files(files: dict[str, bytes], context: ssl.SSLContext | None = None) -> Iterator[FileServer]:
+    """Run a server on a free local port, with TLS if there is a context."""
     state = FileServer(files)
     server = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"files": state}))
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}"
+    state.url = f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}"
     try:
         yield state
     finally:

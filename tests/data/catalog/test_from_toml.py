@@ -38,6 +38,7 @@ MINE = 'name = "Mine"\nkind = "archives"\ntitle = "t"\nlicense = "l"\n[[files]]\
         ('"a.zip"', '"../a.zip"', "a plain name"),
         ("https", "file", "http:// or https://"),
         ("x/a.zip", "x/a b.zip", "no spaces"),
+        ("https://x", "ftp://me:secret@x", r"url 'ftp://\*\*\*@x/a.zip' of a.zip must start"),
         ("[[files]]", "[[files]]\nsha256 = 'xyz'", "hex digits"),
         ("[[files]]", "lossy = 'maybe'\n[[files]]", "by_format, yes, no"),
         ("[[files]]", "group = '(a)(b)'\n[[files]]", "one group"),
