@@ -1,0 +1,129 @@
+"""Decode JPEGs strictly: where libjpeg only warns, because a scan is cut short or damaged, an error is raised."""
+
+import io
+import re
+
+import kornia_rs
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+_ICC = b"ICC_PROFILE\0"
+_APP2, _SCAN = 0xE2, 0xDA
+_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers without a length."""
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_READ_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
+"""Baseline, extended and progressive, with Huffman or arithmetic codes."""
+_LOSSLESS_LS = 0xF7
+_END_OF_DATA = re.compile(rb"\xff+[\x01-\xfe]")
+"""A marker within or behind the data of a scan, restart markers included."""
+_PADDING_BYTES = 64
+
+
+def segments(content: bytes) -> list[tuple[int, int, int]]:
+    """Return marker, start and end of each segment up to the first scan's header, that included.
+
+    A file that is cut off or damaged gives the segments before the fault.
+    """
+    found, at = [], 2
+    while at + 4 <= len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        end = at + 2 + (0 if marker in _BARE else int.from_bytes(content[at + 2 : at + 4], "big"))
+        found.append((marker, at, end))
+        if marker == _SCAN:
+            break
+        at = end
+    return found
+
+
+def frame(content: bytes) -> tuple[int, int] | None:
+    """Return the marker and the bits per sample of the frame header; None if there is none."""
+    for marker, start, _ in segments(content):
+        if (marker in _FRAMES or marker == _LOSSLESS_LS) and start + 4 < len(content):
+            return marker, content[start + 4]
+    return None
+
+
+def unread_kind(content: bytes) -> str:
+    """Say which kind a JPEG is of that is not read; empty if it may be read."""
+    found = frame(content)
+    if found is None:
+        return ""
+    marker, bits = found
+    if marker not in _READ_FRAMES:
+        return f"JPEG: lossless or hierarchical (marker {marker:02X})"
+    return f"JPEG: {bits} bits" if bits == 12 else ""
+
+
+def decode_jpeg(content: bytes, mode: str) -> npt.NDArray[np.uint8]:
+    """Decode an RGB, YCbCr or gray JPEG.
+
+    Args:
+        content: the whole stored bytes.
+        mode: rgb or mono.
+
+    Raises:
+        Exception: damaged or cut off. A panic of Rust code is a BaseException.
+    """
+    pixels: npt.NDArray[np.uint8]
+    try:
+        pixels = kornia_rs.io.decode_image_jpegturbo(content, mode)
+    except Exception:
+        bare = _without_profile(content)
+        if len(bare) == len(content):
+            raise
+        pixels = kornia_rs.io.decode_image_jpegturbo(bare, mode)  # a profile that lacks parts costs no pixels
+    return pixels[:, :, 0] if mode == "mono" and pixels.ndim == 3 else pixels
+
+
+def _without_profile(content: bytes) -> bytes:
+    """Return a JPEG without the segments of its color profile."""
+    kept, at = [], 0
+    for marker, start, end in segments(content):
+        if marker == _APP2 and content.startswith(_ICC, start + 4):
+            kept.append(content[at:start])
+            at = end
+    return b"".join([*kept, content[at:]])
+
+
+def check_scans(content: bytes, image: Image.Image) -> None:
+    """Check that no scan of a JPEG ends early. For CMYK, which only Pillow reads, and Pillow hides libjpeg's warnings.
+
+    The data of each scan is followed by some that is arbitrary: a whole scan leaves it alone, a short one is
+    completed from it, and then the pixels differ.
+
+    Args:
+        content: the whole stored bytes.
+        image: the image, loaded.
+
+    Raises:
+        ValueError: a scan ends early.
+    """
+    padded = Image.open(io.BytesIO(_pad_scans(content)), formats=["JPEG"])
+    padded.load()
+    if padded.tobytes() != image.tobytes():
+        raise ValueError("premature end of JPEG data")
+
+
+def _pad_scans(content: bytes) -> bytes:
+    """Return a JPEG with arbitrary bytes behind the data of each scan and each restart interval."""
+    padding = np.random.default_rng(0).integers(1, 255, _PADDING_BYTES, np.uint8).tobytes()
+    parts, at = [], 0
+    scan = next((end for marker, _, end in segments(content) if marker == _SCAN), len(content))
+    while found := _END_OF_DATA.search(content, scan):
+        start, end, marker = found.start(), found.end(), content[found.end() - 1]
+        parts += [content[at:start], padding]
+        at = start
+        if marker == 0xD9:
+            break
+        scan = end if marker in _BARE else end + int.from_bytes(content[end : end + 2], "big")
+        while marker not in _BARE and marker != _SCAN:  # tables before the next scan
+            ahead = _END_OF_DATA.match(content, scan)
+            if not ahead or (marker := content[ahead.end() - 1]) == 0xD9:
+                break
+            scan = ahead.end() + int.from_bytes(content[ahead.end() : ahead.end() + 2], "big")
+    return b"".join([*parts, content[at:]])
