@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import cv2
-import kornia_rs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -31,7 +30,7 @@ from data.imaging.header import (
     probe,
     read_orientation,
 )
-from data.imaging.png import check_chunks
+from data.imaging.png import check_chunks, decode_rgb
 from data.imaging.profile import to_srgb
 from data.records import RejectionReason
 
@@ -103,13 +102,10 @@ def _decode_stored(image: ImageFile, content: bytes, alpha: str) -> Image.Image 
     fast_kind = _fast_kind(image)
     if fast_kind in ("rgb", "mono"):
         return jpeg.decode_jpeg(content, fast_kind)
-    pixels: npt.NDArray[np.uint8]
-    shape = (image.height, image.width)
     if fast_kind == "png":
-        pixels = kornia_rs.io.decode_image_png_u8(content, shape, "rgb")
-        return pixels
+        return decode_rgb(content, image.height, image.width, 8)
     if fast_kind == "png16":
-        return round_to_8_bits(kornia_rs.io.decode_image_png_u16(content, shape, "rgb"))
+        return round_to_8_bits(decode_rgb(content, image.height, image.width, 16))
     if is_deep(image, content):
         if image.format == "PNG":
             check_chunks(content)

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from data.imaging import jpeg, tiff
-from data.imaging.png import read_raw_exif
+from data.imaging.png import read_raw_exif, split_large_texts
 from data.records import RejectionReason
 
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "TIFF": "tiff", "BMP": "bmp"}
@@ -28,6 +28,8 @@ LARGEST_PX = 1 << 27
 _EXIF_ORIENTATION = 0x0112
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", *tiff.SIGNATURES)
 """The first bytes of files of FORMATS: if Pillow can't read the header behind them, the file is damaged."""
+_TOO_MUCH_TEXT = ("MAX_TEXT_CHUNK", "MAX_TEXT_MEMORY")
+"""Parts of Pillow's messages about a PNG's texts and profile."""
 _LOSSY = {"jpeg", "webp"}
 
 
@@ -69,7 +71,7 @@ def open_image(content: bytes) -> ImageFile:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content), formats=_OPENED)
+            image = _open(content)
     except Image.DecompressionBombError as error:
         raise ImageFault(RejectionReason.TOO_LARGE, str(error)) from None
     except UnidentifiedImageError:
@@ -91,6 +93,19 @@ def open_image(content: bytes) -> ImageFile:
         raise ImageFault(RejectionReason.UNREADABLE, f"header of a further frame: {error}") from None
     if frames != 1:
         raise ImageFault(RejectionReason.UNSUPPORTED, f"{frames} frames; only images with one frame are read")
+    return image
+
+
+def _open(content: bytes) -> ImageFile:
+    """Open an image with Pillow. Texts and profiles of a PNG that Pillow finds too large are no reason to refuse it."""
+    try:
+        return Image.open(io.BytesIO(content), formats=_OPENED)
+    except ValueError as error:
+        if not any(text in str(error) for text in _TOO_MUCH_TEXT):
+            raise
+    bare, profile = split_large_texts(content)
+    image = Image.open(io.BytesIO(bare), formats=_OPENED)
+    image.info["icc_profile"] = profile or None
     return image
 
 

@@ -15,18 +15,19 @@ _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _READ_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """Baseline, extended and progressive, with Huffman or arithmetic codes."""
+_RESTARTS = range(0xD0, 0xD8)
 _LOSSLESS_LS = 0xF7
 _END_OF_DATA = re.compile(rb"\xff+[\x01-\xfe]")
 """A marker within or behind the data of a scan, restart markers included."""
 _PADDING_BYTES = 64
 
 
-def segments(content: bytes) -> list[tuple[int, int, int]]:
-    """Return marker, start and end of each segment up to the first scan's header, that included.
+def segments(content: bytes, at: int = 2) -> list[tuple[int, int, int]]:
+    """Return marker, start and end of each segment from a position up to the next scan's header, that included.
 
     A file that is cut off or damaged gives the segments before the fault.
     """
-    found, at = [], 2
+    found = []
     while at + 4 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
         if marker == 0xFF:  # fill byte
@@ -110,20 +111,26 @@ def check_scans(content: bytes, image: Image.Image) -> None:
 
 
 def _pad_scans(content: bytes) -> bytes:
-    """Return a JPEG with arbitrary bytes behind the data of each scan and each restart interval."""
-    padding = np.random.default_rng(0).integers(1, 255, _PADDING_BYTES, np.uint8).tobytes()
-    parts, at = [], 0
-    scan = next((end for marker, _, end in segments(content) if marker == _SCAN), len(content))
-    while found := _END_OF_DATA.search(content, scan):
-        start, end, marker = found.start(), found.end(), content[found.end() - 1]
-        parts += [content[at:start], padding]
-        at = start
-        if marker == 0xD9:
+    """Return a JPEG with arbitrary bytes behind the data of each scan and each restart interval.
+
+    Behind a scan stand further restart intervals of such bytes: they are read if the scan lacks intervals at its end.
+    """
+    random = np.random.default_rng(0)
+    paddings = [random.integers(1, 255, _PADDING_BYTES, np.uint8).tobytes() for _ in _RESTARTS]
+    parts, at, restart = [], 0, 0
+    search_from = next((end for marker, _, end in segments(content) if marker == _SCAN), len(content))
+    while found := _END_OF_DATA.search(content, search_from):
+        marker = content[found.end() - 1]
+        parts += [content[at : found.start()], paddings[restart]]
+        at, search_from = found.start(), found.end()
+        if marker in _RESTARTS:
+            restart = (marker + 1) % 8
+            continue
+        numbers = [(restart + more) % 8 for more in range(8)]
+        parts += [bytes([0xFF, 0xD0 + number]) + paddings[number] for number in numbers]
+        restart = 0
+        ahead = segments(content, at)  # tables and the next scan
+        if not ahead or ahead[-1][0] != _SCAN:
             break
-        scan = end if marker in _BARE else end + int.from_bytes(content[end : end + 2], "big")
-        while marker not in _BARE and marker != _SCAN:  # tables before the next scan
-            ahead = _END_OF_DATA.match(content, scan)
-            if not ahead or (marker := content[ahead.end() - 1]) == 0xD9:
-                break
-            scan = ahead.end() + int.from_bytes(content[ahead.end() : ahead.end() + 2], "big")
+        search_from = ahead[-1][2]
     return b"".join([*parts, content[at:]])

@@ -8,7 +8,6 @@ import dataclasses
 import struct
 from typing import Any
 
-import kornia_rs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -18,7 +17,7 @@ from data.imaging.decode import apply_orientation, decode, is_deep, load_pixels
 from data.imaging.deep import decode_deep
 from data.imaging.header import ImageFault, format_of, open_image, read_orientation
 from data.imaging.jpeg import decode_jpeg
-from data.imaging.png import check_chunks, read_raw_exif
+from data.imaging.png import check_chunks, decode_rgb, read_raw_exif
 from data.records import RejectionReason
 
 _ORIENTATION = 0x0112
@@ -90,7 +89,7 @@ def _decode_pixels(image: ImageFile, content: bytes) -> npt.NDArray[Any]:
         if name == "jpeg" and image.mode in ("RGB", "L"):
             pixels = decode_jpeg(content, "rgb" if image.mode == "RGB" else "mono")
         elif is_plain_rgb and name == "png" and is_16_bits:
-            pixels = kornia_rs.io.decode_image_png_u16(content, (image.height, image.width), "rgb")
+            pixels = decode_rgb(content, image.height, image.width, 16)
         elif is_16_bits:
             if name == "png":
                 check_chunks(content)
