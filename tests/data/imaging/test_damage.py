@@ -66,7 +66,7 @@ JPEGS = [
 
 
 def places_in_scans(content: bytes) -> list[int]:
-    """Return every place within the data of a scan. (Where whole scans are missing, nothing tells it.)"""
+    """Return every place within the data of a scan. (The loss of whole scans leaves no trace.)"""
     places = []
     for scan in re.finditer(rb"\xff\xda..", content, re.DOTALL):
         start = scan.end() - 2 + int.from_bytes(scan[0][2:], "big")
