@@ -19,20 +19,24 @@ _RESTARTS = range(0xD0, 0xD8)
 _LOSSLESS_LS = 0xF7
 _END_OF_DATA = re.compile(rb"\xff+[\x01-\xfe]")
 """A marker within or behind the data of a scan, restart markers included."""
+_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
+_MAX_SEGMENTS = 10_000
+"""More segments than any camera or program writes before the pixels: each has up to 64 KiB."""
 _PADDING_BYTES = 64
 
 
 def segments(content: bytes, at: int = 2) -> list[tuple[int, int, int]]:
     """Return marker, start and end of each segment from a position up to the next scan's header, that included.
 
-    A file that is cut off or damaged gives the segments before the fault.
+    A file that is cut off, damaged or hostile gives the segments before the fault.
     """
-    found = []
-    while at + 4 <= len(content) and content[at] == 0xFF:
+    found: list[tuple[int, int, int]] = []
+    while len(found) < _MAX_SEGMENTS:
+        begin = _MARKER.match(content, at)
+        if not begin or begin.end() + 2 > len(content):
+            break
+        at = begin.end() - 2  # behind the fill bytes
         marker = content[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
         end = at + 2 + (0 if marker in _BARE else int.from_bytes(content[at + 2 : at + 4], "big"))
         found.append((marker, at, end))
         if marker == _SCAN:

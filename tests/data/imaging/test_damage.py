@@ -12,6 +12,7 @@ from hostile_images import chunk, png
 from images import textured
 from PIL import Image, ImageCms
 
+from data.imaging import jpeg
 from data.imaging.decode import ImageFault, decode, probe
 from data.imaging.original import decode_original
 from data.records import RejectionReason
@@ -174,6 +175,22 @@ def test_a_jpeg_whose_profile_lacks_parts_is_read_as_srgb(mode):
     for reader in READERS:
         for damaged in (lacking, rubbish):
             np.testing.assert_array_equal(reader(damaged), reader(content))
+
+
+@pytest.mark.parametrize("part", [b"\xff", b"\xff\xd0", b"\xff\xe1\0\2"], ids=["fill", "bare", "empty"])
+def test_endless_segments_of_a_jpeg_are_not_all_listed(part):
+    content = b"\xff\xd8\xff" + part * 100_000
+    assert len(jpeg.segments(content)) <= 10_000
+    with pytest.raises(ImageFault):
+        probe(content)
+
+
+def test_fill_bytes_before_a_marker_are_skipped():
+    content = stored(RGB.convert("L"), "JPEG", quality=90)
+    filled = content[:2] + b"\xff" * 5 + content[2:]
+    assert [one[0] for one in jpeg.segments(filled)] == [one[0] for one in jpeg.segments(content)]
+    assert jpeg.frame(filled) == jpeg.frame(content) == (0xC0, 8)
+    np.testing.assert_array_equal(decode(filled), decode(content))
 
 
 LARGE = b"x" * 3_000_000
