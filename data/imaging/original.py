@@ -8,23 +8,16 @@ import dataclasses
 import struct
 from typing import Any
 
-import cv2
-import kornia_rs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
-from data.imaging.bit_depth import bit_depth
-from data.imaging.decode import (
-    ImageFault,
-    apply_orientation,
-    decode,
-    format_of,
-    open_image,
-    read_orientation,
-)
+from data.imaging.decode import apply_orientation, decode, is_deep, load_pixels
+from data.imaging.deep import decode_deep
+from data.imaging.header import ImageFault, format_of, open_image, read_orientation
+from data.imaging.jpeg import decode_jpeg
+from data.imaging.png import check_chunks, decode_rgb, read_raw_exif
 from data.records import RejectionReason
 
 _ORIENTATION = 0x0112
@@ -35,13 +28,10 @@ KEPT_TAGS = frozenset({270, 271, 272, 282, 283, 296, 305, 306, 315, 33432})
 describe how the pixels are stored."""
 _DESCRIPTION, _LAYOUTS = 270, ('{"shape"', "ImageJ=", "<?xml")
 """Starts of descriptions in which programs say how the pixels are stored; not true of the upscaled image."""
-_EXTRA_SAMPLES, _PREMULTIPLIED = 338, 1
 _INTEROPERABILITY = 0xA005
 _EMPTY_EXIF_BYTES = len(Image.Exif().tobytes())
-_STRIP_ROWS = 256
 _PNG_KEPT = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs")
 """PNG chunks to keep: colors and resolution. Source: PNG specification, third edition, 11.3.2 and 11.3.4."""
-_PNG_COLOR_AT, _PNG_GRAY_ALPHA = 25, 4
 _SIZES = (0xA002, 0xA003)
 """EXIF tags for width and height, which change when an image is upscaled."""
 
@@ -92,20 +82,22 @@ def _decode_pixels(image: ImageFile, content: bytes) -> npt.NDArray[Any]:
         uint8 or uint16, height x width, or height x width x 2 (gray, alpha), 3 (RGB) or 4 (RGBA); not rotated.
     """
     name = format_of(image)
-    is_deep = bit_depth(content, name) == 16
+    is_16_bits = is_deep(image, content)
     is_plain_rgb = image.mode == "RGB" and "transparency" not in image.info
     pixels: npt.NDArray[Any]
     try:
-        if is_plain_rgb and name == "jpeg":
-            pixels = kornia_rs.io.decode_image_jpegturbo(content, "rgb")
-        elif is_plain_rgb and name == "png" and is_deep:
-            pixels = kornia_rs.io.decode_image_png_u16(content, (image.height, image.width), "rgb")
-        elif is_deep:
-            pixels = _decode_16_bits(image, content)
+        if name == "jpeg" and image.mode in ("RGB", "L"):
+            pixels = decode_jpeg(content, "rgb" if image.mode == "RGB" else "mono")
+        elif is_plain_rgb and name == "png" and is_16_bits:
+            pixels = decode_rgb(content, image.height, image.width, 16)
+        elif is_16_bits:
+            if name == "png":
+                check_chunks(content)
+            pixels = decode_deep(image, content)
         else:
-            pixels = _decode_8_bits(image)
+            pixels = _decode_8_bits(image, content)
         return pixels
-    except (KeyboardInterrupt, SystemExit, ImageFault):
+    except (KeyboardInterrupt, SystemExit, MemoryError, ImageFault):
         raise
     except BaseException as error:  # a panic in Rust code is not an Exception
         raise ImageFault(RejectionReason.UNREADABLE, f"pixels: {error}") from None
@@ -122,53 +114,13 @@ def _png_chunks(content: bytes) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(kept)
 
 
-def _decode_8_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
+def _decode_8_bits(image: ImageFile, content: bytes) -> npt.NDArray[np.uint8]:
     """Decode 8-bit pixels: gray, gray and alpha, RGB or RGBA."""
-    image.load()
-    if image.mode.startswith(("I", "F")):
-        raise ImageFault(RejectionReason.UNSUPPORTED, f"mode {image.mode}; only 8 and 16 bits are read")
+    load_pixels(image, content)
     has_alpha = "transparency" in image.info or image.mode in ("RGBA", "PA", "LA", "RGBa", "La")
     is_gray = image.mode in ("1", "L", "LA", "La")
     mode = ("LA" if is_gray else "RGBA") if has_alpha else ("L" if is_gray else "RGB")
     return np.array(image if image.mode == mode else image.convert(mode))
-
-
-def _decode_16_bits(image: ImageFile, content: bytes) -> npt.NDArray[np.uint16]:
-    """Decode 16-bit pixels. Pillow is strict but has no 16-bit colors, so it checks the file and OpenCV decodes it."""
-    transparent = image.info.get("transparency")
-    is_rotated = is_premultiplied = False
-    if isinstance(image, TiffImageFile):
-        is_rotated = image.getexif().get(_ORIENTATION, 1) != 1
-        is_premultiplied = image.tag_v2.get(_EXTRA_SAMPLES, ())[:1] == (_PREMULTIPLIED,)
-    open_image(
-        content
-    ).load()  # a separate image, so that its pixels are freed before OpenCV allocates others
-    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16:
-        raise ImageFault(RejectionReason.UNSUPPORTED, "a kind of 16-bit pixels that is not read")
-    pixels = np.asarray(decoded, np.uint16)
-    if pixels.shape[:2] != image.size[::-1] and not is_rotated:
-        raise ImageFault(RejectionReason.UNREADABLE, "pixels: another size than the header says")
-    if pixels.ndim == 3:
-        _convert_bgr_to_rgb(pixels, is_premultiplied)
-    if isinstance(image, TiffImageFile) and image.mode == "RGB":
-        pixels = pixels[:, :, :3]  # a fourth channel is not alpha
-    if image.format == "PNG" and content[_PNG_COLOR_AT] == _PNG_GRAY_ALPHA:  # OpenCV repeats the gray channel
-        pixels = np.ascontiguousarray(pixels[:, :, [0, 3]])
-    if isinstance(transparent, int) and pixels.ndim == 2:
-        pixels = np.dstack([pixels, np.where(pixels == transparent, 0, 65535).astype(np.uint16)])
-    return pixels
-
-
-def _convert_bgr_to_rgb(pixels: npt.NDArray[np.uint16], is_premultiplied: bool) -> None:
-    """Convert BGR or BGRA to RGB or RGBA, not premultiplied: in place, a few rows at a time."""
-    for top in range(0, len(pixels), _STRIP_ROWS):
-        strip = pixels[top : top + _STRIP_ROWS]
-        strip[:, :, :3] = strip[:, :, 2::-1].copy()
-        if is_premultiplied:
-            alpha = strip[:, :, 3:].astype(np.uint32)
-            colors = (strip[:, :, :3] * np.uint32(65535) + alpha // 2) // np.maximum(alpha, 1)
-            strip[:, :, :3] = np.minimum(colors, 65535)
 
 
 def _read_exif(image: ImageFile) -> bytes:
@@ -178,6 +130,8 @@ def _read_exif(image: ImageFile) -> bytes:
         kept.update({tag: encode_tag_text(value) for tag, value in kept.items()})
         content = kept.tobytes()
         return content.removeprefix(b"Exif\0\0") if len(content) > _EMPTY_EXIF_BYTES else b""
+    except MemoryError:
+        raise
     except Exception:  # damaged metadata is no reason to refuse an image
         return b""
 
@@ -190,7 +144,7 @@ def encode_tag_text(value: Any) -> Any:
 def _exif_tags(image: Image.Image) -> Image.Exif:
     """Return the EXIF tags of an image that is not a TIFF."""
     kept = Image.Exif()
-    kept.load(image.info.get("exif") or b"")
+    kept.load(image.info.get("exif") or read_raw_exif(image.info))
     kept.pop(_ORIENTATION, None)
     for tag in _SIZES if _EXIF in kept else ():
         kept.get_ifd(_EXIF).pop(tag, None)
