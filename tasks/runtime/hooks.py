@@ -96,6 +96,7 @@ def _lost_input(task: luigi.Task, error: BaseException) -> UserError | None:
 
 def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
     """Run, then print the task's summary, or that it did not finish where nothing else has explained it."""
+    processes.check_semaphores()
     with CmdlineParser.global_instance(argv) as parser:
         arguments.check(parser)
         check_extras(parser.get_task_obj())
