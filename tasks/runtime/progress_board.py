@@ -127,7 +127,7 @@ class Board:
             text: one or more lines, without a line break at the end.
             cause: what the message is about; any text.
         """
-        digest = hashlib.sha256(cause.encode()).hexdigest()
+        digest = hashlib.sha256(cause.encode(errors="backslashreplace")).hexdigest()
         with self.locked() as sheet:
             if digest not in sheet.printed:
                 self.screen.write(sheet, text.splitlines(), [])
