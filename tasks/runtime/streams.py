@@ -22,7 +22,7 @@ class _LenientFile(io.FileIO):
     has_failed = False
 
     def write(self, content: Any) -> int:
-        """Write the bytes, or drop them where nobody reads them anymore."""
+        """Write the bytes, or drop them where no reader is left."""
         try:
             return super().write(content) or 0
         except BlockingIOError:  # the caller tries again

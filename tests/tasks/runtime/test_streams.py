@@ -19,7 +19,7 @@ COMMANDS = {
 
 @pytest.fixture
 def broken_pipe():
-    """Give the write end of a pipe that nobody reads anymore."""
+    """Give the write end of a pipe whose reader has left."""
     reader, writer = os.pipe()
     os.close(reader)
     yield writer
@@ -34,7 +34,7 @@ def test_a_reader_who_has_left_changes_nothing(program, broken_pipe, command):
 
 
 @pytest.mark.parametrize(("fault", "code"), [("", 0), ("user", 30), ("bug", 30)])
-def test_the_exit_code_is_the_work_s_even_where_nobody_reads_errors(program, broken_pipe, fault, code):
+def test_the_exit_code_is_the_work_s_even_without_a_reader_of_errors(program, broken_pipe, fault, code):
     command = ("luigi", "--module", "toy_dag", "ToyPair", "--fault", fault, "--workers", "2")
     process = program.start(*command, stdout=broken_pipe, stderr=broken_pipe)
     assert process.wait(60) == code
