@@ -1,7 +1,8 @@
 """Write files so that readers see a whole file or none.
 
 A file is written beside its final place, flushed, fsynced and renamed. The partial files of a killed writer are removed
-by the next writer: a live writer holds a lock on its partial file, so only orphans are removed.
+by the next writer: a live writer holds a lock on its partial file, so only orphans are removed. Where the file system
+has no locks, files are written all the same, and orphans stay.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from typing import IO, Any
 
 from data.errors import UserError
 from data.hashing import canonical_json
+from data.mounts import LACKS_LOCKS, lock_if_possible, sync, sync_directory
 
 _PART = ".part"
 _LOCK = ".lock"
@@ -46,13 +48,13 @@ def atomic_file(
         with open(handle, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
             place(part, path)
     except BaseException:
         with contextlib.suppress(OSError):  # the store may be gone or read-only: the first error is raised
             part.unlink()
         raise
-    _fsync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 @contextlib.contextmanager
@@ -72,7 +74,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         for file in part.rglob("*"):
             if file.is_file():
                 with open(file, "rb") as opened:
-                    os.fsync(opened.fileno())
+                    sync(opened.fileno())
         if path.exists():
             shutil.rmtree(path)
         os.replace(part, path)
@@ -81,7 +83,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             lock_path.unlink()
         os.close(lock)
-    _fsync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _create_locked_part(path: Path, mark: str = "") -> tuple[int, Path]:
@@ -92,9 +94,14 @@ def _create_locked_part(path: Path, mark: str = "") -> tuple[int, Path]:
     while True:
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{mark}{_PART}")
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if _is_at(handle, part):
-            return handle, part
+        try:
+            if not lock_if_possible(handle) or _is_at(handle, part):
+                return handle, part
+        except BaseException:
+            os.close(handle)
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
         os.close(handle)
 
 
@@ -116,6 +123,7 @@ def _remove_orphans(path: Path) -> None:
     """
     for part in path.parent.glob(f".{_escape_glob(path.name)}.*{_PART}"):
         lock_path, create = (part.with_suffix(_LOCK + _PART), os.O_CREAT) if part.is_dir() else (part, 0)
+        is_new = not lock_path.exists()
         with contextlib.suppress(OSError):
             lock = os.open(lock_path, os.O_RDWR | create, 0o666)
             try:
@@ -123,6 +131,9 @@ def _remove_orphans(path: Path) -> None:
                 if part.is_dir():
                     shutil.rmtree(part)
                 lock_path.unlink()
+            except OSError as error:
+                if is_new and error.errno in LACKS_LOCKS:
+                    lock_path.unlink()
             finally:
                 os.close(lock)
 
@@ -130,14 +141,6 @@ def _remove_orphans(path: Path) -> None:
 def _escape_glob(name: str) -> str:
     """Escape the characters of `name` that have a meaning in a glob pattern."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _fsync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -29,6 +29,8 @@ _KEPT_BYTES = 1 << 23
 """Bytes of each slot that stay allocated between two results, since fresh memory costs time. The rest, which only an
 enormous result needs, is returned to the system at once."""
 
+_USE_LESS = "Run again with fewer --workers or a lower [crops] max_megapixels"
+
 _Span = tuple[int, int]
 """First byte in a slot, and the byte after the last."""
 
@@ -67,13 +69,13 @@ def map_in_order(
             needed.
 
     Raises:
-        UserError: a worker process was killed.
+        UserError: a worker process was killed, or there is no memory for the results.
         Exception: whatever `work` raises.
     """
     if processes == 1 or len(items) == 1:
         yield from map(work, items)
         return
-    slots = tuple(mmap.mmap(-1, max(largest_bytes, 1)) for _ in range(_ITEMS_PER_PROCESS * processes))
+    slots = _reserve_slots(_ITEMS_PER_PROCESS * processes, largest_bytes)
     fork = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(processes, fork, _start_worker, (_Task(work, slots), os.getpid()))
     pending: _Pending = collections.deque()
@@ -87,10 +89,19 @@ def map_in_order(
     except BrokenProcessPool:
         raise UserError(
             "A worker process was killed, probably because this machine ran out of memory",
-            "Run again with fewer --workers or a lower [crops] max_megapixels",
+            _USE_LESS,
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _reserve_slots(count: int, each_bytes: int) -> tuple[mmap.mmap, ...]:
+    """Reserve the memory that worker processes share with this one; it has no name and needs no /dev/shm."""
+    try:
+        return tuple(mmap.mmap(-1, max(each_bytes, 1)) for _ in range(count))
+    except OSError as error:
+        message = f"This machine can't reserve {count} × {each_bytes} bytes for results: {error.strerror}"
+        raise UserError(message, _USE_LESS) from error
 
 
 def _take_oldest(pending: _Pending) -> Iterator[list[tuple[Any, bytes | memoryview | None]]]:

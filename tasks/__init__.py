@@ -39,6 +39,15 @@ only folder that imports luigi. Heavy libraries are imported inside make(), in t
 listing and scheduling stay instant.
 """  # noqa: E501
 
+from tasks.runtime.config_syntax import explain_syntax
+
+try:
+    import luigi  # noqa: F401  # reads the configuration files; `luigi` itself has read them before this package
+except Exception as error:
+    if (line := explain_syntax(error)) is None:
+        raise
+    raise SystemExit(line) from error
+
 from tasks.compare import CompareModels
 from tasks.crops import MakeCrops, PackShard, PlanCrops
 from tasks.download import Download

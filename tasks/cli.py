@@ -8,6 +8,8 @@ sr-factory upscale in.png out.png --model net.xml
 
 import sys
 
+from tasks.runtime.streams import prepare_streams
+
 USAGE = """usage: sr-factory TASK [options]              run a task and all that it needs
        sr-factory TASK --help                list its options (--help-all: every configuration key, too)
        sr-factory status TASK [options]      show what is done, what is not, and where results are
@@ -20,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 
     A task's exit codes are Luigi's: 0 done, 2 a mistake on the command line, 30 a task failed (docs, "Command line").
     """
+    prepare_streams()
     arguments = sys.argv[1:] if argv is None else argv
     command = arguments[0] if arguments else ""
     if command in ("", "-h", "--help", "help"):

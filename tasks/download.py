@@ -30,7 +30,7 @@ class DatasetTask(StoreTask):
     def dataset_spec(self) -> DatasetSpec:
         """What the catalog or the path says of the dataset."""
         catalog = store().catalog
-        return resolve_dataset(self.dataset, Path(catalog).expanduser() if catalog else None)
+        return resolve_dataset(self.dataset, Path(catalog) if catalog else None)
 
     def name(self) -> str:
         """Return the dataset's name."""

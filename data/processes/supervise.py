@@ -32,7 +32,7 @@ LOCK_WAIT_S = 20.0
 LOCK_VARIABLE = "SUPERVISOR_LOCK"
 """Environment variable with the path of the lock, for the processes below the supervisor."""
 EXIT_LOCKED = 75
-"""Exit status if another supervisor holds the lock."""
+"""Exit status if another supervisor holds the lock, or it can't be taken."""
 _POLL_S = 1.0
 _PR_SET_CHILD_SUBREAPER = 36
 _FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -46,7 +46,11 @@ def supervise(lock_path: Path, command: list[str]) -> int:
         command: the program and its arguments.
     """
     parent = os.getppid()
-    lock = take_lock(lock_path)
+    try:
+        lock = take_lock(lock_path)
+    except OSError as error:
+        print(f"The lock can't be taken: {error}", file=sys.stderr)
+        return EXIT_LOCKED
     if lock is None:
         return EXIT_LOCKED
     _become_subreaper()
@@ -134,6 +138,9 @@ def take_lock(path: Path) -> int | None:
 
     Returns:
         A descriptor that holds the lock until it is closed; None if another process holds it for LOCK_WAIT_S.
+
+    Raises:
+        OSError: it can't be made, or its file system has no locks; with the path.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + LOCK_WAIT_S
@@ -146,6 +153,9 @@ def take_lock(path: Path) -> int | None:
                 os.close(handle)
                 return None
             time.sleep(0.05)
+        except OSError as error:
+            os.close(handle)
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _become_subreaper() -> None:

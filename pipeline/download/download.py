@@ -5,7 +5,6 @@ Never unpacks anything, and never leaves an unverified file under its final name
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from data.atomic_files import write_json
 from data.catalog.spec import DatasetSpec, RemoteFile
 from data.disk_space import require_free_space
 from data.errors import UserError
+from data.mounts import lock
 from data.progress import Progress, silent
 from data.records import SCHEMA
 from data.redacted_urls import redact
@@ -224,7 +224,7 @@ def _locked(file: Path) -> Iterator[None]:
         file, os.O_RDWR | os.O_CREAT, 0o666
     )  # for writing: NFS needs this for locks between hosts
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock(handle, file)
         yield
     finally:
         os.close(handle)

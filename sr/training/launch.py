@@ -18,6 +18,7 @@ from types import FrameType
 import sr
 from data.atomic_files import read_json, write_json
 from data.errors import UserError
+from data.mounts import LACKS_LOCKS, no_locks_error
 from data.processes import supervise
 from data.progress import Progress, silent
 from data.record_json import to_plain
@@ -103,7 +104,10 @@ def _lock_run(run_dir: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _hold(run_dir: Path, lock: str) -> Iterator[None]:
-    handle = supervise.take_lock(run_dir / lock)
+    try:
+        handle = supervise.take_lock(run_dir / lock)
+    except OSError as error:
+        raise no_locks_error(run_dir / lock) if error.errno in LACKS_LOCKS else error from error
     if handle is None:
         raise UserError(f"Another training is running in {run_dir}", "Wait for it, or stop it")
     try:

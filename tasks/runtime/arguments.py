@@ -8,6 +8,7 @@ import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from configparser import InterpolationError, InterpolationSyntaxError
 from functools import partial
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register, TaskClassException
 
 from data.errors import UserError
+from tasks.runtime.config_names import check_names
 from tasks.runtime.store_task import StoreTask
 
 _EXPECTED: dict[type, str] = {
@@ -34,8 +36,10 @@ def check(parser: CmdlineParser) -> None:
         parser: Luigi's, which has read the command line.
 
     Raises:
-        UserError: a value is invalid, or the named task lacks a parameter that it requires.
+        UserError: a value is invalid, nothing reads a section or key of a file, or the named task lacks a parameter
+            that it requires.
     """
+    check_names()
     given = vars(parser.known_args)
     config = luigi.configuration.get_config()
     for section, _, name, parameter in Register.get_all_params():
@@ -43,7 +47,7 @@ def check(parser: CmdlineParser) -> None:
         if text := given.get(f"{section}_{name}"):
             _check_value(parameter, text, flag)
         elif config.has_option(section, name):
-            _check_value(parameter, config.get(section, name), f"[{section}] {name} in luigi.cfg")
+            _check_value(parameter, _read(section, name), f"[{section}] {name} in luigi.cfg")
         if section == given["root_task"]:
             if text := given.get(name):
                 _check_value(parameter, text, _flag(name))
@@ -88,6 +92,16 @@ def _is_project_task(cls: Any) -> bool:
     if not isinstance(cls, type) or issubclass(cls, luigi.Config) or cls.__module__.startswith("luigi."):
         return False
     return hasattr(cls, "stage") or not issubclass(cls, StoreTask)
+
+
+def _read(section: str, name: str) -> str:
+    """Return a value of luigi.cfg with its references to other keys and to the environment resolved."""
+    try:
+        return str(luigi.configuration.get_config().get(section, name))
+    except InterpolationSyntaxError as error:
+        raise UserError(f"[{section}] {name} in luigi.cfg has a single %", "Write %% for each %") from error
+    except InterpolationError as error:
+        raise UserError(f"[{section}] {name} in luigi.cfg can't be resolved: {error}") from error
 
 
 def _check_value(parameter: Any, text: str, where: str) -> None:

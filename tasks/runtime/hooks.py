@@ -27,6 +27,7 @@ from tasks.runtime.extras import check_extras
 from tasks.runtime.progress import close_all
 from tasks.runtime.progress_board import Board, remove_stale_runs, run_board
 from tasks.runtime.store_task import StoreTask
+from tasks.runtime.streams import prepare_streams
 
 _SUCCESSES = (LuigiStatusCode.SUCCESS, LuigiStatusCode.SUCCESS_WITH_RETRY)
 _luigi_run: Callable[[list[str]], LuigiRunResult] = luigi.interface._run
@@ -35,6 +36,7 @@ _luigi_run: Callable[[list[str]], LuigiRunResult] = luigi.interface._run
 def install() -> None:
     """Take part in this run if the program is `luigi` or `python -m luigi`; do nothing in any other program."""
     if "luigi.cmdline" in sys.modules and luigi.interface._run is _luigi_run:
+        prepare_streams()
         apply_defaults()
         luigi.interface._run = run  # type: ignore[assignment]  # it is only ever called with argv
         arguments.shorten_parser_errors()
@@ -96,6 +98,7 @@ def _lost_input(task: luigi.Task, error: BaseException) -> UserError | None:
 
 def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
     """Run, then print the task's summary, or that it did not finish where nothing else has explained it."""
+    processes.check_semaphores()
     with CmdlineParser.global_instance(argv) as parser:
         arguments.check(parser)
         check_extras(parser.get_task_obj())

@@ -156,6 +156,14 @@ class StrListParameter(_ListParameter[str]):
         return text
 
 
+class PathParameter(luigi.Parameter[str]):
+    """A path as text, with `~` expanded."""
+
+    def parse(self, x: str) -> str:
+        """Return the path."""
+        return str(Path(x).expanduser()) if x.startswith("~") else x
+
+
 class PathListParameter(_ListParameter[Path]):
     """Paths, with `~` expanded."""
 

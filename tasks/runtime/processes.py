@@ -11,6 +11,7 @@ import multiprocessing
 import signal
 from types import FrameType
 
+from data.errors import UserError
 from data.processes.parent_death import die_with_parent
 
 _LOADED_LATE = ("numpy.ma", *(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Png", "Ppm")))
@@ -41,6 +42,21 @@ class DiesWithParent:
 
     def __exit__(self, *error: object) -> None:
         """Do nothing: the process ends now."""
+
+
+def check_semaphores() -> None:
+    """Check that processes can share locks, before Luigi needs them.
+
+    Raises:
+        UserError: /dev/shm, which holds them, is missing, read-only or full.
+    """
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
+        raise UserError(
+            f"/dev/shm, which holds the locks between processes, cannot be used: {error.strerror}",
+            "Mount it writable: mount -t tmpfs tmpfs /dev/shm (docker run: --tmpfs /dev/shm)",
+        ) from error
 
 
 def prepare_to_fork() -> None:

@@ -270,7 +270,7 @@ def _prints_above_bars(board: Board) -> Iterator[None]:
         yield
         return
     errors = _StreamAboveBars(sys.stderr, board)
-    output = _StreamAboveBars(sys.stdout, board) if sys.stdout.isatty() else sys.stdout
+    output = _StreamAboveBars(sys.stdout, board) if sys.stdout and sys.stdout.isatty() else sys.stdout
     try:
         with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(output):
             yield

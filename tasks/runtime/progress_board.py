@@ -2,7 +2,8 @@
 
 Luigi runs each task in its own process, and all of them write to one terminal. So every line goes through `Board`,
 under one lock. The sheet is in a private temporary directory that is named by the run's main process. It is never part
-of the store, and losing it costs nothing but bars.
+of the store, and losing it costs nothing but bars. So does a temporary directory without locks: the sheet is then
+shared without one, so a process may overwrite what another has just stored, and plain lines replace the bars.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -125,7 +127,7 @@ class Board:
             text: one or more lines, without a line break at the end.
             cause: what the message is about; any text.
         """
-        digest = hashlib.sha256(cause.encode()).hexdigest()
+        digest = hashlib.sha256(cause.encode(errors="backslashreplace")).hexdigest()
         with self.locked() as sheet:
             if digest not in sheet.printed:
                 self.screen.write(sheet, text.splitlines(), [])
@@ -149,27 +151,33 @@ class Board:
             lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
             return None
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            os.close(lock)
+            self.screen = Screen(self.screen.stream, live=False)
+            return None
         return lock
 
     def _load(self) -> Sheet:
         try:
             content = json.loads((self.directory / "sheet.json").read_bytes())
-        except OSError:
+            content["states"] = {key: State(**state) for key, state in content["states"].items()}
+            return Sheet(**content)
+        except (OSError, ValueError, TypeError, KeyError):  # not there, or damaged by a full disk
             return self._fallback
-        content["states"] = {key: State(**state) for key, state in content["states"].items()}
-        return Sheet(**content)
 
     def _save(self, sheet: Sheet) -> None:
-        part, group_total = self.directory / "sheet.part", self.directory / "sheet.json"
+        part = self.directory / f"sheet.{os.getpid()}.{threading.get_ident()}.part"
+        whole = self.directory / "sheet.json"
         try:
             part.write_text(json.dumps(asdict(sheet)))
-            os.replace(part, group_total)
+            os.replace(part, whole)
             self._fallback = Sheet()
         except OSError:
             self._fallback = sheet
             # With an older sheet, bars that are gone would be erased, and with them the messages printed since.
-            for stale in (part, group_total):
+            for stale in (part, whole):
                 with contextlib.suppress(OSError):
                     stale.unlink()
 
@@ -198,8 +206,8 @@ def remove_stale_runs() -> None:
     if runs.stat().st_uid != os.getuid():
         raise UserError(f"{runs} belongs to another user", "Remove it, or set TMPDIR to another directory")
     for directory in runs.iterdir():
-        pid, _, birth = directory.name.partition("-")
-        if _start_time(int(pid)) != birth:
+        named = re.fullmatch(r"([0-9]+)-([0-9]+)", directory.name)
+        if named and _start_time(int(named[1])) != named[2]:
             shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -19,6 +19,7 @@ from luigi.task_register import TaskClassException
 from data.errors import UserError
 from tasks.runtime import arguments
 from tasks.runtime.store_task import StoreTask
+from tasks.runtime.streams import prepare_streams
 
 _GREEN, _YELLOW, _GRAY, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[90m", "\x1b[0m"
 _SEE_ABOVE = "see above"
@@ -63,6 +64,7 @@ def render(tree: Sequence[Line], color: bool) -> Iterator[str]:
 
 def main(argv: list[str]) -> int:
     """Print the tree of the task that `argv` names; return the exit code."""
+    prepare_streams()
     has_module = any(word.split("=")[0] == "--module" for word in argv)
     try:
         arguments.shorten_parser_errors()

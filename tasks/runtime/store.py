@@ -4,14 +4,14 @@ from pathlib import Path
 
 import luigi
 
-from tasks.runtime.parameters import IntParameter, PathListParameter
+from tasks.runtime.parameters import IntParameter, PathListParameter, PathParameter
 
 
 class store(luigi.Config):
     """Where everything that a run makes is stored, and where its inputs are found."""
 
-    root: str = luigi.Parameter(default="work", description="directory of the store; made if it is missing")
-    catalog: str = luigi.Parameter(
+    root: str = PathParameter(default="work", description="directory of the store; made if it is missing")
+    catalog: str = PathParameter(
         default="",
         description="folder with your own catalog files, see docs/how-to/add-a-dataset.md; empty: none",
     )

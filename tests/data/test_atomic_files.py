@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import signal
@@ -107,6 +108,62 @@ def test_locks_are_taken_on_files_open_for_writing(tmp_path, monkeypatch):
     list(_write_file(tmp_path / "b"))
     assert names(tmp_path) == ["a", "b"]
     assert modes == [(True, os.O_RDWR)] * 4
+
+
+@pytest.fixture(params=["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def no_locks(request, monkeypatch):
+    def refuse(handle, how):
+        raise OSError(getattr(errno, request.param), "no locks here")
+
+    monkeypatch.setattr(atomic_files.fcntl, "flock", refuse)
+
+
+@pytest.mark.parametrize("write", [_write_file, _write_directory])
+def test_a_mount_without_locks_is_written_to_and_nothing_is_left(write, no_locks, tmp_path):
+    list(write(tmp_path / "a"))
+    with pytest.raises(RuntimeError):
+        for _ in write(tmp_path / "a"):
+            raise RuntimeError
+    assert names(tmp_path) == ["a"]
+
+
+def test_without_locks_partial_files_stay_since_their_writer_may_be_alive(no_locks, tmp_path):
+    (tmp_path / ".a.0123abcd.part").mkdir()
+    (tmp_path / ".a.4567cdef.part").write_bytes(b"half")
+    list(_write_file(tmp_path / "a"))
+    assert names(tmp_path) == [".a.0123abcd.part", ".a.4567cdef.part", "a"]
+
+
+def test_a_lock_that_fails_leaves_no_partial_file(tmp_path, monkeypatch):
+    def fail(handle, how):
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(atomic_files.fcntl, "flock", fail)
+    for write in (_write_file, _write_directory):
+        with pytest.raises(OSError, match="broken"):
+            list(write(tmp_path / "a"))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("write", [_write_file, _write_directory])
+def test_a_mount_without_fsync_is_written_to(write, tmp_path, monkeypatch):
+    def refuse(handle):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    list(write(tmp_path / "a"))
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("write", [_write_file, _write_directory])
+def test_a_disk_that_loses_data_in_fsync_is_an_error(write, tmp_path, monkeypatch):
+    def fail(handle):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        list(write(tmp_path / "a"))
+    assert names(tmp_path) == []
 
 
 def test_jsonl_is_read_back_and_damage_is_reported(tmp_path):

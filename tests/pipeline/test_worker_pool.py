@@ -47,3 +47,8 @@ def test_a_killed_worker_is_an_error():
 def test_a_result_larger_than_its_memory_is_refused_not_truncated():
     with pytest.raises(IndexError, match="wrong size"):
         list(worker_pool.map_in_order(spell, [100, 100], 2, 10))
+
+
+def test_memory_that_cannot_be_reserved_is_an_error():
+    with pytest.raises(UserError, match="can't reserve 4 × .* bytes for results: Cannot allocate memory"):
+        list(worker_pool.map_in_order(spell, [1, 2], 2, 1 << 52))

@@ -15,6 +15,7 @@ from data.atomic_files import jsonl_line
 from data.errors import UserError
 from data.hashing import sha256_file, spec_hash
 from data.imaging.decode import ImageFault
+from data.mounts import sync
 from sr.upscale.images.jobs import Job, find_input_root
 
 JOURNAL = "journal.jsonl"
@@ -118,7 +119,7 @@ class Journal:
         with open(self.path, "ab") as file:
             file.write(jsonl_line(line))
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         self._apply(line)
 
     def _apply(self, line: dict[str, Any]) -> None:

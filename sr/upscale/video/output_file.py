@@ -5,7 +5,6 @@ not change. So a kill at any moment leaves either nothing, or a video with a rec
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from data.atomic_files import read_json, write_json
 from data.errors import UserError
 from data.hashing import sha256_bytes
+from data.mounts import lock
 
 
 class OutputFile:
@@ -101,7 +101,7 @@ def _lock_directory(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock(handle, folder)
         yield
     finally:
         os.close(handle)

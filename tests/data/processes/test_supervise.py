@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import signal
@@ -103,3 +104,14 @@ def test_a_second_supervisor_of_the_same_place_gives_up(tmp_path, monkeypatch):
         fcntl.flock(lock, fcntl.LOCK_EX)
         monkeypatch.setattr(supervise, "LOCK_WAIT_S", 0.1)
         assert supervise.supervise(tmp_path / "lock", ["false"]) == supervise.EXIT_LOCKED
+
+
+def test_a_mount_without_locks_is_named_and_nothing_runs(tmp_path, monkeypatch, capsys):
+    def refuse(handle, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(supervise.fcntl, "flock", refuse)
+    assert supervise.supervise(tmp_path / "lock", ["touch", str(tmp_path / "ran")]) == supervise.EXIT_LOCKED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No locks available" in line and str(tmp_path / "lock") in line
+    assert not (tmp_path / "ran").exists()

@@ -1,5 +1,6 @@
 """Whole runs through DeepSpeed's launcher: interrupted, or shared by two ranks; and how failures are reported."""
 
+import errno
 import fcntl
 import json
 import os
@@ -219,3 +220,16 @@ def test_idle_threads_wait_briefly_unless_the_environment_says_otherwise(monkeyp
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     theirs = launch._environment(on_gpus=False, compute_threads=1)
     assert theirs["OMP_WAIT_POLICY"] == "ACTIVE" and "GOMP_SPINCOUNT" not in theirs
+
+
+def test_a_run_directory_on_a_mount_without_locks_is_refused_by_name(tmp_path, monkeypatch):
+    def refuse(handle, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(launch.supervise.fcntl, "flock", refuse)
+    (tmp_path / "run").mkdir()
+    with (
+        pytest.raises(UserError, match=f"the mount of {tmp_path}/.*, has no file locks"),
+        launch._lock_run(tmp_path),
+    ):
+        pass

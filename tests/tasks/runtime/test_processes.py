@@ -1,6 +1,7 @@
 """Test how task processes end. Each toy task keeps a FIFO open, so the FIFO ends when the last task ends."""
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import select
@@ -10,8 +11,9 @@ import sys
 
 import pytest
 
+from data.errors import UserError
 from data.processes.parent_death import die_with_parent
-from tasks.runtime.processes import DiesWithParent
+from tasks.runtime.processes import DiesWithParent, check_semaphores
 
 DEADLINE_S = 30
 INTERRUPTED = "Interrupted. Finished work is kept; run the same command to continue."
@@ -111,3 +113,13 @@ print(sorted(name for name in set(sys.modules) - loaded if "." in name))
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("error", [errno.ENOENT, errno.EROFS, errno.ENOSPC])
+def test_a_lost_dev_shm_is_named(error, monkeypatch):
+    def fail():
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(multiprocessing, "Lock", fail)
+    with pytest.raises(UserError, match=f"/dev/shm, which .*: {os.strerror(error)}"):
+        check_semaphores()

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import io
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.runtime import progress
+from tasks.runtime import progress, progress_board
 from tasks.runtime.progress import (
     Reporter,
     close_all,
@@ -136,6 +137,43 @@ def test_shards_of_one_dataset_share_a_line_that_ends_when_all_have_ended():
 def test_two_stages_have_two_lines_in_the_order_in_which_they_began():
     earlier = dataclasses.replace(CROPS, label="ZLast", started=99.0)
     assert [group.label for group in group_states({"a": CROPS, "b": earlier})] == ["ZLast", "PackShard"]
+
+
+def test_a_temporary_directory_without_locks_costs_the_bars_alone(terminal, monkeypatch):
+    def refuse(handle, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(progress_board.fcntl, "flock", refuse)
+    one, two = reporter(terminal, "1", group_total=100), reporter(terminal, "2", group_total=100)
+    for each in (one, two):
+        each.report(50, 50)
+        each.tick(104.0)
+        terminal.print_once("a message", cause="both see it")
+        each.end(110.0, succeeded=True)
+    plain = "PackShard Sample: 50/100 crops, 12.5 crops/s, 00:04 left"
+    assert shown(terminal) == [plain, "a message", "PackShard Sample: 100 crops in 10.0 s (10 crops/s)"]
+    assert [path.name for path in terminal.directory.glob("*.part")] == []
+
+
+def test_a_damaged_sheet_costs_the_bars_alone(terminal):
+    for damage in (b"", b'{"states": {"a": 3}}', b"[]"):
+        terminal.directory.mkdir(exist_ok=True)
+        (terminal.directory / "sheet.json").write_bytes(damage)
+        terminal.print_once(f"a message about {damage!r}", cause=f"{damage!r}")
+    assert len(shown(terminal)) == 3
+
+
+def test_stray_names_beside_the_runs_are_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress_board.tempfile, "gettempdir", lambda: str(tmp_path))
+    remove_stale_runs()
+    (runs,) = tmp_path.iterdir()
+    for name in ("notes", "notes-1", ".nfs0001", "-", "4194305-1"):
+        (runs / name).mkdir()
+    (runs / "12-backup.txt").write_text("")
+    remove_stale_runs()
+    assert sorted(path.name for path in runs.iterdir()) == sorted(
+        ["notes", "notes-1", ".nfs0001", "-", "12-backup.txt"]
+    )
 
 
 def test_bars_are_drawn_over_each_other_and_leave_the_closing_line(terminal):
