@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import luigi
 
@@ -18,6 +18,9 @@ from tasks.runtime.parameters import ChoiceParameter, IntParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 from tasks.training_config import model
+
+if TYPE_CHECKING:
+    from sr.evaluation.lpips import Lpips
 
 TRAINED_VARIANTS = {TRAINED: "torch", "trained-onnx": "onnx"} | {f"trained-{one}": one for one in PRECISIONS}
 """The variants of the trained model: what `--model` calls each, and what the report calls it."""
@@ -144,7 +147,6 @@ class EvaluateModel(ProtocolTask):
         """Upscale each LR image, compare it with the HR image, and write the report."""
         from sr.evaluation.evaluate import evaluate
         from sr.evaluation.image_pair import build_baseline
-        from sr.evaluation.lpips import Lpips
         from sr.runtime.load import load_upscaler
 
         images = self.benchmark_index.benchmark()
@@ -160,9 +162,17 @@ class EvaluateModel(ProtocolTask):
                 self.protocol_at(upscaler.scale),
                 self.directory(),
                 progress=progress,
-                lpips=Lpips(self.lpips_weights.directory()) if self.lpips_weights else None,
+                lpips=self._load_lpips(),
                 parameters=self._parameter_count(),
             )
+
+    def _load_lpips(self) -> "Lpips | None":
+        """Load LPIPS and its weights; None where it is not measured, as it imports torch."""
+        if not self.lpips_weights:
+            return None
+        from sr.evaluation.lpips import Lpips
+
+        return Lpips(self.lpips_weights.directory())
 
     def _parameter_count(self) -> int | None:
         """Return how many parameters the network has; None where no task makes the model."""

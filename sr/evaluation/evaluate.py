@@ -8,8 +8,9 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sized
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,6 @@ from data.record_json import to_plain
 from sr.evaluation import cost, metrics
 from sr.evaluation.evaluation_page import write_page
 from sr.evaluation.image_pair import Figures, ImagePair, build_baseline, make_pair, measure, upscale_pair
-from sr.evaluation.lpips import MIN_SIDE_PX, Lpips
 from sr.evaluation.metrics import PSNR_CAP_DB
 from sr.evaluation.panels import sheet_name, write_panels
 from sr.evaluation.protocols import PROVIDED, EvaluationProtocol, check_protocol, describe_settings
@@ -30,6 +30,9 @@ from sr.evaluation.tables import SCHEMA, to_csv
 from sr.evaluation.timing import describe_host, summarize_durations, time_frame
 from sr.runtime.filters import INTERPOLATION_FILTERS
 from sr.runtime.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from sr.evaluation.lpips import Lpips  # it imports torch, which filters and exported files do without
 
 DIGITS = 4
 _MODEL = "model"
@@ -62,7 +65,7 @@ def evaluate(
     out_dir: Path,
     progress: Progress = silent,
     *,
-    lpips: Lpips | None = None,
+    lpips: "Lpips | None" = None,
     parameters: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate `upscaler` on `images`, and write the figures, the side-by-side images and a page.
@@ -88,7 +91,7 @@ def evaluate(
     """
     _check(upscaler, protocol, lpips)
     total = len(images) if isinstance(images, Sized) else 0
-    min_side_px = MIN_SIDE_PX if lpips else metrics.SSIM_WINDOW_PX
+    min_side_px = _min_side_px(lpips)
     evaluated: list[EvaluatedImage] = []
     for name, hr_image, lr_image in _check_names(images):
         pair = make_pair(name, hr_image, lr_image, protocol, min_side_px)
@@ -102,7 +105,7 @@ def evaluate(
     return report
 
 
-def _check(upscaler: Upscaler, protocol: EvaluationProtocol, lpips: Lpips | None) -> None:
+def _check(upscaler: Upscaler, protocol: EvaluationProtocol, lpips: "Lpips | None") -> None:
     check_protocol(protocol)
     if upscaler.scale != protocol.scale:
         raise UserError(
@@ -114,6 +117,15 @@ def _check(upscaler: Upscaler, protocol: EvaluationProtocol, lpips: Lpips | None
             "LPIPS needs RGB images, but the protocol classic measures luma alone",
             "Choose another protocol, or turn LPIPS off",
         )
+
+
+def _min_side_px(lpips: "Lpips | None") -> int:
+    """Return the smallest side that the metrics can measure, in pixels."""
+    if lpips is None:
+        return metrics.SSIM_WINDOW_PX
+    from sr.evaluation.lpips import MIN_SIDE_PX
+
+    return MIN_SIDE_PX
 
 
 def _check_names(images: Iterable[NamedImage]) -> Iterator[tuple[str, Pixels, Pixels | None]]:
@@ -130,16 +142,19 @@ def _check_names(images: Iterable[NamedImage]) -> Iterator[tuple[str, Pixels, Pi
 
 
 def _evaluate_pair(
-    upscaler: Upscaler, pair: ImagePair, protocol: EvaluationProtocol, out_dir: Path, lpips: Lpips | None
+    upscaler: Upscaler, pair: ImagePair, protocol: EvaluationProtocol, out_dir: Path, lpips: "Lpips | None"
 ) -> EvaluatedImage:
     """Upscale and measure one image, and write its side-by-side view."""
     start = time.perf_counter()
     results = {_MODEL: upscale_pair(upscaler, pair, protocol)}
     seconds = time.perf_counter() - start
-    results |= {
-        name: upscale_pair(build_baseline(name, protocol), pair, protocol) for name in INTERPOLATION_FILTERS
-    }
-    figures = {name: measure(pair.hr_image, image, protocol) for name, image in results.items()}
+    with ThreadPoolExecutor() as pool:
+        baselines = pool.map(
+            lambda name: upscale_pair(build_baseline(name, protocol), pair, protocol), INTERPOLATION_FILTERS
+        )
+        results |= dict(zip(INTERPOLATION_FILTERS, baselines, strict=True))
+        measured = pool.map(lambda image: measure(pair.hr_image, image, protocol), results.values())
+        figures = dict(zip(results, measured, strict=True))
     if lpips:
         original = lpips.features(metrics.crop_border(pair.hr_image, protocol.border_px))
         for name, image in results.items():

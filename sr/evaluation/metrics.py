@@ -1,11 +1,13 @@
 """PSNR and SSIM in float64, as the published tables compute them.
 
-Pure numpy. The caller chooses the channel, the border and the rounding: nothing here rounds, clips or resizes, or knows
-files, models and protocols.
+The caller chooses the channel, the border and the rounding: nothing here rounds, clips or resizes, or knows files,
+models and protocols.
 """
 
+from collections.abc import Iterator
 from typing import TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,9 @@ PSNR_CAP_DB = 100.0
 """Equal images have an infinite PSNR, which neither JSON nor a mean can hold: reports count it as this much."""
 SSIM_WINDOW_PX = 11
 SSIM_SIGMA_PX = 1.5
+_BAND_SAMPLES = 1 << 16
+"""How many values of SSIM are computed at once."""
+_SSIM_KERNEL = cv2.getGaussianKernel(SSIM_WINDOW_PX, SSIM_SIGMA_PX, cv2.CV_64F)
 _LUMA_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -76,8 +81,9 @@ def psnr(first: Pixels, second: Pixels, data_range: float = DATA_RANGE) -> float
         >>> psnr(np.zeros((4, 4)), np.full((4, 4), 255.0))
         0.0
     """
-    first_values, second_values = _as_floats(first, second)
-    return psnr_of_error(float(np.mean(np.square(first_values - second_values))), data_range)
+    _check_shapes(first, second)
+    difference = np.subtract(first, second, dtype=np.float64)
+    return psnr_of_error(float(np.mean(np.square(difference))), data_range)
 
 
 def psnr_of_error(mean_squared_error: float, data_range: float = DATA_RANGE) -> float:
@@ -106,42 +112,52 @@ def ssim(first: Pixels, second: Pixels, data_range: float = DATA_RANGE) -> float
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
         similarity", 2004, equation 13.
     """
-    x, y = _as_floats(first, second)
-    if min(x.shape[:2]) < SSIM_WINDOW_PX:
-        height, width = x.shape[:2]
+    _check_shapes(first, second)
+    height, width = first.shape[:2]
+    if min(height, width) < SSIM_WINDOW_PX:
         raise ValueError(
             f"SSIM needs images of at least {SSIM_WINDOW_PX}x{SSIM_WINDOW_PX} px, not {height}x{width} px."
         )
-    if x.ndim == 3:
-        return float(np.mean([ssim(x[..., c], y[..., c], data_range) for c in range(x.shape[2])]))
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    mean_x, mean_y = _blur(x), _blur(y)
-    variance_x = _blur(x * x) - mean_x**2
-    variance_y = _blur(y * y) - mean_y**2
-    covariance = _blur(x * y) - mean_x * mean_y
-    structure = (2.0 * covariance + c2) / (variance_x + variance_y + c2)
-    luminance = (2.0 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    return float(np.mean(structure * luminance))
+    channels = first.size // (height * width)
+    positions = (height - SSIM_WINDOW_PX + 1) * (width - SSIM_WINDOW_PX + 1) * channels
+    return float(sum(_sum_ssim(x, y, data_range) for x, y in _cut_bands(first, second)) / positions)
 
 
-def _as_floats(first: Pixels, second: Pixels) -> tuple[Values, Values]:
+def _cut_bands(first: Pixels, second: Pixels) -> Iterator[tuple[Pixels, Pixels]]:
+    """Cut two images into bands that a core's cache holds, which overlap by the window less one row."""
+    overlap = SSIM_WINDOW_PX - 1
+    positions = first.shape[0] - overlap
+    rows = max(_BAND_SAMPLES // first[0].size, 4 * SSIM_WINDOW_PX)
+    for top in range(0, positions, rows):
+        bottom = min(top + rows, positions) + overlap
+        yield first[top:bottom], second[top:bottom]
+
+
+def _sum_ssim(first: Pixels, second: Pixels, data_range: float) -> float:
+    """Add up the SSIM of every position and channel.
+
+    It blurs four images, not five, as it works on the sum and the difference of the two: a and b are the squares of
+    their means, p and q their variances. Then (a - b) / 4 is the product of the images' means, (a + b) / 2 the sum of
+    the squares of their means; p and q give the covariance and the sum of the variances in the same way.
+    """
+    total = np.add(first, second, dtype=np.float64)
+    difference = np.subtract(first, second, dtype=np.float64)
+    a, b = np.square(_blur(total)), np.square(_blur(difference))
+    p, q = _blur(np.square(total)) - a, _blur(np.square(difference)) - b
+    a += 2.0 * (0.01 * data_range) ** 2  # C1 and C2, for the sums and the differences below
+    p += 2.0 * (0.03 * data_range) ** 2
+    return float(np.sum((a - b) * (p - q) / ((a + b) * (p + q))))
+
+
+def _check_shapes(first: Pixels, second: Pixels) -> None:
     if first.shape != second.shape or first.ndim not in (2, 3) or first.size == 0:
         raise ValueError(
             f"Both images must have one shape (HW or HWC), not {first.shape} and {second.shape}."
         )
-    return first.astype(np.float64), second.astype(np.float64)
 
 
-def _blur(plane: Values) -> Values:
-    """Compute the Gaussian mean of every full window of an HW plane; the result is smaller by the window less one."""
-    offsets = np.arange(SSIM_WINDOW_PX) - SSIM_WINDOW_PX // 2
-    kernel = np.exp(-0.5 * (offsets / SSIM_SIGMA_PX) ** 2)
-    kernel /= kernel.sum()
-    height, width = (size - SSIM_WINDOW_PX + 1 for size in plane.shape)
-    rows = np.zeros((height, plane.shape[1]))
-    for offset, weight in enumerate(kernel):
-        rows += weight * plane[offset : offset + height]
-    blurred = np.zeros((height, width))
-    for offset, weight in enumerate(kernel):
-        blurred += weight * rows[:, offset : offset + width]
-    return blurred
+def _blur(image: Values) -> Values:
+    """Compute the Gaussian mean of every full window; the result is smaller by the window less one."""
+    blurred: Values = np.asarray(cv2.sepFilter2D(image, cv2.CV_64F, _SSIM_KERNEL, _SSIM_KERNEL), np.float64)
+    edge = SSIM_WINDOW_PX // 2  # where the window overlaps OpenCV's border
+    return blurred[edge:-edge, edge:-edge]

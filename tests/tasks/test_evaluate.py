@@ -132,8 +132,18 @@ def test_folders_of_one_name_are_two_benchmarks(tmp_path):
     assert len({one["psnr_db"] for one in compared["rows"][0]["figures"].values()}) == 2
 
 
-def _luigi(store, *arguments):
-    command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--store-root", str(store)]
+def _luigi(store, *arguments, options=()):
+    command = [
+        sys.executable,
+        *options,
+        "-m",
+        "luigi",
+        "--module",
+        "tasks",
+        *arguments,
+        "--store-root",
+        str(store),
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "LUIGI_CONFIG_PATH"}
     return subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -158,6 +168,15 @@ def test_filters_are_compared_from_the_command_line(pairs, tmp_path):
     assert len(reports) == 4 and {one["protocol"]["name"] for one in reports} == {"classic-x2"}
     (page,) = (tmp_path / "store").glob("comparisons/*/comparison.html")
     assert page.stat().st_size > 5000
+
+
+def test_torch_is_not_imported_to_evaluate_a_filter(pairs, tmp_path):
+    arguments = ["EvaluateModel", "--model", "bicubic", "--benchmark", str(pairs)]
+    result = _luigi(tmp_path / "store", *arguments, options=["-X", "importtime"])
+    assert result.returncode == 0, result.stderr
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "sr.evaluation.evaluate" in imported
+    assert not imported & {"torch", "onnx", "openvino", "skimage", "sr.evaluation.lpips"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 from urllib.parse import unquote
 
 import cv2
@@ -257,3 +259,27 @@ def test_what_cannot_be_evaluated_raises_and_leaves_no_report(tmp_path, images, 
     with pytest.raises(UserError, match=message):
         evaluate(PillowUpscaler("bicubic", 2), images, protocol, tmp_path)
     assert not (tmp_path / "report.json").exists()
+
+
+WITHOUT_TORCH = """
+import sys
+from pathlib import Path
+import numpy as np
+from sr.evaluation.evaluate import evaluate
+from sr.evaluation.protocols import EvaluationProtocol
+from sr.runtime.load import load_upscaler
+
+protocol = EvaluationProtocol(scale=2, channel="y", border_px=2, degradation="pillow-bicubic")
+image = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+evaluate(load_upscaler(sys.argv[1]), [("noise", image)], protocol, Path(sys.argv[2]))
+print([name for name in ("torch", "deepspeed", "nncf", "skimage") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("kind", ["bicubic", "onnx", "fp16"])
+def test_filters_and_exported_files_are_evaluated_without_torch(kind, realtime_onnx, realtime_irs, tmp_path):
+    path = {"bicubic": "bicubic", "onnx": realtime_onnx}.get(kind) or realtime_irs[kind]
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(path), str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"

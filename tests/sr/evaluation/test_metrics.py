@@ -34,10 +34,36 @@ def test_psnr_and_ssim_equal_scikit_image(pair, channels):
         use_sample_covariance=False,
         channel_axis=2 if channels else None,
     )
-    assert metrics.ssim(first, second) == pytest.approx(expected, abs=1e-6)
+    assert metrics.ssim(first, second) == pytest.approx(expected, abs=1e-9)
     assert metrics.psnr(first, second) == pytest.approx(
-        peak_signal_noise_ratio(first.astype(float), second.astype(float), data_range=255), abs=1e-6
+        peak_signal_noise_ratio(first.astype(float), second.astype(float), data_range=255), abs=1e-9
     )
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "band_samples"),
+    [(11, 11, 1 << 16), (11, 90, 1), (90, 11, 1), (54, 40, 1), (55, 40, 1), (150, 40, 1), (150, 40, 40 * 65)],
+)
+def test_ssim_does_not_depend_on_the_bands_that_it_is_computed_in(monkeypatch, height, width, band_samples):
+    monkeypatch.setattr(metrics, "_BAND_SAMPLES", band_samples)
+    first = skimage.data.chelsea()[20 : 20 + height, 30 : 30 + width, 1] / 255.0
+    second = np.clip(first + np.random.default_rng(9).normal(0, 0.02, first.shape), 0, 1)
+    expected = structural_similarity(
+        first, second, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    assert metrics.ssim(first, second, 1.0) == pytest.approx(expected, abs=1e-9)
+    channels = np.dstack([first, second, first, second, first]), np.dstack([second, first] * 2 + [first])
+    assert metrics.ssim(*channels, 1.0) == pytest.approx((4 * expected + 1) / 5, abs=1e-9)
+    assert metrics.ssim(first[..., None], second[..., None], 1.0) == pytest.approx(expected, abs=1e-9)
+
+
+def test_ssim_of_flat_and_of_opposite_images_equals_the_formula():
+    black, white = np.zeros((30, 40), np.uint8), np.full((30, 40), 255, np.uint8)
+    c1 = (0.01 * 255) ** 2
+    assert metrics.ssim(white, white) == 1.0
+    assert metrics.ssim(black, white) == pytest.approx(c1 / (255**2 + c1), abs=1e-9)
+    noise = np.random.default_rng(10).integers(0, 256, (30, 40)).astype(np.uint8)
+    assert metrics.ssim(noise, noise) == 1.0 and metrics.ssim(noise, 255 - noise) < -0.5
 
 
 def test_luma_has_limited_range_and_is_not_rounded():
