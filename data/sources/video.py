@@ -34,7 +34,7 @@ class VideoSource(Source):
     """The frames of a video, or of all videos below a folder, in the order of their paths and times.
 
     Args:
-        path: a video, or a folder; links in it are not followed.
+        path: a video, or a folder; links in it to files are followed.
         settings: how densely frames are sampled.
 
     Raises:
@@ -54,7 +54,8 @@ class VideoSource(Source):
         """Return a hash of the files' paths, sizes and modification times, and the settings."""
         listing = []
         for name in self._list_files():
-            status = (self.root / name).lstat()
+            path = self.root / name
+            status = path.stat() if path.is_file() else path.lstat()
             listing.append([printable_name(name), status.st_size, status.st_mtime_ns])
         digest = sha256_bytes(canonical_json(listing))
         return {"kind": "video", "listing": digest, "settings": dataclasses.asdict(self.settings)}
@@ -81,8 +82,8 @@ class VideoSource(Source):
         for name in self._list_files():
             path = self.root / name
             printable = printable_name(name)
-            if path.is_symlink() and not self._name:
-                detail = "a symbolic link; links are not followed"
+            if path.is_symlink() and not path.is_file():
+                detail = "a link, but not to a file that is there"
                 yield Rejection(printable, "index", RejectionReason.LINK, detail)
             elif not name.lower().endswith(VIDEO_SUFFIXES):
                 detail = "not a video; images are read from a folder without videos"
