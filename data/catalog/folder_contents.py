@@ -72,12 +72,12 @@ def survey(root: Path) -> FolderContents:
     return FolderContents(bool(families), holds_videos, dict(reversed(families.items())), suffix_pairs)
 
 
-def require_readable(folder: Path) -> None:
-    """Raise UserError if a folder can't be listed."""
+def require_readable(folder: Path, role: str = "") -> None:
+    """Raise UserError, with the role of the folder, if it can't be listed."""
     try:
         os.scandir(folder).close()
     except OSError as error:
-        message = f"The folder {folder} can't be read: {error.strerror}"
+        message = f"The folder {folder}{f' ({role})' if role else ''} can't be read: {error.strerror}"
         raise UserError(message, "Check the path and its permissions") from None
 
 

@@ -1,5 +1,7 @@
 """Describe a local folder, archive or video as a dataset."""
 
+import dataclasses
+import errno
 import os
 import re
 from pathlib import Path
@@ -10,16 +12,21 @@ from data.catalog.spec import ARCHIVE_KINDS, VIDEO_SUFFIXES, DatasetSpec, archiv
 from data.errors import UserError
 
 
-def dataset_from_path(path: Path) -> DatasetSpec:
+def dataset_from_path(path: Path, folder_kind: str = "") -> DatasetSpec:
     """Return the spec of the dataset at an absolute path.
 
+    Args:
+        path: a folder, an archive or a video.
+        folder_kind: what to read of a folder: folder (its images) or video (its videos); empty: what has more bytes.
+
     Raises:
-        UserError: the path does not exist, or is not a folder, an archive or a video.
+        UserError: the path does not exist or can't be read, is of another kind, or is a folder that mixes HR and LR
+            images.
     """
-    if not path.exists():
+    if not is_there(path):
         raise UserError(f"There is nothing at {path}", "Check the path")
     if path.is_dir():
-        return _from_folder(path)
+        return _from_folder(path, folder_kind)
     suffix = archive_suffix(path.name)
     if suffix:
         return _spec(slugify(path.name[: -len(suffix)]), ARCHIVE_KINDS[suffix], path, path)
@@ -32,30 +39,64 @@ def dataset_from_path(path: Path) -> DatasetSpec:
     raise UserError(message, "Put the images into a folder and give its path")
 
 
-def _from_folder(path: Path) -> DatasetSpec:
+def is_there(path: Path) -> bool:
+    """Return whether something is at a path.
+
+    Raises:
+        UserError: that can't be found out, for example because a folder above is closed.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        message = f"{path} can't be read: {error.strerror}"
+        raise UserError(message, "Check the path and its permissions") from None
+    return True
+
+
+def _from_folder(path: Path, kind: str) -> DatasetSpec:
     """Describe a folder: a benchmark with HR and LR images, a folder of videos, or a folder of images."""
     name = slugify(path.name)
     contents = survey(path)
     pair = _find_hr_and_lr(path) or benchmark_folders(contents, str(path))
-    if pair:
+    if pair and kind != "video":
         name = f"{path.parent.name}-{name}" if re.fullmatch(r"x\d", name) else name
         refuse_mixed_sets(survey(Path(pair[0])))
         return _spec(name, "folder", path, Path(pair[0]), pair[1])
-    if contents.holds_videos and _is_mostly_videos(path):
-        return _spec(name, "video", path, path)
-    refuse_mixed_sets(contents)
-    return _spec(name, "folder", path, path)
+    is_guess = not kind and contents.holds_videos
+    kind = kind or ("video" if is_guess and _is_mostly_videos(path) else "folder")
+    if kind == "folder":
+        refuse_mixed_sets(contents)
+    spec = _spec(name, kind, path, path)
+    if not (is_guess and contents.holds_images):
+        return spec
+    chosen, other = ("videos", "images") if kind == "video" else ("images", "videos")
+    shown = printable(str(path))
+    why = f"{shown} holds images and videos. Its {chosen} are read, because they are the larger part."
+    note = f"{why} {other}:{shown} as the dataset reads its {other}."
+    return dataclasses.replace(spec, note=note)
 
 
 def _find_hr_and_lr(path: Path) -> tuple[str, str] | None:
     """Return the folders HR and LR, in upper or lower case; their images may have any names."""
     names = sorted(os.listdir(path), reverse=True)  # HR before hr where there are both
-    by_name = {name.lower(): str(path / name) for name in names if (path / name).is_dir()}
+    # Unlike Path.is_dir, os.path.isdir does not raise where a link leads into a closed folder.
+    by_name = {name.lower(): str(path / name) for name in names if os.path.isdir(path / name)}  # noqa: PTH112
     return (by_name["hr"], by_name["lr"]) if {"hr", "lr"} <= set(by_name) else None
 
 
 def _spec(name: str, kind: str, given: Path, path: Path, lr_path: str = "") -> DatasetSpec:
-    return DatasetSpec(name, kind, f"Images of {given.name}", "unknown", path=str(path), lr_path=lr_path)
+    return DatasetSpec(
+        name, kind, f"Images of {printable(given.name)}", "unknown", path=str(path), lr_path=lr_path
+    )
+
+
+def printable(name: str) -> str:
+    """Return a name with bytes that are not UTF-8 escaped, so that it can be written anywhere."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _is_mostly_videos(folder: Path) -> bool:

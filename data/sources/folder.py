@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.hashing import canonical_json, sha256_bytes, sha256_file
 from data.imaging.decode import SUFFIXES, ImageFault
@@ -220,6 +221,9 @@ def _classify(found: _Found) -> Member | Rejection:
         return Rejection(id, "index", found.reason, found.problem)
     if not stat.S_ISREG(status.st_mode):
         return Rejection(id, "index", RejectionReason.LINK, "a device, a pipe or a socket, not a file")
+    if id.lower().endswith(VIDEO_SUFFIXES):
+        detail = "a video; the images of this folder are read, videos:FOLDER as the dataset reads its videos"
+        return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, detail)
     if not _is_image(path):
         return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, f"none of {', '.join(SUFFIXES)}")
     locator = path if id == path else _HEX + os.fsencode(path).hex()
