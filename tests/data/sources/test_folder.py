@@ -1,12 +1,19 @@
+import errno
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import cv2
 import pytest
 from images import textured
 
+from data.catalog.resolve import resolve_dataset
 from data.errors import UserError
 from data.records import Rejection, RejectionReason, SourceEntry
 from data.sources.folder import FolderSource, open_scikit_image_photos
+from data.sources.video import VideoSource
+from data.video.sampling_settings import FrameSamplingSettings
 
 
 def write(path, number):
@@ -81,3 +88,86 @@ def test_loops_duplicates_and_lost_files_are_noticed(tmp_path):
     assert rejected["lost.png"].detail.startswith(
         "a link to .git/annex/objects/lost.png, which does not exist"
     )
+
+
+@pytest.fixture
+def ordinary_user():
+    """Run as an ordinary user, for whom permissions hold, in a folder that it can reach."""
+    root = Path(tempfile.mkdtemp())
+    root.chmod(0o755)
+    user = os.geteuid()
+    yield root, lambda: os.seteuid(65534) if user == 0 else None
+    os.seteuid(user)
+    for folder, _, _ in os.walk(root):
+        Path(folder).chmod(0o755)
+    shutil.rmtree(root)
+
+
+def test_closed_folders_and_files_are_rejections_that_name_them(ordinary_user):
+    root, become_ordinary = ordinary_user
+    for folder, mode in (("open", 0o755), ("closed", 0o000), ("listed", 0o444), ("searched", 0o111)):
+        write(root / folder / "a.png", len(folder))
+        (root / folder).chmod(mode)
+    write(root / "secret.png", 20)
+    (root / "secret.png").chmod(0)
+    (root / "link.png").symlink_to("closed/a.png")
+    become_ordinary()
+    entries, rejected = scan(root)
+    assert list(entries) == ["open/a.png"]
+    details = {id: one.detail for id, one in rejected.items() if one.reason is RejectionReason.UNREADABLE}
+    assert list(details) == ["closed", "link.png", "listed/a.png", "searched", "secret.png"]
+    assert all("Permission denied" in detail for detail in details.values())
+    assert resolve_dataset(str(root)).kind == "folder"
+    source = VideoSource(root, FrameSamplingSettings())
+    details = {one.id: one.detail for one in source.scan() if one.reason is RejectionReason.UNREADABLE}
+    assert details == dict.fromkeys(("closed", "searched"), "a folder that can't be read")
+    assert source.fingerprint() == VideoSource(root, FrameSamplingSettings()).fingerprint()
+
+
+def test_a_folder_that_is_closed_itself_is_an_error(ordinary_user):
+    root, become_ordinary = ordinary_user
+    write(root / "photos" / "a.png", 1)
+    (root / "catalog").mkdir()
+    for folder in ("photos", "catalog"):
+        (root / folder).chmod(0)
+    become_ordinary()
+    closed = r"(The folder )?{}( \(\[store\] catalog\))? can't be read: Permission denied\. Check the path"
+    for given in ("photos", "photos/a"):
+        with pytest.raises(UserError, match=closed.format(root / given)):
+            resolve_dataset(str(root / given))
+    with pytest.raises(UserError, match=closed.format(root / "catalog")):
+        resolve_dataset("DIV2K", root / "catalog")
+    with pytest.raises(UserError, match=f"There is no folder at {root}/photos/a"):
+        FolderSource(root / "photos" / "a")
+
+
+def test_files_and_folders_that_vanish_while_they_are_listed_do_no_harm(tmp_path, monkeypatch):
+    for name in ("a.png", "b.png", "gone/c.png", "stays/d.png"):
+        write(tmp_path / name, len(name))
+    lstat = os.lstat
+
+    def vanish(path, **options):
+        if str(path).endswith("b.png"):
+            Path(path).unlink(missing_ok=True)
+            shutil.rmtree(tmp_path / "gone", ignore_errors=True)
+        return lstat(path, **options)
+
+    monkeypatch.setattr(os, "lstat", vanish)
+    entries, rejected = scan(tmp_path)
+    assert (list(entries), rejected) == (["a.png", "stays/d.png"], {})
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
+@pytest.mark.parametrize("call", ["lstat", "open"])
+def test_a_failing_disk_or_machine_is_an_error_and_no_property_of_an_image(code, call, tmp_path, monkeypatch):
+    write(tmp_path / "a.png", 1)
+    true_call = getattr(os, call)
+
+    def fail(path, *arguments, **options):
+        if str(path).endswith("a.png"):
+            raise OSError(code, os.strerror(code), str(path))
+        return true_call(path, *arguments, **options)
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(UserError, match=f"a.png can't be read: {os.strerror(code)}"):
+        scan(tmp_path)
