@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data.catalog.folder_contents import is_closed
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.hashing import canonical_json, sha256_bytes, sha256_file
@@ -75,7 +76,7 @@ class FolderSource(StoredSource):
                 found.append(_Found(path, None, problem=f"folder: {error.strerror}"))
 
         for directory, folders, files in os.walk(self.root, onerror=add_unreadable):
-            closed = [name for name in folders if name.startswith(".") or Path(directory, name).is_symlink()]
+            closed = [name for name in folders if is_closed(directory, name)]
             folders[:] = [name for name in folders if name not in closed]
             for name in files + closed:
                 path = os.path.join(directory, name)

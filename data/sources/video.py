@@ -59,13 +59,13 @@ class VideoSource(Source):
         return {"kind": "video", "listing": digest, "settings": dataclasses.asdict(self.settings)}
 
     def _list_files(self) -> list[str]:
-        """Return the paths of all files and unreadable folders below the root, sorted, without hidden ones."""
+        """Return the paths of all files that are not hidden, sorted, and of unreadable folders, with "/" at the end."""
         if self._name:
             return [self._name]
         found: list[str] = []
 
         def add_unreadable(error: OSError) -> None:
-            found.append(Path(error.filename).relative_to(self.root).as_posix())
+            found.append(Path(error.filename).relative_to(self.root).as_posix() + "/")
 
         for directory, folders, files in os.walk(self.root, onerror=add_unreadable):
             folders[:] = [name for name in folders if not name.startswith(".")]
@@ -84,9 +84,13 @@ class VideoSource(Source):
         for name in self._list_files():
             path = self.root / name
             printable = printable_name(name)
-            if os.path.isdir(path) and not path.is_symlink():  # noqa: PTH112
-                yield Rejection(printable, "index", RejectionReason.UNREADABLE, "a folder that can't be read")
-            elif path.is_symlink() and not os.path.isfile(path):  # noqa: PTH113  # Path's raises if it may not look
+            # Path's own methods raise where a folder is closed; these do not.
+            is_link = os.path.islink(path)  # noqa: PTH114
+            if name.endswith("/"):
+                yield Rejection(
+                    printable[:-1], "index", RejectionReason.UNREADABLE, "a folder that can't be read"
+                )
+            elif is_link and not os.path.isfile(path):  # noqa: PTH113
                 detail = "a link, but not to a file that can be read"
                 yield Rejection(printable, "index", RejectionReason.LINK, detail)
             elif not name.lower().endswith(VIDEO_SUFFIXES):

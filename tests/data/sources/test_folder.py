@@ -105,6 +105,7 @@ def ordinary_user():
 
 def test_closed_folders_and_files_are_rejections_that_name_them(ordinary_user):
     root, become_ordinary = ordinary_user
+    write(root / "listed" / "below" / "a.png", 3)
     for folder, mode in (("open", 0o755), ("closed", 0o000), ("listed", 0o444), ("searched", 0o111)):
         write(root / folder / "a.png", len(folder))
         (root / folder).chmod(mode)
@@ -115,12 +116,12 @@ def test_closed_folders_and_files_are_rejections_that_name_them(ordinary_user):
     entries, rejected = scan(root)
     assert list(entries) == ["open/a.png"]
     details = {id: one.detail for id, one in rejected.items() if one.reason is RejectionReason.UNREADABLE}
-    assert list(details) == ["closed", "link.png", "listed/a.png", "searched", "secret.png"]
+    assert list(details) == ["closed", "link.png", "listed/a.png", "listed/below", "searched", "secret.png"]
     assert all("Permission denied" in detail for detail in details.values())
     assert resolve_dataset(str(root)).kind == "folder"
     source = VideoSource(root, FrameSamplingSettings())
     details = {one.id: one.detail for one in source.scan() if one.reason is RejectionReason.UNREADABLE}
-    assert details == dict.fromkeys(("closed", "searched"), "a folder that can't be read")
+    assert details == dict.fromkeys(("closed", "listed/below", "searched"), "a folder that can't be read")
     assert source.fingerprint() == VideoSource(root, FrameSamplingSettings()).fingerprint()
 
 
