@@ -23,7 +23,8 @@ class DatasetTask(StoreTask):
     """A task about one dataset: a catalog name or a path."""
 
     dataset: str = luigi.Parameter(
-        description="a catalog name (DIV2K), a path (./photos, photos.zip, photos.tar.gz, video.mkv) or a disc (disc:0)"
+        description="a catalog name (DIV2K), a path (./photos, photos.zip, photos.tar.gz, video.mkv), a disc (disc:0), "
+        "or images:FOLDER or videos:FOLDER where a folder holds both"
     )
 
     @cached_property

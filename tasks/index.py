@@ -87,6 +87,8 @@ class IndexSource(DatasetTask):
     def make(self) -> None:
         """Read the header of every image and write the entries."""
         with stage(self, "images") as progress:
+            if self.dataset_spec.note:
+                print(self.dataset_spec.note)
             index.index_source(
                 self.source(),
                 self.name(),
@@ -117,4 +119,5 @@ class IndexSource(DatasetTask):
         reasons = index.read_index_record(self.directory())["rejections"].items()
         lines = "".join(f"\n  {count} {reason}" for reason, count in reasons)
         more = f"; {index.REJECTIONS} lists each:{lines}" if lines else ""
-        return f"Index: {self.directory()}\n{self.counts()}{more}"
+        note = f"\n{self.dataset_spec.note}" if self.dataset_spec.note else ""
+        return f"Index: {self.directory()}\n{self.counts()}{more}{note}"

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from data.catalog.from_path import dataset_from_path
-from data.catalog.spec import DatasetSpec, RemoteFile
+from data.catalog.spec import SAMPLE_OPTIONS, DatasetSpec, RemoteFile
 from data.errors import UserError
 from data.redacted_urls import redact
 
 CATALOG_KINDS = ("archives", "sample", "photos")
 """The kinds that a catalog file may name. With `path` the kind follows from what is at the path."""
+FOLDER_KINDS = ("folder", "video")
 LOSSY = ("by_format", "yes", "no")
 GROUPS = ("image", "folder")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -27,10 +28,10 @@ def read_catalog_file(path: Path) -> DatasetSpec:
             exist.
     """
     try:
-        dataset = _dataset(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
+        dataset = _dataset(tomllib.loads(path.read_text(encoding="utf-8-sig")), path.parent)
         _check(dataset, path)
         return dataset
-    except (OSError, ValueError, TypeError, KeyError, re.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, re.error) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         message = f"The catalog file {path} is invalid: {problem}"
         raise UserError(message, "See docs/how-to/add-a-dataset.md for its fields") from None
@@ -38,7 +39,7 @@ def read_catalog_file(path: Path) -> DatasetSpec:
 
 def _dataset(table: dict[str, Any], folder: Path) -> DatasetSpec:
     """Build the spec of a catalog file's table; relative paths start at `folder`."""
-    known = {field.name for field in dataclasses.fields(DatasetSpec)} - {"lr_path"}
+    known = {field.name for field in dataclasses.fields(DatasetSpec)} - {"lr_path", "note"}
     _refuse_unknown(table, known)
     for required in ("name", "title", "license", *([] if "path" in table else ["kind"])):
         _typed(table, required, str)
@@ -48,13 +49,37 @@ def _dataset(table: dict[str, Any], folder: Path) -> DatasetSpec:
     fields["options"] = _typed(table, "options", dict, {})
     if "path" in fields:
         path = folder / Path(fields.pop("path")).expanduser()
-        return dataclasses.replace(dataset_from_path(path.resolve()), **fields)
+        return _with_path(path.resolve(), fields)
     dataset = DatasetSpec(**fields)
     if dataset.kind not in CATALOG_KINDS:
         raise ValueError(
             f"kind is {dataset.kind!r}; it must be one of {', '.join(CATALOG_KINDS)}, or `path` is needed"
         )
     return dataset
+
+
+def _with_path(path: Path, fields: dict[str, Any]) -> DatasetSpec:
+    """Build the spec of a catalog file with `path`; `kind` chooses between a folder's images and its videos."""
+    kind = fields.get("kind", "")
+    dataset = dataset_from_path(path, kind if kind in FOLDER_KINDS else "")
+    if kind not in ("", dataset.kind):
+        choices = ", ".join(FOLDER_KINDS)
+        raise ValueError(f"kind is {kind!r}; with `path` it is for folders only, and one of {choices}")
+    return dataclasses.replace(dataset, **fields)
+
+
+def _check_options(dataset: DatasetSpec) -> None:
+    """Raise ValueError for an option that does not exist, is missing or invalid."""
+    options, known = dataset.options, SAMPLE_OPTIONS if dataset.kind == "sample" else ()
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        fitting = f"the options are {', '.join(known)}" if known else "only the kind sample has options"
+        raise ValueError(f"unknown option {', '.join(unknown)}; {fitting}")
+    for name in known:
+        if type(options.get(name, 0)) is not int:
+            raise ValueError(f"option {name} is {options[name]!r}; it must be a whole number")
+        if name != "seed" and options.get(name, 0) < 1:
+            raise ValueError(f"option {name} must be given and be at least 1")
 
 
 def _check(dataset: DatasetSpec, path: Path) -> None:
@@ -66,6 +91,7 @@ def _check(dataset: DatasetSpec, path: Path) -> None:
     if dataset.group not in GROUPS and re.compile(dataset.group).groups != 1:
         choices = ", ".join(GROUPS)
         raise ValueError(f"group is {dataset.group!r}; it must be {choices} or an expression with one group")
+    _check_options(dataset)
     if dataset.kind == "archives" and bool(dataset.files) == bool(dataset.archives_of):
         raise ValueError("it needs either [[files]] or archives_of")
 

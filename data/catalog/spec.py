@@ -11,6 +11,9 @@ VIDEO_SUFFIXES = (
 )  # fmt: skip
 """File name suffixes of videos. data/video/demux.py lists the containers that can be opened."""
 
+SAMPLE_OPTIONS = ("images", "height_px", "width_px", "seed")
+"""Options of the kind sample. All but the seed are needed."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RemoteFile:
@@ -64,7 +67,9 @@ class DatasetSpec:
     """Which images stay together in one split: image (each alone), folder (all of a folder), or a regular expression
     that is searched for in the id and whose one group names the group of images."""
     options: dict[str, int] = dataclasses.field(default_factory=dict)
-    """For kind sample: images, width_px, height_px, seed."""
+    """For kind sample: the values of SAMPLE_OPTIONS, by name."""
+    note: str = ""
+    """What was chosen where a path can be read in two ways, and how to choose the other; empty otherwise."""
 
 
 def archive_suffix(name: str) -> str:

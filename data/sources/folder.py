@@ -1,5 +1,7 @@
 """Image files on disk as a source: a folder, single downloaded files, or the photographs of scikit-image."""
 
+import dataclasses
+import errno
 import importlib.util
 import os
 import stat
@@ -7,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data.catalog.folder_contents import is_closed
+from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.hashing import canonical_json, sha256_bytes, sha256_file
 from data.imaging.decode import SUFFIXES, ImageFault
@@ -26,52 +30,70 @@ PHOTOS = (
 """The color photographs of scikit-image. Its other images are gray textures, scans and drawings."""
 _HEX = "//"
 """Marks the locator of a path that is not UTF-8, written in hex digits. No path below a folder begins so."""
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+_OF_ONE_FILE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENAMETOOLONG)
+"""Errors of one file or folder. All others, such as EIO or a stale mount, are no property of an image."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Found:
+    """A file in a folder, or a linked, hidden or unreadable folder: its own files are not listed."""
+
+    path: str
+    """Below the root."""
+    status: os.stat_result | None
+    """Of the file, or of the file that it links to; None if there is a problem instead."""
+    is_link: bool = False
+    reason: RejectionReason = RejectionReason.UNREADABLE
+    problem: str = ""
 
 
 class FolderSource(StoredSource):
-    """All files below a folder, sorted by path. Links are not followed."""
+    """All files below a folder, sorted by path. Links to files are followed, links to folders are not."""
 
     def __init__(self, root: Path, alpha: str = "refuse") -> None:
         super().__init__(alpha)
-        if not root.is_dir():
-            raise UserError(f"There is no folder at {root}", "Check the path")
+        if not os.path.isdir(root):  # noqa: PTH112  # unlike Path.is_dir, it does not raise for a closed parent
+            raise UserError(f"There is no folder at {root}", "Check the path and its permissions")
         self.root = root
 
     def fingerprint(self) -> dict[str, Any]:
         """Return a hash over the paths, sizes and modification times of all files."""
         listing = []
-        for path, found in self._list_files():
-            status = [found.st_size, found.st_mtime_ns] if isinstance(found, os.stat_result) else [found]
-            listing.append([escape_name(path), *([] if _is_hidden(path) else status)])
+        for one in self._list_files():
+            status = [one.status.st_size, one.status.st_mtime_ns] if one.status else [one.problem]
+            listing.append([escape_name(one.path), *([] if _is_hidden(one.path) else status)])
         return {"kind": "folder", "files": len(listing), "listing": sha256_bytes(canonical_json(listing))}
 
-    def _list_files(self) -> list[tuple[str, os.stat_result | str]]:
-        """List all files as (path below the root, status), sorted; an unreadable folder has an error text as status.
-
-        A linked, hidden or unreadable folder is one item of the list: its files are not listed.
-        """
-        found: list[tuple[str, os.stat_result | str]] = []
+    def _list_files(self) -> list[_Found]:
+        """List all files, sorted."""
+        found: list[_Found] = []
 
         def add_unreadable(error: OSError) -> None:
-            found.append((os.path.relpath(error.filename, self.root), error.strerror or str(error)))
+            path = os.path.relpath(error.filename, self.root)
+            if error.errno not in _GONE:
+                _raise_if_systemic(error)
+                found.append(_Found(path, None, problem=f"folder: {error.strerror}"))
 
         for directory, folders, files in os.walk(self.root, onerror=add_unreadable):
-            closed = [name for name in folders if name.startswith(".") or Path(directory, name).is_symlink()]
+            closed = [name for name in folders if is_closed(directory, name)]
             folders[:] = [name for name in folders if name not in closed]
             for name in files + closed:
                 path = os.path.join(directory, name)
-                found.append((os.path.relpath(path, self.root), os.lstat(path)))
-        return sorted(found, key=lambda one: os.fsencode(one[0]))
+                one = _examine(path, os.path.relpath(path, self.root))
+                if one:
+                    found.append(one)
+        return _reject_second_links(sorted(found, key=lambda one: os.fsencode(one.path)))
 
     def list_members(self) -> Iterator[ListedMember]:
         """Yield regular files with an image's suffix as members, and everything else as rejections."""
         found = self._list_files()
-        for number, (path, status) in enumerate(found, 1):
-            yield number / len(found), _classify(path, status)
+        for number, one in enumerate(found, 1):
+            yield number / len(found), _classify(one)
 
     def load(self, locator: str) -> bytes:
         """Return a file's bytes."""
-        return _read_file(self._path(locator), os.O_NOFOLLOW)
+        return _read_file(self._path(locator))
 
     def _path(self, locator: str) -> Path:
         digits = locator.removeprefix(_HEX)
@@ -80,7 +102,7 @@ class FolderSource(StoredSource):
     def is_unmodified(self, entry: SourceEntry) -> bool:
         """Return whether the file has the indexed size and modification time, as make and git compare files."""
         try:
-            status = os.lstat(self._path(entry.locator))
+            status = self._path(entry.locator).stat()
         except OSError:
             return False
         return (status.st_size, status.st_mtime_ns) == (entry.bytes, entry.modified_ns)
@@ -128,31 +150,104 @@ def _is_hidden(path: str) -> bool:
     return Path(path).name.startswith(".")
 
 
-def _classify(path: str, status: os.stat_result | str) -> Member | Rejection:
+def _examine(path: str, below_root: str) -> _Found | None:
+    """Return what a listed file is; None if it has gone since it was listed.
+
+    Raises:
+        UserError: the file system fails, rather than this file.
+    """
+    try:
+        status, is_link = os.lstat(path), False
+        if stat.S_ISLNK(status.st_mode):
+            is_link, status = True, Path(path).stat()
+    except OSError as error:
+        return _explain_unexamined(error, path, below_root)
+    if is_link and stat.S_ISDIR(status.st_mode):
+        problem = "a link to a folder; only links to files are followed"
+        return _Found(below_root, None, is_link, RejectionReason.LINK, problem)
+    return _Found(below_root, status, is_link)
+
+
+def _explain_unexamined(error: OSError, path: str, below_root: str) -> _Found | None:
+    """Return why a listed file can't be examined; None if it has gone."""
+    _raise_if_systemic(error)
+    if error.errno == errno.ELOOP:
+        return _Found(below_root, None, True, RejectionReason.LINK, "a link that leads back to itself")
+    if error.errno not in _GONE:
+        return _Found(below_root, None, problem=str(error.strerror))
+    try:
+        target = escape_name(os.readlink(path))  # noqa: PTH115  # Path would normalize it
+    except OSError:
+        return None
+    # An image that should be here counts as damaged: a folder with most of its content not fetched is not complete.
+    reason = RejectionReason.UNREADABLE if _is_image(below_root) else RejectionReason.LINK
+    problem = f"a link to {target}, which does not exist; fetch it, say with git annex get or dvc pull"
+    return _Found(below_root, None, True, reason, problem)
+
+
+def _reject_second_links(found: list[_Found]) -> list[_Found]:
+    """Reject each link to an image that is also listed under its own name or under an earlier link."""
+    links = [one for one in found if one.is_link and one.status and _is_image(one.path)]
+    if not links:
+        return found
+    files = [one for one in found if not one.is_link and _is_image(one.path)]
+    first: dict[tuple[int, int], str] = {}
+    for one in files + links:
+        if one.status and one.status.st_ino:
+            same = first.setdefault((one.status.st_dev, one.status.st_ino), one.path)
+            if one.is_link and same != one.path:
+                one.reason, one.status = RejectionReason.DUPLICATE, None
+                one.problem = f"a link to the same file as {escape_name(same)}"
+    return found
+
+
+def _is_image(path: str) -> bool:
+    return path.lower().endswith(SUFFIXES) and not _is_hidden(path)
+
+
+def _raise_if_systemic(error: OSError) -> None:
+    """Raise UserError if an error is about the machine or the file system, not about one file."""
+    if error.errno not in (*_GONE, *_OF_ONE_FILE):
+        message = f"{error.filename} can't be read: {error.strerror}"
+        raise UserError(message, "Check the disk or the mount, then run again") from None
+
+
+def _classify(found: _Found) -> Member | Rejection:
     """Return a file as a possible image or as a rejection."""
+    path, status = found.path, found.status
     id = escape_name(path)
-    if isinstance(status, str):
-        return Rejection(id, "index", RejectionReason.UNREADABLE, f"folder: {status}")
-    if stat.S_ISLNK(status.st_mode):
-        return Rejection(id, "index", RejectionReason.LINK, "a symbolic link; links are not followed")
     if _is_hidden(path):
         return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, "hidden: its name begins with a dot")
+    if status is None:
+        return Rejection(id, "index", found.reason, found.problem)
     if not stat.S_ISREG(status.st_mode):
         return Rejection(id, "index", RejectionReason.LINK, "a device, a pipe or a socket, not a file")
-    if not id.lower().endswith(SUFFIXES):
+    if id.lower().endswith(VIDEO_SUFFIXES):
+        detail = "a video; the images of this folder are read, videos:FOLDER as the dataset reads its videos"
+        return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, detail)
+    if not _is_image(path):
         return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, f"none of {', '.join(SUFFIXES)}")
     locator = path if id == path else _HEX + os.fsencode(path).hex()
     return Member(id, locator, status.st_size, status.st_mtime_ns)
 
 
-def _read_file(path: Path, flags: int = 0) -> bytes:
-    """Read a regular file; never block on a pipe or a device."""
+def _read_file(path: Path) -> bytes:
+    """Read a regular file; never block on a pipe or a device.
+
+    Raises:
+        ImageFault: this file can't be read.
+        UserError: it has gone, or the file system fails.
+    """
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | flags), "rb") as file:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ImageFault(RejectionReason.LINK, "a device, a pipe or a socket, not a file")
             return file.read()
     except FileNotFoundError:
         message = f"There is nothing at {path}, which was indexed"
         hint = "Put the file back, or run again to index the changed source anew"
         raise UserError(message, hint) from None
     except OSError as error:
+        error.filename = error.filename or path
+        _raise_if_systemic(error)
         raise ImageFault(RejectionReason.UNREADABLE, str(error)) from None

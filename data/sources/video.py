@@ -13,7 +13,7 @@ import numpy.typing as npt
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.hashing import canonical_json, sha256_bytes
-from data.imaging.decode import ImageFault
+from data.imaging.decode import SUFFIXES, ImageFault
 from data.progress import Progress, silent
 from data.records import Box, Rejection, RejectionReason, SourceEntry
 from data.sources.base import Source
@@ -34,7 +34,7 @@ class VideoSource(Source):
     """The frames of a video, or of all videos below a folder, in the order of their paths and times.
 
     Args:
-        path: a video, or a folder; links in it are not followed.
+        path: a video, or a folder; links in it to files are followed.
         settings: how densely frames are sampled.
 
     Raises:
@@ -54,17 +54,20 @@ class VideoSource(Source):
         """Return a hash of the files' paths, sizes and modification times, and the settings."""
         listing = []
         for name in self._list_files():
-            status = (self.root / name).lstat()
-            listing.append([printable_name(name), status.st_size, status.st_mtime_ns])
+            listing.append([printable_name(name), *_size_and_time(self.root / name)])
         digest = sha256_bytes(canonical_json(listing))
         return {"kind": "video", "listing": digest, "settings": dataclasses.asdict(self.settings)}
 
     def _list_files(self) -> list[str]:
-        """Return the paths of all files below the root, sorted, without hidden ones."""
+        """Return the paths of all files that are not hidden, sorted, and of unreadable folders, with "/" at the end."""
         if self._name:
             return [self._name]
-        found = []
-        for directory, folders, files in os.walk(self.root):
+        found: list[str] = []
+
+        def add_unreadable(error: OSError) -> None:
+            found.append(Path(error.filename).relative_to(self.root).as_posix() + "/")
+
+        for directory, folders, files in os.walk(self.root, onerror=add_unreadable):
             folders[:] = [name for name in folders if not name.startswith(".")]
             paths = [Path(directory, name) for name in files if not name.startswith(".")]
             found += [path.relative_to(self.root).as_posix() for path in paths]
@@ -81,11 +84,18 @@ class VideoSource(Source):
         for name in self._list_files():
             path = self.root / name
             printable = printable_name(name)
-            if path.is_symlink() and not self._name:
-                detail = "a symbolic link; links are not followed"
+            # Path's own methods raise where a folder is closed; these do not.
+            is_link = os.path.islink(path)  # noqa: PTH114
+            if name.endswith("/"):
+                yield Rejection(
+                    printable[:-1], "index", RejectionReason.UNREADABLE, "a folder that can't be read"
+                )
+            elif is_link and not os.path.isfile(path):  # noqa: PTH113
+                detail = "a link, but not to a file that can be read"
                 yield Rejection(printable, "index", RejectionReason.LINK, detail)
             elif not name.lower().endswith(VIDEO_SUFFIXES):
-                detail = "not a video; images are read from a folder without videos"
+                kind = "an image" if name.lower().endswith(SUFFIXES) else "not a video"
+                detail = f"{kind}; the videos of this folder are read, images:FOLDER as the dataset reads its images"
                 yield Rejection(printable, "index", RejectionReason.NOT_AN_IMAGE, detail)
             elif name != printable:
                 detail = "its name is not UTF-8; rename it"
@@ -167,6 +177,15 @@ def _changed_error(path: Path, detail: str) -> UserError:
         f"{path} is not the video that was indexed ({detail})",
         "Put the old file back, or run again: a changed source is indexed again",
     )
+
+
+def _size_and_time(path: Path) -> list[int]:
+    """Return a file's size and modification time; nothing if it can't be examined, which `scan` explains."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def printable_name(name: str) -> str:

@@ -15,7 +15,7 @@ REASONS: dict[RejectionReason, str] = {
     RejectionReason.NOT_AN_IMAGE: "The file is not an image of a known format.",
     RejectionReason.UNREADABLE: "The file is an image, but it is truncated or damaged.",
     RejectionReason.UNSUPPORTED: "Transparency, several frames or an odd color profile; or an interlaced video.",
-    RejectionReason.LINK: "A link or a device, not a regular file; links are not followed.",
+    RejectionReason.LINK: "A link that is not followed, or a device, instead of a file.",
     RejectionReason.UNSAFE_NAME: "The name, used as a path, would lead out of its folder.",
     RejectionReason.TOO_SMALL: "No crop fits into the image after the downscaling that its format needs.",
     RejectionReason.TOO_LARGE: "The image has more pixels than [crops] max_megapixels allows; it is not decoded.",

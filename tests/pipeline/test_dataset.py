@@ -188,5 +188,5 @@ def test_dali_opens_the_shards_through_their_indexes(crops):
 def test_the_card_names_the_shards_and_the_rejections(crops):
     text = (crops / "README.md").read_text()
     assert "path: shards/train-*.tar" in text and "path: shards/validation-*.tar" in text
-    assert "- 1 duplicate" in text
+    assert "- 2 duplicate" in text
     assert dataclasses.asdict(read_manifest(crops))["license"] in text

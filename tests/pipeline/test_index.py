@@ -15,8 +15,8 @@ def run(folder, out, min_side_px=100, max_bad_fraction=0.0, **options):
 def test_every_file_is_a_row_or_a_counted_rejection(photo_folder, tmp_path):
     run(photo_folder, tmp_path / "index")
     record = read_index_record(tmp_path / "index")
-    assert record["totals"] == {"images": 9, "sources": 7, "rejected": 4}
-    assert record["rejections"] == {"duplicate": 1, "link": 1, "not_an_image": 1, "too_small": 1}
+    assert record["totals"] == {"images": 10, "sources": 7, "rejected": 4}
+    assert record["rejections"] == {"duplicate": 2, "not_an_image": 1, "too_small": 1}
     assert len(read_entries(tmp_path / "index")) == 7
 
 
@@ -40,9 +40,9 @@ def test_too_many_damaged_images_fail_with_the_reasons(photo_folder, tmp_path):
     whole = (photo_folder / "p0.png").read_bytes()
     (photo_folder / "bad.png").write_bytes(whole[:30])
     run(photo_folder, tmp_path / "within budget", max_bad_fraction=0.2)
-    reasons = "1 duplicate, 1 link, 1 not_an_image, 1 too_small, 1 unreadable; damaged: bad.png: unreadable"
+    reasons = "2 duplicate, 1 not_an_image, 1 too_small, 1 unreadable; damaged: bad.png: unreadable"
     with pytest.raises(
-        UserError, match=rf"1 of 10 images of dataset photos are damaged, .*: {reasons}.*index/{REJECTIONS}"
+        UserError, match=rf"1 of 11 images of dataset photos are damaged, .*: {reasons}.*index/{REJECTIONS}"
     ):
         run(photo_folder, tmp_path / "index")
     # The list of rejections, which the error names, exists; the index does not.

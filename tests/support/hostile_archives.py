@@ -19,6 +19,8 @@ def write_folder(root: Path, cases: list[Case]) -> None:
     for case in cases:
         (root / case.name).write_bytes(case.content)
     (root / "link.png").symlink_to(root / "plain.png")
+    (root / "loop.png").symlink_to(root / "loop.png")
+    (root / "lost.png").symlink_to(root / "nowhere.png")
     (root / "linked-folder").symlink_to(root.parent)
     os.mkfifo(root / "pipe.png")
     (root / ".hidden.png").write_bytes(cases[0].content)
@@ -26,7 +28,9 @@ def write_folder(root: Path, cases: list[Case]) -> None:
 
 
 FOLDER_EXTRAS = {
-    "link.png": RejectionReason.LINK,
+    "link.png": RejectionReason.DUPLICATE,
+    "loop.png": RejectionReason.LINK,
+    "lost.png": RejectionReason.UNREADABLE,
     "linked-folder": RejectionReason.LINK,
     "pipe.png": RejectionReason.LINK,
     ".hidden.png": RejectionReason.NOT_AN_IMAGE,

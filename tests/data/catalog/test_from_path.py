@@ -1,7 +1,12 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from data.catalog.resolve import resolve_dataset
 from data.errors import UserError
+from data.records import Rejection
+from data.sources import open_source
 
 
 def test_a_folder_and_an_archive_are_datasets(photo_folder, tmp_path):
@@ -43,3 +48,70 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "a.pdf").write_bytes(b"")
     with pytest.raises(UserError, match=r"\.pdf"):
         resolve_dataset(str(tmp_path / "a.pdf"))
+
+
+@pytest.fixture
+def live_photos(tmp_path):
+    """Give a folder of JPG and MOV pairs, the videos larger, as phones write them."""
+    root = tmp_path / "phone"
+    root.mkdir()
+    for number in range(3):
+        (root / f"IMG_{number}.JPG").write_bytes(bytes(10))
+        (root / f"IMG_{number}.MOV").write_bytes(bytes(20))
+    return root
+
+
+def test_a_folder_of_images_and_videos_says_which_are_read_and_how_to_read_the_others(live_photos):
+    videos = resolve_dataset(str(live_photos))
+    assert videos.kind == "video"
+    assert "Its videos are read" in videos.note and f"images:{live_photos} as the dataset" in videos.note
+    (live_photos / "large.png").write_bytes(bytes(100))
+    images = resolve_dataset(str(live_photos))
+    assert images.kind == "folder"
+    assert "Its images are read" in images.note and f"videos:{live_photos} as the dataset" in images.note
+
+
+def test_the_other_files_of_such_a_folder_are_chosen_by_name_or_in_the_catalog(live_photos, tmp_path):
+    for prefix, kind in (("images", "folder"), ("videos", "video")):
+        chosen = resolve_dataset(f"{prefix}:{live_photos}")
+        assert (chosen.kind, chosen.name, chosen.path, chosen.note) == (kind, "phone", str(live_photos), "")
+        (tmp_path / "phone.toml").write_text(
+            f'name = "phone"\ntitle = "t"\nlicense = "l"\npath = "phone"\nkind = "{kind}"'
+        )
+        assert resolve_dataset("phone", tmp_path).kind == kind
+    with pytest.raises(UserError, match=r"There is no folder at .*/nowhere\. .*images: and videos:"):
+        resolve_dataset(f"images:{tmp_path}/nowhere")
+
+
+def test_the_rejections_name_the_other_choice(live_photos):
+    found = list(open_source(resolve_dataset(f"images:{live_photos}")).scan())
+    details = {one.id: one.detail for one in found if isinstance(one, Rejection)}
+    assert "videos:FOLDER as the dataset reads its videos" in details["IMG_0.MOV"]
+    (live_photos / "IMG_3.JPG").write_bytes(b"")
+    for path in live_photos.glob("*.MOV"):
+        path.write_bytes(bytes(1000))
+    found = list(open_source(resolve_dataset(str(live_photos))).scan())
+    details = {one.id: one.detail for one in found if isinstance(one, Rejection)}
+    assert details["IMG_0.JPG"].startswith("an image; ") and "images:FOLDER" in details["IMG_0.JPG"]
+
+
+def test_a_folder_of_one_kind_says_nothing(photo_folder, live_photos):
+    for path in live_photos.glob("*.JPG"):
+        path.unlink()
+    assert [resolve_dataset(str(path)).note for path in (photo_folder, live_photos)] == ["", ""]
+
+
+def test_a_name_that_is_not_utf8_is_escaped_in_the_title(tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    dataset = resolve_dataset(str(folder))
+    assert (dataset.title, dataset.name, dataset.path) == ("Images of caf\\xe9", "caf", str(folder))
+
+
+def test_a_path_that_cannot_be_a_path_is_refused(tmp_path):
+    for given in ("./" + 300 * "x", "~no-such-user/photos"):
+        with pytest.raises(UserError, match="There is no folder, archive or video at"):
+            resolve_dataset(given)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UserError, match=r"/loop can't be read: Too many levels of symbolic links"):
+        resolve_dataset(str(tmp_path / "loop"))

@@ -222,16 +222,17 @@ def test_every_file_in_a_folder_is_scanned_or_rejected(video, tmp_path):
     make_video(root / "old.mkv", frames=48, options={"x264-params": "bff=1"})
     (root / "empty.mkv").write_bytes(b"")
     (root / "cover.jpg").write_bytes(b"a cover")
-    (root / "link.mkv").symlink_to(video)
+    (root / "link.mkv").symlink_to(shutil.copy(video, tmp_path / "elsewhere.mkv"))
+    (root / "lost.mkv").symlink_to("nowhere.mkv")
     (root / ".hidden.mkv").write_bytes(b"")
     (root / "not\udcff.mkv").write_bytes(b"")
     source = VideoSource(root, DENSE)
     entries, rejections = split(source.scan(threads=2))
-    assert {one.group.partition("/scene")[0] for one in entries} == {"more/one.mkv", "two.mp4"}
+    assert {one.group.partition("/scene")[0] for one in entries} == {"link.mkv", "more/one.mkv", "two.mp4"}
     assert {one.id: one.reason for one in rejections} == {
         "cover.jpg": RejectionReason.NOT_AN_IMAGE,
         "empty.mkv": RejectionReason.UNREADABLE,
-        "link.mkv": RejectionReason.LINK,
+        "lost.mkv": RejectionReason.LINK,
         "not\\xff.mkv": RejectionReason.UNSUPPORTED,
         "old.mkv": RejectionReason.UNSUPPORTED,
     }
