@@ -10,6 +10,7 @@ from data.imaging.decode import ALPHAS
 from data.video.sampling_settings import FrameSamplingSettings
 from pipeline.crop_policies import POLICIES
 from sr.evaluation.protocols import PROTOCOLS
+from sr.export.settings import PRECISIONS
 from tasks.runtime.parameters import (
     ChoiceListParameter,
     ChoiceParameter,
@@ -21,8 +22,6 @@ from tasks.runtime.parameters import (
     StrListParameter,
 )
 
-PRECISIONS = ("fp32", "fp16", "int8")
-"""What the weights of an OpenVINO IR can be stored in."""
 MIN_SCALE, MAX_SCALE = 2, 8
 """Scales that images and videos can be upscaled by."""
 UNKNOWN_LICENSE = "unknown"

@@ -8,8 +8,9 @@ import luigi
 
 from data.benchmark_dataset import fingerprint_lr_images
 from sr.evaluation.protocols import PROTOCOLS, EvaluationProtocol, build_protocol
+from sr.export.settings import PRECISIONS
 from sr.runtime.filters import INTERPOLATION_FILTERS
-from tasks.config import MAX_SCALE, MIN_SCALE, PRECISIONS, evaluation
+from tasks.config import MAX_SCALE, MIN_SCALE, evaluation
 from tasks.download import LPIPS_WEIGHTS, Download
 from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
 from tasks.index import IndexSource

@@ -7,9 +7,9 @@ import luigi
 
 from data.errors import UserError
 from data.hashing import sha256_file
-from sr.export.settings import Int8Settings
+from sr.export.settings import PRECISIONS, Int8Settings
 from sr.models.presets import find_preset
-from tasks.config import PRECISIONS, UNKNOWN_LICENSE, export
+from tasks.config import UNKNOWN_LICENSE, export
 from tasks.model_choice import TRAINED, find_weights, is_weights
 from tasks.runtime.parameters import ChoiceParameter, OptionalSizeParameter, Size, format_size
 from tasks.runtime.progress import stage

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tasks.config import PRECISIONS, evaluation
+from sr.export.settings import PRECISIONS
+from tasks.config import evaluation
 from tasks.crops import MakeCrops
 from tasks.evaluate import TRAINED_VARIANTS, EvaluateModel, benchmark_labels
 from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO

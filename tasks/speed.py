@@ -8,7 +8,8 @@ import luigi
 
 from data.errors import UserError
 from data.hashing import sha256_file
-from tasks.config import PRECISIONS, speed
+from sr.export.settings import PRECISIONS
+from tasks.config import speed
 from tasks.export import ExportCheckpoint, ExportOpenVINO, ModelTask
 from tasks.model_choice import TRAINED, is_graph
 from tasks.runtime.every_run_task import EveryRunTask

@@ -8,8 +8,9 @@ from typing import Any
 import luigi
 
 from data.errors import UserError
+from sr.export.settings import PRECISIONS
 from sr.runtime.filters import INTERPOLATION_FILTERS
-from tasks.config import MAX_SCALE, MIN_SCALE, PRECISIONS, upscaling
+from tasks.config import MAX_SCALE, MIN_SCALE, upscaling
 from tasks.export import ExportOpenVINO, make_ir_of
 from tasks.model_choice import TRAINED, identify_upscaler
 from tasks.runtime.parameters import ChoiceParameter, IntParameter
