@@ -1,12 +1,12 @@
 """A benchmark dataset: named HR images that a model is evaluated on, with LR images where the dataset brings them.
 
-Unlike a training set it must be complete: an unreadable image, a wrong number of images or a misnamed LR image is an
-error that lists what is wrong.
+Unlike a training set it must be complete: an unreadable image, an image of a format that is not read, a wrong number of
+images or a misnamed LR image is an error that lists what is wrong.
 """
 
 import io
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from PIL import Image
 from data.catalog.spec import DatasetSpec
 from data.errors import UserError
 from data.imaging.decode import SUFFIXES, ImageFault, decode
+from data.imaging.foreign_content import OTHER_SUFFIXES
 from data.records import Rejection, RejectionReason, SourceEntry
 from data.sources import Source
 from data.sources.base import StoredSource
@@ -85,11 +86,12 @@ class BenchmarkDataset:
     def _require_complete(self, rejections: list[Rejection], images: int) -> None:
         """Refuse rejected and missing images, which a training set tolerates."""
         name, ids = self._dataset.name, sorted(entry.id for entry in self._entries)
-        rejected = [one for one in rejections if one.reason is not RejectionReason.NOT_AN_IMAGE]
+        # If the number of images is known, it shows whether one is missing.
+        rejected = [one for one in rejections if not _is_another_file(one, may_be_image=not images)]
         if rejected:
             listed = _join_names(f"{one.id} ({one.reason}: {one.detail})" for one in rejected)
             message = f"The benchmark dataset {name} has unusable images: {listed}"
-            raise UserError(message, "Repair these files or remove them")
+            raise UserError(message, "Repair, convert or remove these files")
         if images and len(ids) != images:
             message = (
                 f"{name} has {len(ids)} images, but the published {name} has {images}: {_join_names(ids)}"
@@ -124,6 +126,14 @@ class BenchmarkDataset:
 def fingerprint_lr_images(dataset: DatasetSpec) -> dict[str, Any] | None:
     """Return JSON data that changes when the LR images of a benchmark dataset change; None if it has no LR images."""
     return FolderSource(Path(dataset.lr_path)).fingerprint() if dataset.lr_path else None
+
+
+def _is_another_file(rejection: Rejection, *, may_be_image: bool) -> bool:
+    """Return whether a rejected file is none of the benchmark's images, so that it is complete without it."""
+    if rejection.reason is not RejectionReason.NOT_AN_IMAGE:
+        return False
+    path = PurePosixPath(rejection.id)
+    return path.name.startswith(".") or not (may_be_image and path.suffix.lower() in OTHER_SUFFIXES)
 
 
 def _join_names(names: Iterable[str]) -> str:

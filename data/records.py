@@ -15,9 +15,9 @@ class RejectionReason(enum.StrEnum):
     """Why an image, a frame, a video or a crop was rejected. Every rejection in a report has one of these reasons."""
 
     NOT_AN_IMAGE = "not_an_image"
-    """Not a file of a supported image format."""
+    """Another kind of file: its name has no suffix of a supported image format."""
     UNREADABLE = "unreadable"
-    """Damaged or cut off."""
+    """Damaged or cut off; or something else (nothing, zeros, a web page) in a file with an image's suffix."""
     UNSUPPORTED = "unsupported"
     """Valid, but of a kind that is not read: transparent, several frames, an unusual pixel format."""
     LINK = "link"

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from data.imaging import jpeg, tiff
+from data.imaging.foreign_content import describe_foreign_content
 from data.imaging.png import read_raw_exif, split_large_texts
 from data.records import RejectionReason
 
@@ -125,7 +126,7 @@ def _unidentified(content: bytes) -> ImageFault:
     if is_webp or content.startswith(_SIGNATURES):
         return ImageFault(RejectionReason.UNREADABLE, "header: damaged or cut off")
     detail = f"no header of {', '.join(dict.fromkeys(FORMATS.values()))}"
-    return ImageFault(RejectionReason.NOT_AN_IMAGE, detail)
+    return ImageFault(*describe_foreign_content(content, detail))
 
 
 def format_of(image: Image.Image) -> str:

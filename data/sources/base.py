@@ -175,6 +175,7 @@ class StoredSource(Source):
             try:
                 image = decode(content, self.alpha)
             except ImageFault as fault:
+                _require_indexed(entry, content)
                 yield entry, Rejection(entry.id, "pack", fault.reason, fault.detail)
                 continue
             height, width = image.shape[:2]
@@ -199,13 +200,18 @@ class StoredSource(Source):
         except ImageFault as fault:
             raise _changed(entry, f"can no longer be read: {fault.detail}") from None
         if not self.is_unmodified(entry):
-            digest = sha256_bytes(content)
-            if digest != entry.sha256:
-                raise _changed(entry, f"is now another one (sha256 {digest[:12]}…)")
+            _require_indexed(entry, content)
         return content
 
 
 _PendingBatch = tuple[list[float], "Future[list[SourceEntry | Rejection]]"]
+
+
+def _require_indexed(entry: SourceEntry, content: bytes) -> None:
+    """Raise UserError if these are not the indexed bytes."""
+    digest = sha256_bytes(content)
+    if digest != entry.sha256:
+        raise _changed(entry, f"is now another one (sha256 {digest[:12]}…)")
 
 
 def _changed(entry: SourceEntry, problem: str) -> UserError:

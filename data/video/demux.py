@@ -111,7 +111,7 @@ def _find_video_stream(container: InputContainer, allow_interlaced: bool) -> Vid
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
         raise VideoFault(
-            RejectionReason.NOT_AN_IMAGE, "it has no video stream", "Use a file with a video track"
+            RejectionReason.UNSUPPORTED, "it has no video stream", "Use a file with a video track"
         )
     stream = streams[0]
     context = stream.codec_context

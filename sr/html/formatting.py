@@ -12,9 +12,9 @@ NO_VALUE = "–"
 """Shown where there is no figure."""
 
 REASONS: dict[RejectionReason, str] = {
-    RejectionReason.NOT_AN_IMAGE: "The file is not an image of a known format.",
-    RejectionReason.UNREADABLE: "The file is an image, but it is truncated or damaged.",
-    RejectionReason.UNSUPPORTED: "Transparency, several frames or an odd color profile; or an interlaced video.",
+    RejectionReason.NOT_AN_IMAGE: "Another kind of file: its name has no suffix of a known image format.",
+    RejectionReason.UNREADABLE: "The image is truncated or damaged, or its file is empty, zeros or a web page.",
+    RejectionReason.UNSUPPORTED: "Transparency, several frames, another format or odd profile; or an interlaced video.",
     RejectionReason.LINK: "A link that is not followed, or a device, instead of a file.",
     RejectionReason.UNSAFE_NAME: "The name, used as a path, would lead out of its folder.",
     RejectionReason.TOO_SMALL: "No crop fits into the image after the downscaling that its format needs.",

@@ -76,6 +76,36 @@ def test_rejected_images_are_refused_and_other_files_ignored(pairs):
         BenchmarkDataset(resolve_dataset(str(pairs)), source, entries, [notes, small])
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("void.png", b"", r"void.png \(unreadable: empty: 0 bytes\)"),
+        ("page.png", b"<!DOCTYPE html><title>404</title>", r"page.png \(unreadable: an HTML page"),
+        ("bird.gif", b"GIF89a", r"bird.gif \(not_an_image: none of .png"),
+        ("sub/baby.PPM", b"P6 9 9 255 ", r"sub/baby.PPM \(not_an_image: none of .png"),
+    ],
+)
+def test_an_incomplete_folder_is_refused(name, content, words, pairs):
+    path = pairs / "HR" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    dataset = resolve_dataset(str(pairs / "HR"))
+    source = open_source(dataset)
+    found = list(source.scan())
+    entries = [one for one in found if isinstance(one, SourceEntry)]
+    rejections = [one for one in found if isinstance(one, Rejection)]
+    with pytest.raises(UserError, match=rf"HR has unusable images: {words}.*\. Repair, convert or remove"):
+        BenchmarkDataset(dataset, source, entries, rejections)
+    if path.suffix != ".png":
+        assert len(BenchmarkDataset(dataset, source, entries, rejections, images=3)) == 3
+
+
+def test_an_lr_image_that_is_no_image_is_named(pairs):
+    (pairs / "LR" / "1.png").write_bytes(bytes(100))
+    with pytest.raises(UserError, match=r"LR/1.png can't be read: unreadable: filled with zeros: 100 bytes"):
+        list(open_benchmark(pairs))
+
+
 def test_a_gray_file_has_one_channel_and_a_gray_looking_rgb_file_has_three(pairs):
     root = pairs / "HR"
     gray = textured(5, 64, 64)[..., 0]

@@ -50,6 +50,20 @@ def test_too_many_damaged_images_fail_with_the_reasons(photo_folder, tmp_path):
     assert "bad.png" in (tmp_path / "index" / REJECTIONS).read_text()
 
 
+def test_files_that_only_have_an_images_name_count_as_damaged(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(4):
+        (photos / f"good{number}.png").write_bytes(encode_png(textured(number, 120, 120)))
+    for number in range(100):
+        (photos / f"void{number}.png").touch()
+    (photos / "void7.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    (photos / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"100 of 104 images of dataset photos are damaged.*empty: 0 bytes"):
+        run(photos, tmp_path / "index", max_bad_fraction=0.01)
+    assert "git lfs pull" in (tmp_path / "index" / REJECTIONS).read_text()
+
+
 def test_small_and_repeated_images_do_not_count_as_damaged(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()

@@ -15,7 +15,7 @@ from data.imaging.decode import LARGEST_PX
 from data.records import RejectionReason
 
 HEIGHT, WIDTH = 96, 128
-BAD = (RejectionReason.UNREADABLE, RejectionReason.NOT_AN_IMAGE)
+BAD = (RejectionReason.UNREADABLE,)
 """The reasons for a file that is cut off so early that its format can't be recognized."""
 
 
@@ -313,12 +313,13 @@ def _several_frames(base: np.ndarray) -> Iterator[Case]:
 
 
 def _not_images(base: np.ndarray) -> Iterator[Case]:
-    """Yield files that only have an image's name."""
-    refused = (RejectionReason.NOT_AN_IMAGE,)
+    """Yield files that only have an image's name, and one that has none."""
+    refused = (RejectionReason.UNREADABLE,)
     yield Case("empty.png", b"", reasons=refused)
     yield Case("text.png", b"This is no image.\n" * 40, reasons=refused)
     yield Case("page.jpg", b"<!DOCTYPE html><title>404</title>", reasons=refused)
     yield Case("zeros.tif", bytes(5000), reasons=refused)
-    yield Case("gif.png", stored(Image.fromarray(base).quantize(16), "GIF"), reasons=refused)
+    gif = stored(Image.fromarray(base).quantize(16), "GIF")
+    yield Case("gif.png", gif, reasons=(RejectionReason.UNSUPPORTED,))
     yield Case("mac._.jpg", b"\0\5\x16\7" + bytes(80), reasons=refused)
-    yield Case("notes.txt", b"no image's name", reasons=refused)
+    yield Case("notes.txt", b"no image's name", reasons=(RejectionReason.NOT_AN_IMAGE, *refused))

@@ -77,7 +77,7 @@ def test_a_truncated_file_is_refused(format):
     content = stored(PIL_IMAGE, format)
     with pytest.raises(ImageFault) as fault:
         decode(content[: len(content) * 2 // 3])
-    assert fault.value.reason in (RejectionReason.UNREADABLE, RejectionReason.NOT_AN_IMAGE)
+    assert fault.value.reason is RejectionReason.UNREADABLE
 
 
 def test_a_flipped_byte_in_a_png_is_found():
@@ -100,10 +100,10 @@ def test_bombs_and_several_frames_are_refused():
 
 
 def test_files_that_are_not_images_are_recognized():
-    for content in (b"", b"hello", b"GIF89a" + bytes(100)):
+    for content in (b"", b"hello", bytes(100)):
         with pytest.raises(ImageFault) as fault:
             probe(content)
-        assert fault.value.reason is RejectionReason.NOT_AN_IMAGE
+        assert fault.value.reason is RejectionReason.UNREADABLE
 
 
 def by_pillow(content: bytes) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Folders, zips and tars with the same images give the same entries and pixels."""
 
 import os
+import shutil
 import tarfile
 import zipfile
 
@@ -129,4 +130,28 @@ def test_an_indexed_image_that_can_no_longer_be_read_is_an_error_and_not_a_rejec
     with pytest.raises(
         UserError, match=r"The image .* that was indexed .*\. Put the old file back, or run again"
     ):
+        list(source.read(entries))
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_files_with_an_images_name_and_another_content_are_damage(kind, tmp_path):
+    root, path = tmp_path / "photos", tmp_path / f"photos.{kind}"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "empty.png").write_bytes(b"")
+    (root / "zeros.jpg").write_bytes(bytes(3000))
+    if kind != "folder":
+        shutil.make_archive(str(tmp_path / "photos"), kind, root)
+    source = FolderSource(root) if kind == "folder" else ArchiveSource([path])
+    rejected = split(source.scan())[1]
+    assert {id.removeprefix("./") for id in rejected} == {"a/empty.png", "zeros.jpg"}
+    assert set(rejected.values()) == {RejectionReason.UNREADABLE}
+
+
+def test_an_unmodified_file_whose_bytes_became_zeros_is_a_changed_source(photo_folder):
+    source, path = FolderSource(photo_folder), photo_folder / "p0.png"
+    entries, _ = split(source.scan())
+    status = path.stat()
+    path.write_bytes(bytes(status.st_size))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(UserError, match=r"The image p0.png .* is now another one"):
         list(source.read(entries))

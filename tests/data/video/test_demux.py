@@ -81,7 +81,7 @@ def test_audio_alone_is_rejected(tmp_path):
         sound.mux(stream.encode(frame))
     with pytest.raises(VideoFault, match="no video stream") as fault:
         read_frame_table(tmp_path / "sound.mkv")
-    assert fault.value.reason is RejectionReason.NOT_AN_IMAGE
+    assert fault.value.reason is RejectionReason.UNSUPPORTED
 
 
 def test_interlaced_videos_are_rejected_with_a_hint(tmp_path):
