@@ -15,6 +15,7 @@ Nothing here changes or removes a file; `pipeline/rebuild.py` does the repair.
 """
 
 import contextlib
+import errno
 import tarfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -66,9 +67,13 @@ class _Findings:
         """Turn errors that the block raises about a file into damage. A read error of the disk is damage too."""
         try:
             yield
+        except MemoryError:  # pyarrow's is an ArrowException too
+            raise
         except UserError as error:
             self.add(path, error.message)
         except OSError as error:
+            if error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+                raise
             self.add(path, error.strerror or str(error))
         except (ImageFault, ValueError, tarfile.TarError, pyarrow.ArrowException) as error:
             self.add(path, str(error))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from data.exhaustion import raise_if_exhausted
 from data.imaging import jpeg
 from data.imaging.bit_depth import bit_depth
 from data.imaging.deep import composite, decode_deep, round_to_8_bits
@@ -87,9 +88,10 @@ def decode(content: bytes, alpha: str = "refuse") -> npt.NDArray[np.uint8]:
     try:
         pixels = _decode_stored(image, content, alpha)
         return apply_orientation(to_srgb(pixels, profile), orientation)
-    except (KeyboardInterrupt, SystemExit, MemoryError, ImageFault):
+    except ImageFault:
         raise
     except BaseException as error:  # a panic in Rust code is not an Exception
+        raise_if_exhausted(error, image.width * image.height)
         raise ImageFault(RejectionReason.UNREADABLE, f"pixels: {error}") from None
 
 

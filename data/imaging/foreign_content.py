@@ -1,6 +1,6 @@
 """Say what a file is that has an image's suffix, but not an image's content.
 
-Such a file is damage, not "something else": somebody meant it to be an image, and a dataset without it is incomplete.
+Such a file is damage, not "something else": its name says that it is an image, and a dataset without it is incomplete.
 """
 
 from data.records import RejectionReason
@@ -36,18 +36,17 @@ OTHER_SUFFIXES = frozenset(f".{name}" for name in _OTHER_NAMES.split())
 """File name suffixes of image formats that are not read, in lower case."""
 
 
-def describe_foreign_content(content: bytes, detail: str) -> tuple[RejectionReason, str]:
+def describe_foreign_content(content: bytes) -> tuple[RejectionReason, str]:
     """Return the reason and the detail of a rejection for a file whose content is not an image that is read.
 
     Args:
         content: the whole file.
-        detail: what the decoder says of it, for content that is not recognized.
 
     Returns:
         UNSUPPORTED for an image of another format, UNREADABLE for everything else; and what the content is.
 
     Example:
-        >>> describe_foreign_content(b"", "no header of png")
+        >>> describe_foreign_content(b"")
         (<RejectionReason.UNREADABLE: 'unreadable'>, 'empty: 0 bytes')
     """
     for position, signature, name in _OTHER_FORMATS:
@@ -55,11 +54,11 @@ def describe_foreign_content(content: bytes, detail: str) -> tuple[RejectionReas
             return RejectionReason.UNSUPPORTED, f"its content is {name}, which is not read; convert it"
     if b"<svg" in content[:_BEGINNING_BYTES]:
         return RejectionReason.UNSUPPORTED, "its content is SVG, which is not read; convert it"
-    return RejectionReason.UNREADABLE, _describe_damage(content) or detail
+    return RejectionReason.UNREADABLE, _describe_damage(content)
 
 
 def _describe_damage(content: bytes) -> str:
-    """Return what stands in the place of an image; empty if it is not recognized."""
+    """Return what stands in the place of an image."""
     if not content:
         return "empty: 0 bytes"
     if not content.strip(b"\0"):
@@ -79,4 +78,4 @@ def _describe_damage(content: bytes) -> str:
         return "an XML document, probably the error message of a server; download the image again"
     if text.startswith((b"{", b"[")) and text.isascii():
         return "JSON text, probably the error message of a server; download the image again"
-    return ""
+    return "no header of an image format that is read"

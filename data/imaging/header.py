@@ -10,6 +10,7 @@ import warnings
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
+from data.exhaustion import raise_if_exhausted
 from data.imaging import jpeg, tiff
 from data.imaging.foreign_content import describe_foreign_content
 from data.imaging.png import read_raw_exif, split_large_texts
@@ -75,11 +76,11 @@ def open_image(content: bytes) -> ImageFile:
             image = _open(content)
     except Image.DecompressionBombError as error:
         raise ImageFault(RejectionReason.TOO_LARGE, str(error)) from None
-    except UnidentifiedImageError:
+    except UnidentifiedImageError as error:
+        raise_if_exhausted(error)
         raise _unidentified(content) from None
-    except MemoryError:
-        raise
     except Exception as error:
+        raise_if_exhausted(error)
         is_unread = str(error).startswith("Unsupported BMP")
         reason = RejectionReason.UNSUPPORTED if is_unread else RejectionReason.UNREADABLE
         raise ImageFault(reason, f"header: {error}") from None
@@ -88,9 +89,8 @@ def open_image(content: bytes) -> ImageFile:
         raise ImageFault(RejectionReason.TOO_LARGE, detail)
     try:
         frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    except MemoryError:
-        raise
     except Exception as error:
+        raise_if_exhausted(error)
         raise ImageFault(RejectionReason.UNREADABLE, f"header of a further frame: {error}") from None
     if frames != 1:
         raise ImageFault(RejectionReason.UNSUPPORTED, f"{frames} frames; only images with one frame are read")
@@ -125,8 +125,7 @@ def _unidentified(content: bytes) -> ImageFault:
     is_webp = content.startswith(b"RIFF") and content[8:12] in (b"", b"WEBP")
     if is_webp or content.startswith(_SIGNATURES):
         return ImageFault(RejectionReason.UNREADABLE, "header: damaged or cut off")
-    detail = f"no header of {', '.join(dict.fromkeys(FORMATS.values()))}"
-    return ImageFault(*describe_foreign_content(content, detail))
+    return ImageFault(*describe_foreign_content(content))
 
 
 def format_of(image: Image.Image) -> str:
@@ -169,8 +168,7 @@ def read_orientation(image: Image.Image) -> int:
         else:
             exif = image.getexif()
         orientation = exif.get(_EXIF_ORIENTATION, 1)
-    except MemoryError:
-        raise
     except Exception as error:
+        raise_if_exhausted(error)
         raise ImageFault(RejectionReason.UNREADABLE, f"EXIF: {error}") from None
     return orientation if orientation in range(1, 9) else 1

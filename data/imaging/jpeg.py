@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from data.exhaustion import raise_if_exhausted
+
 _ICC = b"ICC_PROFILE\0"
 _APP2, _SCAN = 0xE2, 0xDA
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -77,7 +79,8 @@ def decode_jpeg(content: bytes, mode: str) -> npt.NDArray[np.uint8]:
     pixels: npt.NDArray[np.uint8]
     try:
         pixels = kornia_rs.io.decode_image_jpegturbo(content, mode)
-    except Exception:
+    except Exception as error:
+        raise_if_exhausted(error)
         bare = _without_profile(content)
         if len(bare) == len(content):
             raise

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import apply_orientation, decode, is_deep, load_pixels
 from data.imaging.deep import decode_deep
 from data.imaging.header import ImageFault, format_of, open_image, read_orientation
@@ -97,9 +98,10 @@ def _decode_pixels(image: ImageFile, content: bytes) -> npt.NDArray[Any]:
         else:
             pixels = _decode_8_bits(image, content)
         return pixels
-    except (KeyboardInterrupt, SystemExit, MemoryError, ImageFault):
+    except ImageFault:
         raise
     except BaseException as error:  # a panic in Rust code is not an Exception
+        raise_if_exhausted(error, image.width * image.height)
         raise ImageFault(RejectionReason.UNREADABLE, f"pixels: {error}") from None
 
 
@@ -130,9 +132,8 @@ def _read_exif(image: ImageFile) -> bytes:
         kept.update({tag: encode_tag_text(value) for tag, value in kept.items()})
         content = kept.tobytes()
         return content.removeprefix(b"Exif\0\0") if len(content) > _EMPTY_EXIF_BYTES else b""
-    except MemoryError:
-        raise
-    except Exception:  # damaged metadata is no reason to refuse an image
+    except Exception as error:  # damaged metadata is no reason to refuse an image
+        raise_if_exhausted(error)
         return b""
 
 

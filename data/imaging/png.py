@@ -8,6 +8,8 @@ from typing import Any
 import kornia_rs
 import numpy.typing as npt
 
+from data.exhaustion import raise_if_exhausted
+
 _RAW_PROFILES = ("Raw profile type exif", "Raw profile type APP1")
 _RAW_PROFILE_KEYS = tuple(key.encode() for key in _RAW_PROFILES)
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
@@ -92,7 +94,8 @@ def _inflate(data: bytes) -> bytes:
     inflater = zlib.decompressobj()
     try:
         inflated = inflater.decompress(data, _LARGEST_PROFILE_BYTES)
-    except zlib.error:
+    except zlib.error as error:
+        raise_if_exhausted(error)
         return b""
     return inflated if inflater.eof else b""
 

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from data.exhaustion import raise_if_exhausted
+
 _LATTICE_SIDE = 9
 _STRIP_ROWS = 256
 _SHAREABLE = ImageCms.Flags.NOCACHE
@@ -55,7 +57,8 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             return None
         target = ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(embedded, target, mode, "RGB", flags=_SHAREABLE)
-    except (ImageCms.PyCMSError, OSError):
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise_if_exhausted(error)
         return None
     if mode == "CMYK":
         return transform

@@ -8,6 +8,7 @@ from typing import Any
 
 from data.catalog.spec import ARCHIVE_KINDS, archive_suffix
 from data.errors import UserError
+from data.exhaustion import explain_exhaustion, hint_of
 from data.hashing import canonical_json, sha256_bytes
 from data.sources.base import Archive, ListedMember, StoredSource
 from data.sources.gzip_reader import GzipFault
@@ -55,6 +56,8 @@ class ArchiveSource(StoredSource):
                     yield (number + share) / len(self.archives), member
             except (ZipFault, TarFault, GzipFault) as fault:
                 raise _damaged(fault, path) from None
+            except MemoryError as error:
+                raise explain_exhaustion(error, f"reading {path}") from error
             except OSError as error:
                 raise _cannot_read(error, path) from None
         if not found_any:
@@ -84,14 +87,14 @@ class ArchiveSource(StoredSource):
                 except TarFault as fault:
                     raise _damaged(fault, path) from None
                 except OSError as error:
-                    message = f"The archive {path} can't be opened: {error}"
-                    raise UserError(message, "Put it back, or correct its permissions") from None
+                    message = f"The archive {path} can't be opened: {error.strerror or error}"
+                    raise UserError(message, hint_of(error) or "Put it back, or correct its permissions") from None
             return self._opened[number]
 
 
 def _cannot_read(error: OSError, path: Path) -> UserError:
     message = f"The archive {path} can't be read: {error.strerror or error}"
-    return UserError(message, "Check its disk or mount, then run again: what is done is kept")
+    return UserError(message, hint_of(error) or "Check its disk or mount, then run again: what is done is kept")
 
 
 def _id_prefixes(archives: list[Path]) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import UserError
+from data.exhaustion import explain_exhaustion
 from data.hashing import sha256_bytes
 from data.imaging.bit_depth import bit_depth
 from data.imaging.decode import ImageFault, decode, probe
@@ -116,6 +117,7 @@ class StoredSource(Source):
 
         Raises:
             ImageFault: the bytes can't be read (encrypted, damaged archive).
+            MemoryError, OSError: the machine has run out of something, which is no property of the image.
         """
 
     def scan(self, threads: int = 1, progress: Progress = silent) -> Iterator[SourceEntry | Rejection]:
@@ -161,6 +163,8 @@ class StoredSource(Source):
             return self.load(member.locator)
         except ImageFault as fault:
             return Rejection(member.id, "index", fault.reason, fault.detail)
+        except (MemoryError, OSError) as error:
+            raise explain_exhaustion(error, f"reading {member.id}") from error
 
     def read(
         self, entries: Iterable[SourceEntry]
@@ -178,6 +182,8 @@ class StoredSource(Source):
                 _require_indexed(entry, content)
                 yield entry, Rejection(entry.id, "pack", fault.reason, fault.detail)
                 continue
+            except (MemoryError, OSError) as error:
+                raise explain_exhaustion(error, f"decoding {entry.id}") from error
             height, width = image.shape[:2]
             if (height, width) == (entry.height, entry.width):
                 yield entry, image
@@ -199,6 +205,8 @@ class StoredSource(Source):
             content = self.load(entry.locator)
         except ImageFault as fault:
             raise _changed(entry, f"can no longer be read: {fault.detail}") from None
+        except (MemoryError, OSError) as error:
+            raise explain_exhaustion(error, f"reading {entry.id}") from error
         if not self.is_unmodified(entry):
             _require_indexed(entry, content)
         return content
@@ -248,6 +256,8 @@ def _probe_member(member: Member | Rejection, content: bytes | Rejection) -> Sou
         header = probe(content)
     except ImageFault as fault:
         return Rejection(member.id, "index", fault.reason, fault.detail)
+    except (MemoryError, OSError) as error:
+        raise explain_exhaustion(error, f"reading the header of {member.id}") from error
     return SourceEntry(
         id=member.id,
         locator=member.locator,

@@ -12,6 +12,7 @@ from typing import Any
 from data.catalog.folder_contents import is_closed
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
+from data.exhaustion import hint_of
 from data.hashing import canonical_json, sha256_bytes, sha256_file
 from data.imaging.decode import SUFFIXES, ImageFault
 from data.records import Rejection, RejectionReason, SourceEntry
@@ -209,7 +210,7 @@ def _raise_if_systemic(error: OSError) -> None:
     """Raise UserError if an error is about the machine or the file system, not about one file."""
     if error.errno not in (*_GONE, *_OF_ONE_FILE):
         message = f"{error.filename} can't be read: {error.strerror}"
-        raise UserError(message, "Check the disk or the mount, then run again") from None
+        raise UserError(message, hint_of(error) or "Check the disk or the mount, then run again") from None
 
 
 def _classify(found: _Found) -> Member | Rejection:

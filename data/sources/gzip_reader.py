@@ -9,6 +9,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+from data.exhaustion import raise_if_exhausted
+
 _INPUT_BYTES = 1 << 16
 _OUTPUT_BYTES = 1 << 20
 _MOST_FOREIGN_BYTES = 10_240
@@ -101,6 +103,7 @@ class GzipBytes:
             try:
                 block = state.engine.decompress(compressed, _OUTPUT_BYTES)
             except zlib.error as error:
+                raise_if_exhausted(error)
                 raise GzipFault(str(error)) from None
             if block:
                 self._block, self._start = block, state.offset

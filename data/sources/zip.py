@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import ImageFault
 from data.records import Rejection, RejectionReason
 from data.sources.base import LARGEST_BYTES, ListedMember, Member
@@ -70,6 +71,7 @@ class ZipArchive:
                 engine = zlib.decompressobj(wbits=-15)
                 content = engine.decompress(content, size + 1)
         except (ZipFault, zlib.error) as error:
+            raise_if_exhausted(error)
             raise ImageFault(RejectionReason.UNREADABLE, f"archive: {error}") from None
         if len(content) != size:
             detail = f"archive: not the {size} bytes that the directory says"

@@ -34,7 +34,7 @@ def stored(format):
         (S3_ERROR, "an XML document"),
         (b'{"error": "rate limit exceeded"}', "JSON text"),
         (b"\0\5\x16\7" + bytes(80), "an AppleDouble file"),
-        (b"hello", "no header of png, jpeg"),
+        (b"hello", "no header of an image format"),
     ],
 )
 def test_what_is_no_image_is_damage_and_named(content, words):
