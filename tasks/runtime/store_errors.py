@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import UserError
+from data.exhaustion import explain_exhaustion
 from tasks.runtime.store import store
 
 _ANOTHER_ROOT = "or choose another directory with --store-root DIR"
@@ -26,17 +27,21 @@ _HINTS = {
     errno.ESTALE: _CHECK_DISK,
 }
 """What to do, by error number. A write that fails with one of these does not say which file it was."""
+_OF_ANY_FILE = (errno.EIO, errno.ESTALE)
+"""Reading a source can fail so too, and without a file name it does not show where."""
 
 
 @contextlib.contextmanager
 def explain_store_errors() -> Iterator[None]:
-    """Turn errors of the operating system about the store into a UserError while the block runs.
+    """Turn errors of the operating system about the store, and a lack of memory, into a UserError while the block runs.
 
     Raises:
-        UserError: the store can't be written or read. All tasks word it alike, so it is printed once.
+        UserError: the store can't be written or read, or memory ran out. All tasks word it alike: it is printed once.
     """
     try:
         yield
+    except MemoryError as error:
+        raise explain_exhaustion(error, "the task was running") from error
     except OSError as error:
         explained = _explain(error)
         if explained is None:
@@ -61,6 +66,11 @@ def _explain(error: OSError) -> UserError | None:
     path = error.filename if isinstance(error.filename, str) else None
     if path is not None and not _is_below(path, root):
         return None
+    if path is None and error.errno in _OF_ANY_FILE:
+        return UserError(
+            f"{error.strerror}; the system does not say for which file, of the store {root} or of the source",
+            _CHECK_DISK,
+        )
     if error.errno in _HINTS:
         return UserError(
             f"The store {root} ([store] root) cannot be used: {error.strerror}", _HINTS[error.errno]
