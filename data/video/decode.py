@@ -12,6 +12,7 @@ from pathlib import Path
 
 from av.video.frame import VideoFrame
 
+from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import ImageFault
 from data.records import RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
@@ -118,6 +119,7 @@ def _decode_packet(packet: VideoPacket) -> tuple[list[VideoFrame], str]:
     try:
         return packet.decode(), ""
     except AV_ERRORS as error:
+        raise_if_exhausted(error)
         return [], error_text(error)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import LARGEST_PX, ImageFault
 from data.progress import Progress, silent
 from data.records import RejectionReason
@@ -89,6 +90,7 @@ def open_video(path: Path, allow_interlaced: bool = False) -> tuple[InputContain
     try:
         container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
     except AV_ERRORS as error:
+        raise_if_exhausted(error)
         hint = "Check that the video is complete: one that was cut short while copying may lack its index"
         raise VideoFault(
             RejectionReason.UNREADABLE, f"it contains no video: {error_text(error)}", hint
@@ -164,6 +166,7 @@ def read_frame_table(path: Path, progress: Progress = silent, allow_interlaced: 
                 if count % _PROGRESS_INTERVAL == 0 and packet.pos:
                     progress(0, 0, f"reading {path.name}: {packet.pos / file_bytes:.0%}")
         except AV_ERRORS as error:
+            raise_if_exhausted(error)
             error_found = error_text(error)
         stated_s = _stated_duration_s(container, stream)
         time_base, codec = require_time_base(stream), stream.codec_context.name

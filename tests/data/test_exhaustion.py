@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from videos import make_video
 
 from data.errors import UserError
 from data.exhaustion import explain_exhaustion, raise_if_exhausted
@@ -156,3 +157,19 @@ def test_an_error_about_the_file_passes(number):
     error = OSError(number, os.strerror(number))
     raise_if_exhausted(error)
     assert explain_exhaustion(error, "reading a.png") is error
+
+
+def test_a_video_that_gets_no_file_handle_is_not_damaged(tmp_path):
+    make_video(tmp_path / "video.mkv", frames=12)
+    code = """
+import av
+from data.video.demux import VideoFault, open_video
+path = Path(sys.argv[1], "video.mkv")
+open_video(path)[0].close()
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1,) * 2)
+try:
+    open_video(path)
+except OSError as error:
+    print(error.strerror)
+"""
+    assert run(code, tmp_path) == ["Too many open files"]
