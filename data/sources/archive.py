@@ -88,13 +88,17 @@ class ArchiveSource(StoredSource):
                     raise _damaged(fault, path) from None
                 except OSError as error:
                     message = f"The archive {path} can't be opened: {error.strerror or error}"
-                    raise UserError(message, hint_of(error) or "Put it back, or correct its permissions") from None
+                    raise UserError(
+                        message, hint_of(error) or "Put it back, or correct its permissions"
+                    ) from None
             return self._opened[number]
 
 
 def _cannot_read(error: OSError, path: Path) -> UserError:
     message = f"The archive {path} can't be read: {error.strerror or error}"
-    return UserError(message, hint_of(error) or "Check its disk or mount, then run again: what is done is kept")
+    return UserError(
+        message, hint_of(error) or "Check its disk or mount, then run again: what is done is kept"
+    )
 
 
 def _id_prefixes(archives: list[Path]) -> list[str]:
