@@ -1,7 +1,9 @@
 """Upscale a video: UpscaleVideo."""
 
 import dataclasses
+import functools
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -211,6 +213,7 @@ class UpscaleVideo(StoreTask):
                 settings,
                 self.scale,
                 progress=progress,
+                tell=functools.partial(print, file=sys.stderr, flush=True),
             )
 
     def save_partial(self) -> str:

@@ -18,6 +18,7 @@ from data.imaging.decode import LARGEST_PX
 from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import build_filter_graph, require_pts, require_time_base
+from sr.upscale.video.alpha import AlphaCounter
 from sr.upscale.video.video_info import STAGE, VideoInfo
 
 
@@ -44,13 +45,16 @@ def decode_first_frames(path: Path, count: int) -> list[VideoFrame]:
         return list(itertools.islice(_decode(container, stream, []), count))
 
 
-def decode_frames(video: VideoInfo, deinterlace: bool, rejections: list[Rejection]) -> Iterator[VideoFrame]:
+def decode_frames(
+    video: VideoInfo, deinterlace: bool, rejections: list[Rejection], alpha: AlphaCounter | None = None
+) -> Iterator[VideoFrame]:
     """Decode a video from its beginning.
 
     Args:
         video: the video.
         deinterlace: deinterlace the frames that are marked as interlaced.
         rejections: what is lost is appended to it.
+        alpha: counts the frames that are not opaque.
 
     Yields:
         Frames with ascending times, all of the video's size and in a planar format of its chroma and bit depth.
@@ -58,7 +62,7 @@ def decode_frames(video: VideoInfo, deinterlace: bool, rejections: list[Rejectio
     container, stream = open_decoder(video.path)
     with container:
         last_pts = None
-        decoded = _decode(container, stream, rejections)
+        decoded = _decode(container, stream, rejections, alpha)
         for frame in _deinterlace(decoded, video) if deinterlace else decoded:
             pts = require_pts(frame)
             if last_pts is not None and pts <= last_pts:
@@ -87,7 +91,10 @@ def decode_frame_at(video: VideoInfo, pts: int, deinterlace: bool) -> VideoFrame
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, rejections: list[Rejection]
+    container: InputContainer,
+    stream: VideoStream,
+    rejections: list[Rejection],
+    alpha: AlphaCounter | None = None,
 ) -> Iterator[VideoFrame]:
     """Yield all frames that have a presentation time."""
     name = Path(container.name).name
@@ -110,6 +117,8 @@ def _decode(
             frames = []
             at = packet.pts if packet is not None else "its end"
             reject(f"@{at}", RejectionReason.UNREADABLE, f"decoding: {error_text(error)}")
+        if alpha is not None:
+            alpha.count(packet, frames)
         for frame in frames:
             if frame.pts is not None:
                 yield frame

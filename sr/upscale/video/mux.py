@@ -50,8 +50,11 @@ class MuxResult:
     """Packets of other streams that could not be read or copied."""
 
 
-def check_muxable(video: VideoInfo, settings: VideoUpscaleSettings, scale: int, output: Path) -> None:
+def check_muxable(video: VideoInfo, settings: VideoUpscaleSettings, scale: int, output: Path) -> list[str]:
     """Write the header of the output into memory, so that errors appear before the work begins.
+
+    Returns:
+        What of the source will not be copied, and why.
 
     Raises:
         UserError: the container does not support a stream, or the encoder does not support a setting.
@@ -60,6 +63,7 @@ def check_muxable(video: VideoInfo, settings: VideoUpscaleSettings, scale: int, 
     with source:
         muxer = _Muxer(io.BytesIO(), output, source, video, settings, scale)
         muxer.write_header()
+        return muxer.not_copied
 
 
 def mux_video(
@@ -127,6 +131,11 @@ class _Muxer:
         self._container.metadata.update(
             {name: value for name, value in tags if name.lower() not in _CONTAINER_TAGS}
         )
+
+    @property
+    def not_copied(self) -> list[str]:
+        """What of the source is not copied, and why."""
+        return self._streams.not_copied
 
     def write_header(self, end_s: Fraction | None = None) -> None:
         """Write the header.

@@ -8,12 +8,22 @@ from av.video.stream import VideoStream
 
 from data.errors import UserError
 from data.video.demux import AV_ERRORS
+from sr.upscale.video.alpha import ALPHA_TAG
 from sr.upscale.video.copied_streams import COVER_MIMETYPES, is_cover, read_cover
 from sr.upscale.video.encode import configure_encoder
 from sr.upscale.video.settings import CODECS, CONTAINERS, VideoUpscaleSettings
 from sr.upscale.video.video_info import VideoInfo
 
-_ENCODING_TAGS = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION", "ENCODER", "VENDOR_ID", "HANDLER_NAME")
+_ENCODING_TAGS = (
+    ALPHA_TAG,
+    "BPS",
+    "NUMBER_OF_",
+    "_STATISTICS_",
+    "DURATION",
+    "ENCODER",
+    "VENDOR_ID",
+    "HANDLER_NAME",
+)
 """Prefixes of stream metadata that describes the old encoding and not the images."""
 
 

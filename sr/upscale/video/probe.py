@@ -24,6 +24,7 @@ from data.video.demux import (
 )
 from data.video.frame_order import check_frame_order
 from data.video.pyav import read_side_data, require_pts
+from sr.upscale.video.alpha import ALPHA, has_alpha
 from sr.upscale.video.decode_frames import decode_first_frames, open_decoder
 from sr.upscale.video.frame_info import describe_frame
 from sr.upscale.video.video_info import VideoInfo
@@ -84,7 +85,8 @@ def probe_video(path: Path, deinterlace: bool = False, progress: Progress = sile
             truncation=table.truncation,
             dropped_metadata=_dropped_metadata(
                 {name for frame in frames for name in read_side_data(frame)}, frames[0], path
-            ),
+            )
+            + ((ALPHA,) if any(has_alpha(stream, frame) for frame in frames) else ()),
             **describe_frame(frames[0], _stated_chroma_location(path)),
         )
 

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from data.record_json import to_plain
 from data.records import Rejection, RejectionReason
 from data.video.pyav import require_pts
 from sr.runtime.filters import INTERPOLATION_FILTERS
+from sr.upscale.video.alpha import AlphaCounter
 from sr.upscale.video.concurrent_stages import upscale_frames
 from sr.upscale.video.decode_frames import decode_frames
 from sr.upscale.video.encode import SegmentEncoder, output_pixel_format
@@ -95,6 +96,7 @@ def upscale_video(
     settings: VideoUpscaleSettings,
     scale: int = 2,
     progress: Progress = silent,
+    tell: Callable[[str], object] = str,
 ) -> dict[str, Any]:
     """Upscale a video, or resume an interrupted run.
 
@@ -106,6 +108,7 @@ def upscale_video(
         settings: how the result is encoded.
         scale: of bicubic; a network has its own.
         progress: counts frames.
+        tell: called with a line for the user, before the work begins: what of the video will be missing.
 
     Returns:
         The content of video.json.
@@ -114,10 +117,13 @@ def upscale_video(
         UserError: the source cannot be used, the container does not support one of its streams, the output cannot be
             written, or a file is in its place that was not put there from `directory`.
     """
-    job = _prepare(source, output, directory, model, settings, scale, progress)
+    job, left_out = _prepare(source, output, directory, model, settings, scale, progress)
+    if left_out:
+        tell(f"{output.name} will be without: {'; '.join(left_out)}")
     rejections: list[Rejection] = []
-    frames = _encode_segments(job, rejections, progress)
-    return _finish(job, frames, rejections, progress)
+    alpha = AlphaCounter()
+    frames = _encode_segments(job, rejections, alpha, progress)
+    return _finish(job, frames, rejections, alpha, progress)
 
 
 def _prepare(
@@ -128,8 +134,12 @@ def _prepare(
     settings: VideoUpscaleSettings,
     scale: int,
     progress: Progress,
-) -> _Job:
-    """Probe the video, load the model, and check everything that can fail before the work begins."""
+) -> tuple[_Job, list[str]]:
+    """Probe the video, load the model, and check everything that can fail before the work begins.
+
+    Returns:
+        The job, and what of the video will be missing.
+    """
     settings.check()
     container_format(output)
     OutputFile(directory, output).check()
@@ -139,12 +149,12 @@ def _prepare(
             f"--leave-out {video.stream_index} is the video stream to upscale", "Take it off the list"
         )
     upscaler, workers = load_frame_upscaler(model, scale, video, settings)
-    check_muxable(video, settings, upscaler.scale, output)
+    left_out = check_muxable(video, settings, upscaler.scale, output)
     save_video_info(video, directory / FOLDER)
-    return _Job(video, settings, upscaler, workers, directory, output)
+    return _Job(video, settings, upscaler, workers, directory, output), left_out
 
 
-def _encode_segments(job: _Job, rejections: list[Rejection], progress: Progress) -> int:
+def _encode_segments(job: _Job, rejections: list[Rejection], alpha: AlphaCounter, progress: Progress) -> int:
     """Make the segments that are missing; return how many frames the video has."""
     video, segment_s = job.video, job.settings.segment_s
     existing = {header.number: len(header.pts) for header in read_headers(job.directory)}
@@ -153,7 +163,7 @@ def _encode_segments(job: _Job, rejections: list[Rejection], progress: Progress)
 
     def missing_frames() -> Iterator[VideoFrame | None]:
         nonlocal decoded
-        for frame in decode_frames(video, job.settings.deinterlace, rejections):
+        for frame in decode_frames(video, job.settings.deinterlace, rejections, alpha):
             decoded += 1
             exists = video.segment_number(require_pts(frame), segment_s) in existing
             if exists and decoded % _PROGRESS_INTERVAL == 0:
@@ -178,7 +188,9 @@ def _encode_segments(job: _Job, rejections: list[Rejection], progress: Progress)
     return decoded
 
 
-def _finish(job: _Job, frames: int, rejections: list[Rejection], progress: Progress) -> dict[str, Any]:
+def _finish(
+    job: _Job, frames: int, rejections: list[Rejection], alpha: AlphaCounter, progress: Progress
+) -> dict[str, Any]:
     """Mux the segments, write the records, and delete what is no longer needed."""
     video, directory = job.video, job.directory
     headers = read_headers(directory)
@@ -195,6 +207,8 @@ def _finish(job: _Job, frames: int, rejections: list[Rejection], progress: Progr
         detail = f"{video.frame_count - frames} frames in the container did not come out of the decoder"
         rejections.append(Rejection(video.path.name, STAGE, RejectionReason.UNREADABLE, detail))
     record = _build_record(job, headers, result, rejections)
+    record["transparent_frames"] = alpha.frames
+    record["not_copied"] = alpha.report(record["not_copied"])
     write_jsonl(directory / "rejections.jsonl", (to_plain(rejection) for rejection in rejections))
     write_json(directory / RECORD, record)
     shutil.rmtree(directory / FOLDER, ignore_errors=True)
