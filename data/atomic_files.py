@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from data.errors import UserError
-from data.hashing import canonical_json
+from data.hashing import canonical_json, encode_json, sha256_bytes
 from data.mounts import LACKS_LOCKS, lock_if_possible, sync, sync_directory
 
-_PART = ".part"
+_PREFIX, _PART = ".srf-", ".part"
 _LOCK = ".lock"
 """Marks the name of a file that is locked in place of a directory."""
 
@@ -92,7 +92,7 @@ def _create_locked_part(path: Path, mark: str = "") -> tuple[int, Path]:
     Another writer may remove it as an orphan before the lock is taken. In that case a new one is created.
     """
     while True:
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{mark}{_PART}")
+        part = path.with_name(f"{_part_prefix(path)}{secrets.token_hex(4)}{mark}{_PART}")
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             if not lock_if_possible(handle) or _is_at(handle, part):
@@ -121,7 +121,7 @@ def _remove_orphans(path: Path) -> None:
     The locked files are open for writing, because NFS has no other locks between hosts. A directory has such a lock
     file beside it, from before the directory is made until after it is gone.
     """
-    for part in path.parent.glob(f".{_escape_glob(path.name)}.*{_PART}"):
+    for part in path.parent.glob(f"{_part_prefix(path)}*{_PART}"):
         lock_path, create = (part.with_suffix(_LOCK + _PART), os.O_CREAT) if part.is_dir() else (part, 0)
         is_new = not lock_path.exists()
         with contextlib.suppress(OSError):
@@ -138,9 +138,9 @@ def _remove_orphans(path: Path) -> None:
                 os.close(lock)
 
 
-def _escape_glob(name: str) -> str:
-    """Escape the characters of `name` that have a meaning in a glob pattern."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+def _part_prefix(path: Path) -> str:
+    """Return how the names of partial files of `path` begin: short whatever its name, and like no other file's name."""
+    return f"{_PREFIX}{sha256_bytes(os.fsencode(path.name))[:16]}-"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -152,7 +152,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` atomically as indented JSON with sorted keys and a final newline."""
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, text.encode() + b"\n")
+    write_bytes(path, encode_json(text) + b"\n")
 
 
 def read_json(path: Path) -> Any:

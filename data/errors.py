@@ -3,11 +3,14 @@
 A single bad image never raises it: that is a `data.records.Rejection`. This is for faults that stop a stage.
 """
 
+from data.file_names import escape_name
+
 
 class UserError(Exception):
     """An input, a parameter or the machine prevents the work; the text says what is wrong, where, and what to do.
 
-    `str(error)` is the message and the hint as sentences, always on one line.
+    `str(error)` is the message and the hint as sentences, always on one line. What is not printable, as it may be in a
+    file's name, is escaped.
 
     Args:
         message: what is wrong and where, as a sentence: "photos.zip is damaged: the directory at byte 120 has 3
@@ -24,7 +27,8 @@ class UserError(Exception):
         self.message, self.hint = message, hint
 
     def __str__(self) -> str:
-        return " ".join(" ".join(_sentence(part) for part in (self.message, self.hint) if part).split())
+        text = " ".join(_sentence(part) for part in (self.message, self.hint) if part)
+        return escape_name(" ".join(text.split()))
 
 
 def _sentence(text: str) -> str:

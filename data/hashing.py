@@ -24,7 +24,15 @@ def canonical_json(value: Any) -> bytes:
         TypeError: a value is not plain JSON data.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    return encode_json(text)
+
+
+def encode_json(text: str) -> bytes:
+    r"""Encode JSON text as UTF-8. A byte of a file name that is not UTF-8 becomes an escape, \udc80 to \udcff.
+
+    Python represents such bytes so (PEP 383), and gets them back when it reads the JSON text.
+    """
+    return text.encode(errors="backslashreplace")
 
 
 def sha256_bytes(content: bytes | memoryview) -> str:

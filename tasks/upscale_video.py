@@ -11,6 +11,7 @@ from typing import Any
 import luigi
 
 from data.errors import UserError
+from data.file_names import escape_name, find_name_fault
 from sr.upscale.video.output_file import OutputFile
 from sr.upscale.video.settings import BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
 from tasks.config import upscaling
@@ -124,8 +125,8 @@ class UpscaleVideo(StoreTask):
             UserError: there is no such file.
         """
         path = Path(self.input).expanduser()
-        if not path.is_file():
-            problem = "is a folder" if path.exists() else "does not exist"
+        if not os.path.isfile(path):  # noqa: PTH113  # unlike Path.is_file, it does not raise for a name too long
+            problem = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
             raise UserError(f"--input {self.input} {problem}", "Give the path of a video")
         return path
 
@@ -141,9 +142,12 @@ class UpscaleVideo(StoreTask):
                 f"--output-file is {self.output_file!r}, but must end in {', '.join(CONTAINERS)}",
                 "Give such a file name",
             )
+        path = Path(os.path.abspath(path))
+        if fault := find_name_fault(path):
+            raise UserError(f"--output-file {path} would have {fault}", "Choose a shorter one")
         if path.exists() and path.samefile(self.source()):
             raise UserError(f"--output-file {path} is the input", "Choose another file name")
-        return Path(os.path.abspath(path))
+        return path
 
     def settings(self) -> VideoUpscaleSettings:
         """Return how the video is encoded.
@@ -241,4 +245,4 @@ class UpscaleVideo(StoreTask):
             return (
                 f"Preview: {self.directory()}\n{self.counts()}: bicubic on the left, the model on the right."
             )
-        return f"Video: {self.video()}\n{self.counts()}."
+        return f"Video: {escape_name(str(self.video()))}\n{self.counts()}."

@@ -13,11 +13,11 @@ from data.catalog.folder_contents import is_closed
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.exhaustion import hint_of
+from data.file_names import escape_name
 from data.hashing import canonical_json, sha256_bytes, sha256_file
 from data.imaging.decode import SUFFIXES, ImageFault
 from data.records import Rejection, RejectionReason, SourceEntry
 from data.sources.base import ListedMember, Member, StoredSource
-from data.sources.member_names import escape_name
 
 PHOTOS = (
     "astronaut.png",

@@ -5,6 +5,7 @@ No name becomes a path on this machine. But ids are passed on to programs that m
 
 import re
 
+from data.file_names import escape_name
 from data.imaging.decode import SUFFIXES
 from data.records import Rejection, RejectionReason
 from data.sources.base import Member
@@ -32,20 +33,6 @@ def normalize_path(path: str) -> str:
     is_absolute = path.startswith("/")
     parts = [part for part in path.split("/")[:-1] if part not in ("", ".")]
     return "/" * is_absolute + "/".join((*parts, path.rpartition("/")[2]))
-
-
-def escape_name(name: str) -> str:
-    r"""Replace each character that is not printable or not UTF-8 by \xNN or \uNNNN."""
-    if name.isprintable():
-        return name
-    return "".join(one if one.isprintable() else _escape(one) for one in name)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as surrogateescape represents it
-        return f"\\x{code - 0xDC00:02x}"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def is_image_name(name: str) -> bool:

@@ -9,8 +9,9 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from data.file_names import escape_name
 from data.sources.foreign_kinds import FIRST_BYTES, foreign_kind
-from data.sources.member_names import escape_name, normalize_path
+from data.sources.member_names import normalize_path
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")

@@ -20,6 +20,7 @@ from typing import Protocol, TextIO
 
 from tqdm import tqdm
 
+from data.file_names import escape_name
 from data.progress import Progress
 from tasks.runtime.progress_board import Board, Screen, Sheet, State, run_board
 
@@ -59,7 +60,8 @@ def stage(task: NamedTask, unit: str, group_total: int = 0, resumes: bool = Fals
         A `Progress` that only stores the numbers, so it can be called at any rate and from any thread.
     """
     board = run_board()
-    state = State(task.task_family, task.name(), unit, time.monotonic(), group_total, pid=os.getpid())
+    name = escape_name(task.name())
+    state = State(task.task_family, name, unit, time.monotonic(), group_total, pid=os.getpid())
     reporter = Reporter(board, task.task_id, state, resumes)
     stop = threading.Event()
     ticker = threading.Thread(target=_tick_until, args=(reporter, stop), daemon=True)

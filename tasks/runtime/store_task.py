@@ -25,6 +25,9 @@ from tasks.runtime.store import store
 WHOLE_MACHINE = {"machine": 1}
 """A Luigi resource: tasks that use every core, or measure time, run one at a time."""
 
+_LONGEST_NAME_BYTES = 200
+"""Of the readable part of a directory's name: file systems take 255 bytes, and the hash follows."""
+
 
 class StoreTask(luigi.Task):
     """A task whose result is a directory of the store; it is done when its record is there.
@@ -114,6 +117,7 @@ class StoreTask(luigi.Task):
         if home is not self:
             return home.directory_name
         readable = re.sub(r"[^\w.-]+", "-", self.name()).strip(".-") or self.stage
+        readable = readable.encode()[:_LONGEST_NAME_BYTES].decode(errors="ignore")
         return f"{self.stage}/{readable}-{spec_hash(self.spec())}"
 
     @property

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -17,6 +18,9 @@ from data.atomic_files import (
     write_jsonl,
 )
 from data.errors import UserError
+
+PARTS = [f".srf-{hashlib.sha256(b'a').hexdigest()[:16]}-{end}.part" for end in ("0123abcd", "4567cdef")]
+"""Names of partial files of `a`, which a killed writer may leave."""
 
 
 def names(directory):
@@ -102,8 +106,8 @@ def test_locks_are_taken_on_files_open_for_writing(tmp_path, monkeypatch):
         lock(handle, how)
 
     monkeypatch.setattr(atomic_files.fcntl, "flock", record_mode)
-    (tmp_path / ".a.0123abcd.part").mkdir()
-    (tmp_path / ".a.4567cdef.part").write_bytes(b"half")
+    (tmp_path / PARTS[0]).mkdir()
+    (tmp_path / PARTS[1]).write_bytes(b"half")
     list(_write_directory(tmp_path / "a"))
     list(_write_file(tmp_path / "b"))
     assert names(tmp_path) == ["a", "b"]
@@ -128,10 +132,10 @@ def test_a_mount_without_locks_is_written_to_and_nothing_is_left(write, no_locks
 
 
 def test_without_locks_partial_files_stay_since_their_writer_may_be_alive(no_locks, tmp_path):
-    (tmp_path / ".a.0123abcd.part").mkdir()
-    (tmp_path / ".a.4567cdef.part").write_bytes(b"half")
+    (tmp_path / PARTS[0]).mkdir()
+    (tmp_path / PARTS[1]).write_bytes(b"half")
     list(_write_file(tmp_path / "a"))
-    assert names(tmp_path) == [".a.0123abcd.part", ".a.4567cdef.part", "a"]
+    assert names(tmp_path) == [PARTS[0], PARTS[1], "a"]
 
 
 def test_a_lock_that_fails_leaves_no_partial_file(tmp_path, monkeypatch):
@@ -182,7 +186,7 @@ def test_a_partial_file_removed_before_it_is_locked_is_made_again(tmp_path, monk
 
     def lock_late(handle, how):
         if not swept and how == atomic_files.fcntl.LOCK_EX:
-            swept.extend(tmp_path.glob(".a.json.*"))
+            swept.extend(tmp_path.glob(".srf-*"))
             for part in swept:
                 part.unlink()
         lock(handle, how)
@@ -191,3 +195,27 @@ def test_a_partial_file_removed_before_it_is_locked_is_made_again(tmp_path, monk
     write_bytes(target, b"whole")
     assert len(swept) == 1 and target.read_bytes() == b"whole"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("name", [b"x" * 255, b"caf\xe9.json", "ä".encode() * 127, b"-rf\n*?[.json"])
+@pytest.mark.parametrize("write", [_write_file, _write_directory])
+def test_every_name_that_the_file_system_takes_can_be_written(write, name, tmp_path):
+    path = tmp_path / os.fsdecode(name)
+    for _ in write(path):
+        assert all(len(os.fsencode(part.name)) <= 41 for part in tmp_path.iterdir())
+    assert os.listdir(os.fsencode(tmp_path)) == [name]
+
+
+@pytest.mark.parametrize("other", [".a.mine.part", ".a.0123abcd.part", ".a.b.part"])
+def test_hidden_files_of_others_stay_though_their_names_end_alike(other, tmp_path):
+    (tmp_path / other).write_bytes(b"not ours")
+    list(_write_file(tmp_path / "a"))
+    assert names(tmp_path) == sorted(["a", other])
+
+
+def test_bytes_of_a_name_that_are_not_utf_8_come_back_from_json(tmp_path):
+    value = {os.fsdecode(b"caf\xe9 \xff\xfe.png"): [os.fsdecode(b"\xe9"), "\\udce9", "ü"]}
+    write_json(tmp_path / "a.json", value)
+    write_jsonl(tmp_path / "a.jsonl", [value])
+    assert read_json(tmp_path / "a.json") == value == next(read_jsonl(tmp_path / "a.jsonl"))
+    assert b"caf\\udce9" in (tmp_path / "a.json").read_bytes()

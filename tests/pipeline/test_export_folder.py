@@ -95,7 +95,7 @@ def test_an_interrupted_export_continues(crops, out, tmp_path):
     gone, *kept = sorted((out / "train").iterdir())
     shutil.rmtree(gone)
     # A killed writer leaves an incomplete folder of its own, whose lock is free.
-    left = gone.with_name(f".{gone.name}.0123abcd.part")
+    left = gone.with_name(f".srf-{sha256_bytes(gone.name.encode())[:16]}-0123abcd.part")
     left.mkdir()
     (left / "half.png").write_bytes(b"\x89PNG")
     before = [path.stat().st_mtime_ns for path in kept]

@@ -1,5 +1,7 @@
 """Test UpscaleVideo: when it is done, which files it never overwrites, and what Ctrl+C leaves."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from odd_videos import check_plays, decoded_times, make_odd_video
 from data.atomic_files import read_json
 from data.errors import UserError
 from sr.upscale.video import upscale_video
+from sr.upscale.video.upscale_video import partial_path
 from tasks.upscale_video import UpscaleVideo
 
 
@@ -100,3 +103,30 @@ def test_leaving_a_stream_out_continues_with_the_encoded_segments(store, tmp_pat
     with av.open(str(output)) as video:
         assert (len(video.streams.audio), len(video.streams.subtitles)) == (1, 0)
     assert not task_for(source, output, leave_out=(1, 2, 3)).complete()
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.mkv", b"\xff\xfe.mkv", b"two\nlines \x1b[31m.mkv", b"-x.mkv", b"l" * 251 + b".mkv"]
+)
+def test_every_name_that_the_file_system_takes_works(name, store, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    source, output = tmp_path / os.fsdecode(name), tmp_path / "out" / os.fsdecode(name)
+    make_odd_video(tmp_path / "in.mkv", 12).rename(source)
+    task = task_for(source, output)
+    task.run()
+    assert task.complete() and os.listdir(os.fsencode(tmp_path / "out")) == [name]
+    (video_line, _) = task.summary().splitlines()
+    assert video_line.isprintable() and len(partial_path(output).name) <= 255
+    assert all(line.isprintable() for line in capsys.readouterr().err.splitlines())
+    assert (
+        str(output) in json.loads((task.directory() / "run").glob("*.json").__next__().read_bytes())["path"]
+    )
+
+
+def test_names_too_long_are_refused_before_the_work(store, tmp_path):
+    source = make_odd_video(tmp_path / "in.mkv", 12)
+    with pytest.raises(UserError, match=r"--output-file .* would have a name of 256 bytes"):
+        task_for(source, tmp_path / f"{'l' * 252}.mkv").complete()
+    with pytest.raises(UserError, match="does not exist"):
+        task_for(tmp_path / f"{'l' * 252}.mkv", tmp_path / "out.mkv").complete()
+    assert partial_path(Path("é" * 125 + ".mkv")).name == "é" * 121 + ".partial.mkv"

@@ -26,7 +26,7 @@ class OutputFile:
 
     def __init__(self, directory: Path, video: Path) -> None:
         self.video = Path(os.path.abspath(video))
-        self.receipt = directory / "run" / f"{sha256_bytes(str(self.video).encode())[:12]}.json"
+        self.receipt = directory / "run" / f"{sha256_bytes(os.fsencode(self.video))[:12]}.json"
 
     def is_ours(self) -> bool:
         """Return whether a file stands there, and it was put there from this directory."""

@@ -7,6 +7,7 @@ have seen. Frames whose segment is finished are not upscaled again.
 import contextlib
 import dataclasses
 import itertools
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from av.video.frame import VideoFrame
 
 from data.atomic_files import write_json, write_jsonl
 from data.errors import UserError
+from data.file_names import LONGEST_NAME_BYTES
 from data.progress import Progress, silent
 from data.record_json import to_plain
 from data.records import Rejection, RejectionReason
@@ -58,8 +60,16 @@ class _Job:
 
 
 def partial_path(output: Path) -> Path:
-    """Return the path for the finished part of an interrupted run: out.partial.mkv for out.mkv."""
-    return output.with_suffix(f".partial{output.suffix}")
+    """Return the path for the finished part of an interrupted run: out.partial.mkv for out.mkv.
+
+    If the file system does not take that name, the beginning of the video's name is kept.
+    """
+    end = f".partial{output.suffix}"
+    if len(os.fsencode(output.stem + end)) <= LONGEST_NAME_BYTES:
+        return output.with_name(output.stem + end)
+    return output.with_name(
+        os.fsencode(output.stem)[: LONGEST_NAME_BYTES - len(end)].decode(errors="ignore") + end
+    )
 
 
 def load_frame_upscaler(

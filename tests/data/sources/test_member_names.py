@@ -1,4 +1,5 @@
-from data.sources.member_names import UniqueIds, clean_name, escape_name, leads_outside, normalize_path
+from data.file_names import escape_name
+from data.sources.member_names import UniqueIds, clean_name, leads_outside, normalize_path
 
 
 def test_names_become_printable():
