@@ -12,6 +12,7 @@ import luigi
 
 from data.errors import UserError
 from data.file_names import escape_name, find_name_fault
+from data.records import RejectionReason
 from sr.upscale.video.output_file import OutputFile
 from sr.upscale.video.settings import BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
 from tasks.config import upscaling
@@ -20,7 +21,7 @@ from tasks.model_choice import TRAINED, identify_upscaler
 from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntListParameter, IntParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.record_target import RecordTarget
-from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
+from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, WHOLE_MACHINE, StoreTask
 from tasks.training_config import describe_model
 
 BICUBIC = "bicubic"
@@ -99,6 +100,9 @@ class UpscaleVideo(StoreTask):
     )
     leave_out: tuple[int, ...] = IntListParameter(
         default=(), description="numbers of the input's streams that are not copied, separated by commas"
+    )
+    allow_truncated: bool = luigi.BoolParameter(
+        description="exit with 0 also if the video is cut short or damaged; the result is the same"
     )
     preview: int = IntParameter(
         default=0,
@@ -229,20 +233,54 @@ class UpscaleVideo(StoreTask):
         frames = save_partial(self.source(), self.video(), self.directory(), self.settings())
         return f"The first {frames} frames: {partial_path(self.video())}" if frames else ""
 
+    def exit_code(self) -> int:
+        """Return 3 if frames of the video are missing in the result, or sound; 0 if not, or if that is allowed."""
+        is_incomplete = not self.preview and bool(self._losses())
+        return INCOMPLETE_EXIT_CODE if is_incomplete and not self.allow_truncated else 0
+
     def counts(self) -> str:
-        """Return frames, size, undecodable places and streams that were left out."""
+        """Return frames, size, what was lost and streams that were left out."""
         record = self.load_record()
         if self.preview:
             return f"{len(record['images'])} images"
-        lost = sum(record["rejections"].values())
-        damage = f", {lost} places that could not be decoded" if lost else ""
-        not_copied = f"; left out: {'; '.join(record['not_copied'])}" if record["not_copied"] else ""
-        return f"{record['frames']} frames of {record['width']}x{record['height']}{damage}{not_copied}"
+        parts = [f"{record['frames']} frames of {record['width']}x{record['height']}"]
+        parts[0] += "".join(f", {loss}" for loss in self._losses())
+        if record["not_copied"]:
+            parts.append(f"left out: {'; '.join(record['not_copied'])}")
+        return "; ".join(parts)
+
+    def _losses(self) -> list[str]:
+        """Return what the result lacks of the video, as text."""
+        record = self.load_record()
+        lost = record.get("lost_frames", 0)
+        places = record["rejections"].get(RejectionReason.UNREADABLE, 0)
+        losses = ["cut short or damaged"] if record["source"]["truncation"] else []
+        if lost:
+            losses.append(f"{lost} more that could not be decoded")
+        elif places:
+            losses.append(f"{places} places that could not be decoded or copied")
+        return losses
 
     def summary(self) -> str:
-        """Return where the video or the preview is."""
+        """Return where the video or the preview is, and what the video lacks."""
         if self.preview:
             return (
                 f"Preview: {self.directory()}\n{self.counts()}: bicubic on the left, the model on the right."
             )
-        return f"Video: {escape_name(str(self.video()))}\n{self.counts()}."
+        lines = [f"Video: {escape_name(str(self.video()))}", f"{self.counts()}."]
+        truncation = self.load_record()["source"]["truncation"]
+        if truncation:
+            lines.append(f"{escape_name(str(self.source()))} is cut short or damaged: {truncation}.")
+        if self._losses():
+            lines.append(self._advice())
+        return "\n".join(lines)
+
+    def _advice(self) -> str:
+        """Return what to do about a result that lacks something."""
+        where = f"{self.directory() / 'rejections.jsonl'} lists what is missing."
+        if self.allow_truncated:
+            return f"{where} That is accepted (--allow-truncated)."
+        return (
+            f"{where} Get the whole file, delete {escape_name(str(self.video()))} and run again; or accept what is"
+            f" there with --allow-truncated. Exit code {INCOMPLETE_EXIT_CODE}."
+        )

@@ -20,13 +20,12 @@ from data.imaging.decode import LARGEST_PX, ImageFault
 from data.progress import Progress, silent
 from data.records import RejectionReason
 from data.video.pyav import require_time_base
+from data.video.truncation import describe_truncation, explain_unreadable, read_statement
 
 _CONTAINERS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpeg,avi,asf,flv,ogg,mxf"
 """FFmpeg's names. Playlists and scripts, which point to other files, are not among them."""
 PROGRESSIVE_FIELD_ORDERS = (0, 1)
 """FFmpeg's field orders "unknown" and "progressive"."""
-_TAIL_S = 2.0
-"""A video that ends more than this before its stated duration is truncated; audio may well last a little longer."""
 _PROGRESS_INTERVAL = 2000
 """Packets between two progress reports: some milliseconds of reading."""
 _MIN_TIMED_SHARE = 0.99
@@ -64,7 +63,7 @@ class FrameTable:
     digest: str
     """sha256 of all times, packet sizes and keyframe flags: the same for copies of a video under any name."""
     truncation: str
-    """Where and why the video is cut short; empty if it is complete."""
+    """Where and why the video is cut short or has a hole; empty if it is complete."""
     last_duration: int = 0
     """How long the last frame shows, in units; 0 if its packet does not say."""
 
@@ -91,9 +90,11 @@ def open_video(path: Path, allow_interlaced: bool = False) -> tuple[InputContain
         container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
     except AV_ERRORS as error:
         raise_if_exhausted(error)
-        hint = "Check that the video is complete: one that was cut short while copying may lack its index"
+        why, hint = explain_unreadable(path)
         raise VideoFault(
-            RejectionReason.UNREADABLE, f"it contains no video: {error_text(error)}", hint
+            RejectionReason.UNREADABLE,
+            why or f"it contains no video: {error_text(error)}",
+            hint or "Check that it is a video, and that it was copied or downloaded completely",
         ) from None
     try:
         stream = _find_video_stream(container, allow_interlaced)
@@ -149,11 +150,13 @@ def read_frame_table(path: Path, progress: Progress = silent, allow_interlaced: 
     """
     container, stream = open_video(path, allow_interlaced)
     pts, sizes, keyframe_flags = array("q"), array("q"), array("b")
-    untimed, error_found, last = 0, "", (_NO_PTS, 0)
+    untimed, error_found, last, packets, ends_damaged = 0, "", (_NO_PTS, 0), 0, False
     with container:
         file_bytes = max(container.size, 1)
         try:
             for count, packet in enumerate(container.demux(stream)):
+                if packet.pts is not None or packet.size:  # the last, empty one only flushes the decoder
+                    packets, ends_damaged = packets + 1, packet.is_corrupt
                 if packet.size == 0 or packet.is_discard:
                     continue
                 if packet.pts is None:
@@ -168,19 +171,12 @@ def read_frame_table(path: Path, progress: Progress = silent, allow_interlaced: 
         except AV_ERRORS as error:
             raise_if_exhausted(error)
             error_found = error_text(error)
-        stated_s = _stated_duration_s(container, stream)
+        stated = read_statement(container, stream, last[0], packets, ends_damaged)
         time_base, codec = require_time_base(stream), stream.codec_context.name
     _check_timed(len(pts), untimed)
     table = _build_table(np.array(pts), np.array(sizes), np.array(keyframe_flags, bool), time_base, codec)
-    truncation = _describe_truncation(table, stated_s, error_found)
+    truncation = describe_truncation(path, table.pts, time_base, stated, error_found)
     return dataclasses.replace(table, truncation=truncation, last_duration=last[1])
-
-
-def _stated_duration_s(container: InputContainer, stream: VideoStream) -> float:
-    """Return the duration in the header; 0 if it has none."""
-    if stream.duration:
-        return float(stream.duration * require_time_base(stream))
-    return (container.duration or 0) / av.time_base
 
 
 def _check_timed(timed: int, untimed: int) -> None:
@@ -207,12 +203,3 @@ def _build_table(
         raise VideoFault(RejectionReason.UNREADABLE, "it has no keyframe", "Convert it to H.264 or HEVC")
     shown = np.unique(pts[pts >= keyframe_pts[0]])
     return FrameTable(shown, keyframe_pts, time_base, codec, digest.hexdigest(), "")
-
-
-def _describe_truncation(table: FrameTable, stated_s: float, error: str) -> str:
-    """Return where and why a video is cut short; empty if it is complete."""
-    length_s = table.seconds(int(table.pts[-1]))
-    if not error and length_s >= stated_s - _TAIL_S:
-        return ""
-    why = f" ({error})" if error else ""
-    return f"the last frame is at {length_s:.2f} s of {max(stated_s, length_s):.2f} s{why}"

@@ -50,7 +50,8 @@ def run(argv: list[str]) -> LuigiRunResult:
         argv: the command line without the program's name.
 
     Raises:
-        SystemExit: the run was interrupted; the code is 128 plus the signal's number.
+        SystemExit: the run was interrupted (the code is 128 plus the signal's number), or the task is done but has an
+            exit code of its own.
         Exception: what Luigi raised. It has been printed, and Luigi turns it into an exit code.
     """
     try:
@@ -116,6 +117,8 @@ def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
             return result
         if result.status in _SUCCESSES:
             print(root.summary() if hasattr(root, "summary") else f"{root.task_family} is done", flush=True)
+            if isinstance(root, StoreTask) and (code := root.exit_code()):
+                raise SystemExit(code)
             return result
     with board.locked() as sheet:
         is_explained = bool(sheet.printed)

@@ -9,7 +9,9 @@ from pathlib import Path
 import av
 import luigi
 import pytest
+from commands import luigi as luigi_command
 from odd_videos import check_plays, decoded_times, make_odd_video
+from videos import make_video
 
 from data.atomic_files import read_json
 from data.errors import UserError
@@ -130,3 +132,73 @@ def test_names_too_long_are_refused_before_the_work(store, tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         task_for(tmp_path / f"{'l' * 252}.mkv", tmp_path / "out.mkv").complete()
     assert partial_path(Path("é" * 125 + ".mkv")).name == "é" * 121 + ".partial.mkv"
+
+
+def cut_short(path: Path, whole: bytes) -> None:
+    path.write_bytes(whole[: len(whole) * 7 // 10])
+
+
+def zeros_in_frames(path: Path, whole: bytes) -> None:
+    """Overwrite the content of two frames in the middle with zeros, which breaks no structure."""
+    with av.open(str(path)) as video:
+        packets = [(one.pos, one.size) for one in video.demux(video=0) if one.size]
+    content = bytearray(whole)
+    for position, size in packets[20:22]:
+        content[position : position + size] = bytes(size)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (cut_short, "cut short or damaged: the last frame is at"),
+        (zeros_in_frames, "2 more that could not be"),
+    ],
+)
+def test_frames_that_are_missing_are_said_and_each_advice_helps(damage, words, store, tmp_path):
+    plain, output = make_video(tmp_path / "in.mp4", frames=48, options={"g": "1"}), tmp_path / "out.mkv"
+    source = remuxed_to_begin_with_its_index(plain, tmp_path / "fast.mp4")
+    whole = source.read_bytes()
+    damage(source, whole)
+    task = task_for(source, output)
+    task.run()
+    for again in (task, task_for(source, output)):  # a second run does nothing, and says the same
+        assert again.complete() and again.exit_code() == 3
+        assert words in again.summary() and "--allow-truncated" in again.summary().splitlines()[-1]
+    frames = check_plays(output)
+    assert 20 < len(frames) < 48 and f"{len(frames)} frames" in task.summary()
+    (rejections,) = store.rglob("rejections.jsonl")
+    assert str(rejections) in task.summary() and rejections.read_text().count('"upscale"') >= 1
+
+    allowed = task_for(source, output, allow_truncated=True)
+    assert allowed.complete() and allowed.exit_code() == 0
+    assert words in allowed.summary() and "accepted" in allowed.summary()
+
+    source.write_bytes(whole)
+    output.unlink()
+    task = task_for(source, output)
+    task.run()
+    assert task.exit_code() == 0 and len(check_plays(output)) == 48
+    assert "damaged" not in task.summary() and "allow" not in task.summary()
+
+
+def test_a_script_sees_that_a_video_is_cut_short(tmp_path):
+    source = make_video(tmp_path / "in.mkv", frames=24)
+    cut_short(source, source.read_bytes())
+    given = ["UpscaleVideo", "--input", str(source), "--output-file", str(tmp_path / "out.mkv")]
+    run = luigi_command(tmp_path / "store", *given, "--model", "bicubic", "--preset", "ultrafast")
+    assert run.returncode == 3, run.stderr
+    assert run.stdout.splitlines()[-1].endswith("Exit code 3.") and check_plays(tmp_path / "out.mkv")
+
+
+def remuxed_to_begin_with_its_index(source: Path, output: Path) -> Path:
+    with (
+        av.open(str(source)) as before,
+        av.open(str(output), "w", container_options={"movflags": "faststart"}) as after,
+    ):
+        stream = after.add_stream_from_template(before.streams.video[0])
+        for packet in before.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                after.mux(packet)
+    return output

@@ -38,7 +38,7 @@ from sr.upscale.video.settings import VideoUpscaleSettings
 from sr.upscale.video.upscale_frame import FrameUpscaler
 from sr.upscale.video.video_info import STAGE, VideoInfo, load_video_info, save_video_info
 
-SCHEMA = 2
+SCHEMA = 3
 RECORD = "video.json"
 BICUBIC = "bicubic"
 _PROGRESS_INTERVAL = 100
@@ -213,6 +213,8 @@ def _finish(
     OutputFile(directory, job.output).check()
     result = mux_video(directory, headers, video, job.settings, job.upscaler.scale, job.output)
     rejections += result.rejections
+    if video.truncation:
+        rejections.append(Rejection(video.path.name, STAGE, RejectionReason.TRUNCATED, video.truncation))
     if frames < video.frame_count:
         detail = f"{video.frame_count - frames} frames in the container did not come out of the decoder"
         rejections.append(Rejection(video.path.name, STAGE, RejectionReason.UNREADABLE, detail))
@@ -244,6 +246,7 @@ def _build_record(
         "height": video.height * upscaler.scale,
         "pixel_format": upscaler.pixel_format,
         "frames": result.frames,
+        "lost_frames": max(0, video.frame_count - result.frames),
         "time_base": str(video.time_base),
         "first_pts": min(times),
         "last_pts": max(times),
