@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from data.errors import UserError
 from data.processes.parent_death import die_with_parent
+from data.processes.rust_panics import limit_rust_panics
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -120,6 +121,7 @@ def _take_oldest(pending: _Pending) -> Iterator[list[tuple[Any, bytes | memoryvi
 def _start_worker(task: _Task, parent: int) -> None:
     global _task
     die_with_parent(parent)
+    limit_rust_panics()
     # Ctrl+C reaches every process of a terminal. The parent handles it, and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
+from data.exhaustion import hint_of
 from data.imaging.decode import SUFFIXES
 
 _LR_ENDS = ("_lr", "-lr")
@@ -78,7 +79,7 @@ def require_readable(folder: Path, role: str = "") -> None:
         os.scandir(folder).close()
     except OSError as error:
         message = f"The folder {folder}{f' ({role})' if role else ''} can't be read: {error.strerror}"
-        raise UserError(message, "Check the path and its permissions") from None
+        raise UserError(message, hint_of(error) or "Check the path and its permissions") from None
 
 
 def is_closed(directory: str, folder: str) -> bool:

@@ -10,6 +10,7 @@ from data.catalog.folder_contents import survey
 from data.catalog.hr_lr_sets import benchmark_folders, refuse_mixed_sets
 from data.catalog.spec import ARCHIVE_KINDS, VIDEO_SUFFIXES, DatasetSpec, archive_suffix, slugify
 from data.errors import UserError
+from data.exhaustion import hint_of
 
 
 def dataset_from_path(path: Path, folder_kind: str = "") -> DatasetSpec:
@@ -53,7 +54,7 @@ def is_there(path: Path) -> bool:
         if error.errno == errno.ENAMETOOLONG:
             return False
         message = f"{path} can't be read: {error.strerror}"
-        raise UserError(message, "Check the path and its permissions") from None
+        raise UserError(message, hint_of(error) or "Check the path and its permissions") from None
     return True
 
 

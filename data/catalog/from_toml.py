@@ -9,6 +9,7 @@ from typing import Any
 from data.catalog.from_path import dataset_from_path
 from data.catalog.spec import SAMPLE_OPTIONS, DatasetSpec, RemoteFile
 from data.errors import UserError
+from data.exhaustion import hint_of
 from data.redacted_urls import redact
 
 CATALOG_KINDS = ("archives", "sample", "photos")
@@ -34,7 +35,9 @@ def read_catalog_file(path: Path) -> DatasetSpec:
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, re.error) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         message = f"The catalog file {path} is invalid: {problem}"
-        raise UserError(message, "See docs/how-to/add-a-dataset.md for its fields") from None
+        raise UserError(
+            message, hint_of(error) or "See docs/how-to/add-a-dataset.md for its fields"
+        ) from None
 
 
 def _dataset(table: dict[str, Any], folder: Path) -> DatasetSpec:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from data.catalog.folder_contents import FolderContents, ImageSet, image_names, split_scale
 from data.errors import UserError
+from data.exhaustion import raise_if_exhausted
 
 _HR = re.compile(r"(^|[^a-z0-9])(hr|gt)(mod\d+|x?\d+)?($|[^a-z0-9])")
 _LR = re.compile(r"(^|[^a-z0-9])lr(bic|bicubic)?(x?\d+)?($|[^a-z0-9])")
@@ -150,7 +151,8 @@ def _read_size(path: str) -> tuple[int, int] | None:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 return max(image.size), min(image.size)
-    except Exception:  # whatever is wrong with this image, the index will say
+    except Exception as error:  # whatever is wrong with this image, the index will say
+        raise_if_exhausted(error)
         return None
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
+from data.exhaustion import raise_if_exhausted
 from data.hashing import canonical_json, sha256_bytes
 from data.imaging.decode import SUFFIXES, ImageFault
 from data.progress import Progress, silent
@@ -65,6 +66,7 @@ class VideoSource(Source):
         found: list[str] = []
 
         def add_unreadable(error: OSError) -> None:
+            raise_if_exhausted(error)
             found.append(Path(error.filename).relative_to(self.root).as_posix() + "/")
 
         for directory, folders, files in os.walk(self.root, onerror=add_unreadable):

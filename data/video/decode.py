@@ -4,7 +4,6 @@ Each frame comes with a hash of exactly the stored bytes that decide its pixels:
 own, in decoding order. Damage in any of them is an ImageFault; concealed (made-up) pixels are never returned.
 """
 
-import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from av.video.frame import VideoFrame
 from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import ImageFault
 from data.records import RejectionReason
-from data.video.demux import AV_ERRORS, error_text, open_video
+from data.video.demux import AV_ERRORS, error_text, open_video, skip_damage
 from data.video.pyav import VideoPacket, require_pts, require_time_base
 
 MAX_PACKETS_FROM_KEYFRAME = 1000
@@ -106,9 +105,10 @@ class VideoReader:
             target = pts - round(seek_back_s / require_time_base(self._stream))
             try:
                 self._container.seek(target, stream=self._stream)
-            except AV_ERRORS:
+            except AV_ERRORS as error:
+                raise_if_exhausted(error)
                 return
-        with contextlib.suppress(*AV_ERRORS):
+        with skip_damage():
             yield from self._container.demux(self._stream)
 
 

@@ -3,9 +3,11 @@
 FFmpeg reads the containers, through PyAV. It may open the file itself and nothing else: no playlist, no URL.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 from array import array
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -102,6 +104,15 @@ def open_video(path: Path, allow_interlaced: bool = False) -> tuple[InputContain
         container.close()
         raise
     return container, stream
+
+
+@contextlib.contextmanager
+def skip_damage() -> Iterator[None]:
+    """Suppress what PyAV raises for damaged files, but not a lack of memory or open files."""
+    try:
+        yield
+    except AV_ERRORS as error:
+        raise_if_exhausted(error)
 
 
 def error_text(error: Exception) -> str:

@@ -5,7 +5,6 @@ in each chunk, because FFmpeg works out their order. For H.264 with B-frames, an
 into one chunk (as DivX and Xvid do), the count follows the decoding order, and each frame gets another frame's time.
 """
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from data.records import RejectionReason
-from data.video.demux import AV_ERRORS, VideoFault, open_video
+from data.video.demux import VideoFault, open_video, skip_damage
 from data.video.pyav import require_pts
 
 _CHECKED_FRAMES = 48
@@ -62,7 +61,7 @@ def check_frame_order(path: Path) -> None:
 
 def _decode_timed(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Yield the frames that have a presentation time, in the decoder's order; skip damage."""
-    with contextlib.suppress(*AV_ERRORS):
+    with skip_damage():
         for packet in container.demux(stream):
-            with contextlib.suppress(*AV_ERRORS):
+            with skip_damage():
                 yield from (frame for frame in packet.decode() if frame.pts is not None)

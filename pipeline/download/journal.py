@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data.atomic_files import write_bytes
+from data.exhaustion import raise_if_exhausted
 
 VERSION = 2
 _SAFE = b"safe"
@@ -49,7 +50,8 @@ class Journal:
                 return True
             is_same_boot = about.pop("boot") == _read_boot_id()
             ranges = [_parse_line(line) for line in lines]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise_if_exhausted(error)
             return True
         self.about = about
         self._safe = merge_ranges([one for one, is_safe in ranges if is_safe])

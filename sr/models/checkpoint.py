@@ -16,6 +16,7 @@ from torch import Tensor
 
 from data.atomic_files import read_json, write_bytes, write_json
 from data.errors import UserError
+from data.exhaustion import raise_if_exhausted
 from data.hashing import sha256_bytes, sha256_file
 from sr.models.network import SuperResolutionNetwork
 from sr.models.presets import ModelDescription, describe
@@ -192,6 +193,7 @@ def read_pth(path: Path) -> dict[str, Any]:
     except UserError:
         raise
     except Exception as error:  # a malicious or damaged file makes the reader fail in any way
+        raise_if_exhausted(error)
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         message = f"{path} cannot be loaded without running code from it: {reason}"
         hint = "Save its state dict alone, as plain tensors, with the program that wrote it"
@@ -226,5 +228,6 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
+        raise_if_exhausted(error)
         message = f"{path} is not a valid .safetensors file: {error}"
         raise UserError(message, "Download or save it again") from None

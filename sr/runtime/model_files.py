@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
+from data.exhaustion import raise_if_exhausted
 from data.hashing import sha256_bytes, sha256_file
 from sr.models.metadata import GROUP, ModelMetadata, from_strings
 
@@ -27,6 +28,7 @@ def open_onnx(path: Path) -> "tuple[onnxruntime.InferenceSession, ModelMetadata]
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no other base class
+        raise_if_exhausted(error)
         raise _damaged(path, error) from None
     metadata = from_strings(session.get_modelmeta().custom_metadata_map, str(path))
     shapes = {one.name: one.shape for one in session.get_inputs()}
@@ -43,6 +45,7 @@ def read_ir(core: "openvino.Core", path: Path) -> "tuple[openvino.Model, ModelMe
     try:
         model = core.read_model(path)
     except RuntimeError as error:
+        raise_if_exhausted(error)
         raise _damaged(path, error) from None
     section = model.get_rt_info()[GROUP] if model.has_rt_info([GROUP]) else {}
     strings = {key: model.get_rt_info([GROUP, key]).astype(str) for key in dict(section)}

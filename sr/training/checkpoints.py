@@ -16,6 +16,7 @@ from torch import Tensor
 
 from data.atomic_files import atomic_directory, read_json, write_json
 from data.errors import UserError
+from data.exhaustion import raise_if_exhausted
 from data.hashing import sha256_file
 from sr.training.settings import CHANGEABLE_FIELDS
 
@@ -82,7 +83,8 @@ def _load(path: Path) -> Checkpoint | None:
     try:
         metadata = read_json(path / _METADATA)
         version = metadata.pop("schema")
-    except (UserError, KeyError, TypeError, AttributeError, OSError):
+    except (UserError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise_if_exhausted(error)
         return None
     if version != SCHEMA:
         message = f"The checkpoint {path} has version {version}, but this program reads version {SCHEMA}"

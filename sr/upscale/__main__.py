@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 from data.errors import UserError
+from data.exhaustion import explain_exhaustion
 from data.imaging.decode import ImageFault
+from data.processes.rust_panics import limit_rust_panics
 
 REJECTED_EXIT_CODE = 3
 _OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -26,10 +28,11 @@ def main(argv: list[str]) -> int:
         The exit code.
     """
     options = _parse(argv)
+    limit_rust_panics()
     try:
         return _upscale(options)
-    except (UserError, OSError) as error:
-        print(f"sr.upscale: {error}", file=sys.stderr)
+    except (UserError, OSError, MemoryError) as error:
+        print(f"sr.upscale: {explain_exhaustion(error, f'upscaling {options.source}')}", file=sys.stderr)
     except ImageFault as fault:
         print(f"sr.upscale: {options.source}: {fault}", file=sys.stderr)
     return 1

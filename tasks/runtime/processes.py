@@ -13,6 +13,7 @@ from types import FrameType
 
 from data.errors import UserError
 from data.processes.parent_death import die_with_parent
+from data.processes.rust_panics import limit_rust_panics
 
 _LOADED_LATE = ("numpy.ma", *(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Png", "Ppm")))
 """Modules that numpy (for a median) and Pillow (for its first image) load on first use: 20 ms in each process."""
@@ -60,13 +61,14 @@ def check_semaphores() -> None:
 
 
 def prepare_to_fork() -> None:
-    """Make task processes cheap to start. Call it in the main process once everything is imported.
+    """Make task processes cheap to start, and keep them from hanging. Call it in the main process, after the imports.
 
     The modules that each would load for itself are loaded, and the garbage collector no longer visits what exists:
     that would copy the pages that the main process shares with its tasks.
     """
     for name in _LOADED_LATE:
         importlib.import_module(name)
+    limit_rust_panics()
     gc.freeze()
 
 

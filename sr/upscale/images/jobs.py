@@ -1,6 +1,5 @@
 """List the images to upscale, and choose a file name for each result."""
 
-import contextlib
 import dataclasses
 import os
 from collections import Counter
@@ -9,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from data.errors import UserError
+from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import SUFFIXES
 
 LARGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
@@ -112,7 +112,9 @@ def _is_image(path: Path) -> bool:
 def _output_suffix(image: Path, scale: int) -> str:
     suffix = image.suffix.lower()
     if suffix in LARGEST_SIDE:
-        # A damaged file is reported when it is read.
-        with contextlib.suppress(Exception), Image.open(image) as opened:
-            return image.suffix if scale * max(opened.size) <= LARGEST_SIDE[suffix] else ".png"
+        try:
+            with Image.open(image) as opened:
+                return image.suffix if scale * max(opened.size) <= LARGEST_SIDE[suffix] else ".png"
+        except Exception as error:  # a damaged file is reported when it is read
+            raise_if_exhausted(error)
     return image.suffix if suffix in _OUTPUT_SUFFIXES else ".png"

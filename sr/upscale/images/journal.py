@@ -13,6 +13,7 @@ from typing import Any
 
 from data.atomic_files import jsonl_line
 from data.errors import UserError
+from data.exhaustion import hint_of
 from data.hashing import sha256_file, spec_hash
 from data.imaging.decode import ImageFault
 from data.mounts import sync
@@ -40,7 +41,7 @@ def explain_output_errors(output: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"The output {output} cannot be written: {error.strerror or error}",
-            "Free disk space, change the permissions, or choose another folder",
+            hint_of(error) or "Free disk space, change the permissions, or choose another folder",
         ) from error
 
 

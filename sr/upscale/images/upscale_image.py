@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.atomic_files import atomic_file
+from data.exhaustion import explain_exhaustion
 from data.imaging.decode import ImageFault
 from data.imaging.original import OriginalImage, decode_original
 from data.records import RejectionReason
@@ -157,19 +158,22 @@ def _check_format(suffix: str, shape: tuple[int, int, int], has_alpha: bool) -> 
 
 
 def _read(source: Path) -> OriginalImage:
-    with reject_unreadable():
-        content = source.read_bytes()
-    return decode_original(content)
+    with reject_unreadable(source):
+        return decode_original(source.read_bytes())
 
 
 @contextlib.contextmanager
-def reject_unreadable() -> Iterator[None]:
+def reject_unreadable(source: Path) -> Iterator[None]:
     """Turn an OSError about an input file into a rejection of that image.
 
     Raises:
         ImageFault: the file cannot be read.
+        UserError: memory or open files ran out, or the disk fails, which says nothing about the image.
     """
     try:
         yield
-    except OSError as error:
+    except (MemoryError, OSError) as error:
+        explained = explain_exhaustion(error, f"reading {source}")
+        if explained is not error or not isinstance(error, OSError):
+            raise explained from error
         raise ImageFault(RejectionReason.UNREADABLE, f"the file: {error.strerror or error}") from None

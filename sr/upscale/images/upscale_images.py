@@ -119,7 +119,7 @@ def _upscale_unless_finished(
     job: Job, journal: Journal, upscaler: Upscaler, quality: int, memory_mb: int
 ) -> dict[str, Any]:
     """Return an image's line of the record, after upscaling it unless a previous run did."""
-    with reject_unreadable():
+    with reject_unreadable(job.source):
         source_sha256 = sha256_file(job.source)
     line = journal.find_finished(job, source_sha256, identify_model(upscaler))
     if line is None:

@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.rational import AVRational
 from av.stream import Disposition, Stream
 
+from data.exhaustion import raise_if_exhausted
 from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import AnyPacket, require_dts, require_pts, require_time_base
@@ -114,6 +115,7 @@ class CopiedStreams:
             try:
                 packet = next(packets, None)
             except AV_ERRORS as error:
+                raise_if_exhausted(error)
                 self._reject(
                     "", RejectionReason.TRUNCATED, f"audio and subtitles are cut short: {error_text(error)}"
                 )

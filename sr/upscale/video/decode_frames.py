@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import LARGEST_PX
 from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
@@ -107,6 +108,7 @@ def _decode(
         try:
             packet = next(packets, None)
         except AV_ERRORS as error:
+            raise_if_exhausted(error)
             reject("", RejectionReason.TRUNCATED, f"the video is cut short: {error_text(error)}")
             packet = None
         try:
@@ -114,6 +116,7 @@ def _decode(
         except EOFError:  # the demuxer's own last packet has flushed the decoder
             frames = []
         except AV_ERRORS as error:
+            raise_if_exhausted(error)
             frames = []
             at = packet.pts if packet is not None else "its end"
             reject(f"@{at}", RejectionReason.UNREADABLE, f"decoding: {error_text(error)}")

@@ -15,6 +15,7 @@ from av.container import InputContainer
 
 from data.atomic_files import atomic_file
 from data.errors import UserError
+from data.exhaustion import hint_of, raise_if_exhausted
 from data.hashing import sha256_bytes
 from data.records import Rejection
 from data.video.demux import AV_ERRORS, error_text, open_video
@@ -95,12 +96,12 @@ def mux_video(
             return _Muxer(file, output, source, video, settings, scale).write(directory, headers, is_complete)
     except av.FFmpegError as error:
         raise UserError(
-            f"{output} cannot be written: {error_text(error)}", "Choose another container"
+            f"{output} cannot be written: {error_text(error)}", hint_of(error) or "Choose another container"
         ) from error
     except OSError as error:
         raise UserError(
             f"{output} cannot be written: {error.strerror or error}",
-            "Free some disk space, or choose another --output-file",
+            hint_of(error) or "Free some disk space, or choose another --output-file",
         ) from error
 
 
@@ -147,6 +148,7 @@ class _Muxer:
         try:
             self._container.start_encoding()
         except AV_ERRORS as error:
+            raise_if_exhausted(error)
             raise UserError(
                 f"{self._output.suffix} does not support the streams of {self._video.path}:"
                 f" {error_text(error)}",

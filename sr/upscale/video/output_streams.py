@@ -7,6 +7,7 @@ from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from data.errors import UserError
+from data.exhaustion import raise_if_exhausted
 from data.video.demux import AV_ERRORS
 from sr.upscale.video.alpha import ALPHA_TAG
 from sr.upscale.video.copied_streams import COVER_MIMETYPES, is_cover, read_cover
@@ -131,7 +132,8 @@ class OutputStreams:
     def _add_template(self, stream: Stream, codec: str) -> None:
         try:
             output = self._container.add_stream_from_template(stream, opaque=True)
-        except AV_ERRORS:
+        except AV_ERRORS as error:
+            raise_if_exhausted(error)
             raise UserError(
                 f"{self._output.suffix} does not support stream {stream.index} ({stream.type}, {codec})"
                 f" of {self._info.path}",

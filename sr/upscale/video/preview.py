@@ -1,6 +1,5 @@
 """Preview an upscaled video: some frames side by side, bicubic interpolation on the left and the model on the right."""
 
-import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image
 from data.atomic_files import atomic_file, write_json
 from data.errors import UserError
 from data.progress import Progress, silent
-from data.video.demux import AV_ERRORS
+from data.video.demux import skip_damage
 from data.video.pyav import build_filter_graph, require_pts
 from sr.upscale.video.decode_frames import decode_frame_at
 from sr.upscale.video.probe import no_frames_error, probe_video
@@ -84,7 +83,7 @@ def _sample_evenly(video: VideoInfo, count: int, deinterlace: bool) -> Iterator[
     for part in range(count):
         target = video.first_pts + length * (2 * part + 1) // (2 * count)
         frame = None
-        with contextlib.suppress(*AV_ERRORS):
+        with skip_damage():
             frame = decode_frame_at(video, target, deinterlace)
         if frame is not None and require_pts(frame) not in shown:
             shown.add(require_pts(frame))

@@ -1,6 +1,5 @@
 """Probe a video before it is upscaled: read its packets once and decode its first frames."""
 
-import contextlib
 import io
 import re
 from fractions import Fraction
@@ -15,12 +14,12 @@ from data.errors import UserError
 from data.progress import Progress, silent
 from data.video.color import UNSPECIFIED
 from data.video.demux import (
-    AV_ERRORS,
     DEINTERLACE_HINT,
     PROGRESSIVE_FIELD_ORDERS,
     VideoFault,
     open_video,
     read_frame_table,
+    skip_damage,
 )
 from data.video.frame_order import check_frame_order
 from data.video.pyav import read_side_data, require_pts
@@ -107,7 +106,7 @@ def _check_progressive(stream: VideoStream, frames: list[VideoFrame], path: Path
 
 
 def _check_not_encrypted(container: InputContainer, stream: VideoStream, path: Path) -> None:
-    with contextlib.suppress(*AV_ERRORS):
+    with skip_damage():
         for packet in container.demux(stream):
             if packet.has_sidedata("encryption_info") or packet.has_sidedata("encryption_init_info"):
                 raise UserError(f"{path} is encrypted", "Decrypt it first")
@@ -135,7 +134,7 @@ def _stated_chroma_location(path: Path) -> str:
     """
     header = io.BytesIO()
     container, stream = open_video(path, allow_interlaced=True)
-    with container, contextlib.suppress(*AV_ERRORS), av.open(header, "w", format="matroska") as matroska:
+    with container, skip_damage(), av.open(header, "w", format="matroska") as matroska:
         matroska.add_stream_from_template(stream, opaque=True)
         matroska.start_encoding()
     found = _MATROSKA_CHROMA_SITING.search(header.getvalue())

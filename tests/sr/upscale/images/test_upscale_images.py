@@ -311,12 +311,14 @@ def test_a_kill_while_a_changed_image_is_written_loses_nothing(folder, tmp_path,
     assert upscale_images(*arguments)["images"][0]["sha256"] == sha256_file(folder / "deep.png")
 
 
-def test_an_image_with_an_input_error_is_listed(folder, tmp_path):
+def test_an_input_error_of_the_disk_ends_the_run_and_rejects_no_image(folder, tmp_path):
     (folder / "io.png").symlink_to("/proc/self/mem")  # looks like a file; reading it is an I/O error
+    with pytest.raises(UserError, match=r"Input/output error while reading .*io.png\. Check the disk"):
+        upscale_images(folder, tmp_path / "out", tmp_path / "store", load_upscaler("bicubic"))
+    (folder / "io.png").unlink()
     record = upscale_images(folder, tmp_path / "out", tmp_path / "store", load_upscaler("bicubic"))
-    (one,) = [one for one in record["rejections"] if one["id"] == "io.png"]
-    assert (one["reason"], one["detail"]) == ("unreadable", "the file: Input/output error")
     assert len(record["images"]) == 8
+    assert "io.png" not in [one["id"] for one in record["rejections"]]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
