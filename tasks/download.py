@@ -29,7 +29,13 @@ class DatasetTask(StoreTask):
 
     @cached_property
     def dataset_spec(self) -> DatasetSpec:
-        """What the catalog or the path says of the dataset."""
+        """What the catalog or the path says of the dataset.
+
+        To resolve a path lists its folders. A task that makes one part of another's result leaves that to the other.
+        """
+        home = self.home()
+        if home is not self and isinstance(home, DatasetTask):
+            return home.dataset_spec
         catalog = store().catalog
         return resolve_dataset(self.dataset, Path(catalog) if catalog else None)
 

@@ -6,7 +6,7 @@ import pytest
 from commands import files
 from crop_datasets import build, store
 
-from tasks.crops import MakeCrops, PlanCrops
+from tasks.crops import MakeCrops, PackShard, PlanCrops
 
 
 @pytest.fixture
@@ -66,3 +66,10 @@ def test_grid_settings_are_not_part_of_the_name_without_a_grid(photo_folder, tmp
 
     assert name(grid_step_px="99", grid_min_rest_px="9") == name()
     assert name(policy="grid", grid_step_px="99") != name(policy="grid")
+
+
+def test_a_shard_does_not_list_the_folder_of_the_dataset_again(photo_folder, tmp_path):
+    with store(tmp_path / "store"):
+        spec = MakeCrops(dataset=str(photo_folder)).dataset_spec
+        photo_folder.rename(tmp_path / "moved")
+        assert PackShard(dataset=str(photo_folder), shard="train-000000").dataset_spec is spec
