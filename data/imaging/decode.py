@@ -3,8 +3,8 @@
 Nothing is guessed: an image that is truncated, damaged, enormous or ambiguous raises `ImageFault` with the reason that
 the report will show. Only a color profile that cannot be used is ignored: the colors count as sRGB.
 
-Pillow reads every header, and the pixels of all but the common kinds: opaque RGB as PNG, RGB and gray as JPEG. Those
-are decoded by kornia-rs, which is as strict (tests and `make bench` compare both with Pillow) and several times faster.
+Pillow reads every header, and the pixels of all but the common kinds: kornia-rs decodes opaque RGB as PNG, simplejpeg
+RGB and gray as JPEG. They are stricter and faster (tests and `make bench` compare them with Pillow).
 """
 
 from collections.abc import Callable
@@ -133,13 +133,13 @@ def load_pixels(image: ImageFile, content: bytes) -> None:
         check_chunks(content)
     image.load()
     if format_of(image) == "jpeg":
-        jpeg.check_scans(content, image)
+        jpeg.decode_jpeg(content, "cmyk")  # Pillow hides libjpeg's warnings, but knows what is inverted
     if image.mode.startswith(("I", "F")):
         raise ImageFault(RejectionReason.UNSUPPORTED, f"mode {image.mode}; only 8 and 16 bits are read")
 
 
 def _fast_kind(image: ImageFile) -> str:
-    """Return how kornia-rs decodes an opened image: rgb or mono (JPEG), png or png16; empty if only Pillow can."""
+    """Return the fast decoder for an opened image: rgb or mono (JPEG), png or png16; empty if only Pillow can."""
     if format_of(image) == "jpeg":
         return {"RGB": "rgb", "L": "mono"}.get(image.mode, "")
     if image.mode != "RGB" or "transparency" in image.info:

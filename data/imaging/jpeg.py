@@ -1,30 +1,31 @@
-"""Decode JPEGs strictly: where libjpeg only warns, because a scan is cut short or damaged, an error is raised."""
+"""Decode JPEGs strictly: where libjpeg only warns, because a scan is cut short or damaged, an error is raised.
 
-import io
+So it is where a whole scan is missing, of which libjpeg says nothing. What costs no pixel costs no image.
+"""
+
 import re
 
-import kornia_rs
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-
-from data.exhaustion import raise_if_exhausted
+import simplejpeg
 
 _ICC = b"ICC_PROFILE\0"
-_APP2, _SCAN = 0xE2, 0xDA
+_APP2, _SCAN, _END = 0xE2, 0xDA, 0xD9
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a length."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_READ_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
-"""Baseline, extended and progressive, with Huffman or arithmetic codes."""
-_RESTARTS = range(0xD0, 0xD8)
+_READ_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+"""Baseline, extended and progressive, with Huffman codes."""
+_PROGRESSIVE = 0xC2
+_ARITHMETIC = frozenset(range(0xC9, 0xD0))
 _LOSSLESS_LS = 0xF7
-_END_OF_DATA = re.compile(rb"\xff+[\x01-\xfe]")
-"""A marker within or behind the data of a scan, restart markers included."""
+_END_OF_SCAN = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+"""The marker behind the data of a scan; no restart marker, which stands within."""
 _MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
 _MAX_SEGMENTS = 10_000
 """More segments than any camera or program writes before the pixels: each has up to 64 KiB."""
-_PADDING_BYTES = 64
+_COEFFICIENTS = 64
+_COLORS = {"rgb": "RGB", "mono": "GRAY", "cmyk": "CMYK"}
 
 
 def segments(content: bytes, at: int = 2) -> list[tuple[int, int, int]]:
@@ -62,30 +63,45 @@ def unread_kind(content: bytes) -> str:
         return ""
     marker, bits = found
     if marker not in _READ_FRAMES:
-        return f"JPEG: lossless or hierarchical (marker {marker:02X})"
+        is_arithmetic = marker in _ARITHMETIC
+        kind = "arithmetic codes, which show no damage" if is_arithmetic else "lossless or hierarchical"
+        return f"JPEG: {kind} (marker {marker:02X})"
     return f"JPEG: {bits} bits" if bits == 12 else ""
 
 
 def decode_jpeg(content: bytes, mode: str) -> npt.NDArray[np.uint8]:
-    """Decode an RGB, YCbCr or gray JPEG.
+    """Decode a JPEG.
 
     Args:
         content: the whole stored bytes.
-        mode: rgb or mono.
+        mode: rgb, mono or cmyk: as it is stored, but YCbCr as rgb and YCCK as cmyk.
+
+    Returns:
+        Height x width for mono, otherwise height x width x 3 or 4.
 
     Raises:
-        Exception: damaged or cut off. A panic of Rust code is a BaseException.
+        ValueError: damaged, cut off, or without all its scans.
+        MemoryError: there is not enough memory.
     """
-    pixels: npt.NDArray[np.uint8]
+    _check_scans(content)
     try:
-        pixels = kornia_rs.io.decode_image_jpegturbo(content, mode)
-    except Exception as error:
-        raise_if_exhausted(error)
+        pixels = _decode(content, mode)
+    except ValueError:
         bare = _without_profile(content)
         if len(bare) == len(content):
             raise
-        pixels = kornia_rs.io.decode_image_jpegturbo(bare, mode)  # a profile that lacks parts costs no pixels
+        pixels = _decode(bare, mode)  # a profile that lacks parts costs no pixels
     return pixels[:, :, 0] if mode == "mono" and pixels.ndim == 3 else pixels
+
+
+def _decode(content: bytes, mode: str) -> npt.NDArray[np.uint8]:
+    try:
+        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(content, _COLORS[mode], strict=True)
+    except ValueError as error:
+        if "memory" in str(error).lower():
+            raise MemoryError(str(error)) from None
+        raise
+    return pixels
 
 
 def _without_profile(content: bytes) -> bytes:
@@ -98,46 +114,32 @@ def _without_profile(content: bytes) -> bytes:
     return b"".join([*kept, content[at:]])
 
 
-def check_scans(content: bytes, image: Image.Image) -> None:
-    """Check that no scan of a JPEG ends early. For CMYK, which only Pillow reads, and Pillow hides libjpeg's warnings.
+def _check_scans(content: bytes) -> None:
+    """Check that the scans of a JPEG give every coefficient of every component to its last bit.
 
-    The data of each scan is followed by some that is arbitrary: a whole scan leaves it alone, a short one is
-    completed from it, and then the pixels differ.
-
-    Args:
-        content: the whole stored bytes.
-        image: the image, loaded.
+    libjpeg takes zeros for what is missing, so a progressive JPEG without its last scans is blurred, and one whose
+    components have a scan each loses a color.
 
     Raises:
-        ValueError: a scan ends early.
+        ValueError: a scan is missing.
     """
-    padded = Image.open(io.BytesIO(_pad_scans(content)), formats=["JPEG"])
-    padded.load()
-    if padded.tobytes() != image.tobytes():
-        raise ValueError("premature end of JPEG data")
-
-
-def _pad_scans(content: bytes) -> bytes:
-    """Return a JPEG with arbitrary bytes behind the data of each scan and each restart interval.
-
-    Behind a scan stand further restart intervals of such bytes: they are read if the scan lacks intervals at its end.
-    """
-    random = np.random.default_rng(0)
-    paddings = [random.integers(1, 255, _PADDING_BYTES, np.uint8).tobytes() for _ in _RESTARTS]
-    parts, at, restart = [], 0, 0
-    search_from = next((end for marker, _, end in segments(content) if marker == _SCAN), len(content))
-    while found := _END_OF_DATA.search(content, search_from):
-        marker = content[found.end() - 1]
-        parts += [content[at : found.start()], paddings[restart]]
-        at, search_from = found.start(), found.end()
-        if marker in _RESTARTS:
-            restart = (marker + 1) % 8
-            continue
-        numbers = [(restart + more) % 8 for more in range(8)]
-        parts += [bytes([0xFF, 0xD0 + number]) + paddings[number] for number in numbers]
-        restart = 0
-        ahead = segments(content, at)  # tables and the next scan
-        if not ahead or ahead[-1][0] != _SCAN:
-            break
-        search_from = ahead[-1][2]
-    return b"".join([*parts, content[at:]])
+    ahead = segments(content)
+    marker, start = next(((one, start) for one, start, _ in ahead if one in _READ_FRAMES), (0, 0))
+    components = content[start + 10 : start + 10 + 3 * content[start + 9] : 3] if marker else b""
+    missing = {name: [True] * _COEFFICIENTS for name in components}
+    while ahead and ahead[-1][0] == _SCAN:
+        _, start, end = ahead[-1]
+        if end > len(content):
+            return  # cut off, which the decoder says
+        count = content[start + 4]
+        first, last, bits = content[start + 5 + 2 * count : start + 8 + 2 * count]
+        if marker != _PROGRESSIVE:
+            first, last, bits = 0, _COEFFICIENTS - 1, 0
+            if count == len(components):
+                return
+        for name in content[start + 5 : start + 5 + 2 * count : 2]:
+            missing.get(name, [])[first : last + 1] = [bits % 16 > 0] * (last + 1 - first)
+        behind = _END_OF_SCAN.search(content, end)
+        ahead = segments(content, behind.end() - 2) if behind and content[behind.end() - 1] != _END else []
+    if any(map(any, missing.values())):
+        raise ValueError("the file ends before all its scans; the image is blurred or lacks a color")

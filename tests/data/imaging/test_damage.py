@@ -1,6 +1,8 @@
 """Damage that a decoder passes over is found; what costs no pixel costs no image."""
 
+import base64
 import io
+import itertools
 import re
 import struct
 import zlib
@@ -67,7 +69,7 @@ JPEGS = [
 
 
 def places_in_scans(content: bytes) -> list[int]:
-    """Return every place within the data of a scan. (The loss of whole scans leaves no trace.)"""
+    """Return every place within the data of a scan."""
     places = []
     for scan in re.finditer(rb"\xff\xda..", content, re.DOTALL):
         start = scan.end() - 2 + int.from_bytes(scan[0][2:], "big")
@@ -91,6 +93,82 @@ def test_a_jpeg_cut_in_a_scan_with_an_end_behind_is_refused(mode, options):
             with pytest.raises(ImageFault) as fault:
                 reader(cut)
             assert fault.value.reason is RejectionReason.UNREADABLE
+
+
+def starts_of_scans(content: bytes) -> list[int]:
+    """Return where the tables and the header of each scan start."""
+    ends = [0, *(found.end() for found in re.finditer(rb"\xff\xda", content))]
+    return [
+        content.index(b"\xff\xc4" if b"\xff\xc4" in content[start:end] else b"\xff\xda", start)
+        for start, end in itertools.pairwise(ends)
+    ]
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_a_progressive_jpeg_without_its_last_scans_is_refused(mode):
+    content = stored(INK if mode == "CMYK" else RGB.convert(mode), "JPEG", quality=90, progressive=True)
+    scans = starts_of_scans(content)
+    assert len(scans) >= 6
+    for reader in READERS:
+        reader(content)
+        for start in scans[1:]:
+            with pytest.raises(ImageFault, match="before all its scans") as fault:
+                reader(content[:start] + b"\xff\xd9")
+            assert fault.value.reason is RejectionReason.UNREADABLE
+
+
+def test_a_progressive_jpeg_that_lacks_a_scan_in_between_is_refused():
+    content = stored(RGB, "JPEG", quality=90, progressive=True)
+    headers = [one.start() for one in re.finditer(rb"\xff\xda", content)]
+    for scan, following in itertools.pairwise(headers):
+        tables = content.find(b"\xff\xc4", scan, following)
+        end = following if tables < 0 else tables
+        with pytest.raises(ImageFault, match="before all its scans|progression sequence"):
+            decode(content[:scan] + content[end:])
+
+
+def test_a_jpeg_with_a_scan_for_each_color_is_read_and_refused_without_the_last():
+    """Join three gray JPEGs, made with the tables of one, as three components."""
+    planes = [Image.fromarray(PIXELS[:, :, place]) for place in range(3)]
+    grays = [stored(plane, "JPEG", quality=90) for plane in planes]
+    frame_header = next(start for marker, start, _ in jpeg.segments(grays[0]) if marker == 0xC0)
+    size = grays[0][frame_header + 5 : frame_header + 9]
+    head = grays[0][:frame_header]
+    head += b"\xff\xc0\x00\x11\x08" + size + b"\x03" + b"".join(bytes([name, 0x11, 0]) for name in (1, 2, 3))
+    tables = b"".join(grays[0][start:end] for marker, start, end in jpeg.segments(grays[0]) if marker == 0xC4)
+    scans = []
+    for name, gray in enumerate(grays, 1):
+        _, start, end = jpeg.segments(gray)[-1]
+        scans.append(gray[start : start + 5] + bytes([name]) + gray[start + 6 : -2])
+        assert end - start == 10
+    content = head + tables + b"".join(scans) + b"\xff\xd9"
+    for reader in READERS:
+        expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        np.testing.assert_array_equal(reader(content), expected)
+        with pytest.raises(ImageFault, match="before all its scans"):
+            reader(head + tables + b"".join(scans[:2]) + b"\xff\xd9")
+
+
+ARITHMETIC = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4RDgsLEBYQERMUFRUVDA8XGB"
+    "YUGBIUFRT/2wBDAQMEBAUEBQkFBQkUDQsNFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBT/yQARCAAQ"
+    "ABgDASIAAhEBAxEB/8wACgAQEAUBEBEF/9oADAMBAAIRAxEAPwD/AOVq7noJwQCqYPeOJ5T6+qiYWKgL7+IimZFcmypFBXBUVB3oF6zgF/uUmZ"
+    "okFw3+L1OXHU7BOP6g1LJ4c3+6kSsqAaDXB/BiDueZ22CI+BxGAj+ZYdaSC7TI5iCV9NmPs1VerrN1JXVNG/NGPOdvDSMTjytwDFufG6hmrLb0"
+    "AQEQWfTA/9k="
+)
+"""24 x 16, as libjpeg writes it with arithmetic codes. It takes one cut off with an end behind without a word."""
+
+
+def test_arithmetic_codes_are_refused_by_name():
+    with pytest.raises(ImageFault, match="arithmetic codes") as fault:
+        probe(ARITHMETIC)
+    assert fault.value.reason is RejectionReason.UNSUPPORTED
+
+
+def test_the_reason_for_damage_is_what_libjpeg_says():
+    content = stored(RGB, "JPEG", quality=90)
+    with pytest.raises(ImageFault, match="premature end of data segment"):
+        decode(content[: len(content) * 3 // 4] + b"\xff\xd9")
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
