@@ -8,7 +8,7 @@
                                                                              ▼
                                                                         TrainModel       DeepSpeed; TensorBoard; resumes
                                                                              ▼
-                                              EvaluateModel ◄── ExportCheckpoint ──► ExportOnnx ──► ExportOpenVINO (fp32 · fp16 · int8)
+                         EvaluateBaselines ──► EvaluateModel ◄── ExportCheckpoint ──► ExportOnnx ──► ExportOpenVINO (fp32 · fp16 · int8)
                                                      │                                                   │
                                                      ├──────────────► FullPipeline: report.html ◄── EvaluateModel (the IR, same code)
                                                      └──────────────► CompareModels: several models on several benchmarks
@@ -18,9 +18,9 @@
 The same as a list, from each task to the tasks that require it. SelectSamples gives ExportOpenVINO the crops that
 calibrate int8. Download also gives EvaluateModel and TrainModel the weights of LPIPS where it is a metric or a loss.
 
-    Download → IndexSource, TrainModel, EvaluateModel, VerifyDataset
+    Download → IndexSource, TrainModel, EvaluateBaselines, EvaluateModel, VerifyDataset
     RipDisc → IndexSource
-    IndexSource → PlanCrops, SelectSamples, EvaluateModel
+    IndexSource → PlanCrops, SelectSamples, EvaluateBaselines, EvaluateModel
     PlanCrops → PackShard, MakeCrops, VerifyDataset
     PackShard → MakeCrops
     MakeCrops → SelectSamples, FullPipeline, VerifyDataset, ExportFolder
@@ -29,9 +29,11 @@ calibrate int8. Download also gives EvaluateModel and TrainModel the weights of 
     ExportCheckpoint → ExportOnnx, EvaluateModel, BenchmarkModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
     ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel
+    EvaluateBaselines → EvaluateModel
     EvaluateModel → FullPipeline, CompareModels
 
-MakeCrops yields its PackShard tasks once the plan has fixed their number. VerifyDataset reads what MakeCrops has made and
+MakeCrops yields its PackShard tasks once the plan has fixed their number; EvaluateModel yields EvaluateBaselines once
+the model's scale is known, and all models evaluated on the same terms share it. VerifyDataset reads what MakeCrops has made and
 never makes it, as verifying must not start a download; only with --rebuild it requires the plan and the download.
 
 Each task has parameters, requires(), one output, and a make() that calls one function of `pipeline` or `sr`. This is the
@@ -51,7 +53,7 @@ except Exception as error:
 from tasks.compare import CompareModels
 from tasks.crops import MakeCrops, PackShard, PlanCrops
 from tasks.download import Download
-from tasks.evaluate import EvaluateModel
+from tasks.evaluate import EvaluateBaselines, EvaluateModel
 from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
 from tasks.export_folder import ExportFolder
 from tasks.full_pipeline import FullPipeline
@@ -69,6 +71,7 @@ __all__ = [
     "BenchmarkModel",
     "CompareModels",
     "Download",
+    "EvaluateBaselines",
     "EvaluateModel",
     "ExportCheckpoint",
     "ExportFolder",

@@ -1,6 +1,6 @@
-"""Evaluate any upscaler on a benchmark dataset: EvaluateModel."""
+"""Evaluate upscalers on a benchmark dataset: EvaluateBaselines and EvaluateModel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from tasks.training_config import model
 
 if TYPE_CHECKING:
     from sr.evaluation.lpips import Lpips
+    from sr.runtime.upscaler import Upscaler
 
 TRAINED_VARIANTS = {TRAINED: "torch", "trained-onnx": "onnx"} | {f"trained-{one}": one for one in PRECISIONS}
 """The variants of the trained model: what `--model` calls each, and what the report calls it."""
@@ -54,19 +55,12 @@ class ProtocolTask(StoreTask):
     resources = WHOLE_MACHINE
 
 
-class EvaluateModel(ProtocolTask):
-    """Any upscaler and a benchmark → PSNR, SSIM and images, beside bicubic and Lanczos."""
+class BenchmarkTask(ProtocolTask):
+    """A task that evaluates on one benchmark dataset."""
 
-    model: str = luigi.Parameter(
-        default=TRAINED,
-        description=f"{', '.join(TRAINED_VARIANTS)}, bicubic, lanczos, or a path to .pth .safetensors .onnx .xml",
-    )
     benchmark: str = luigi.Parameter(
         description="a catalog name, a folder of HR images, or a folder with HR/ and LR/"
     )
-    stage = "evaluations"
-    record = "report.json"
-    format_version = 3
 
     @property
     def benchmark_index(self) -> IndexSource:
@@ -74,37 +68,14 @@ class EvaluateModel(ProtocolTask):
         return IndexSource(dataset=self.benchmark)
 
     @property
-    def model_export(self) -> ExportCheckpoint | ExportOnnx | ExportOpenVINO | None:
-        """The task that makes the model; None for a filter or a graph file."""
-        if self.model not in TRAINED_VARIANTS:
-            return ExportCheckpoint(model=self.model) if is_weights(self.model) else None
-        variant = TRAINED_VARIANTS[self.model]
-        if variant in PRECISIONS:
-            return ExportOpenVINO(precision=variant)
-        return ExportOnnx() if variant == "onnx" else ExportCheckpoint()
-
-    @property
     def lpips_weights(self) -> Download | None:
         """The download of the weights of LPIPS; None where LPIPS is not measured."""
         return Download(dataset=LPIPS_WEIGHTS) if evaluation().lpips else None
 
     def requires(self) -> dict[str, StoreTask]:
-        """The benchmark, the model, and the weights of LPIPS where it is measured."""
-        needed: dict[str, StoreTask | None] = {
-            "benchmark": self.benchmark_index,
-            "model": self.model_export,
-            "lpips": self.lpips_weights,
-        }
+        """The benchmark, and the weights of LPIPS where it is measured."""
+        needed: dict[str, StoreTask | None] = {"benchmark": self.benchmark_index, "lpips": self.lpips_weights}
         return {role: task for role, task in needed.items() if task}
-
-    def name(self) -> str:
-        """Return the names of the model and the benchmark."""
-        return f"{self.model_name()}-{self.benchmark_index.name()}"
-
-    def model_name(self) -> str:
-        """Return the preset and the variant, the filter's name, or the file's."""
-        is_known = self.model in INTERPOLATION_FILTERS or self.model in TRAINED_VARIANTS
-        return self.model.replace(TRAINED, model().preset) if is_known else Path(self.model).stem
 
     def protocol_at(self, scale: int) -> EvaluationProtocol:
         """Return the protocol for a model of this scale.
@@ -125,16 +96,116 @@ class EvaluateModel(ProtocolTask):
         )
 
     def parameters(self) -> dict[str, Any]:
-        """Return the model, the protocol, and the fingerprint of the benchmark's LR images where they are used."""
+        """Return the protocol, and the fingerprint of the benchmark's LR images where they are used."""
         protocol = self.protocol_at(self.scale)
         dataset = self.benchmark_index.dataset_spec
         return {
-            "model": self._identity(),
             "protocol": vars(protocol),
             "supplied_lr_images": fingerprint_lr_images(dataset) if protocol.use_provided_lr else None,
             "lpips": evaluation().lpips,
-            "tile_px": None if self.model in INTERPOLATION_FILTERS else evaluation().tile_px,
         }
+
+    def load_lpips(self) -> "Lpips | None":
+        """Load LPIPS and its weights; None where it is not measured, as it imports torch."""
+        if not self.lpips_weights:
+            return None
+        from sr.evaluation.lpips import Lpips
+
+        return Lpips(self.lpips_weights.directory())
+
+
+class EvaluateBaselines(BenchmarkTask):
+    """A benchmark and a protocol → the figures of bicubic and Lanczos, for every model evaluated on it."""
+
+    stage = "baselines"
+    record = "baselines.json"
+
+    def name(self) -> str:
+        """Return the benchmark's name and the scale."""
+        return f"{self.benchmark_index.name()}-x{self.scale}"
+
+    def make(self) -> None:
+        """Upscale each LR image with both filters and compare it with the HR image."""
+        from sr.evaluation.baselines import evaluate_baselines
+
+        with stage(self, "images") as progress:
+            evaluate_baselines(
+                self.benchmark_index.benchmark(),
+                self.protocol_at(self.scale),
+                self.directory(),
+                progress,
+                lpips=self.load_lpips(),
+            )
+
+    def counts(self) -> str:
+        """Return the number of images."""
+        return f"{len(self.load_record()['images'])} images"
+
+    def summary(self) -> str:
+        """Return where the figures are, and under which protocol they were measured."""
+        return f"Baselines: {self.record_path()}\n{self.counts()}; protocol {self.load_record()['protocol']}."
+
+
+class EvaluateModel(BenchmarkTask):
+    """Any upscaler and a benchmark → PSNR, SSIM and images, beside bicubic and Lanczos."""
+
+    model: str = luigi.Parameter(
+        default=TRAINED,
+        description=f"{', '.join(TRAINED_VARIANTS)}, bicubic, lanczos, or a path to .pth .safetensors .onnx .xml",
+    )
+    stage = "evaluations"
+    record = "report.json"
+    format_version = 3
+
+    @property
+    def model_export(self) -> ExportCheckpoint | ExportOnnx | ExportOpenVINO | None:
+        """The task that makes the model; None for a filter or a graph file."""
+        if self.model not in TRAINED_VARIANTS:
+            return ExportCheckpoint(model=self.model) if is_weights(self.model) else None
+        variant = TRAINED_VARIANTS[self.model]
+        if variant in PRECISIONS:
+            return ExportOpenVINO(precision=variant)
+        return ExportOnnx() if variant == "onnx" else ExportCheckpoint()
+
+    @property
+    def model_checkpoint(self) -> ExportCheckpoint | None:
+        """The task that gives the network its weights; None for a filter or a graph file."""
+        made = self.model_export
+        if isinstance(made, ExportOpenVINO):
+            made = made.onnx
+        return made.checkpoint if isinstance(made, ExportOnnx) else made
+
+    def requires(self) -> dict[str, StoreTask]:
+        """The benchmark, the model, and the weights of LPIPS where it is measured."""
+        return super().requires() | ({"model": self.model_export} if self.model_export else {})
+
+    def dynamic_requires(self) -> list[EvaluateBaselines]:
+        """Return the baselines at the model's scale, once that is known without loading a graph file."""
+        if self.model in INTERPOLATION_FILTERS:
+            return [self.baselines_at(self.scale)]
+        checkpoint = self.model_checkpoint
+        if checkpoint is None or not checkpoint.is_done():
+            return []
+        return [self.baselines_at(checkpoint.scale())]
+
+    def baselines_at(self, scale: int) -> EvaluateBaselines:
+        """Return the task that measures bicubic and Lanczos at a scale on the same terms."""
+        terms = {name: getattr(self, name) for name in ("benchmark", "protocol", "channel", "degradation")}
+        return EvaluateBaselines(scale=scale, **terms)
+
+    def name(self) -> str:
+        """Return the names of the model and the benchmark."""
+        return f"{self.model_name()}-{self.benchmark_index.name()}"
+
+    def model_name(self) -> str:
+        """Return the preset and the variant, the filter's name, or the file's."""
+        is_known = self.model in INTERPOLATION_FILTERS or self.model in TRAINED_VARIANTS
+        return self.model.replace(TRAINED, model().preset) if is_known else Path(self.model).stem
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the model, how it is run, and the terms of the evaluation."""
+        tile_px = None if self.model in INTERPOLATION_FILTERS else evaluation().tile_px
+        return {"model": self._identity(), "tile_px": tile_px, **super().parameters()}
 
     def _identity(self) -> str | dict[str, str]:
         """Return a filter's name, or the hashes of a graph's files; the spec has the hash of a task's model."""
@@ -144,45 +215,39 @@ class EvaluateModel(ProtocolTask):
             return self.model
         return hash_graph(self.model, [*TRAINED_VARIANTS, *INTERPOLATION_FILTERS])
 
-    def make(self) -> None:
-        """Upscale each LR image, compare it with the HR image, and write the report."""
-        from sr.evaluation.evaluate import evaluate
+    def make(self) -> Iterator[Sequence[luigi.Task]]:
+        """Wait for the baselines; then upscale each LR image, compare it with the HR image, and write the report."""
+        if baselines := self.dynamic_requires():
+            yield baselines  # before the model is loaded: Luigi begins anew when they are there
+        upscaler = self._load_upscaler()
+        at_scale = self.baselines_at(upscaler.scale)
+        yield [at_scale]
+        self._evaluate(upscaler, at_scale)
+
+    def _load_upscaler(self) -> "Upscaler":
         from sr.evaluation.image_pair import build_baseline
         from sr.runtime.load import load_upscaler
 
-        images = self.benchmark_index.benchmark()
         if self.model in INTERPOLATION_FILTERS:
-            upscaler = build_baseline(self.model, self.protocol_at(self.scale))
-        else:
-            source = self.model_export.directory() if self.model_export else Path(self.model).expanduser()
-            upscaler = load_upscaler(source, tile_px=evaluation().tile_px)
+            return build_baseline(self.model, self.protocol_at(self.scale))
+        source = self.model_export.directory() if self.model_export else Path(self.model).expanduser()
+        return load_upscaler(source, tile_px=evaluation().tile_px)
+
+    def _evaluate(self, upscaler: "Upscaler", baselines: EvaluateBaselines) -> None:
+        from sr.evaluation.baselines import read_baselines
+        from sr.evaluation.evaluate import evaluate
+
         with stage(self, "images") as progress:
             evaluate(
                 upscaler,
-                images,
+                self.benchmark_index.benchmark(),
                 self.protocol_at(upscaler.scale),
                 self.directory(),
                 progress=progress,
-                lpips=self._load_lpips(),
-                parameters=self._parameter_count(),
+                baselines=read_baselines(baselines.directory()),
+                lpips=self.load_lpips(),
+                parameters=self.model_checkpoint.parameter_count() if self.model_checkpoint else None,
             )
-
-    def _load_lpips(self) -> "Lpips | None":
-        """Load LPIPS and its weights; None where it is not measured, as it imports torch."""
-        if not self.lpips_weights:
-            return None
-        from sr.evaluation.lpips import Lpips
-
-        return Lpips(self.lpips_weights.directory())
-
-    def _parameter_count(self) -> int | None:
-        """Return how many parameters the network has; None where no task makes the model."""
-        made = self.model_export
-        if isinstance(made, ExportOpenVINO):
-            made = made.onnx
-        if isinstance(made, ExportOnnx):
-            made = made.checkpoint
-        return made.parameter_count() if made else None
 
     def counts(self) -> str:
         """Return the mean PSNR, the gain over bicubic, the mean SSIM and, where measured, LPIPS."""

@@ -65,6 +65,10 @@ class ExportCheckpoint(ModelTask):
         """Return how many parameters the network has."""
         return int(self.load_record()["parameters"])
 
+    def scale(self) -> int:
+        """Return the network's scale."""
+        return int(self.load_record()["scale"])
+
     def counts(self) -> str:
         """Return the preset and the number of parameters."""
         return f"{self.load_record()['preset']}, {self.parameter_count():,} parameters"

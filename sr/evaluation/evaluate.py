@@ -1,30 +1,30 @@
 """Evaluate an upscaler on a benchmark dataset: one protocol, every image, always beside bicubic and Lanczos.
 
 Holds one image in memory at a time. The caller provides the upscaler and the images: nothing here trains, loads a model
-or downloads a dataset.
+or downloads a dataset. The figures of bicubic and Lanczos come from `sr.evaluation.baselines`.
 """
 
 import dataclasses
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
 
 from data.atomic_files import write_bytes, write_json
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.record_json import to_plain
-from sr.evaluation import cost, metrics
+from sr.evaluation import cost
+from sr.evaluation.baselines import Baselines, add_lpips, measure_baselines
+from sr.evaluation.degradation import RgbImage
 from sr.evaluation.evaluation_page import write_page
-from sr.evaluation.image_pair import Figures, ImagePair, build_baseline, make_pair, measure, upscale_pair
+from sr.evaluation.image_pair import Figures, ImagePair, build_baseline, measure, upscale_pair
+from sr.evaluation.image_pairs import NamedImage, make_pairs
 from sr.evaluation.metrics import PSNR_CAP_DB
-from sr.evaluation.panels import sheet_name, write_panels
-from sr.evaluation.protocols import PROVIDED, EvaluationProtocol, check_protocol, describe_settings
+from sr.evaluation.panels import write_panels
+from sr.evaluation.protocols import PROVIDED, EvaluationProtocol, describe_settings
 from sr.evaluation.side_by_side import make_panels
 from sr.evaluation.tables import SCHEMA, to_csv
 from sr.evaluation.timing import describe_host, summarize_durations, time_frame
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 DIGITS = 4
 _MODEL = "model"
 
-Pixels = npt.NDArray[np.uint8]
-NamedImage = tuple[str, Pixels] | tuple[str, Pixels, Pixels]
-"""(name, HR image) or (name, HR image, LR image); pixels are uint8, HWC RGB or HW gray."""
-
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedImage:
@@ -52,7 +48,7 @@ class EvaluatedImage:
     width: int
     lr_provided: bool
     """Whether the benchmark dataset provided the LR image."""
-    figures: dict[str, Figures]
+    figures: Mapping[str, Figures]
     """By upscaler: model, bicubic, lanczos."""
     seconds: float
     """That the model took."""
@@ -65,13 +61,13 @@ def evaluate(
     out_dir: Path,
     progress: Progress = silent,
     *,
+    baselines: Baselines | None = None,
     lpips: "Lpips | None" = None,
     parameters: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate `upscaler` on `images`, and write the figures, the side-by-side images and a page.
 
-    Writes images/, panels/, per_image.csv, run/timing.json, report.html and, last, report.json. The same images and
-    model give the same report; durations are kept apart, in run/timing.json.
+    Writes images/, panels/, per_image.csv, run/timing.json (the durations), report.html and, last, report.json.
 
     Args:
         upscaler: of the protocol's scale.
@@ -79,6 +75,8 @@ def evaluate(
         protocol: see `sr.evaluation.protocols`.
         out_dir: made if missing.
         progress: called with the number of images evaluated.
+        baselines: the figures of bicubic and Lanczos on these images under this protocol, with LPIPS if that is
+            measured; what is not given is measured here.
         lpips: if given, LPIPS is measured too, on RGB without the border.
         parameters: of the model, where they cannot be counted in the upscaler itself.
 
@@ -86,17 +84,15 @@ def evaluate(
         What report.json holds: schema, model, cost, protocol, images, mean, baselines, per_image.
 
     Raises:
-        UserError: there are no images; an image is too small, or its LR image has a wrong size; names repeat; LR
-            images are provided for some only; the upscaler has another scale; or LPIPS is asked of luma alone.
+        UserError: the upscaler has another scale; or as for `sr.evaluation.image_pairs.make_pairs`.
     """
-    _check(upscaler, protocol, lpips)
+    _check_scale(upscaler, protocol)
     total = len(images) if isinstance(images, Sized) else 0
-    min_side_px = _min_side_px(lpips)
     evaluated: list[EvaluatedImage] = []
-    for name, hr_image, lr_image in _check_names(images):
-        pair = make_pair(name, hr_image, lr_image, protocol, min_side_px)
-        evaluated.append(_evaluate_pair(upscaler, pair, protocol, out_dir, lpips))
-        progress(len(evaluated), total, f"{name} {evaluated[-1].figures[_MODEL]['psnr_db']:.2f} dB")
+    for pair in make_pairs(images, protocol, lpips):
+        known = (baselines or {}).get(pair.name) or measure_baselines(pair, protocol, lpips)
+        evaluated.append(_evaluate_pair(upscaler, pair, known, protocol, out_dir, lpips))
+        progress(len(evaluated), total, f"{pair.name} {evaluated[-1].figures[_MODEL]['psnr_db']:.2f} dB")
     report = _make_report(upscaler, evaluated, protocol, parameters)
     write_bytes(out_dir / "per_image.csv", to_csv(report["per_image"]))
     write_json(out_dir / "run" / "timing.json", _make_timing(upscaler, evaluated))
@@ -105,79 +101,64 @@ def evaluate(
     return report
 
 
-def _check(upscaler: Upscaler, protocol: EvaluationProtocol, lpips: "Lpips | None") -> None:
-    check_protocol(protocol)
+def _check_scale(upscaler: Upscaler, protocol: EvaluationProtocol) -> None:
     if upscaler.scale != protocol.scale:
         raise UserError(
             f"{upscaler.name} is a model of scale {upscaler.scale}, but the protocol has scale {protocol.scale}",
             f"Evaluate it at scale {upscaler.scale}, or choose another model",
         )
-    if lpips and protocol.rounding == "classic":
-        raise UserError(
-            "LPIPS needs RGB images, but the protocol classic measures luma alone",
-            "Choose another protocol, or turn LPIPS off",
-        )
-
-
-def _min_side_px(lpips: "Lpips | None") -> int:
-    """Return the smallest side that the metrics can measure, in pixels."""
-    if lpips is None:
-        return metrics.SSIM_WINDOW_PX
-    from sr.evaluation.lpips import MIN_SIDE_PX
-
-    return MIN_SIDE_PX
-
-
-def _check_names(images: Iterable[NamedImage]) -> Iterator[tuple[str, Pixels, Pixels | None]]:
-    """Yield the images, with None where there is no LR image; refuse names that would share a file."""
-    seen: set[str] = set()
-    for name, hr_image, *rest in images:
-        if sheet_name(name) in seen:
-            raise UserError(
-                f"The benchmark dataset has two images named {name!r} (a slash counts as an underscore)",
-                "Rename one of the two",
-            )
-        seen.add(sheet_name(name))
-        yield name, hr_image, rest[0] if rest else None
 
 
 def _evaluate_pair(
-    upscaler: Upscaler, pair: ImagePair, protocol: EvaluationProtocol, out_dir: Path, lpips: "Lpips | None"
+    upscaler: Upscaler,
+    pair: ImagePair,
+    baselines: Mapping[str, Figures],
+    protocol: EvaluationProtocol,
+    out_dir: Path,
+    lpips: "Lpips | None",
 ) -> EvaluatedImage:
     """Upscale and measure one image, and write its side-by-side view."""
     start = time.perf_counter()
-    results = {_MODEL: upscale_pair(upscaler, pair, protocol)}
+    upscaled = upscale_pair(upscaler, pair, protocol)
     seconds = time.perf_counter() - start
-    with ThreadPoolExecutor() as pool:
-        baselines = pool.map(
-            lambda name: upscale_pair(build_baseline(name, protocol), pair, protocol), INTERPOLATION_FILTERS
-        )
-        results |= dict(zip(INTERPOLATION_FILTERS, baselines, strict=True))
-        measured = pool.map(lambda image: measure(pair.hr_image, image, protocol), results.values())
-        figures = dict(zip(results, measured, strict=True))
-    if lpips:
-        original = lpips.features(metrics.crop_border(pair.hr_image, protocol.border_px))
-        for name, image in results.items():
-            cropped = metrics.crop_border(image, protocol.border_px)
-            figures[name]["lpips"] = lpips.distance(original, cropped)
+    figures, bicubic = _measure_model(upscaler, pair, upscaled, baselines, protocol)
+    if lpips and "lpips" not in figures:
+        add_lpips(pair, [(upscaled, figures)], protocol, lpips)
     labels = {"original": "original", "lr": "LR image, magnified"}
-    labels |= {name: f"{name} {figures[name]['psnr_db']:.2f} dB" for name in (_MODEL, "bicubic")}
-    panels = make_panels(pair.hr_image, results[_MODEL], results["bicubic"], pair.lr_image)
-    write_panels(pair.name, panels, labels, out_dir)
+    labels |= {_MODEL: f"{_MODEL} {figures['psnr_db']:.2f} dB"}
+    labels |= {"bicubic": f"bicubic {baselines['bicubic']['psnr_db']:.2f} dB"}
+    write_panels(pair.name, make_panels(pair.hr_image, upscaled, bicubic, pair.lr_image), labels, out_dir)
     height, width = pair.hr_image.shape[:2]
-    return EvaluatedImage(pair.name, height, width, pair.lr_provided, figures, seconds)
+    return EvaluatedImage(pair.name, height, width, pair.lr_provided, {_MODEL: figures, **baselines}, seconds)
+
+
+def _measure_model(
+    upscaler: Upscaler,
+    pair: ImagePair,
+    upscaled: RgbImage,
+    baselines: Mapping[str, Figures],
+    protocol: EvaluationProtocol,
+) -> tuple[Figures, RgbImage]:
+    """Return the model's figures, and the image that bicubic makes; what is known of a baseline is not made again."""
+    bicubic = build_baseline("bicubic", protocol)
+    is_baseline = isinstance(upscaler, type(bicubic))
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(
+            lambda: (
+                upscaled
+                if is_baseline and upscaler.name == bicubic.name
+                else upscale_pair(bicubic, pair, protocol)
+            )
+        )
+        figures = (
+            dict(baselines[upscaler.name]) if is_baseline else measure(pair.hr_image, upscaled, protocol)
+        )
+        return figures, made.result()
 
 
 def _make_report(
     upscaler: Upscaler, evaluated: list[EvaluatedImage], protocol: EvaluationProtocol, parameters: int | None
 ) -> dict[str, Any]:
-    if not evaluated:
-        raise UserError("The benchmark dataset has no images", "Check its folder")
-    if len({item.lr_provided for item in evaluated}) != 1:
-        raise UserError(
-            "The benchmark dataset provides LR images for some of its images only",
-            "Complete them, or remove them all",
-        )
     lr_provided = evaluated[0].lr_provided
     settings = to_plain(protocol) | ({"degradation": PROVIDED} if lr_provided else {})
     return {

@@ -5,11 +5,14 @@ models and protocols.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from data.cpu_count import usable_cores
 
 DATA_RANGE = 255.0
 PSNR_CAP_DB = 100.0
@@ -120,7 +123,10 @@ def ssim(first: Pixels, second: Pixels, data_range: float = DATA_RANGE) -> float
         )
     channels = first.size // (height * width)
     positions = (height - SSIM_WINDOW_PX + 1) * (width - SSIM_WINDOW_PX + 1) * channels
-    return float(sum(_sum_ssim(x, y, data_range) for x, y in _cut_bands(first, second)) / positions)
+    bands = list(_cut_bands(first, second))
+    with ThreadPoolExecutor(min(len(bands), usable_cores())) as pool:
+        sums = pool.map(lambda band: _sum_ssim(band[0], band[1], data_range), bands)
+        return float(sum(sums) / positions)
 
 
 def _cut_bands(first: Pixels, second: Pixels) -> Iterator[tuple[Pixels, Pixels]]:

@@ -7,6 +7,7 @@ number. Nothing here measures quality: it only finds the place where the results
 import dataclasses
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -57,9 +58,11 @@ def find_window(first: RgbImage, second: RgbImage, side: int = WINDOW_PX) -> Win
     """
     height, width = first.shape[:2]
     side = min(side, height, width)
-    error = np.square(first.astype(np.int64) - second.astype(np.int64)).sum(axis=2)  # (h, w)
-    sums = np.zeros((height + 1, width + 1), np.int64)  # sums[y, x]: of all that is above and left of (y, x)
-    sums[1:, 1:] = error.cumsum(axis=0).cumsum(axis=1)
+    difference = cv2.absdiff(first, second)
+    error = np.einsum(
+        "yxc,yxc->yx", difference, difference, dtype=np.float64
+    )  # whole numbers, exact in float64
+    sums = cv2.integral(error, sdepth=cv2.CV_64F)  # sums[y, x]: of all that is above and left of (y, x)
     squares = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     top, left = np.unravel_index(np.argmax(squares), squares.shape)
     return Window(int(top), int(left), side)

@@ -72,7 +72,7 @@ def required() -> set[tuple[str, str]]:
             arrows.add(("PackShard", task.home().task_family))
         if isinstance(task, VerifyDataset):
             arrows.add((task.home().task_family, "VerifyDataset"))
-        for upstream in flatten(task.requires()):
+        for upstream in [*flatten(task.requires()), *task.dynamic_requires()]:
             arrows.add((upstream.task_family, task.task_family))
             waiting.append(upstream)
     return arrows
