@@ -12,6 +12,7 @@ import luigi
 
 from data.errors import UserError
 from data.file_names import escape_name, find_name_fault
+from data.imaging.decode import SUFFIXES
 from data.records import RejectionReason
 from sr.upscale.video.output_file import OutputFile
 from sr.upscale.video.settings import BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
@@ -132,6 +133,8 @@ class UpscaleVideo(StoreTask):
         if not os.path.isfile(path):  # noqa: PTH113  # unlike Path.is_file, it does not raise for a name too long
             problem = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
             raise UserError(f"--input {self.input} {problem}", "Give the path of a video")
+        if path.name.lower().endswith(SUFFIXES):
+            raise UserError(f"--input {self.input} is an image", "Use UpscaleImages --input … --output-dir …")
         return path
 
     def video(self) -> Path:

@@ -6,9 +6,11 @@ some images of a folder were rejected (they are listed on stderr).
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 
+from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.exhaustion import explain_exhaustion
 from data.imaging.decode import ImageFault
@@ -87,6 +89,11 @@ def _upscale(options: argparse.Namespace) -> int:
 def _check_files(source: Path, output: Path) -> None:
     if not source.is_file():
         raise UserError(f"The image {source} does not exist", "Check the path")
+    if source.name.lower().endswith(VIDEO_SUFFIXES):
+        raise UserError(
+            f"{source} is a video, and this command upscales images",
+            f"Use sr-factory UpscaleVideo --input {shlex.quote(str(source))} --output-file FILE.mkv --model MODEL",
+        )
     if output.suffix.lower() not in _OUTPUT_SUFFIXES:
         raise UserError(
             f"The output {output.name!r} has no supported suffix", f"Use one of {', '.join(_OUTPUT_SUFFIXES)}"

@@ -52,6 +52,7 @@ def output_pixel_format(video: VideoInfo, settings: VideoUpscaleSettings, scale:
             "Choose another --codec",
         )
     _check_even_sides(video, scale)
+    _check_size(video, name, scale)
     return pixel_format
 
 
@@ -65,6 +66,31 @@ def _check_even_sides(video: VideoInfo, scale: int) -> None:
             f"4:{video.chroma[1:]} needs even sides, but {video.path} is {video.width}x{video.height},"
             f" upscaled {scale} times",
             "Use a model of scale 2 or 4",
+        )
+
+
+def _check_size(video: VideoInfo, name: str, scale: int) -> None:
+    """Refuse a result that is too large or too small for the encoder."""
+    height, width = video.height * scale, video.width * scale
+    fitting = [
+        other
+        for other, codec in CODECS.items()
+        if codec.min_side <= min(height, width) and height <= codec.max_height and width <= codec.max_width
+    ]
+    if name not in fitting:
+        codec = CODECS[name]
+        is_small = min(height, width) < codec.min_side
+        limit = (
+            f"{codec.min_side}x{codec.min_side} or more"
+            if is_small
+            else f"up to {codec.max_width}x{codec.max_height}"
+        )
+        hints = [f"--codec {' or '.join(fitting)}"] if fitting else []
+        hints.append(f"a {'larger' if is_small else 'smaller'} scale")
+        raise UserError(
+            f"{name} encodes {limit}, but {video.path} is {video.width}x{video.height}, upscaled {scale} times"
+            f" {width}x{height}",
+            f"Use {', or '.join(hints)}",
         )
 
 

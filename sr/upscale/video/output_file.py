@@ -33,13 +33,25 @@ class OutputFile:
         return self.video.exists() and _file_state(self.video) in self._read_receipt()
 
     def check(self) -> None:
-        """Check that no other file would be replaced.
+        """Check that a file can be put there, and would replace no other.
 
         Raises:
-            UserError: there is one.
+            UserError: there is one, or a folder, or a link that leads nowhere; or the folder is not writable.
         """
-        if self.video.exists() and not self.is_ours():
-            raise self._occupied_error()
+        if self.video.is_dir():
+            raise UserError(f"{self.video} is a folder", "Name a file for --output-file")
+        if self.video.is_symlink() and not self.video.exists():
+            raise UserError(f"{self.video} is a link to a file that does not exist", "Remove the link")
+        if self.video.exists():
+            if not self.is_ours():
+                raise self._occupied_error()
+            return
+        folder = next(one for one in self.video.parents if os.path.lexists(one))
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            problem = "is not writable" if folder.is_dir() else "is a file"
+            raise UserError(
+                f"--output-file {self.video} cannot be written: {folder} {problem}", "Choose another folder"
+            )
 
     def put(self, part: Path, video: Path) -> None:
         """Move a finished file to its place: the `place` function for `atomic_file`.

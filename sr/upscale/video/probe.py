@@ -6,6 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -79,6 +81,7 @@ def probe_video(path: Path, deinterlace: bool = False, progress: Progress = sile
             last_pts=last_pts,
             last_duration=table.last_duration,
             frame_count=len(table.pts),
+            shared_milliseconds=_count_shared_milliseconds(table.pts, table.time_base),
             frame_rate=_frame_rate(stream, len(table.pts), table.seconds(last_pts)),
             sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
             truncation=table.truncation,
@@ -139,6 +142,12 @@ def _stated_chroma_location(path: Path) -> str:
         matroska.start_encoding()
     found = _MATROSKA_CHROMA_SITING.search(header.getvalue())
     return _CHROMA_LOCATIONS.get((found[1], found[2]), "") if found else ""
+
+
+def _count_shared_milliseconds(pts: npt.NDArray[np.int64], time_base: Fraction) -> int:
+    """Return how many frames get the same time as the one before if times are rounded to milliseconds."""
+    ticks, unit = pts * (2000 * time_base.numerator), 2 * time_base.denominator
+    return len(pts) - len(np.unique((ticks + time_base.denominator) // unit))
 
 
 def _frame_rate(stream: VideoStream, frames: int, seconds: float) -> Fraction:

@@ -40,12 +40,20 @@ class Codec:
     max_crf: int
     max_frame_rate: int
     """Frames per second."""
+    standard: str
+    """What it encodes to."""
+    min_side: int
+    """Least height and width of a frame, in pixels."""
+    max_height: int
+    max_width: int
 
 
 CODECS = {
-    "x264": Codec("libx264", _X26X_PRESETS, "medium", 18, 51, 1000),
-    "x265": Codec("libx265", _X26X_PRESETS, "medium", 20, 51, 1000),
-    "svtav1": Codec("libsvtav1", tuple(str(number) for number in range(14)), "8", 28, 63, 240),
+    "x264": Codec("libx264", _X26X_PRESETS, "medium", 18, 51, 1000, "H.264", 2, 16384, 16384),
+    "x265": Codec("libx265", _X26X_PRESETS, "medium", 20, 51, 1000, "HEVC", 16, 65535, 65535),
+    "svtav1": Codec(
+        "libsvtav1", tuple(str(number) for number in range(14)), "8", 28, 63, 240, "AV1", 4, 8704, 16384
+    ),
 }
 
 

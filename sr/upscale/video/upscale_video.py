@@ -24,6 +24,7 @@ from data.record_json import to_plain
 from data.records import Rejection, RejectionReason
 from data.video.pyav import require_pts
 from sr.runtime.filters import INTERPOLATION_FILTERS
+from sr.upscale.video import preflight
 from sr.upscale.video.alpha import AlphaCounter
 from sr.upscale.video.concurrent_stages import upscale_frames
 from sr.upscale.video.decode_frames import decode_frames
@@ -41,6 +42,8 @@ from sr.upscale.video.video_info import STAGE, VideoInfo, load_video_info, save_
 SCHEMA = 3
 RECORD = "video.json"
 BICUBIC = "bicubic"
+DEFAULT_SCALE = 2
+"""Of bicubic."""
 _PROGRESS_INTERVAL = 100
 """Frames decoded between two progress reports while a resumed run catches up."""
 
@@ -93,7 +96,14 @@ def load_frame_upscaler(
     network = None
     if str(model) != BICUBIC:
         network = load_network(model, video.height, video.width, settings.device)
+        if scale not in (DEFAULT_SCALE, network.scale):
+            raise UserError(
+                f"--scale {scale} is not the scale of {model}, a network of scale {network.scale}",
+                "Leave --scale out: it is for bicubic",
+            )
         scale = network.scale
+    elif scale < 1:
+        raise UserError(f"--scale must be at least 1, not {scale}")
     upscaler = FrameUpscaler(network, video, scale, output_pixel_format(video, settings, scale))
     return upscaler, network.workers if network is not None else 2
 
@@ -128,6 +138,8 @@ def upscale_video(
             written, or a file is in its place that was not put there from `directory`.
     """
     job, left_out = _prepare(source, output, directory, model, settings, scale, progress)
+    if note := preflight.find_level_note(job.video, settings, job.upscaler.scale):
+        tell(note)
     if left_out:
         tell(f"{output.name} will be without: {'; '.join(left_out)}")
     rejections: list[Rejection] = []
@@ -153,11 +165,10 @@ def _prepare(
     settings.check()
     container_format(output)
     OutputFile(directory, output).check()
+    preflight.check_writable(output)
     video = load_video_info(source, directory / FOLDER) or probe_video(source, settings.deinterlace, progress)
-    if video.stream_index in settings.leave_out:
-        raise UserError(
-            f"--leave-out {video.stream_index} is the video stream to upscale", "Take it off the list"
-        )
+    preflight.check_streams(video, settings)
+    preflight.check_times(video, output)
     upscaler, workers = load_frame_upscaler(model, scale, video, settings)
     left_out = check_muxable(video, settings, upscaler.scale, output)
     save_video_info(video, directory / FOLDER)

@@ -37,6 +37,8 @@ class VideoInfo:
     """How long the last frame shows; 0 if the container does not say."""
     frame_count: int
     """Frames in the container; the decoder may give fewer."""
+    shared_milliseconds: int
+    """Frames that show within the same millisecond as the one before: containers that count in them mix them up."""
     frame_rate: Fraction
     """Average frames per second, for the encoder."""
     sample_aspect_ratio: Fraction
@@ -79,7 +81,7 @@ class VideoInfo:
 
 
 _FILE = "source.json"
-_SCHEMA = 2
+_SCHEMA = 3
 _TEXT_FIELDS: dict[str, Any] = {
     "path": Path,
     "time_base": Fraction,

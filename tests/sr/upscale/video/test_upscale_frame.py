@@ -39,7 +39,7 @@ def video(pixels: str, matrix: int, color_range: int = 1, chroma: str = "420", b
         first_pts=0, last_pts=0, last_duration=0, frame_count=1, frame_rate=Fraction(25),
         sample_aspect_ratio=Fraction(1), color_tags=tags | {"color_range": color_range},
         matrix="bt709" if matrix == 1 else "bt601", chroma_location="left", display_matrix=(),
-        master_display="", light_level="", dropped_metadata=(), truncation="",
+        master_display="", light_level="", dropped_metadata=(), truncation="", shared_milliseconds=0,
     )  # fmt: skip
 
 
