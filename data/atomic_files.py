@@ -23,6 +23,8 @@ from data.mounts import LACKS_LOCKS, lock_if_possible, sync, sync_directory
 _PREFIX, _PART = ".srf-", ".part"
 _LOCK = ".lock"
 """Marks the name of a file that is locked in place of a directory."""
+_open_parts: set[Path] = set()
+"""What this process is writing, for `remove_open_parts`."""
 
 
 @contextlib.contextmanager
@@ -44,6 +46,7 @@ def atomic_file(
     _remove_orphans(path)
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
     handle, part = _create_locked_part(path)
+    _open_parts.add(part)
     try:
         with open(handle, mode, encoding=encoding, newline=newline) as file:
             yield file
@@ -54,6 +57,8 @@ def atomic_file(
         with contextlib.suppress(OSError):  # the store may be gone or read-only: the first error is raised
             part.unlink()
         raise
+    finally:
+        _open_parts.discard(part)
     sync_directory(path.parent)
 
 
@@ -68,6 +73,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     _remove_orphans(path)
     lock, lock_path = _create_locked_part(path, _LOCK)
     part = lock_path.with_suffix("").with_suffix(_PART)
+    _open_parts.update((part, lock_path))
     try:
         part.mkdir()
         yield part
@@ -83,7 +89,16 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             lock_path.unlink()
         os.close(lock)
+        _open_parts.difference_update((part, lock_path))
     sync_directory(path.parent)
+
+
+def remove_open_parts() -> None:
+    """Remove what this process is writing, in whatever thread: for a process that ends without unwinding them."""
+    for part in list(_open_parts):
+        shutil.rmtree(part, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def _create_locked_part(path: Path, mark: str = "") -> tuple[int, Path]:

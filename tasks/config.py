@@ -281,9 +281,10 @@ class upscaling(luigi.Config):
         default="CPU", description="OpenVINO device: CPU, GPU, NPU or AUTO; GPU.1 is the second of several"
     )
     memory_mb: int = IntParameter(
-        default=1500,
-        at_least=1,
-        description="memory that the process should stay near; it determines the tile size",
+        default=1500, at_least=1, description="memory that the process stays near; it sets the tile size"
+    )
+    stall_timeout_s: float = FloatParameter(
+        default=300.0, at_least=0, description="a video that gets nowhere for so many seconds fails; 0: never"
     )
 
 

@@ -225,6 +225,7 @@ class UpscaleVideo(StoreTask):
                 self.scale,
                 progress=progress,
                 tell=functools.partial(print, file=sys.stderr, flush=True),
+                stall_timeout_s=upscaling().stall_timeout_s,
             )
 
     def save_partial(self) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,29 @@ def test_ctrl_c_leaves_a_video_that_plays_and_the_same_command_continues(tmp_pat
     assert ended.returncode == 0 and check_plays(output) == decoded_times(source), ended.stderr
     assert not partial.exists()
     assert read_json(next((tmp_path / "store").rglob("video.json")))["frames"] == 60
+
+
+def test_a_stuck_thread_is_named_and_the_same_command_continues(tmp_path, program):
+    source, output = make_odd_video(tmp_path / "in.mkv", 60), tmp_path / "out.mkv"
+
+    def run(module: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "luigi", "--module", module, "UpscaleVideo", "--model", "bicubic"]
+        command += ["--input", str(source), "--output-file", str(output), "--preset", "ultrafast"]
+        command += ["--segment-s", "0.7", "--store-root", str(tmp_path / "store")]
+        command += ["--upscaling-stall-timeout-s", "2"] if module == "stuck_video" else []
+        return subprocess.run(
+            command, cwd=tmp_path, env=program.environment, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+
+    ended = run("stuck_video")
+    assert ended.returncode == 30 and not output.exists(), ended.stderr
+    assert "UpscaleVideo: Upscaling in.mkv is stuck: nothing has moved for" in ended.stderr
+    assert re.search(r"the thread 'upscale \d' has been upscaling the frame at \d", ended.stderr)
+    assert "stuck_video.py" in ended.stderr and "run the same command to continue" in ended.stderr
+    assert list((tmp_path / "store").rglob("*.packets")), "what was finished is kept"
+    ended = run("tasks")
+    assert ended.returncode == 0 and check_plays(output) == decoded_times(source), ended.stderr
 
 
 def test_leaving_a_stream_out_continues_with_the_encoded_segments(store, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from data.atomic_files import write_json, write_jsonl
 from data.errors import UserError
 from data.file_names import LONGEST_NAME_BYTES
+from data.processes.watchdog import DEFAULT_TIMEOUT_S, Watchdog
 from data.progress import Progress, silent
 from data.record_json import to_plain
 from data.records import Rejection, RejectionReason
@@ -46,6 +47,10 @@ DEFAULT_SCALE = 2
 """Of bicubic."""
 _PROGRESS_INTERVAL = 100
 """Frames decoded between two progress reports while a resumed run catches up."""
+_IF_STUCK = (
+    "Finished segments are kept: run the same command to continue. --upscaling-stall-timeout-s sets how long a run may"
+    " stand still."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +122,7 @@ def upscale_video(
     scale: int = 2,
     progress: Progress = silent,
     tell: Callable[[str], object] = str,
+    stall_timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> dict[str, Any]:
     """Upscale a video, or resume an interrupted run.
 
@@ -129,13 +135,14 @@ def upscale_video(
         scale: of bicubic; a network has its own.
         progress: counts frames.
         tell: called with a line for the user, before the work begins: what of the video will be missing.
+        stall_timeout_s: a run that stands still for this long is ended, see `data.processes.watchdog.Watchdog`.
 
     Returns:
         The content of video.json.
 
     Raises:
         UserError: the source cannot be used, the container does not support one of its streams, the output cannot be
-            written, or a file is in its place that was not put there from `directory`.
+            written, a file is in its place that was not put there from `directory`, or a thread is stuck.
     """
     job, left_out = _prepare(source, output, directory, model, settings, scale, progress)
     if note := preflight.find_level_note(job.video, settings, job.upscaler.scale):
@@ -144,7 +151,8 @@ def upscale_video(
         tell(f"{output.name} will be without: {'; '.join(left_out)}")
     rejections: list[Rejection] = []
     alpha = AlphaCounter()
-    frames = _encode_segments(job, rejections, alpha, progress)
+    watchdog = Watchdog(f"Upscaling {source.name}", _IF_STUCK, stall_timeout_s)
+    frames = _encode_segments(job, watchdog, rejections, alpha, progress)
     return _finish(job, frames, rejections, alpha, progress)
 
 
@@ -175,7 +183,9 @@ def _prepare(
     return _Job(video, settings, upscaler, workers, directory, output), left_out
 
 
-def _encode_segments(job: _Job, rejections: list[Rejection], alpha: AlphaCounter, progress: Progress) -> int:
+def _encode_segments(
+    job: _Job, watchdog: Watchdog, rejections: list[Rejection], alpha: AlphaCounter, progress: Progress
+) -> int:
     """Make the segments that are missing; return how many frames the video has."""
     video, segment_s = job.video, job.settings.segment_s
     existing = {header.number: len(header.pts) for header in read_headers(job.directory)}
@@ -191,7 +201,7 @@ def _encode_segments(job: _Job, rejections: list[Rejection], alpha: AlphaCounter
                 progress(finished, video.frame_count, f"catching up: {decoded} frames decoded")
             yield None if exists else frame
 
-    upscaled = upscale_frames(missing_frames(), job.upscaler, job.workers)
+    upscaled = upscale_frames(missing_frames(), job.upscaler, job.workers, watchdog)
     with contextlib.closing(upscaled):
         for number, frames in itertools.groupby(
             upscaled, key=lambda frame: video.segment_number(require_pts(frame), segment_s)
