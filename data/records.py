@@ -24,6 +24,8 @@ class RejectionReason(enum.StrEnum):
     """A link, a device or a pipe instead of a file."""
     UNSAFE_NAME = "unsafe_name"
     """An archive member whose name, used as a path, leads out of the folder."""
+    BAD_NAME = "bad_name"
+    """An image to upscale whose result would have a name that is too long, or that of another result."""
     TOO_SMALL = "too_small"
     """No crop fits."""
     TOO_LARGE = "too_large"

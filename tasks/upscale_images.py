@@ -8,6 +8,7 @@ from typing import Any
 import luigi
 
 from data.errors import UserError
+from data.file_names import escape_name, find_name_fault
 from sr.export.settings import PRECISIONS
 from sr.runtime.filters import INTERPOLATION_FILTERS
 from tasks.config import MAX_SCALE, MIN_SCALE, upscaling
@@ -28,18 +29,27 @@ class ImagesTarget(RecordTarget):
     Args:
         record: path of the record.
         fingerprint: returns which images there are now.
+        results: the folder of the results.
     """
 
-    def __init__(self, record: Path, fingerprint: Callable[[], str]) -> None:
+    def __init__(self, record: Path, fingerprint: Callable[[], str], results: Path) -> None:
         super().__init__(record)
-        self._fingerprint = fingerprint
+        self._fingerprint, self._results = fingerprint, results
 
     def exists(self) -> bool:
         """Return whether all results exist with the right size; make() compares their hashes.
 
         Raises:
-            UserError: there are no images.
+            UserError: there are no images, or there is work to do and its results cannot be written.
         """
+        from sr.upscale.images.output_folder import check_folder_is_writable
+
+        is_done = self._is_done()
+        if not is_done:
+            check_folder_is_writable(self._results)
+        return is_done
+
+    def _is_done(self) -> bool:
         fingerprint = self._fingerprint()
         if not super().exists():
             return False
@@ -80,7 +90,7 @@ class UpscaleImages(StoreTask):
 
     def name(self) -> str:
         """Return the name of the folder of the images."""
-        from sr.upscale.images.jobs import find_input_root
+        from sr.upscale.images.listing import find_input_root
 
         return find_input_root(self.source()).name
 
@@ -92,9 +102,11 @@ class UpscaleImages(StoreTask):
         """Return the folder of the results.
 
         Raises:
-            UserError: it is a file.
+            UserError: it is a file, or its name is too long.
         """
         path = Path(os.path.abspath(Path(self.output_dir).expanduser()))
+        if fault := find_name_fault(path):
+            raise UserError(f"--output-dir {path} would have {fault}", "Choose a shorter one")
         if path.exists() and not path.is_dir():
             raise UserError(f"--output-dir {path} is a file", "Choose a folder")
         return path
@@ -109,7 +121,7 @@ class UpscaleImages(StoreTask):
         Raises:
             UserError: there is no such model.
         """
-        from sr.upscale.images.jobs import find_input_root
+        from sr.upscale.images.listing import find_input_root
 
         device = upscaling().device
         return {
@@ -131,7 +143,7 @@ class UpscaleImages(StoreTask):
 
     def output(self) -> RecordTarget:
         """Return the record."""
-        return ImagesTarget(self.record_path(), self.fingerprint)
+        return ImagesTarget(self.record_path(), self.fingerprint, self.results())
 
     def make(self) -> None:
         """Upscale the images that have no valid result yet."""
@@ -166,4 +178,5 @@ class UpscaleImages(StoreTask):
         lines = [f"  {one['id']}: {one['reason']}: {one['detail']}" for one in rejections[:_MAX_SHOWN]]
         if len(rejections) > _MAX_SHOWN:
             lines.append(f"  and {len(rejections) - _MAX_SHOWN} more, listed in {self.record_path()}")
-        return "\n".join([f"Images: {self.results()}", f"{self.counts()}.", *lines])
+        lines = [f"Images: {self.results()}", f"{self.counts()}.", *lines]
+        return "\n".join(escape_name(line) for line in lines)

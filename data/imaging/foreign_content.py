@@ -12,28 +12,47 @@ _POINTERS = {
 }
 """What stands in a repository for a large file that has not been fetched."""
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
+_READ_FORMATS = (
+    (0, b"\x89PNG\r\n", "PNG"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (8, b"WEBPVP8", "WebP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+)
+"""Position, signature and name of formats that are read. BMP is missing: "BM" may begin a text, too."""
 _OTHER_FORMATS = (
     (0, b"GIF8", "GIF"),
     (0, b"8BPS", "Photoshop"),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"qoif", "QOI"),
     (0, b"\x76\x2f\x31\x01", "OpenEXR"),
     (0, b"#?RADIANCE", "Radiance HDR"),
     (0, b"DDS ", "DDS"),
-    (0, b"\0\0\1\0", "icon"),
-    (0, b"%PDF-", "PDF"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftypavis", "AVIF"),
-    (4, b"ftypheic", "HEIC"),
-    (4, b"ftypheix", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
+    *((4, b"ftyp" + brand, "AVIF") for brand in (b"avif", b"avis")),
+    *((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")),
+    *((4, b"ftyp" + brand, "HEIF") for brand in (b"mif1", b"msf1")),
 )
-"""Position, signature and name of formats that are not read."""
-_OTHER_NAMES = "gif heic heif avif jp2 j2k jxl jfif jpe ppm pgm pbm pnm tga exr hdr psd dng cr2 nef arw"
+"""Position, signature and name of formats that are not read as training images."""
+_WEAKLY_MARKED = ((0, b"\xff\x0a", "JPEG XL"), (0, b"\0\0\1\0", "icon"), (0, b"%PDF-", "PDF"))
+"""The same for signatures that other files have too, or of documents."""
+_OTHER_NAMES = (
+    "gif apng heic heif hif avif jp2 j2k jpf jpx j2c jxl jfif jpe jif ppm pgm pbm pnm tga qoi dds pcx ico exr hdr "
+    "psd svg dng cr2 cr3 nef arw orf rw2 raf"
+)
 OTHER_SUFFIXES = frozenset(f".{name}" for name in _OTHER_NAMES.split())
 """File name suffixes of image formats that are not read, in lower case."""
+
+
+def image_format(content: bytes) -> str:
+    """Return the format of an image, say "HEIC", whether it is read or not; empty for everything else.
+
+    Args:
+        content: the file, or its first 16 bytes.
+    """
+    formats = (*_READ_FORMATS, *_OTHER_FORMATS)
+    return next((name for at, signature, name in formats if content.startswith(signature, at)), "")
 
 
 def describe_foreign_content(content: bytes) -> tuple[RejectionReason, str]:
@@ -49,7 +68,7 @@ def describe_foreign_content(content: bytes) -> tuple[RejectionReason, str]:
         >>> describe_foreign_content(b"")
         (<RejectionReason.UNREADABLE: 'unreadable'>, 'empty: 0 bytes')
     """
-    for position, signature, name in _OTHER_FORMATS:
+    for position, signature, name in (*_OTHER_FORMATS, *_WEAKLY_MARKED):
         if content.startswith(signature, position):
             return RejectionReason.UNSUPPORTED, f"its content is {name}, which is not read; convert it"
     if b"<svg" in content[:_BEGINNING_BYTES]:

@@ -19,6 +19,7 @@ from data.imaging.deep import decode_deep
 from data.imaging.header import ImageFault, format_of, open_image, read_orientation
 from data.imaging.jpeg import decode_jpeg
 from data.imaging.png import check_chunks, decode_rgb, read_raw_exif
+from data.imaging.webp import is_lossless_webp
 from data.records import RejectionReason
 
 _ORIENTATION = 0x0112
@@ -52,6 +53,8 @@ class OriginalImage:
     tags. Empty if there is none."""
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
     """For a PNG: names and contents of the chunks about colors and resolution."""
+    is_lossless_webp: bool = False
+    """Whether it is a WebP without loss; its suffix does not show it."""
 
 
 def decode_original(content: bytes) -> OriginalImage:
@@ -65,7 +68,7 @@ def decode_original(content: bytes) -> OriginalImage:
     """
     image = open_image(content)
     name, orientation = format_of(image), read_orientation(image)
-    icc, exif = image.info.get("icc_profile") or b"", _read_exif(image)
+    icc, exif = image.info.get("icc_profile") or b"", read_exif(image)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         return OriginalImage(decode(content), None, b"", exif)
     pixels = apply_orientation(_decode_pixels(image, content), orientation)
@@ -73,7 +76,8 @@ def decode_original(content: bytes) -> OriginalImage:
     channels = pixels.shape[2] - 1 + pixels.shape[2] % 2  # 1 or 3 colors; an even number includes alpha
     alpha = None if channels == pixels.shape[2] else pixels[:, :, channels]
     chunks = _png_chunks(content) if name == "png" else ()
-    return OriginalImage(pixels[:, :, :channels], alpha, icc, exif, chunks)
+    is_lossless = name == "webp" and is_lossless_webp(content)
+    return OriginalImage(pixels[:, :, :channels], alpha, icc, exif, chunks, is_lossless)
 
 
 def _decode_pixels(image: ImageFile, content: bytes) -> npt.NDArray[Any]:
@@ -125,7 +129,7 @@ def _decode_8_bits(image: ImageFile, content: bytes) -> npt.NDArray[np.uint8]:
     return np.array(image if image.mode == mode else image.convert(mode))
 
 
-def _read_exif(image: ImageFile) -> bytes:
+def read_exif(image: Image.Image) -> bytes:
     """Return the EXIF data without rotation and size, with a TIFF's descriptive tags; empty if missing or damaged."""
     try:
         kept = _tiff_tags(image) if image.format == "TIFF" else _exif_tags(image)

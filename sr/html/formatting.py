@@ -17,6 +17,7 @@ REASONS: dict[RejectionReason, str] = {
     RejectionReason.UNSUPPORTED: "Transparency, several frames, another format or odd profile; or an interlaced video.",
     RejectionReason.LINK: "A link that is not followed, or a device, instead of a file.",
     RejectionReason.UNSAFE_NAME: "The name, used as a path, would lead out of its folder.",
+    RejectionReason.BAD_NAME: "The result's name would be too long, or that of another result.",
     RejectionReason.TOO_SMALL: "No crop fits into the image after the downscaling that its format needs.",
     RejectionReason.TOO_LARGE: "The image has more pixels than [crops] max_megapixels allows; it is not decoded.",
     RejectionReason.TRUNCATED: "The video ends earlier than its header says; the frames before that are used.",

@@ -13,11 +13,12 @@ from pathlib import Path
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.exhaustion import explain_exhaustion
+from data.file_names import escape_name, find_name_fault
 from data.imaging.decode import ImageFault
 from data.processes.rust_panics import limit_rust_panics
 
 REJECTED_EXIT_CODE = 3
-_OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+_OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".tif", ".tiff")
 
 
 def main(argv: list[str]) -> int:
@@ -34,9 +35,10 @@ def main(argv: list[str]) -> int:
     try:
         return _upscale(options)
     except (UserError, OSError, MemoryError) as error:
-        print(f"sr.upscale: {explain_exhaustion(error, f'upscaling {options.source}')}", file=sys.stderr)
+        explained = explain_exhaustion(error, f"upscaling {options.source}")
+        print(escape_name(f"sr.upscale: {explained}"), file=sys.stderr)
     except ImageFault as fault:
-        print(f"sr.upscale: {options.source}: {fault}", file=sys.stderr)
+        print(escape_name(f"sr.upscale: {options.source}: {fault}"), file=sys.stderr)
     return 1
 
 
@@ -55,7 +57,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model directory",
     )
     parser.add_argument(
-        "--scale", type=int, default=2, help="for bicubic and lanczos, 2 to 8; a network has its own"
+        "--scale",
+        type=int,
+        default=argparse.SUPPRESS,
+        help="for bicubic and lanczos, 2 to 8 (default: 2); a network has its own",
     )
     parser.add_argument("--device", default="CPU", help="for .xml models: CPU, GPU, NPU or AUTO")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP output, 1 to 100")
@@ -68,31 +73,48 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def _upscale(options: argparse.Namespace) -> int:
     from sr.runtime.load import load_upscaler
     from sr.upscale.images.journal import choose_journal_directory, explain_output_errors
+    from sr.upscale.images.output_folder import check_folder_is_writable
     from sr.upscale.images.upscale_image import upscale_image
     from sr.upscale.images.upscale_images import check_settings, identify_model, upscale_images
 
-    check_settings(options.scale, options.quality, options.memory_mb)
-    upscaler = load_upscaler(options.model, options.scale, device=options.device)
-    if not options.source.is_dir():
+    scale = getattr(options, "scale", 2)
+    check_settings(scale, options.quality, options.memory_mb)
+    is_folder = os.path.isdir(options.source)  # noqa: PTH112  # unlike Path.is_dir, it does not raise for a name too long
+    if not is_folder:
         _check_files(options.source, options.output)
+    output = Path(os.path.abspath(options.output))
+    check_folder_is_writable(output if is_folder else output.parent)
+    upscaler = load_upscaler(options.model, scale, device=options.device)
+    if upscaler.scale != getattr(options, "scale", upscaler.scale):
+        raise UserError(
+            f"--scale is {scale}, but the model {options.model} upscales by {upscaler.scale}",
+            "Leave --scale away, or choose another model",
+        )
+    if not is_folder:
         upscale_image(options.source, options.output, upscaler, options.quality, options.memory_mb)
         return 0
-    source, output = (Path(os.path.abspath(path)) for path in (options.source, options.output))
+    source = Path(os.path.abspath(options.source))
     directory = choose_journal_directory(source, output, identify_model(upscaler), options.quality)
     with explain_output_errors(directory):
         record = upscale_images(source, output, directory, upscaler, options.quality, options.memory_mb)
     for one in record["rejections"]:
-        print(f"sr.upscale: {one['id']}: {one['reason']}: {one['detail']}", file=sys.stderr)
+        print(escape_name(f"sr.upscale: {one['id']}: {one['reason']}: {one['detail']}"), file=sys.stderr)
     return REJECTED_EXIT_CODE if record["rejections"] else 0
 
 
 def _check_files(source: Path, output: Path) -> None:
-    if not source.is_file():
+    if not os.path.isfile(source):  # noqa: PTH113  # unlike Path.is_file, it does not raise for a name too long
         raise UserError(f"The image {source} does not exist", "Check the path")
     if source.name.lower().endswith(VIDEO_SUFFIXES):
         raise UserError(
             f"{source} is a video, and this command upscales images",
             f"Use sr-factory UpscaleVideo --input {shlex.quote(str(source))} --output-file FILE.mkv --model MODEL",
+        )
+    if fault := find_name_fault(Path(os.path.abspath(output))):
+        raise UserError(f"The output {output} would have {fault}", "Choose a shorter one")
+    if os.path.isdir(output):  # noqa: PTH112
+        raise UserError(
+            f"The output {output} is a folder", f"Give the name of a file, as {output / source.name}"
         )
     if output.suffix.lower() not in _OUTPUT_SUFFIXES:
         raise UserError(

@@ -17,7 +17,9 @@ from data.exhaustion import hint_of
 from data.hashing import sha256_file, spec_hash
 from data.imaging.decode import ImageFault
 from data.mounts import sync
-from sr.upscale.images.jobs import Job, find_input_root
+from data.records import RejectionReason
+from sr.upscale.images.jobs import Job
+from sr.upscale.images.listing import find_input_root
 
 JOURNAL = "journal.jsonl"
 _HIDDEN_FOLDER = ".upscale"
@@ -69,9 +71,10 @@ class Journal:
         Raises:
             UserError: one would.
         """
+        ours = {identity for output in self._finished if (identity := _identify(Path(output)))}
         for job in jobs:
-            is_ours = str(job.output) in self._started or str(job.output) in self._finished
-            if os.path.lexists(job.output) and not is_ours:
+            found = None if self._is_ours(job) else _identify(job.output)
+            if found and found not in ours:
                 raise UserError(
                     f"{job.output} exists, and was not made with these settings",
                     "Move it away, or choose another output folder",
@@ -99,7 +102,17 @@ class Journal:
 
     @contextlib.contextmanager
     def record_start(self, job: Job) -> Iterator[None]:
-        """Record that an image is started; if the block rejects it, record that no result was written."""
+        """Record that an image is started; if the block rejects it, record that no result was written.
+
+        Raises:
+            ImageFault: another result is in its place: the file system takes a.png and A.png for one name, say, or one
+                folder of results is a link to another.
+        """
+        if not self._is_ours(job) and _identify(job.output):
+            detail = (
+                "its result would overwrite that of another image, whose name is the same there; rename it"
+            )
+            raise ImageFault(RejectionReason.BAD_NAME, detail)
         self.add({"id": job.id, "output": str(job.output)})
         try:
             yield
@@ -123,9 +136,21 @@ class Journal:
             sync(file.fileno())
         self._apply(line)
 
+    def _is_ours(self, job: Job) -> bool:
+        return str(job.output) in self._started or str(job.output) in self._finished
+
     def _apply(self, line: dict[str, Any]) -> None:
         self._started.add(line["output"])
         if "output_sha256" in line:
             self._finished[line["output"]] = line
         if "output_sha256" in line or "rejected" in line:
             self._started.remove(line["output"])
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Return what is the same for all names of a file; None if nothing is there."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from data.atomic_files import atomic_file
 from data.exhaustion import explain_exhaustion
+from data.imaging.animation import Animation, open_animation
 from data.imaging.decode import ImageFault
 from data.imaging.original import OriginalImage, decode_original
+from data.imaging.other_formats import decode_other, kind_of
 from data.records import RejectionReason
 from sr.imaging.video_range import to_full_range, to_limited_range
 from sr.models.metadata import HALO_PX
@@ -20,10 +22,11 @@ from sr.runtime.filters import PillowUpscaler
 from sr.runtime.network_upscalers import NetworkUpscaler
 from sr.runtime.tiling import upscale_in_bands
 from sr.runtime.upscaler import Upscaler
+from sr.upscale.images.animations import ANIMATED_SUFFIXES, still_as_animation, write_animation
 from sr.upscale.images.jobs import LARGEST_SIDE
 from sr.upscale.images.journal import explain_output_errors
 from sr.upscale.images.transparent_pixels import fill_transparent
-from sr.upscale.images.writers import holds_whole_image, open_writer
+from sr.upscale.images.writers import format_of_suffix, holds_whole_image, open_writer
 
 MEMORY_MB = 1500
 _BASE_MB = 450
@@ -33,6 +36,8 @@ _BYTES_PER_LR_PIXEL = 4096
 _FILTER_HALO_PX = 4
 """Radius of Lanczos 3, and one pixel to spare."""
 _LARGEST_TILE_PX = 1024
+_BYTES_PER_FRAME_VALUE = 2
+"""Held for each value of an upscaled animation: the frame, and what the encoder makes of it."""
 _BANDS_IN_MEMORY = 3
 """Upscaled bands held at once: the one being made, the one it is assembled from, the one being written."""
 
@@ -56,10 +61,20 @@ def upscale_image(
         ImageFault: the image cannot be read, or the output format cannot hold the result.
         UserError: the result cannot be written.
     """
-    image = _read(source)
+    image = read_image(source)
+    suffix = format_of_suffix(output.suffix)
+    if isinstance(image, Animation) or suffix == ".gif":
+        _upscale_animation(image, output, suffix, upscaler, quality, memory_mb)
+    else:
+        _upscale_still(image, output, suffix, upscaler, quality, memory_mb)
+
+
+def _upscale_still(
+    image: OriginalImage, output: Path, suffix: str, upscaler: Upscaler, quality: int, memory_mb: int
+) -> None:
     height, width, channels = image.colors.shape
     shape = (height * upscaler.scale, width * upscaler.scale, channels + (image.alpha is not None))
-    suffix, dtype = output.suffix.lower(), image.colors.dtype
+    dtype = image.colors.dtype
     _check_format(suffix, shape, image.alpha is not None)
     if holds_whole_image(suffix) and dtype != np.uint8:
         dtype = np.dtype(np.uint8)  # a 16-bit image whose name has the suffix of an 8-bit format
@@ -72,8 +87,49 @@ def upscale_image(
     with explain_output_errors(output), atomic_file(output) as file:
         writer = open_writer(suffix, file, shape, dtype, image, quality)
         for rows in upscale_rows(image, upscaler, tile_px):
-            writer.add(rows if rows.dtype == dtype else ((rows.astype(np.uint32) + 128) // 257).astype(dtype))
+            writer.add(rows if rows.dtype == dtype else _to_8_bits(rows))
         writer.finish()
+
+
+def _upscale_animation(
+    image: Animation | OriginalImage,
+    output: Path,
+    suffix: str,
+    upscaler: Upscaler,
+    quality: int,
+    memory_mb: int,
+) -> None:
+    animation = image if isinstance(image, Animation) else still_as_animation(image)
+    scale = upscaler.scale
+    shape = (animation.height * scale, animation.width * scale, 4)
+    if suffix not in ANIMATED_SUFFIXES:
+        detail = (
+            f"an animation of {animation.frame_count} frames, but {suffix} cannot be one; use its real suffix"
+        )
+        raise ImageFault(RejectionReason.UNSUPPORTED, detail)
+    _check_format(suffix, shape, has_alpha=True)
+    needed_mb = _BASE_MB + math.prod(shape) * _BYTES_PER_FRAME_VALUE * animation.frame_count / 1e6
+    if needed_mb > memory_mb:
+        detail = (
+            f"{animation.frame_count} frames of {shape[1]}x{shape[0]} need {needed_mb:,.0f} MB, and {memory_mb:,} MB "
+            "are allowed; raise the memory limit, or convert it to a video"
+        )
+        raise ImageFault(RejectionReason.TOO_LARGE, detail)
+    tile_px = choose_tile_size(int(needed_mb * 1e6), 12 * shape[1] * scale, memory_mb, _halo_px(upscaler))
+
+    def upscale(frame: OriginalImage) -> _Pixels:
+        if frame.alpha is not None:
+            fill_transparent(frame.colors, frame.alpha)
+        pixels = np.concatenate(list(upscale_rows(frame, upscaler, tile_px)))
+        return _to_8_bits(pixels) if pixels.dtype != np.uint8 else pixels
+
+    frames = [(upscale(frame), duration) for frame, duration in animation.frames()]
+    with explain_output_errors(output), atomic_file(output) as file:
+        write_animation(suffix, file, animation, frames, quality)
+
+
+def _to_8_bits(pixels: _Pixels) -> _Pixels:
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def choose_tile_size(held_bytes: int, row_bytes: int, memory_mb: int, halo_px: int = HALO_PX) -> int:
@@ -147,7 +203,7 @@ def _halo_px(upscaler: Upscaler) -> int:
 
 
 def _check_format(suffix: str, shape: tuple[int, int, int], has_alpha: bool) -> None:
-    if suffix in (".jpg", ".jpeg") and has_alpha:
+    if suffix == ".jpg" and has_alpha:
         raise ImageFault(
             RejectionReason.UNSUPPORTED,
             f"it is transparent, but {suffix} cannot be; rename it to its real format",
@@ -157,9 +213,18 @@ def _check_format(suffix: str, shape: tuple[int, int, int], has_alpha: bool) -> 
         raise ImageFault(RejectionReason.TOO_LARGE, detail)
 
 
-def _read(source: Path) -> OriginalImage:
+def read_image(source: Path) -> OriginalImage | Animation:
+    """Read an image file of any format that is upscaled, by its content.
+
+    Raises:
+        ImageFault: it cannot be read.
+    """
     with reject_unreadable(source):
-        return decode_original(source.read_bytes())
+        content = source.read_bytes()
+        if animation := open_animation(content):
+            return animation
+        kind = kind_of(content, source.suffix.lower())
+        return decode_other(content, kind) if kind else decode_original(content)
 
 
 @contextlib.contextmanager

@@ -11,22 +11,24 @@ import os
 from pathlib import Path
 from typing import Any
 
-from data.atomic_files import write_json
+from data.atomic_files import write_json, write_jsonl
 from data.errors import UserError
 from data.hashing import sha256_bytes, sha256_file
 from data.imaging.decode import ImageFault
+from data.imaging.other_formats import OPTIONAL_KINDS, missing_reader
 from data.progress import Progress, silent
 from data.record_json import to_plain
 from data.records import Rejection
 from sr.runtime.upscaler import Upscaler
-from sr.upscale.images.jobs import Job, find_jobs, list_images
+from sr.upscale.images.jobs import Job, find_jobs
 from sr.upscale.images.journal import JOURNAL, Journal, explain_output_errors
+from sr.upscale.images.listing import STAGE, list_images
 from sr.upscale.images.upscale_image import MEMORY_MB, reject_unreadable, upscale_image
 
 SCHEMA = 2
 RECORD = "images.json"
+REJECTIONS = "rejections.jsonl"
 MIN_SCALE, MAX_SCALE = 2, 8
-STAGE = "upscale"
 
 
 def check_settings(scale: int, quality: int, memory_mb: int) -> None:
@@ -60,7 +62,7 @@ def upscale_images(
     Args:
         source: an image, or a folder, which is searched recursively.
         output: the folder for the results.
-        directory: for the journal and, at the end, images.json.
+        directory: for the journal and, at the end, rejections.jsonl and images.json.
         upscaler: the model or filter; `tile_px` of a network must be 0.
         quality: of JPEG and WebP, 1 to 100.
         memory_mb: memory budget that sets the tile size; a tile has at least 128 px a side.
@@ -70,16 +72,15 @@ def upscale_images(
         The content of images.json.
 
     Raises:
-        UserError: there is no image, two results would have the same name, a result would overwrite a file that
-            this run did not write, or not one image can be read.
+        UserError: there is no image, a result would overwrite a file that this run did not write, the results cannot
+            be written, or not one image can be read.
     """
     fingerprint = fingerprint_images(source, output)
-    jobs = find_jobs(source, output, upscaler.scale)
+    jobs, rejections = find_jobs(source, output, upscaler.scale)
     journal = Journal(directory / JOURNAL)
     journal.check(jobs)
     progress(0, len(jobs))
     images: list[dict[str, Any]] = []
-    rejections: list[Rejection] = []
     for count, job in enumerate(jobs, 1):
         try:
             images.append(_upscale_unless_finished(job, journal, upscaler, quality, memory_mb))
@@ -87,6 +88,7 @@ def upscale_images(
             rejections.append(Rejection(job.id, STAGE, fault.reason, fault.detail))
         progress(count, len(jobs), f"{len(rejections)} rejected" if rejections else "")
     _check_any_readable(source, images, rejections)
+    write_jsonl(directory / REJECTIONS, (to_plain(rejection) for rejection in rejections))
     record = _make_record(upscaler, fingerprint, images, rejections)
     write_json(directory / RECORD, record)
     return record
@@ -136,13 +138,15 @@ def identify_model(upscaler: Upscaler) -> str:
 
 
 def fingerprint_images(source: Path, output: Path) -> str:
-    """Hash the images' paths, sizes, times and readability; the hash changes when an image does.
+    """Hash the images' paths, sizes, times and readability; the hash changes when an image, or what is read, does.
 
     Raises:
         UserError: there is no image.
     """
-    seen = []
-    for path in list_images(source, output):
+    listed = list_images(source, output)
+    seen: list[Any] = [to_plain(rejection) for rejection in listed.rejections]
+    seen += [kind for kind in OPTIONAL_KINDS if missing_reader(kind)]
+    for path in listed.images:
         with contextlib.suppress(FileNotFoundError):  # deleted after it was listed
             status = path.stat()
             seen.append([str(path), status.st_size, status.st_mtime_ns, os.access(path, os.R_OK)])

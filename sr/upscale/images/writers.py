@@ -19,6 +19,11 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from data.imaging.original import KEPT_TAGS, SUB_DIRECTORIES, OriginalImage, encode_tag_text
 
+_SAME_FORMAT = {
+    **dict.fromkeys((".jpeg", ".jfif", ".jpe", ".jif"), ".jpg"),
+    ".tiff": ".tif",
+    ".apng": ".png",
+}
 _STRIP_ROWS = 64
 _PNG_LEVEL = 3
 _PNG_COLORS = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -62,9 +67,14 @@ class Writer(abc.ABC):
     def _finish(self) -> None: ...
 
 
+def format_of_suffix(suffix: str) -> str:
+    """Return the usual suffix of the format that a file name's suffix stands for: ".jpg" for ".JFIF"."""
+    return _SAME_FORMAT.get(suffix.lower(), suffix.lower())
+
+
 def holds_whole_image(suffix: str) -> bool:
     """Return whether the writer for a format keeps the whole image in memory."""
-    return suffix in (".jpg", ".jpeg", ".webp")
+    return suffix in (".jpg", ".webp")
 
 
 def open_writer(
@@ -78,7 +88,7 @@ def open_writer(
     """Return a writer for an image file.
 
     Args:
-        suffix: .png, .jpg, .jpeg, .webp, .tif or .tiff.
+        suffix: what `format_of_suffix` returned: .png, .jpg, .webp or .tif.
         file: open for writing, at its start.
         shape: height, width and channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA).
         dtype: uint8; for PNG and TIFF also uint16.
@@ -225,7 +235,8 @@ class ArrayWriter(Writer):
     ) -> None:
         super().__init__(file, shape[0])
         self._suffix, self._icc, self._exif, self._quality = suffix, source.icc, source.exif, quality
-        self._is_jpeg, self._has_alpha = suffix in (".jpg", ".jpeg"), shape[2] in (2, 4)
+        self._is_jpeg, self._has_alpha = suffix == ".jpg", shape[2] in (2, 4)
+        self._is_lossless = source.is_lossless_webp
         channels = shape[2] if self._is_jpeg else 3 + self._has_alpha  # WebP has no gray
         self._image, self._filled = np.empty((*shape[:2], channels), dtype), 0
 
@@ -267,6 +278,12 @@ class ArrayWriter(Writer):
             yield b"\xff\xe2" + struct.pack(">H", len(content) + 2) + content
 
     def _write_webp(self) -> None:
+        if self._is_lossless:
+            pixels = self._image[:, :, [2, 1, 0, 3][: self._image.shape[2]]]
+            Image.fromarray(pixels).save(
+                self._file, "WEBP", lossless=True, exact=True, icc_profile=self._icc, exif=self._exif
+            )
+            return
         contents = {cv2.IMAGE_METADATA_EXIF: self._exif, cv2.IMAGE_METADATA_ICCP: self._icc}
         kept = {kind: np.frombuffer(content, np.uint8) for kind, content in contents.items() if content}
         options = [cv2.IMWRITE_WEBP_QUALITY, self._quality]

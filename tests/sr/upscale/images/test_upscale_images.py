@@ -262,10 +262,6 @@ def test_files_of_others_are_not_overwritten(folder, tmp_path):
     shutil.copy(folder / "gray.png", tmp_path / "mine" / "bad.png")  # made by hand, as it was rejected
     with pytest.raises(UserError, match="bad.png exists, and was not made with these settings"):
         upscale(tmp_path / "mine")
-    (folder / "sub" / "a.bmp.png").write_bytes(b"")
-    with pytest.raises(UserError, match="Two results would be named a.bmp.png"):
-        upscale(tmp_path / "new")
-    assert not (tmp_path / "new").exists()
 
 
 def test_new_and_repaired_images_are_upscaled_and_other_results_stay(folder, tmp_path):
