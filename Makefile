@@ -31,10 +31,13 @@ lint: $(VENV)/.installed-test
 docs: $(VENV)/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
-# Two processes: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
+# tests/sr apart: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
+# Two workers and not one for each core: most tests start processes and threads themselves.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+
 test: lint
-	$(BIN)/pytest tests/data tests/pipeline tests/tasks tests/faults tests/docs tests/test_end_to_end.py
-	$(BIN)/pytest tests/sr
+	$(PYTEST) tests/data tests/pipeline tests/tasks tests/faults tests/docs tests/test_end_to_end.py
+	$(PYTEST) tests/sr
 
 test-all: test
 	$(BIN)/python tests/faults/kill_demo.py -- --module tasks MakeCrops --dataset Sample --workers 2 --crops-crops-per-shard 60
@@ -50,6 +53,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python tests/bench/crops.py $(SOURCES)
 	$(BIN)/python tests/bench/scheduling.py
 	$(BIN)/python tests/bench/index.py
+	PYTHONPATH=. $(BIN)/python tests/bench/selection.py
 	PYTHONPATH=. $(BIN)/python tests/bench/evaluation.py
 	PYTHONPATH=tests/support $(BIN)/python tests/bench/train.py
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/bench/loader.py $(SOURCES)

@@ -1,4 +1,4 @@
-"""Compute perceptual hashes: 64 bits that survive scaling and recompression. `pipeline.select` compares them."""
+"""Compute perceptual hashes: 64 bits that survive scaling and recompression. `pipeline.selection` compares them."""
 
 import cv2
 import numpy as np

@@ -1,6 +1,8 @@
 """Choose the crops to train on: SelectSamples."""
 
-from pipeline import index, select
+from pipeline import index
+from pipeline.selection import select_samples as select
+from pipeline.selection.leakage import hash_benchmarks
 from tasks.config import evaluation, selection
 from tasks.crops import MakeCrops
 from tasks.index import IndexSource
@@ -13,6 +15,7 @@ class SelectSamples(StoreTask):
 
     stage = "selections"
     record = select.RECORD
+    format_version = 2  # 2: near duplicates are kept in the order of their keys, not of the shards
 
     @property
     def datasets(self) -> list[MakeCrops]:
@@ -55,10 +58,10 @@ class SelectSamples(StoreTask):
         benchmarks = [
             (one.name(), one.source(), index.read_entries(one.directory())) for one in self.benchmarks
         ]
-        with stage(self, "crops") as progress:
+        with stage(self, "shards") as progress:
             select.select_samples(
                 [one.directory() for one in self.datasets],
-                select.hash_benchmarks(benchmarks, self.settings().leakage_bits),
+                hash_benchmarks(benchmarks),
                 self.settings(),
                 self.directory(),
                 self.spec_hash,

@@ -6,43 +6,45 @@ from images import textured
 
 from data.atomic_files import write_json
 from data.errors import UserError
+from data.hashing import sha256_file
 from data.imaging.decode import decode
 from data.imaging.encode import encode_png
 from data.record_json import to_plain
 from data.records import Box, CropRecord, DatasetManifest, RejectionReason, SourceEntry
 from data.shards import ShardPaths, open_shard, read_header, read_image, read_index
 from data.sources.folder import FolderSource
-from pipeline.hash_index import HashIndex
+from pipeline.dataset import PARQUET, write_parquet
 from pipeline.perceptual_hash import perceptual_hash
-from pipeline.select import (
-    BenchmarkHashes,
-    SelectionSettings,
-    hash_benchmarks,
-    read_selection,
-    select_samples,
-)
+from pipeline.quality_metrics import METRICS
+from pipeline.selection.leakage import NO_BENCHMARKS, hash_benchmarks
+from pipeline.selection.select_samples import SelectionSettings, read_selection, select_samples
 
 SETTINGS = SelectionSettings(2, 4, 0.0, 0, 0, 0)
-NO_BENCHMARKS = BenchmarkHashes(HashIndex(0), {})
 
 
 def make(
-    root, name, seeds, split_of=lambda number: "validation" if number % 4 == 0 else "train", extension="png"
+    root,
+    name,
+    seeds,
+    split_of=lambda number: "validation" if number % 4 == 0 else "train",
+    extension="png",
+    order=None,
 ):
     """Write a dataset of 64-pixel crops, one shard a split, whose images follow from seeds."""
     directory = root / name
-    headers = []
+    headers, order = [], list(order or range(len(seeds)))
     for split in ("train", "validation"):
         paths = ShardPaths(directory, f"{split}-000000")
         with open_shard(paths, split, extension, []) as writer:
-            for number, seed in enumerate(seeds):
+            for number in order:
+                seed = seeds[number]
                 if split_of(number) == split:
                     image = textured(seed, 64, 64)
                     phash = perceptual_hash(image)
                     writer.add(
                         CropRecord(
                             f"{name}{number}", "", 0, 0, "", f"s{seed}", f"{seed:x}", 1, Box(0, 0, 64, 64),
-                            phash, phash, {"sharpness": float(number)}, split, f"s{seed}",
+                            phash, phash, dict.fromkeys(METRICS, 0.0) | {"sharpness": float(number)}, split, f"s{seed}",
                         ),
                         encode_png(image),
                     )  # fmt: skip
@@ -59,10 +61,16 @@ def make(
         {"crops": len(seeds)},
         {},
         "",
-        {},
+        {PARQUET: write_table(directory, headers)},
     )
     write_json(directory / "dataset.json", to_plain(manifest))
     return directory
+
+
+def write_table(directory, headers):
+    """Write dataset.parquet and return its digest."""
+    write_parquet(directory, headers)
+    return sha256_file(directory / PARQUET)
 
 
 def select(datasets, out, benchmarks=NO_BENCHMARKS, **change):
@@ -117,7 +125,7 @@ def test_crops_of_benchmark_images_are_rejected(tmp_path):
     )
     source = FolderSource(tmp_path / "bench")
     entries = [one for one in source.scan() if isinstance(one, SourceEntry)]
-    benchmarks = hash_benchmarks([("bench", source, entries)], 4)
+    benchmarks = hash_benchmarks([("bench", source, entries)])
     selection = select([make(tmp_path, "a", range(12))], tmp_path / "s", benchmarks=benchmarks)
     assert selection.rejections == {"leakage": 1}
     assert "a5" not in keys(selection, tmp_path / "s", "train")
@@ -142,3 +150,23 @@ def test_datasets_of_two_formats_are_refused(tmp_path):
         select(
             [make(tmp_path, "a", range(4)), make(tmp_path, "b", range(4), extension="jpg")], tmp_path / "s"
         )
+
+
+def test_the_order_of_the_rows_changes_nothing(tmp_path):
+    seeds = [0, 1, 0, 2, 3, 0, 4, 5, 1, 6, 7, 2]
+    results = []
+    for run, order in enumerate((range(12), reversed(range(12)))):
+        directory = make(tmp_path / f"d{run}", "a", seeds, order=order)
+        selection = select([directory], tmp_path / f"s{run}")
+        lists = [keys(selection, tmp_path / f"s{run}", split) for split in ("train", "validation")]
+        results.append((lists, (tmp_path / f"s{run}" / "rejections.jsonl").read_bytes()))
+    assert results[0] == results[1]
+    assert results[0][1].count(b"near_duplicate") == 4
+
+
+def test_a_table_that_differs_from_its_record_is_refused(tmp_path):
+    directory = make(tmp_path, "a", range(8))
+    with open(directory / PARQUET, "ab") as file:
+        file.write(b"more")
+    with pytest.raises(UserError, match=r"dataset\.parquet is damaged or was replaced"):
+        select([directory], tmp_path / "s")

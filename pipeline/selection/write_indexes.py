@@ -1,0 +1,55 @@
+"""Write the filtered DALI indexes of a selection, whose samples are in a random order that the seed fixes."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence, Set
+from pathlib import Path
+
+from data.atomic_files import write_bytes
+from data.hashing import number, sha256_bytes
+from data.records import DatasetManifest, SelectedShard
+from data.shards import ShardPaths, check_file, encode_index, read_index
+
+
+def write_indexes(
+    keys: Mapping[tuple[int, str], Set[str]],
+    datasets: Sequence[Path],
+    manifests: Sequence[DatasetManifest],
+    out_dir: Path,
+    seed: int,
+) -> Iterator[tuple[tuple[int, str], SelectedShard]]:
+    """Write an index for each shard with a selected crop, its samples shuffled.
+
+    Args:
+        keys: keys of the selected crops by dataset number and shard.
+        datasets: directories of the datasets.
+        manifests: their dataset.json.
+        out_dir: directory of the selection.
+        seed: of the order.
+
+    Yields:
+        Dataset number and name of each shard, and its record.
+
+    Raises:
+        UserError: an index is missing or differs from its record.
+    """
+    headers = {(place, one.shard): one for place, manifest in enumerate(manifests) for one in manifest.shards}
+    for (place, shard), selected in sorted(keys.items()):
+        header = headers[place, shard]
+        paths = ShardPaths(datasets[place], shard)
+        check_file(paths.index, header.index_sha256)
+        lines = [line for line in read_index(paths.index) if line.key in selected]
+        lines.sort(key=lambda line: (number("shuffle", seed, line.key), line.key))
+        content = encode_index(lines)
+        index = f"index/{manifests[place].name}-{place}-{shard}.idx"
+        write_bytes(out_dir / index, content)
+        yield (
+            (place, shard),
+            SelectedShard(
+                tar=os.path.relpath(paths.tar, out_dir),
+                index=index,
+                samples=len(lines),
+                tar_bytes=header.tar_bytes,
+                tar_xxh3=header.tar_xxh3,
+                index_sha256=sha256_bytes(content),
+            ),
+        )
