@@ -1,6 +1,5 @@
 """Upscale a video: UpscaleVideo."""
 
-import dataclasses
 import functools
 import os
 import sys
@@ -15,7 +14,7 @@ from data.file_names import escape_name, find_name_fault
 from data.imaging.decode import SUFFIXES
 from data.records import RejectionReason
 from sr.upscale.video.output_file import OutputFile
-from sr.upscale.video.settings import BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
+from sr.upscale.video.settings import AUDIO, BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
 from tasks.config import upscaling
 from tasks.export import ExportOpenVINO, is_luma_only, make_ir_of
 from tasks.model_choice import TRAINED, identify_upscaler
@@ -27,6 +26,8 @@ from tasks.training_config import describe_model
 
 BICUBIC = "bicubic"
 _DEFAULTS = VideoUpscaleSettings()
+_MUXING = ("leave_out", "audio")
+"""Settings that change no segment."""
 _DEFAULT_CRFS = ", ".join(f"{one.crf} for {name}" for name, one in CODECS.items())
 _PRESETS = "; ".join(f"{name}: {one.presets[0]} to {one.presets[-1]}" for name, one in CODECS.items())
 
@@ -37,16 +38,16 @@ class VideoTarget(RecordTarget):
     Args:
         record: path of the record.
         video: path of the upscaled video.
-        leave_out: numbers of the streams that are not copied.
+        settings: which streams it has, and in which codec its sound is.
     """
 
-    def __init__(self, record: Path, video: Path, leave_out: tuple[int, ...]) -> None:
+    def __init__(self, record: Path, video: Path, settings: VideoUpscaleSettings) -> None:
         super().__init__(record)
-        self.leave_out = sorted(leave_out)
+        self.leave_out, self.audio = sorted(settings.leave_out), settings.audio
         self.place = OutputFile(record.parent, video)
 
     def exists(self) -> bool:
-        """Return whether record and video exist, and the video lacks exactly the streams to leave out.
+        """Return whether record and video exist, and the video has the streams that are asked for.
 
         Raises:
             UserError: another file has the video's name.
@@ -54,7 +55,8 @@ class VideoTarget(RecordTarget):
         self.place.check()
         if not self.place.video.exists() or not super().exists():
             return False
-        return bool(self.load()["leave_out"] == self.leave_out)
+        record = self.load()
+        return (record["leave_out"], record.get("audio", _DEFAULTS.audio)) == (self.leave_out, self.audio)
 
 
 class UpscaleVideo(StoreTask):
@@ -104,6 +106,11 @@ class UpscaleVideo(StoreTask):
     )
     allow_truncated: bool = luigi.BoolParameter(
         description="exit with 0 also if the video is cut short or damaged; the result is the same"
+    )
+    audio: str = ChoiceParameter(
+        default=_DEFAULTS.audio,
+        choices=AUDIO,
+        description="copy the sound, or convert it to this codec where it is another one",
     )
     preview: int = IntParameter(
         default=0,
@@ -171,6 +178,7 @@ class UpscaleVideo(StoreTask):
             encoder_threads=self.encoder_threads,
             deinterlace=self.deinterlace,
             leave_out=self.leave_out,
+            audio=self.audio,
             device=upscaling().device,
         )
         settings.check()
@@ -185,13 +193,15 @@ class UpscaleVideo(StoreTask):
     def parameters(self) -> dict[str, Any]:
         """Return the video by name, size and time, the model, the settings and the version of the codecs.
 
-        Streams that are left out change no segment: when they change, the same work continues.
+        Streams that are left out, and the sound's codec, change no segment: when they change, the same work continues.
         """
+        settings = vars(self.settings())
         status = self.source().stat()
         return {
             "source": [self.source().name, status.st_size, status.st_mtime_ns],
             "model": identify_upscaler(self.model, self.scale, (BICUBIC,)),
-            "settings": vars(dataclasses.replace(self.settings(), leave_out=())),
+            "settings": {name: value for name, value in settings.items() if name not in _MUXING}
+            | {"leave_out": ()},
             "pyav": version("av"),
             "preview": self.preview,
         }
@@ -200,7 +210,7 @@ class UpscaleVideo(StoreTask):
         """Return the record."""
         if self.preview:
             return super().output()
-        return VideoTarget(self.record_path(), self.video(), self.settings().leave_out)
+        return VideoTarget(self.record_path(), self.video(), self.settings())
 
     def make(self) -> None:
         """Upscale the segments that are not finished, and write the video; or write a preview."""
@@ -249,6 +259,7 @@ class UpscaleVideo(StoreTask):
             return f"{len(record['images'])} images"
         parts = [f"{record['frames']} frames of {record['width']}x{record['height']}"]
         parts[0] += "".join(f", {loss}" for loss in self._losses())
+        parts += [f"converted: {one}" for one in record.get("converted_streams", ())]
         if record["not_copied"]:
             parts.append(f"left out: {'; '.join(record['not_copied'])}")
         return "; ".join(parts)

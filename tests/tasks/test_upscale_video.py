@@ -109,7 +109,9 @@ def test_a_stuck_thread_is_named_and_the_same_command_continues(tmp_path, progra
     assert ended.returncode == 0 and check_plays(output) == decoded_times(source), ended.stderr
 
 
-def test_leaving_a_stream_out_continues_with_the_encoded_segments(store, tmp_path, monkeypatch):
+def test_other_streams_or_another_codec_of_sound_continue_with_the_encoded_segments(
+    store, tmp_path, monkeypatch
+):
     source, output = make_odd_video(tmp_path / "in.mkv", 40), tmp_path / "out.mp4"
     stopped = task_for(source, output)
 
@@ -122,13 +124,16 @@ def test_leaving_a_stream_out_continues_with_the_encoded_segments(store, tmp_pat
         with pytest.raises(UserError, match="no room"):
             stopped.run()
     monkeypatch.setattr(upscale_video, "write_segment", None)  # nothing is encoded again
-    task = task_for(source, output, leave_out=(2, 3))
+    task = task_for(source, output, leave_out=(2, 3), audio="flac")
     assert task.directory() == stopped.directory()
     task.run()
     assert task.complete() and "stream 2 (subtitle), as asked" in task.summary()
     with av.open(str(output)) as video:
         assert (len(video.streams.audio), len(video.streams.subtitles)) == (1, 0)
-    assert not task_for(source, output, leave_out=(1, 2, 3)).complete()
+        assert video.streams.audio[0].codec_context.name == "flac"
+    assert "converted: stream 1 (audio): aac to flac" in task.summary()
+    for others in ({"leave_out": (1, 2, 3), "audio": "flac"}, {"leave_out": (2, 3)}):
+        assert not task_for(source, output, **others).complete()
 
 
 @pytest.mark.parametrize(

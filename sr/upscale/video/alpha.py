@@ -12,6 +12,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from data.exhaustion import raise_if_exhausted
 from data.video.pyav import VideoPacket, build_filter_graph, plane_array
 
 ALPHA = "alpha (transparency)"
@@ -61,7 +62,11 @@ class AlphaCounter:
             return True
         try:
             alpha = self._extract(frame)
-        except (av.FFmpegError, OSError):  # a format that the filter does not read, such as half floats
+        except (
+            av.FFmpegError,
+            OSError,
+        ) as error:  # a format that the filter does not read, such as half floats
+            raise_if_exhausted(error)
             return False
         if alpha.format.name.startswith("grayf"):
             return bool(np.frombuffer(memoryview(alpha.planes[0]), "<f4").min() >= _OPAQUE)

@@ -17,6 +17,7 @@ from data.exhaustion import raise_if_exhausted
 from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import AnyPacket, require_dts, require_pts, require_time_base
+from sr.upscale.video.convert_audio import AudioConverter
 from sr.upscale.video.video_info import STAGE
 
 COVER_MIMETYPES = {
@@ -72,14 +73,20 @@ class CopiedStreams:
     Args:
         source: the video; nothing has been read from it yet.
         outputs: the output streams by the source's stream indices; their time bases are final.
+        converters: of the streams whose sound is converted, by the same indices.
         needs_unique_dts: the container wants different decoding times in all streams but subtitles.
         name: of the video, for Rejections.
     """
 
     def __init__(
-        self, source: InputContainer, outputs: dict[int, Stream], needs_unique_dts: bool, name: str
+        self,
+        source: InputContainer,
+        outputs: dict[int, Stream],
+        converters: dict[int, AudioConverter],
+        needs_unique_dts: bool,
+        name: str,
     ) -> None:
-        self._source, self._name = source, name
+        self._source, self._converters, self._name = source, converters, name
         self._copies = {
             index: _CopiedStream(output, needs_unique_dts and output.type != "subtitle")
             for index, output in outputs.items()
@@ -99,14 +106,41 @@ class CopiedStreams:
                 time_s = require_dts(timed) * timed.time_base
                 if end_s is not None and time_s > end_s + _MAX_INTERLEAVING_S:
                     return
-                if (end_s is None or time_s < end_s) and self._rescale(copy, timed, index):
-                    yield timed
+                if end_s is None or time_s < end_s:
+                    yield from self._pass_on(copy, timed, index)
+        yield from self._finish()
+
+    def _pass_on(self, copy: _CopiedStream, packet: AnyPacket, index: int) -> Iterator[AnyPacket]:
+        """Yield a packet as it goes on, or those that its sound is converted to."""
+        converter = self._converters.get(index)
+        for one in converter.convert(packet) if converter else [packet]:
+            if self._rescale(copy, one, index):
+                yield one
+
+    def _finish(self) -> Iterator[AnyPacket]:
+        """Yield the packets that waited, and report what was lost."""
         for index, copy in self._copies.items():
             first = min((require_pts(packet) for packet in copy.untimed), default=0)
             for timed in _assign_dts_before(copy.untimed, first):
-                if self._rescale(copy, timed, index):
-                    yield timed
+                yield from self._pass_on(copy, timed, index)
+            if converter := self._converters.get(index):
+                for packet in converter.finish():
+                    if self._rescale(copy, packet, index):
+                        yield packet
+                self._report_converted(converter, index)
             self._report_dropped(copy, index)
+
+    def _report_converted(self, converter: AudioConverter, index: int) -> None:
+        where = f"stream {index} (audio)"
+        if converter.failures:
+            detail = f"{where}: {len(converter.failures)} packets not decoded: {converter.failures[0]}"
+            self._reject("", RejectionReason.UNREADABLE, detail)
+        if converter.cut_s:
+            detail = f"{where} goes back in time: {converter.cut_s:.3f} s cut"
+            self._reject("", RejectionReason.UNREADABLE, detail)
+        if converter.silence_s:
+            detail = f"{where} has gaps: {converter.silence_s:.3f} s of silence put in"
+            self._reject("", RejectionReason.UNREADABLE, detail)
 
     def _demux(self) -> Iterator[AnyPacket]:
         streams = [stream for stream in self._source.streams if stream.index in self._copies]

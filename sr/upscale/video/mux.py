@@ -1,7 +1,7 @@
 """Mux the segments, and copies of the source's other streams, into one file that appears when it is complete.
 
 Audio, subtitles and further videos are copied packet by packet; chapters, metadata, attachments and the disposition of
-each stream are kept. Nothing is decoded here.
+each stream are kept. Nothing is decoded here but sound that is to be converted.
 """
 
 import dataclasses
@@ -45,6 +45,8 @@ class MuxResult:
     frames: int
     copied: tuple[int, ...]
     """Indices of the source's streams that were copied."""
+    converted: tuple[str, ...]
+    """Which streams were converted, from what to what."""
     not_copied: tuple[str, ...]
     """What was not copied, and why."""
     rejections: tuple[Rejection, ...]
@@ -168,7 +170,9 @@ class _Muxer:
                 f"The segments in {directory} are from different encoders", "Delete them and run again"
             )
         needs_unique_dts = container_format(self._output) in ("mp4", "mov")
-        others = CopiedStreams(self._source, streams.copies, needs_unique_dts, video.path.name)
+        others = CopiedStreams(
+            self._source, streams.copies, streams.converters, needs_unique_dts, video.path.name
+        )
         images = retime_packets(directory, headers, video, streams.video)
         waiting = next(images, None)
         for packet in others.packets(end_s):
@@ -181,7 +185,10 @@ class _Muxer:
             self._container.mux(waiting)
             waiting = next(images, None)
         self._container.close()
-        return MuxResult(frames, tuple(streams.copies), tuple(streams.not_copied), tuple(others.rejections))
+        copied = tuple(index for index in streams.copies if index not in streams.converters)
+        return MuxResult(
+            frames, copied, tuple(streams.converted), tuple(streams.not_copied), tuple(others.rejections)
+        )
 
     def _mux_copy(self, packet: AnyPacket) -> None:
         """Write a packet of a copied stream.

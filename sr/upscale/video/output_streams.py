@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from data.errors import UserError
 from data.exhaustion import raise_if_exhausted
-from data.video.demux import AV_ERRORS
+from data.video.demux import AV_ERRORS, error_text
 from sr.upscale.video.alpha import ALPHA_TAG
+from sr.upscale.video.convert_audio import AUDIO_CODECS, COPY, AudioConverter, add_encoder
 from sr.upscale.video.copied_streams import COVER_MIMETYPES, is_cover, read_cover
 from sr.upscale.video.encode import configure_encoder
+from sr.upscale.video.refusals import refusal
 from sr.upscale.video.settings import CODECS, CONTAINERS, VideoUpscaleSettings
+from sr.upscale.video.stream_trials import StreamTrials, add_copy, codec_name
 from sr.upscale.video.video_info import VideoInfo
 
 _ENCODING_TAGS = (
@@ -74,13 +78,29 @@ class OutputStreams:
         """Output streams of the copied packets, by the source's stream indices."""
         self.not_copied = list(video.dropped_metadata)
         """What is not copied, and why."""
+        self.converters: dict[int, AudioConverter] = {}
+        """What converts the streams that are not copied as they are, by the source's stream indices."""
+        self.converted: list[str] = []
+        """What is converted, in words."""
+        self._audio = settings.audio
+        self._check_audio()
+        self._trials = StreamTrials(video.path, video.stream_index)
+        self._refused: list[tuple[Stream, str]] = []
         for stream in source.streams:
             if stream.index == video.stream_index:
                 self.video = self._add_video(stream, settings, scale)
             elif stream.index in settings.leave_out:
                 self.not_copied.append(f"stream {stream.index} ({stream.type}), as asked")
             else:
-                self._add_copy(stream)
+                self._add_other(stream)
+        if self._refused:
+            raise refusal(self._output, self._refused, self._trials, video.path)
+
+    def _check_audio(self) -> None:
+        suffix = self._output.suffix.lower()
+        if self._audio != COPY and suffix not in AUDIO_CODECS[self._audio].containers:
+            others = [name for name, one in AUDIO_CODECS.items() if suffix in one.containers]
+            raise UserError(f"{suffix} does not support --audio {self._audio}", f"Use {' or '.join(others)}")
 
     def _add_video(self, stream: Stream, settings: VideoUpscaleSettings, scale: int) -> VideoStream:
         video, suffix = self._info, self._output.suffix
@@ -109,12 +129,8 @@ class OutputStreams:
             output.set_display_matrix(matrix)
         return output
 
-    def _add_copy(self, stream: Stream) -> None:
-        """Add a stream that is copied as it is.
-
-        Raises:
-            UserError: the container does not support it.
-        """
+    def _add_other(self, stream: Stream) -> None:
+        """Add a stream that is copied or converted, or note why it is not."""
         if isinstance(stream, AttachmentStream):
             self._add_attachment(stream)
             return
@@ -122,26 +138,45 @@ class OutputStreams:
             # Timecodes, and MP4's own chapter track, which the chapters create anew.
             self.not_copied.append(f"stream {stream.index} (data)")
             return
-        # PyAV has no context for a codec that FFmpeg does not know, whatever its stub says.
-        codec = getattr(stream.codec_context, "name", "an unknown codec")
+        codec = codec_name(stream)
         if is_cover(stream):
             self._add_cover(stream, codec)
+        elif isinstance(stream, AudioStream) and self._audio not in (COPY, codec):
+            self._add_converted(stream, codec)
+        elif why := self._trials.failure(stream.index, container_format(self._output)):
+            self._refused.append((stream, why))
         else:
-            self._add_template(stream, codec)
+            self._add_copy(stream)
 
-    def _add_template(self, stream: Stream, codec: str) -> None:
-        try:
-            output = self._container.add_stream_from_template(stream, opaque=True)
-        except AV_ERRORS as error:
-            raise_if_exhausted(error)
-            raise UserError(
-                f"{self._output.suffix} does not support stream {stream.index} ({stream.type}, {codec})"
-                f" of {self._info.path}",
-                f"Name the output .mkv or .mp4, or add --leave-out {stream.index}",
-            ) from None
+    def _add_copy(self, stream: Stream) -> None:
+        output = add_copy(self._container, stream)
         output.disposition = stream.disposition
         output.metadata.update(stream.metadata)
         self.copies[stream.index] = output
+
+    def _add_converted(self, stream: AudioStream, codec: str) -> None:
+        """Add a sound stream that is converted.
+
+        Raises:
+            UserError: the container does not take the codec to convert to, or the encoder not the sound.
+        """
+        where = f"stream {stream.index} (audio, {codec}) of {self._info.path}"
+        try:
+            output = add_encoder(self._container, stream, AUDIO_CODECS[self._audio])
+        except AV_ERRORS as error:
+            raise_if_exhausted(error)
+            raise UserError(
+                f"{where} cannot be converted to {self._audio}: {error_text(error)}",
+                f"Use another --audio, or add --leave-out {stream.index}",
+            ) from None
+        output.disposition = stream.disposition
+        tags = stream.metadata.items()
+        output.metadata.update(
+            {name: value for name, value in tags if not name.upper().startswith(_ENCODING_TAGS)}
+        )
+        self.copies[stream.index] = output
+        self.converters[stream.index] = AudioConverter(stream, output)
+        self.converted.append(f"stream {stream.index} (audio): {codec} to {self._audio}")
 
     def _add_attachment(self, stream: AttachmentStream) -> None:
         if container_format(self._output) != "matroska":
@@ -161,7 +196,7 @@ class OutputStreams:
             name = tags.get("filename") or f"cover.{suffix}"
             self._container.add_attachment(name, tags.get("mimetype") or mimetype, content)
         elif content and container == "mp4" and codec in ("png", "mjpeg"):
-            self._add_template(stream, codec)
+            self._add_copy(stream)
         else:
             detail = f"stream {stream.index} (cover, {codec}): {self._output.suffix} does not support it"
             self.not_copied.append(detail)

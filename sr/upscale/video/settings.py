@@ -19,6 +19,8 @@ _X26X_PRESETS = (
 )
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm"}
 """FFmpeg's name of the container, by the suffix of the output."""
+AUDIO = ("copy", "aac", "flac", "opus")
+"""What becomes of sound: it is copied, or converted to a codec."""
 BIT_DEPTHS = ("8", "10", "same")
 _CHROMA_LOCATION_TYPES = {"center": "1", "topleft": "2"}
 """Chroma sample location types of H.264 and HEVC; without one, left is the default."""
@@ -59,7 +61,7 @@ CODECS = {
 
 @dataclasses.dataclass(frozen=True)
 class VideoUpscaleSettings:
-    """How the upscaled video is encoded. Every field changes its bytes, but `leave_out` changes no segment."""
+    """How the upscaled video is encoded. All but `leave_out` and `audio` change its segments."""
 
     codec: str = "x264"
     crf: int = -1
@@ -76,6 +78,8 @@ class VideoUpscaleSettings:
     """Deinterlace (FFmpeg's bwdif, one frame for each frame); otherwise interlaced videos are rejected."""
     leave_out: tuple[int, ...] = ()
     """Indices of the source's streams that are not copied."""
+    audio: str = "copy"
+    """copy, or the codec that sound is converted to: aac, flac or opus. Changes no segment."""
     device: str = "CPU"
     """OpenVINO device for an IR; another device may round differently."""
 
@@ -94,6 +98,7 @@ class VideoUpscaleSettings:
         if self.preset:
             _check_choice("--preset", self.preset, codec.presets)
         _check_choice("--bits", self.bits, BIT_DEPTHS)
+        _check_choice("--audio", self.audio, AUDIO)
         if not 0.5 <= self.segment_s <= 600:
             raise UserError(f"--segment-s must be 0.5 to 600 seconds, not {self.segment_s}")
         if not 1 <= self.encoder_threads <= 64:

@@ -272,6 +272,8 @@ def _build_record(
         "first_pts": min(times),
         "last_pts": max(times),
         "copied_streams": list(result.copied),
+        "converted_streams": list(result.converted),
+        "audio": job.settings.audio,
         "leave_out": sorted(job.settings.leave_out),
         "not_copied": list(result.not_copied),
         "rejections": dict(sorted(Counter(str(rejection.reason) for rejection in rejections).items())),
