@@ -130,3 +130,14 @@ def test_an_archive_that_must_be_fetched_by_hand_is_requested_linked_and_indexed
     assert link.is_symlink() and link.resolve() == tmp_path / "mine" / file
     by_path = luigi(tmp_path, "IndexSource", str(tmp_path / "mine" / file))
     assert by_path.returncode == 0, by_path.stderr
+
+
+def test_a_folder_whose_name_is_not_utf8_becomes_crops(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    Path(os.fsdecode(folder)).mkdir()
+    for seed in range(2):
+        Path(os.fsdecode(folder), f"{seed}.png").write_bytes(stored(seed, "PNG"))
+    result = luigi(tmp_path, "MakeCrops", os.fsdecode(folder))
+    assert result.returncode == 0, result.stderr
+    (card,) = tmp_path.glob("store/crops/caf-*/README.md")
+    assert "caf\\xe9" in card.read_text(encoding="utf-8")

@@ -78,17 +78,37 @@ def test_a_missing_file_is_named(program):
 
 
 @pytest.mark.parametrize(
-    ("content", "line"),
+    ("content", "line", "luigis_own"),
     [
-        (b"\xef\xbb\xbf[store]\nroot = a\n", "luigi.cfg begins with a byte order mark."),
-        (b"[store]\nroot = a\nroot = b\n", "luigi.cfg, line 3: [store] root is set twice."),
-        (b"[store]\nroot = a\n[store]\n", "luigi.cfg, line 3: the section [store] is there twice."),
-        (b"root = a\n", "luigi.cfg, line 1: 'root = a' is above the first [section]."),
-        (b"[store]\nroot a\n", "luigi.cfg, line 2: 'root a\\n' is not of the form key = value."),
-        (b"[store]\nroot = \xff\n", "luigi.cfg is not valid text"),
+        (
+            b"\xef\xbb\xbf[store]\nroot = a\n",
+            "luigi.cfg begins with a byte order mark.",
+            ["File contains no section headers", "\\ufeff"],
+        ),
+        (
+            b"[crops]\nsize_px = 9\nsize_px = 8\n",
+            "luigi.cfg, line 3: [crops] size_px is set twice.",
+            ["option 'size_px' in section 'crops' already exists"],
+        ),
+        (
+            b"[crops]\nsize_px = 9\n[crops]\n",
+            "luigi.cfg, line 3: the section [crops] is there twice.",
+            ["section 'crops' already exists"],
+        ),
+        (
+            b"root = a\n",
+            "luigi.cfg, line 1: 'root = a' is above the first [section].",
+            ["File contains no section headers"],
+        ),
+        (
+            b"[store]\nroot a\n",
+            "luigi.cfg, line 2: 'root a\\n' is not of the form key = value.",
+            ["Source contains parsing errors"],
+        ),
+        (b"[store]\nroot = \xff\n", "luigi.cfg is not valid text", ["UnicodeDecodeError"]),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_line(program, content, line):
+def test_a_file_that_cannot_be_read_is_one_line(program, content, line, luigis_own):
     """`sr-factory` says it; the program `luigi` reads the file before it loads anything of this project."""
     del program.environment["LUIGI_CONFIG_PATH"]
     (program.directory / "luigi.cfg").write_bytes(content)
@@ -96,3 +116,7 @@ def test_a_file_that_cannot_be_read_is_one_line(program, content, line):
     failed = program.module("tasks.cli", "MakeCrops", "--dataset", "Sample_tiny")
     (printed,) = failed.stderr.splitlines()
     assert failed.returncode == 1 and printed.startswith(line)
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "command-line.md").read_text()
+    failed = program.module(*LUIGI)
+    assert failed.returncode == 1 and all(f"`{one}`" in page for one in luigis_own)
+    assert all(one in failed.stderr for one in luigis_own), failed.stderr
