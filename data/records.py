@@ -77,6 +77,30 @@ class Rejection:
     """What was found and what the limit is, as text."""
 
 
+class WarningReason(enum.StrEnum):
+    """What is wrong with an image that is taken all the same, because no pixel of it is lost."""
+
+    UNREADABLE_PROFILE = "unreadable_profile"
+    """The color profile is damaged, lacks parts, or is for other colors: the colors count as sRGB."""
+    LARGE_METADATA = "large_metadata"
+    """Texts or the color profile of a PNG that are larger than Pillow reads: read without the texts."""
+    EXTRA_BYTES = "extra_bytes"
+    """Bytes between the pixels of a JPEG and its end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageWarning:
+    """One image that was taken although something is wrong with it. Counted, stored and reported."""
+
+    id: str
+    """The id of the source image."""
+    stage: str
+    """pack or upscale."""
+    reason: WarningReason
+    detail: str
+    """What was found and what was done about it, as text."""
+
+
 @dataclasses.dataclass(frozen=True)
 class SourceEntry:
     """One source image in the index: what its header and its stored bytes say."""

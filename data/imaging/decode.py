@@ -32,7 +32,7 @@ from data.imaging.header import (
     read_orientation,
 )
 from data.imaging.png import check_chunks, decode_rgb
-from data.imaging.profile import to_srgb
+from data.imaging.profile import to_srgb, warn_of_lost_profile
 from data.records import RejectionReason
 
 __all__ = [
@@ -87,6 +87,7 @@ def decode(content: bytes, alpha: str = "refuse") -> npt.NDArray[np.uint8]:
     profile = image.info.get("icc_profile")
     try:
         pixels = _decode_stored(image, content, alpha)
+        warn_of_lost_profile(image)
         return apply_orientation(to_srgb(pixels, profile), orientation)
     except ImageFault:
         raise

@@ -13,8 +13,9 @@ from PIL.ImageFile import ImageFile
 from data.exhaustion import raise_if_exhausted
 from data.imaging import jpeg, tiff
 from data.imaging.foreign_content import describe_foreign_content
+from data.imaging.image_warnings import warn
 from data.imaging.png import read_raw_exif, split_large_texts
-from data.records import RejectionReason
+from data.records import RejectionReason, WarningReason
 
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "TIFF": "tiff", "BMP": "bmp"}
 """The formats that are read: Pillow's name and ours. MPO is a JPEG with previews behind it, as cameras write it."""
@@ -104,9 +105,11 @@ def _open(content: bytes) -> ImageFile:
     except ValueError as error:
         if not any(text in str(error) for text in _TOO_MUCH_TEXT):
             raise
+    warn(WarningReason.LARGE_METADATA, "texts or a color profile of more than 1 MB; the texts are not read")
     bare, profile = split_large_texts(content)
     image = Image.open(io.BytesIO(bare), formats=_OPENED)
-    image.info["icc_profile"] = profile or None
+    if profile is not None:
+        image.info["icc_profile"] = profile or None  # None: damaged, as Pillow says it
     return image
 
 

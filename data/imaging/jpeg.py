@@ -4,10 +4,14 @@ So it is where a whole scan is missing, of which libjpeg says nothing. What cost
 """
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
+
+from data.imaging.image_warnings import warn
+from data.records import WarningReason
 
 _ICC = b"ICC_PROFILE\0"
 _APP2, _SCAN, _END = 0xE2, 0xDA, 0xD9
@@ -24,6 +28,10 @@ _END_OF_SCAN = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
 _MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
 _MAX_SEGMENTS = 10_000
 """More segments than any camera or program writes before the pixels: each has up to 64 KiB."""
+_EXTRA_BYTES = re.compile("([0-9]+) extraneous bytes before marker 0xd9")
+_REPAIRED = (WarningReason.EXTRA_BYTES, WarningReason.UNREADABLE_PROFILE)
+_PATTERN_BYTES = 32
+"""Different bytes in the longest pattern that is taken for padding."""
 _COEFFICIENTS = 64
 _COLORS = {"rgb": "RGB", "mono": "GRAY", "cmyk": "CMYK"}
 
@@ -84,14 +92,66 @@ def decode_jpeg(content: bytes, mode: str) -> npt.NDArray[np.uint8]:
         MemoryError: there is not enough memory.
     """
     _check_scans(content)
-    try:
-        pixels = _decode(content, mode)
-    except ValueError:
-        bare = _without_profile(content)
-        if len(bare) == len(content):
-            raise
-        pixels = _decode(bare, mode)  # a profile that lacks parts costs no pixels
+    pixels = _decode_repaired(content, mode, set(_REPAIRED))
     return pixels[:, :, 0] if mode == "mono" and pixels.ndim == 3 else pixels
+
+
+def _decode_repaired(content: bytes, mode: str, allowed: set[WarningReason]) -> npt.NDArray[np.uint8]:
+    """Decode a JPEG; where libjpeg warns of what costs no pixel, without that, once for each reason allowed."""
+    try:
+        return _decode(content, mode)
+    except ValueError as error:
+        repaired, reason, detail = _repair(content, str(error))
+        if len(repaired) == len(content) or reason not in allowed:
+            raise
+    pixels = _decode_repaired(repaired, mode, allowed - {reason})
+    warn(reason, detail)
+    return pixels
+
+
+def _repair(content: bytes, problem: str) -> tuple[bytes, WarningReason, str]:
+    """Return a JPEG without what costs it no pixel: bytes before its end, or a profile; unchanged if it is neither.
+
+    Args:
+        content: the whole stored bytes.
+        problem: libjpeg's message.
+    """
+    found = _EXTRA_BYTES.search(problem)
+    if found:
+        bare = _without_extra_bytes(content, int(found[1]))
+        return bare, WarningReason.EXTRA_BYTES, f"{found[1]} bytes between the pixels and the end marker"
+    detail = "the profile is damaged or lacks parts; the colors count as sRGB"
+    return _without_profile(content), WarningReason.UNREADABLE_PROFILE, detail
+
+
+def _without_extra_bytes(content: bytes, count: int) -> bytes:
+    """Return a JPEG without the bytes before its end marker; unchanged if they may be coded pixels.
+
+    Coded pixels are left over where damage has brought the decoder out of step. They look like noise; what programs and
+    cameras leave there is one byte repeated, a pattern, or text.
+    """
+    end = _find_end(content)
+    extra = content[end - count : end]
+    if len(set(extra)) > min(count / 2, _PATTERN_BYTES) and not extra.isascii():
+        return content
+    return content[: end - count] + content[end:]
+
+
+def _find_end(content: bytes) -> int:
+    """Return the position of the marker behind the last scan of a JPEG; 0 if there is none."""
+    return max((end for _, end in _scans(content)), default=0)
+
+
+def _scans(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the header of each scan starts, and the position of the marker behind its data."""
+    ahead = segments(content)
+    while ahead and ahead[-1][0] == _SCAN:
+        _, start, end = ahead[-1]
+        if end > len(content):
+            break
+        behind = _END_OF_SCAN.search(content, end)
+        yield start, behind.start() if behind else len(content)
+        ahead = segments(content, behind.end() - 2) if behind and content[behind.end() - 1] != _END else []
 
 
 def _decode(content: bytes, mode: str) -> npt.NDArray[np.uint8]:
@@ -124,22 +184,21 @@ def _check_scans(content: bytes) -> None:
         ValueError: a scan is missing.
     """
     ahead = segments(content)
-    marker, start = next(((one, start) for one, start, _ in ahead if one in _READ_FRAMES), (0, 0))
-    components = content[start + 10 : start + 10 + 3 * content[start + 9] : 3] if marker else b""
+    marker, at = next(((one, at) for one, at, _ in ahead if one in _READ_FRAMES), (0, 0))
+    if not marker or ahead[-1][0] != _SCAN or ahead[-1][2] > len(content):
+        return  # cut off, which libjpeg says
+    components = content[at + 10 : at + 10 + 3 * content[at + 9] : 3]
+    if marker != _PROGRESSIVE and content[ahead[-1][1] + 4] == len(components):
+        return  # the usual case: one scan
     missing = {name: [True] * _COEFFICIENTS for name in components}
-    while ahead and ahead[-1][0] == _SCAN:
-        _, start, end = ahead[-1]
-        if end > len(content):
-            return  # cut off, which the decoder says
+    for start, _ in _scans(content):
         count = content[start + 4]
-        first, last, bits = content[start + 5 + 2 * count : start + 8 + 2 * count]
-        if marker != _PROGRESSIVE:
-            first, last, bits = 0, _COEFFICIENTS - 1, 0
-            if count == len(components):
-                return
-        for name in content[start + 5 : start + 5 + 2 * count : 2]:
+        names, spectrum = (
+            content[start + 5 : start + 5 + 2 * count : 2],
+            content[start + 5 + 2 * count : start + 8 + 2 * count],
+        )
+        first, last, bits = spectrum if marker == _PROGRESSIVE else (0, _COEFFICIENTS - 1, 0)
+        for name in names:
             missing.get(name, [])[first : last + 1] = [bits % 16 > 0] * (last + 1 - first)
-        behind = _END_OF_SCAN.search(content, end)
-        ahead = segments(content, behind.end() - 2) if behind and content[behind.end() - 1] != _END else []
     if any(map(any, missing.values())):
         raise ValueError("the file ends before all its scans; the image is blurred or lacks a color")

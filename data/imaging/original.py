@@ -19,6 +19,7 @@ from data.imaging.deep import decode_deep
 from data.imaging.header import ImageFault, format_of, open_image, read_orientation
 from data.imaging.jpeg import decode_jpeg
 from data.imaging.png import check_chunks, decode_rgb, read_raw_exif
+from data.imaging.profile import warn_of_lost_profile, warn_of_profile
 from data.imaging.webp import is_lossless_webp
 from data.records import RejectionReason
 
@@ -71,6 +72,8 @@ def decode_original(content: bytes) -> OriginalImage:
     icc, exif = image.info.get("icc_profile") or b"", read_exif(image)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         return OriginalImage(decode(content), None, b"", exif)
+    warn_of_lost_profile(image)
+    warn_of_profile(icc, image.mode)
     pixels = apply_orientation(_decode_pixels(image, content), orientation)
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     channels = pixels.shape[2] - 1 + pixels.shape[2] % 2  # 1 or 3 colors; an even number includes alpha

@@ -71,16 +71,17 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += 12 + size
 
 
-def split_large_texts(content: bytes) -> tuple[bytes, bytes]:
+def split_large_texts(content: bytes) -> tuple[bytes, bytes | None]:
     """Return a PNG without texts and profile, and the profile: for files whose texts are larger than Pillow reads.
 
     Returns:
-        The PNG, and its ICC profile; empty if there is none, or if it is damaged or larger than 16 MiB.
+        The PNG, and its ICC profile; None if there is none, empty if it is damaged or larger than 16 MiB.
 
     Raises:
         ValueError: the file is cut off.
     """
-    kept, profile = [content[:8]], b""
+    kept: list[bytes] = [content[:8]]
+    profile: bytes | None = None
     for name, start, end in _chunks(content):
         is_raw_exif = content.startswith(_RAW_PROFILE_KEYS, start)
         if name == b"iCCP":
