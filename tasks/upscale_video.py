@@ -262,7 +262,7 @@ class UpscaleVideo(StoreTask):
         parts += [f"converted: {one}" for one in record.get("converted_streams", ())]
         if record["not_copied"]:
             parts.append(f"left out: {'; '.join(record['not_copied'])}")
-        return "; ".join(parts)
+        return "; ".join([*parts, *record["times"]])
 
     def _losses(self) -> list[str]:
         """Return what the result lacks of the video, as text."""

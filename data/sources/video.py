@@ -21,7 +21,7 @@ from data.sources.base import Source
 from data.video.color import to_rgb
 from data.video.decode import ThreadLocalReaders, VideoReader
 from data.video.demux import VideoFault, read_frame_table
-from data.video.frame_order import check_frame_order
+from data.video.frame_order import restore_order
 from data.video.inspect_frames import inspect_frames
 from data.video.pyav import require_pts
 from data.video.sample import plan_frames
@@ -109,8 +109,7 @@ class VideoSource(Source):
         self, path: Path, name: str, threads: int, progress: Progress
     ) -> Iterator[SourceEntry | Rejection]:
         try:
-            table = read_frame_table(path, progress)
-            check_frame_order(path)
+            table = restore_order(path, read_frame_table(path, progress))
             planned = plan_frames(table, self.settings)
             frames = inspect_frames(
                 path, table, planned, threads, lambda done: progress(done, len(planned), path.name)
@@ -134,30 +133,31 @@ class VideoSource(Source):
             UserError: the video is not the one that was indexed.
         """
         located = ((entry, FrameLocator.parse(entry.locator)) for entry in entries)
-        for (video, keyframe_pts), run in itertools.groupby(
-            located, key=lambda pair: (pair[1].video, pair[1].keyframe_pts)
+        for (video, _, _), run in itertools.groupby(
+            located, key=lambda pair: (pair[1].video, pair[1].keyframe_pts, pair[1].keyframe_byte)
         ):
             path = self.root / video
             try:
                 reader = self._readers.get(path)
             except VideoFault as fault:
                 raise _changed_error(path, fault.detail) from None
-            yield from _read_run(reader, keyframe_pts, list(run))
+            yield from _read_run(reader, list(run))
 
 
 def _read_run(
-    reader: VideoReader, keyframe_pts: int, run: list[tuple[SourceEntry, FrameLocator]]
+    reader: VideoReader, run: list[tuple[SourceEntry, FrameLocator]]
 ) -> Iterator[tuple[SourceEntry, Image]]:
     """Decode entries with the same keyframe once, whatever their order.
 
     Each was decoded when the video was indexed, so a failure is not a Rejection: the video has changed.
     """
-    last = max(locator.pts for _, locator in run)
+    last = max(locator.pts for _, locator in run) + reader.out_of_order_by
+    start = run[0][1]
     by_pts = {locator.pts: (entry, locator) for entry, locator in run}
     images: dict[int, Image] = {}
     fault = ImageFault(RejectionReason.UNREADABLE, "the video ends before it")
     try:
-        for frame, digest in reader.decode_from(keyframe_pts):
+        for frame, digest in reader.decode_from(start.keyframe_pts, start.keyframe_byte):
             pts = require_pts(frame)
             if pts in by_pts:
                 entry, locator = by_pts[pts]

@@ -5,25 +5,35 @@ own, in decoding order. Damage in any of them is an ImageFault; concealed (made-
 """
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import ImageFault
 from data.records import RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video, skip_damage
-from data.video.pyav import VideoPacket, require_pts, require_time_base
+from data.video.frame_queue import END_OF_TIME, FrameQueue
+from data.video.pyav import VideoPacket, require_time_base
 
 MAX_PACKETS_FROM_KEYFRAME = 1000
 """Most packets to decode from one keyframe: 40 s; encoders place keyframes every 1 to 10 s."""
-_END_OF_TIME = 1 << 63
 _OPEN_GOP_PACKETS = 16
 """Packets after a keyframe that begins an open GOP (H.264, as on Blu-ray discs) for which decoder errors are tolerated
 at first: the decoder may complain of references that it dropped at the seek. It keeps at most 16. Such a frame still
 comes out whole; a damaged one does not come out."""
+_MAX_REORDERED = 32
+"""Frames by which the order of decoding and of showing may differ: twice the most that a decoder keeps."""
+_SEEK_BACK_BYTES = (1 << 16, 1 << 22, 1 << 62)
+"""How far before the keyframe to seek where times do not tell; the last is the beginning."""
+_PLACE_TOLERANCE = 1 << 13
+"""Bytes by which the stated place of a packet may differ from one reading of the file to another."""
 _SEEK_BACK_S = (0, 3, 30)
 """How far before the keyframe to seek, one after the other, until a seek lands at or before it. The last resort is to
 read from the beginning."""
@@ -35,16 +45,21 @@ class VideoReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._container, self._stream = open_video(path)
+        self._has_headers = False
+        self._is_avi = self._container.format.name == "avi"
+        self.out_of_order_by = _MAX_REORDERED if self._is_avi else 0
+        """By how many units of time frames may come out in another order than their stored times."""
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
 
-    def decode_from(self, keyframe_pts: int) -> Iterator[tuple[VideoFrame, str]]:
+    def decode_from(self, keyframe_pts: int, keyframe_byte: int = -1) -> Iterator[tuple[VideoFrame, str]]:
         """Decode frames from a keyframe on, in presentation order.
 
         Args:
-            keyframe_pts: the keyframe's presentation time, in units of the stream's time base.
+            keyframe_pts: the presentation time of the keyframe's packet, in units of the stream's time base.
+            keyframe_byte: where that packet begins, if times alone do not tell; see `FramePlace`.
 
         Yields:
             A frame (its `pts` is set), and the sha256 of the bytes that it was decoded from.
@@ -56,8 +71,10 @@ class VideoReader:
         extradata = context.extradata or b""
         digest = hashlib.sha256(extradata)
         digests: dict[int | None, str] = {}
-        queue = _FrameQueue()
-        for count, packet in enumerate(self._packets_from_keyframe(keyframe_pts)):
+        queue = FrameQueue()
+        if keyframe_byte >= 0 and self._is_avi:
+            queue.first_pts, queue.tolerated_packets = keyframe_pts, _OPEN_GOP_PACKETS
+        for count, packet in enumerate(self._packets_of_run(keyframe_pts, keyframe_byte)):
             if count > MAX_PACKETS_FROM_KEYFRAME:
                 detail = f"more than {MAX_PACKETS_FROM_KEYFRAME} frames after its keyframe"
                 raise ImageFault(RejectionReason.UNSUPPORTED, detail)
@@ -73,11 +90,21 @@ class VideoReader:
             if error:
                 queue.add_error(packet.pts, error, count)
             for frame in frames:
+                if queue.is_leading(frame):
+                    continue
                 if frame.is_corrupt or frame.pts not in digests:
                     raise ImageFault(RejectionReason.UNREADABLE, "decoding: damaged")
                 queue.add_frame(frame, digests.pop(frame.pts))
             yield from queue.pop_frames()
-        queue.raise_errors_before(_END_OF_TIME)
+        queue.raise_errors_before(END_OF_TIME)
+
+    def _packets_of_run(self, keyframe_pts: int, keyframe_byte: int) -> Iterator[VideoPacket]:
+        """Yield packets, the keyframe's first; see `decode_from`."""
+        if keyframe_byte < 0:
+            return self._packets_from_keyframe(keyframe_pts)
+        if self._is_avi:
+            return self._numbered_packets_from(keyframe_pts)
+        return self._packets_from_byte(keyframe_pts, keyframe_byte)
 
     def _packets_from_keyframe(self, keyframe_pts: int) -> Iterator[VideoPacket]:
         """Yield packets, the keyframe's first.
@@ -96,6 +123,73 @@ class VideoReader:
                     break
         raise ImageFault(RejectionReason.UNREADABLE, "its keyframe is not where the index says")
 
+    def _numbered_packets_from(self, keyframe_dts: int) -> Iterator[VideoPacket]:
+        """Yield packets of a container that stores no presentation times, the keyframe's first.
+
+        Their place in the file, which is their decoding time, identifies them instead.
+
+        Raises:
+            ImageFault: the keyframe is not in the file.
+        """
+        self._learn_headers()
+        for seek_back_s in (*_SEEK_BACK_S, keyframe_dts):
+            found = False
+            for packet in self._packets_from(keyframe_dts, seek_back_s):
+                if not found and packet.dts is not None and packet.dts > keyframe_dts:
+                    break
+                found |= packet.dts == keyframe_dts and packet.is_keyframe and packet.size > 0
+                if found:
+                    packet.pts = packet.dts
+                    yield packet
+            if found:
+                return
+        raise ImageFault(RejectionReason.UNREADABLE, "its keyframe is not where the index says")
+
+    def _learn_headers(self) -> None:
+        """Decode the first packet once: MPEG-4 may say only there that it packs two frames into one chunk."""
+        if not self._has_headers:
+            for packet in itertools.islice(self._packets_from(0, None), 1):
+                _decode_packet(packet)
+            self._has_headers = True
+
+    def _packets_from_byte(self, keyframe_pts: int, keyframe_byte: int) -> Iterator[VideoPacket]:
+        """Yield the packets of a section of a file whose clock restarts, the keyframe's first.
+
+        Other sections may have a keyframe with the same time. After a seek, the place that FFmpeg states may differ
+        a little.
+
+        Raises:
+            ImageFault: the keyframe is not in the file.
+        """
+        for seek_back in _SEEK_BACK_BYTES:
+            place = max(0, keyframe_byte - seek_back)
+            last_dts: int | None = None
+            found = False
+            for packet in self._packets_from_place(place):
+                place = place if packet.pos is None else packet.pos
+                if not found and place > keyframe_byte + _SEEK_BACK_BYTES[0]:
+                    break
+                if found and packet.dts is not None and last_dts is not None and packet.dts < last_dts:
+                    yield _flush_packet(self._stream)  # the next section begins
+                    return
+                is_keyframe = packet.is_keyframe and packet.pts == keyframe_pts
+                found |= is_keyframe and place >= keyframe_byte - _PLACE_TOLERANCE
+                if found:
+                    last_dts = last_dts if packet.dts is None else packet.dts
+                    yield packet
+            if found:
+                return
+        raise ImageFault(RejectionReason.UNREADABLE, "its keyframe is not where the index says")
+
+    def _packets_from_place(self, byte: int) -> Iterator[VideoPacket]:
+        """Yield packets from a byte of the file on."""
+        if byte == 0:
+            yield from self._packets_from(0, None)
+            return
+        with skip_damage():
+            self._container.seek(byte, stream=self._stream, unsupported_byte_offset=True)
+            yield from self._container.demux(self._stream)
+
     def _packets_from(self, pts: int, seek_back_s: int | None) -> Iterator[VideoPacket]:
         """Yield packets from about `seek_back_s` before a time on; from the beginning of the file for None."""
         if seek_back_s is None:
@@ -112,6 +206,13 @@ class VideoReader:
             yield from self._container.demux(self._stream)
 
 
+def _flush_packet(stream: VideoStream) -> VideoPacket:
+    """Return a packet without content, for which the decoder gives the frames that it still holds."""
+    packet = Packet()
+    packet.stream = stream
+    return cast("VideoPacket", packet)
+
+
 def _decode_packet(packet: VideoPacket) -> tuple[list[VideoFrame], str]:
     """Return the frames that the decoder gives for a packet, and the error if it fails."""
     if packet.is_corrupt:
@@ -121,54 +222,6 @@ def _decode_packet(packet: VideoPacket) -> tuple[list[VideoFrame], str]:
     except AV_ERRORS as error:
         raise_if_exhausted(error)
         return [], error_text(error)
-
-
-class _FrameQueue:
-    """Decoded frames, held back while an earlier packet has an error that its own frame may still disprove."""
-
-    def __init__(self) -> None:
-        self.tolerated_packets = 0
-        """How many packets from the keyframe on may have such errors; later errors are raised at once."""
-        self._last_pts = -_END_OF_TIME
-        self._errors: dict[int | None, str] = {}
-        self._frames: list[tuple[VideoFrame, str]] = []
-
-    def add_error(self, pts: int | None, error: str, count: int) -> None:
-        """Note the error of packet number `count`; raise it at once if it is not tolerated."""
-        self._errors[pts] = error
-        if count > self.tolerated_packets or pts is None:
-            self.raise_errors_before(_END_OF_TIME)
-
-    def add_frame(self, frame: VideoFrame, digest: str) -> None:
-        """Add a decoded frame. It disproves the error of its own packet.
-
-        Raises:
-            ImageFault: it came out after a frame that shows later, so the container's times are wrong (AVI has none).
-        """
-        pts = require_pts(frame)
-        if pts < self._last_pts:
-            raise ImageFault(RejectionReason.UNSUPPORTED, "its container stores no presentation times")
-        self._last_pts = pts
-        self._frames.append((frame, digest))
-        self._errors.pop(pts, None)
-        self.raise_errors_before(pts)
-
-    def raise_errors_before(self, pts: int) -> None:
-        """Raise the error of a frame that should have come out before a time.
-
-        Raises:
-            ImageFault: there is one.
-        """
-        for error_pts, error in self._errors.items():
-            if error_pts is None or error_pts < pts:
-                raise ImageFault(RejectionReason.UNREADABLE, f"decoding: {error}")
-
-    def pop_frames(self) -> list[tuple[VideoFrame, str]]:
-        """Remove and return all frames; none while an error is open."""
-        if self._errors:
-            return []
-        frames, self._frames = self._frames, []
-        return frames
 
 
 def _is_idr(packet: bytes, extradata: bytes) -> bool:

@@ -8,12 +8,10 @@ import dataclasses
 import hashlib
 from array import array
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -21,7 +19,10 @@ from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import LARGEST_PX, ImageFault
 from data.progress import Progress, silent
 from data.records import RejectionReason
-from data.video.pyav import require_time_base
+from data.video.frame_table import FrameTable, place_frames
+from data.video.joined_files import find_second_file
+from data.video.packet_times import PacketTimes, find_start_shift, find_timeline
+from data.video.pyav import AnyPacket, require_time_base
 from data.video.truncation import describe_truncation, explain_unreadable, read_statement
 
 _CONTAINERS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpeg,avi,asf,flv,ogg,mxf"
@@ -48,30 +49,6 @@ class VideoFault(ImageFault):
     def __init__(self, reason: RejectionReason, detail: str, hint: str) -> None:
         super().__init__(reason, detail)
         self.hint = hint
-
-
-@dataclasses.dataclass(frozen=True)
-class FrameTable:
-    """When the frames of a video show, according to its container; times are in units of `time_base`."""
-
-    pts: npt.NDArray[np.int64]
-    """Ascending: the presentation times of all frames from the first keyframe on."""
-    keyframe_pts: npt.NDArray[np.int64]
-    """Ascending: those of the keyframes, where decoding can begin. `keyframe_pts[0] == pts[0]`."""
-    time_base: Fraction
-    """Seconds in one unit."""
-    codec: str
-    """FFmpeg's name: h264, hevc, av1 …"""
-    digest: str
-    """sha256 of all times, packet sizes and keyframe flags: the same for copies of a video under any name."""
-    truncation: str
-    """Where and why the video is cut short or has a hole; empty if it is complete."""
-    last_duration: int = 0
-    """How long the last frame shows, in units; 0 if its packet does not say."""
-
-    def seconds(self, pts: int) -> float:
-        """Return the time in seconds since the first frame."""
-        return float((pts - int(self.pts[0])) * self.time_base)
 
 
 def open_video(path: Path, allow_interlaced: bool = False) -> tuple[InputContainer, VideoStream]:
@@ -149,7 +126,7 @@ def _find_video_stream(container: InputContainer, allow_interlaced: bool) -> Vid
 
 
 def read_frame_table(path: Path, progress: Progress = silent, allow_interlaced: bool = False) -> FrameTable:
-    """Read all packets of a video stream once and note when each frame shows.
+    """Read all packets of a video once and note when each frame shows.
 
     Args:
         path: the video.
@@ -160,34 +137,110 @@ def read_frame_table(path: Path, progress: Progress = silent, allow_interlaced: 
         VideoFault: see `open_video`; or there is no keyframe, or the packets have no presentation times.
     """
     container, stream = open_video(path, allow_interlaced)
-    pts, sizes, keyframe_flags = array("q"), array("q"), array("b")
-    untimed, error_found, last, packets, ends_damaged = 0, "", (_NO_PTS, 0), 0, False
+    scan = _PacketScan(stream)
+    error_found = ""
     with container:
+        audio = [other for other in container.streams.audio if other.time_base]
+        others = {other.index: PacketTimes(require_time_base(other)) for other in audio}
         file_bytes = max(container.size, 1)
         try:
-            for count, packet in enumerate(container.demux(stream)):
-                if packet.pts is not None or packet.size:  # the last, empty one only flushes the decoder
-                    packets, ends_damaged = packets + 1, packet.is_corrupt
-                if packet.size == 0 or packet.is_discard:
-                    continue
-                if packet.pts is None:
-                    untimed += 1
-                    continue
-                pts.append(packet.pts)
-                sizes.append(packet.size)
-                keyframe_flags.append(packet.is_keyframe)
-                last = max(last, (packet.pts, packet.duration or 0))
+            for count, packet in enumerate(container.demux([stream, *audio])):
+                if packet.stream_index == stream.index:
+                    scan.add(packet)
+                elif packet.size:
+                    others[packet.stream_index].add(packet)
                 if count % _PROGRESS_INTERVAL == 0 and packet.pos:
                     progress(0, 0, f"reading {path.name}: {packet.pos / file_bytes:.0%}")
         except AV_ERRORS as error:
             raise_if_exhausted(error)
             error_found = error_text(error)
-        stated = read_statement(container, stream, last[0], packets, ends_damaged)
-        time_base, codec = require_time_base(stream), stream.codec_context.name
-    _check_timed(len(pts), untimed)
-    table = _build_table(np.array(pts), np.array(sizes), np.array(keyframe_flags, bool), time_base, codec)
-    truncation = describe_truncation(path, table.pts, time_base, stated, error_found)
-    return dataclasses.replace(table, truncation=truncation, last_duration=last[1])
+        stated = read_statement(container, stream, scan.last_pts, scan.packets, scan.ends_damaged)
+        table = scan.build_table(list(others.values()), container.format.name)
+    _check_single_file(path, stated.container)
+    truncation = describe_truncation(path, table.pts, table.time_base, stated, error_found)
+    return dataclasses.replace(table, truncation=truncation)
+
+
+def _check_single_file(path: Path, container: str) -> None:
+    """Raise VideoFault if the file holds a second one that FFmpeg does not read."""
+    if start := find_second_file(path, container):
+        suffix = path.suffix
+        raise VideoFault(
+            RejectionReason.UNSUPPORTED,
+            f"it is several files joined byte by byte, but FFmpeg reads only the first, of {start} bytes",
+            f"Cut it there and use each part: head -c {start} IN > 1{suffix}; tail -c +{start + 1} IN > 2{suffix}",
+        )
+
+
+class _PacketScan:
+    """The packets of a video stream, as they are read."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._stream = stream
+        self._times = PacketTimes(require_time_base(stream))
+        self._sizes, self._keyframe_flags = array("q"), array("b")
+        self._preroll_keyframes = array("q")
+        self._untimed = 0
+        self._last = (_NO_PTS, 0)
+        self.packets = 0
+        """How many there are, damaged and discarded ones too."""
+        self.ends_damaged = False
+        """Whether the last of them is marked as damaged."""
+
+    @property
+    def last_pts(self) -> int:
+        """The last presentation time, in units of the stream's time base."""
+        return self._last[0]
+
+    def add(self, packet: AnyPacket) -> None:
+        """Add a packet; the last, empty one only flushes the decoder."""
+        if packet.pts is not None or packet.size:
+            self.packets, self.ends_damaged = self.packets + 1, packet.is_corrupt
+        if packet.size == 0:
+            return
+        if packet.is_discard:
+            if packet.is_keyframe and packet.pts is not None:
+                self._preroll_keyframes.append(packet.pts)
+            return
+        if packet.pts is None:
+            self._untimed += 1
+            return
+        self._times.add(packet)
+        self._sizes.append(packet.size)
+        self._keyframe_flags.append(packet.is_keyframe)
+        self._last = max(self._last, (packet.pts, packet.duration or 0))
+
+    def build_table(self, others: list[PacketTimes], container: str) -> FrameTable:
+        """Return the table; `others` are the audio streams, `container` FFmpeg's name.
+
+        Raises:
+            VideoFault: see `read_frame_table`.
+        """
+        times = self._times
+        _check_timed(len(times.pts), self._untimed)
+        codec = self._stream.codec_context.name
+        digest = hashlib.sha256(f"{codec} {times.time_base}".encode())
+        columns = ((times.pts, "<i8"), (self._sizes, "<i8"), (self._keyframe_flags, "u1"))
+        for column, kind in columns:
+            digest.update(np.array(column).astype(kind).tobytes())
+        timeline = find_timeline(times, others, container)
+        keyframes = np.array(self._keyframe_flags, bool)
+        table = FrameTable(
+            pts=np.zeros(0, np.int64),
+            keyframe_pts=np.zeros(0, np.int64),
+            time_base=times.time_base,
+            codec=codec,
+            digest=digest.hexdigest(),
+            truncation="",
+            last_duration=self._last[1],
+            timeline=timeline,
+            start_shift_s=find_start_shift(times, others, timeline, container),
+            untimed=self._untimed,
+        )
+        placed = place_frames(table, times, keyframes, np.array(self._preroll_keyframes))
+        if not len(placed.keyframe_pts):
+            raise VideoFault(RejectionReason.UNREADABLE, "it has no keyframe", "Convert it to H.264 or HEVC")
+        return placed
 
 
 def _check_timed(timed: int, untimed: int) -> None:
@@ -196,21 +249,3 @@ def _check_timed(timed: int, untimed: int) -> None:
     if timed < _MIN_TIMED_SHARE * (timed + untimed):
         hint = "Remux it, for example: ffmpeg -fflags +genpts -i IN -c copy OUT.mkv"
         raise VideoFault(RejectionReason.UNSUPPORTED, f"{untimed} frames have no presentation time", hint)
-
-
-def _build_table(
-    pts: npt.NDArray[np.int64],
-    sizes: npt.NDArray[np.int64],
-    is_keyframe: npt.NDArray[np.bool_],
-    time_base: Fraction,
-    codec: str,
-) -> FrameTable:
-    """Sort the times, and leave out the frames before the first keyframe."""
-    digest = hashlib.sha256(f"{codec} {time_base}".encode())
-    for column in (pts.astype("<i8"), sizes.astype("<i8"), is_keyframe.astype("u1")):
-        digest.update(column.tobytes())
-    keyframe_pts = np.unique(pts[is_keyframe])
-    if not len(keyframe_pts):
-        raise VideoFault(RejectionReason.UNREADABLE, "it has no keyframe", "Convert it to H.264 or HEVC")
-    shown = np.unique(pts[pts >= keyframe_pts[0]])
-    return FrameTable(shown, keyframe_pts, time_base, codec, digest.hexdigest(), "")

@@ -1,62 +1,78 @@
-"""Refuse videos whose frames leave the decoder in another order than their presentation times say.
+"""Restore the order of frames in containers that store no presentation times.
 
-AVI stores no presentation times: FFmpeg counts chunks. That is right without B-frames, and for MPEG-4 with one frame
-in each chunk, because FFmpeg works out their order. For H.264 with B-frames, and for MPEG-4 that packs two frames
-into one chunk (as DivX and Xvid do), the count follows the decoding order, and each frame gets another frame's time.
+AVI stores none: FFmpeg counts chunks. That is right without B-frames, and for MPEG-4 with one frame in each chunk,
+because FFmpeg works out their order. For H.264 with B-frames, and for MPEG-4 that packs two frames into one chunk (as
+DivX and Xvid do), the count follows the decoding order, and each frame would get another frame's time. The decoder
+knows the right order. The frames come at a constant rate, so their order gives their times.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.video.frame import PictureType as FrameType  # words: ok
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from data.records import RejectionReason
-from data.video.demux import VideoFault, open_video, skip_damage
-from data.video.pyav import require_pts
+from data.imaging.decode import LARGEST_PX
+from data.progress import Progress, silent
+from data.video.demux import open_video, skip_damage
+from data.video.frame_table import FrameTable, StoredTimes
+from data.video.pyav import VideoPacket, require_dts, require_pts
+from data.video.timeline import Timeline
 
 _CHECKED_FRAMES = 48
 """Frames checked from the first B-frame on (from the beginning if there is none): wrong times show within a few."""
-_ENCODE_COMMAND = "ffmpeg -i IN -c:v libx264 -crf 12 -c:a copy OUT.mkv"
-_ENCODE_HINT = f"Encode it again, for example: {_ENCODE_COMMAND}"
-_UNPACK_HINT = (
-    "Unpack its B-frames without loss: ffmpeg -i IN -c copy -bsf:v mpeg4_unpack_bframes OUT.avi."
-    f" Or encode it again, for example: {_ENCODE_COMMAND}"
-)
+_PROGRESS_INTERVAL = 500
+"""Packets between two progress reports."""
 
 
-def check_frame_order(path: Path) -> None:
-    """Decode the first frames of an AVI file, up to its first B-frames. Other containers store presentation times.
+def restore_order(path: Path, table: FrameTable, progress: Progress = silent) -> FrameTable:
+    """Return a video's frame table with the frames in the order in which they show.
 
-    A video that cannot be decoded passes: the code that reads its frames reports what is wrong.
+    Containers that store presentation times, and AVI files whose frames come out of the decoder in the order of their
+    times, keep their table. The others are decoded once as a whole.
+
+    Args:
+        path: the video.
+        table: its frame times, as the container has them.
+        progress: called with 0 of 0, and with the share decoded so far as a note.
 
     Raises:
-        VideoFault: a frame came out after one that shows later, or the video cannot be opened.
+        VideoFault: the video cannot be opened.
+    """
+    return _order_frames(path, table, progress) if is_out_of_order(path) else table
+
+
+def is_out_of_order(path: Path) -> bool:
+    """Decode the first frames of an AVI file, up to its first B-frames; return whether one came out after a later one.
+
+    A video that cannot be decoded is not: the code that reads its frames reports what is wrong.
+
+    Raises:
+        VideoFault: the video cannot be opened.
     """
     container, stream = open_video(path, allow_interlaced=True)
     with container:
         if container.format.name != "avi":
-            return
+            return False
         context = stream.codec_context
         previous: VideoFrame | None = None
         first_b: int | None = None
         for count, frame in enumerate(_decode_timed(container, stream)):
             if previous is not None and require_pts(frame) < require_pts(previous):
-                detail = (
-                    "AVI stores no presentation times, and its B-frames are out of order"
-                    f" at {previous.time:.2f} s"
-                )
-                hint = _UNPACK_HINT if context.name == "mpeg4" else _ENCODE_HINT
-                raise VideoFault(RejectionReason.UNSUPPORTED, detail, hint)
+                return True
             previous = frame
             if first_b is None and frame.pict_type == FrameType.B:
                 first_b = count
             # If the header announces B-frames, go on until there is one: they may begin late.
             start = first_b if context.has_b_frames else 0
             if start is not None and count >= start + _CHECKED_FRAMES:
-                return
+                return False
+    return False
 
 
 def _decode_timed(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -65,3 +81,87 @@ def _decode_timed(container: InputContainer, stream: VideoStream) -> Iterator[Vi
         for packet in container.demux(stream):
             with skip_damage():
                 yield from (frame for frame in packet.decode() if frame.pts is not None)
+
+
+@dataclasses.dataclass
+class _NumberedPackets:
+    """The packets of a video, numbered in the order of the file, and the order in which their frames came out."""
+
+    dts: list[int] = dataclasses.field(default_factory=list)
+    places: list[int] = dataclasses.field(default_factory=list)
+    keyframes: list[bool] = dataclasses.field(default_factory=list)
+    shown: list[int] = dataclasses.field(default_factory=list)
+    """Numbers of the packets whose frames came out, in that order."""
+
+
+def _order_frames(path: Path, table: FrameTable, progress: Progress) -> FrameTable:
+    """Decode a video, and give its frames ascending times in the order in which they come out."""
+    packets = _decode_numbered(path, progress)
+    times = np.sort(np.array(packets.dts, np.int64))
+    ranks = _rank_frames(packets.shown, len(times))
+    shown = np.array(packets.shown, np.int64)
+    order = times[ranks]
+    keys = shown[np.array(packets.keyframes, bool)[shown]]
+    if not len(keys):
+        return table
+    used = shown[order[shown] >= order[keys[0]]]
+    dts, places = np.array(packets.dts, np.int64), np.array(packets.places, np.int64)
+    return dataclasses.replace(
+        table,
+        pts=order[used],
+        keyframe_pts=order[keys],
+        timeline=Timeline(order=tuple(int(one) for one in order)),
+        stored=StoredTimes(dts[used], dts[keys], places[keys]),
+    )
+
+
+def _decode_numbered(path: Path, progress: Progress) -> _NumberedPackets:
+    """Decode all packets, with their numbers for times: each frame carries that of its packet."""
+    found = _NumberedPackets()
+    container, stream = open_video(path, allow_interlaced=True)
+    context = stream.codec_context
+    context.options = {"max_pixels": str(LARGEST_PX)}
+    if context.name == "h264":
+        context.thread_count, context.thread_type = 0, "FRAME"
+    with container, skip_damage():
+        for packet in container.demux(stream):
+            if packet.size:
+                number = len(found.dts)
+                found.dts.append(require_dts(packet))
+                found.places.append(packet.pos or 0)
+                found.keyframes.append(packet.is_keyframe)
+                packet.pts = number
+                if number % _PROGRESS_INTERVAL == 0:
+                    share = (packet.pos or 0) / max(container.size, 1)
+                    progress(0, 0, f"ordering the frames of {path.name}: {share:.0%}")
+            found.shown += _decoded_numbers(packet)
+    return found
+
+
+def _decoded_numbers(packet: VideoPacket) -> list[int]:
+    numbers: list[int] = []
+    with skip_damage():
+        numbers = [frame.pts for frame in packet.decode() if frame.pts is not None]
+    return numbers
+
+
+def _rank_frames(shown: list[int], count: int) -> npt.NDArray[np.int64]:
+    """Return the place of each packet's frame among all frames, in the order in which they show.
+
+    A packet without a frame (damage, or a repetition of the frame before) keeps a place: before the frames that came
+    out after a packet that stands behind it in the file.
+
+    Example:
+        >>> _rank_frames([0, 2, 3, 1], 5).tolist()
+        [0, 3, 1, 2, 4]
+    """
+    is_missing = np.ones(count, bool)
+    is_missing[shown] = False
+    missing_before = np.concatenate([[0], np.cumsum(is_missing)])
+    ranks = np.full(count, -1, np.int64)
+    if shown:
+        furthest = np.maximum.accumulate(np.array(shown))
+        ranks[shown] = np.arange(len(shown)) + missing_before[furthest]
+    free = np.setdiff1d(np.arange(count), ranks)
+    ranks[is_missing] = free
+    return ranks

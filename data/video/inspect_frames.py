@@ -16,7 +16,7 @@ from data.imaging.decode import ImageFault
 from data.records import RejectionReason
 from data.video.color import read_color_info
 from data.video.decode import ThreadLocalReaders, VideoReader
-from data.video.demux import FrameTable
+from data.video.frame_table import FrameTable
 from data.video.letterbox import Edges, find_edges
 from data.video.pyav import plane_array, require_pts
 from data.video.sample import PlannedFrame
@@ -84,15 +84,16 @@ def inspect_frames(
 
 
 def _inspect_run(reader: VideoReader, time_base: Fraction, run: list[PlannedFrame]) -> list[InspectedFrame]:
-    """Decode from a keyframe to a little after the last of its planned frames."""
-    keyframe_pts, step = run[0].keyframe_pts, round(FADE_STEP_S / time_base)
-    planned = {frame.pts: frame for frame in run}
-    end = max(run[-1].pts + step, keyframe_pts + 2 * step)
+    """Decode from a keyframe to a little after the last of its planned frames. All times are those in the file."""
+    start, step = run[0].place, round(FADE_STEP_S / time_base)
+    keyframe_pts = start.keyframe_pts
+    planned = {frame.place.pts: frame for frame in run}
+    end = max(run[-1].place.pts + step, keyframe_pts + 2 * step) + reader.out_of_order_by
     thumbnails: list[tuple[int, Thumbnail]] = []
     inspected: dict[int, InspectedFrame] = {}
     fault = ImageFault(RejectionReason.UNREADABLE, "the video ends before it")
     try:
-        for frame, digest in reader.decode_from(keyframe_pts):
+        for frame, digest in reader.decode_from(keyframe_pts, start.keyframe_byte):
             pts = require_pts(frame)
             thumbnails.append((pts, _make_thumbnail(frame)))
             if pts in planned:
@@ -103,8 +104,8 @@ def _inspect_run(reader: VideoReader, time_base: Fraction, run: list[PlannedFram
         fault = found
     fading = {pts: _is_fading(pts, keyframe_pts, step, thumbnails) for pts in inspected}
     return [
-        dataclasses.replace(inspected[frame.pts], is_fading=fading[frame.pts])
-        if frame.pts in inspected
+        dataclasses.replace(inspected[frame.place.pts], is_fading=fading[frame.place.pts])
+        if frame.place.pts in inspected
         else InspectedFrame(frame, fault)
         for frame in run
     ]

@@ -5,8 +5,20 @@ import dataclasses
 import numpy as np
 
 from data.hashing import generator
-from data.video.demux import FrameTable
+from data.video.frame_table import FrameTable
 from data.video.sampling_settings import FrameSamplingSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class FramePlace:
+    """Where a frame is in the file: what decoding it needs, in units of the video's time base."""
+
+    pts: int
+    """The time that its packet carries."""
+    keyframe_pts: int
+    """The time that the packet of its keyframe carries: decoding begins there."""
+    keyframe_byte: int = -1
+    """Where the packet of the keyframe begins, in a file whose times do not say it; otherwise -1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +29,8 @@ class PlannedFrame:
     """Presentation time of the frame."""
     keyframe_pts: int
     """Presentation time of the last keyframe at or before the frame: decoding begins there."""
+    place: FramePlace
+    """Where both are in the file."""
 
 
 def plan_frames(table: FrameTable, settings: FrameSamplingSettings) -> list[PlannedFrame]:
@@ -37,11 +51,21 @@ def plan_frames(table: FrameTable, settings: FrameSamplingSettings) -> list[Plan
     target = stream.uniform(0, min(settings.typical_spacing_s * units_per_second, float(offsets[-1])))
     planned = []
     while (index := int(np.searchsorted(offsets, target))) < len(offsets):
-        pts = int(table.pts[index])
-        keyframe_pts = int(table.keyframe_pts[np.searchsorted(table.keyframe_pts, pts, side="right") - 1])
-        planned.append(PlannedFrame(pts, keyframe_pts))
+        planned.append(_plan_frame(table, index))
         target = float(offsets[index]) + units_per_second * _draw_interval_s(stream, settings)
     return planned
+
+
+def _plan_frame(table: FrameTable, index: int) -> PlannedFrame:
+    pts = int(table.pts[index])
+    key = int(np.searchsorted(table.keyframe_pts, pts, side="right")) - 1
+    keyframe_pts = int(table.keyframe_pts[key])
+    place = FramePlace(pts, keyframe_pts)
+    if stored := table.stored:
+        place = FramePlace(
+            int(stored.frames[index]), int(stored.keyframes[key]), int(stored.keyframe_bytes[key])
+        )
+    return PlannedFrame(pts, keyframe_pts, place)
 
 
 def _draw_interval_s(stream: np.random.Generator, settings: FrameSamplingSettings) -> float:

@@ -3,7 +3,8 @@
 import dataclasses
 
 from data.records import Box, Rejection, RejectionReason, SourceEntry
-from data.video.demux import DEINTERLACE_HINT, FrameTable, VideoFault
+from data.video.demux import DEINTERLACE_HINT, VideoFault
+from data.video.frame_table import FrameTable
 from data.video.inspect_frames import InspectedFrame
 from data.video.letterbox import find_content_boxes
 from data.video.scenes import MAX_SCENE_GAP_S, assign_scenes, is_near_identical
@@ -16,10 +17,13 @@ _MIN_CONTRAST = 4.0
 
 @dataclasses.dataclass(frozen=True)
 class FrameLocator:
-    """Where a frame is: the parts of a SourceEntry's locator, `pts@keyframe_pts+left,top:video`."""
+    """Where a frame is: the parts of a SourceEntry's locator, `pts@keyframe_pts+left,top:video`.
+
+    In a file whose times restart or do not exist, `#` and a byte follow the keyframe's time; see `FramePlace`.
+    """
 
     pts: int
-    """Presentation time, in units of the stream's time base."""
+    """Presentation time that its packet carries, in units of the stream's time base."""
     keyframe_pts: int
     """Of the keyframe where decoding begins."""
     left: int
@@ -28,19 +32,23 @@ class FrameLocator:
     """First row of the image in the frame."""
     video: str
     """Path below the source's root."""
+    keyframe_byte: int = -1
+    """Where the keyframe's packet begins, in a file whose times do not say it; otherwise -1."""
 
     def format(self) -> str:
         """Return the locator as text."""
-        return f"{self.pts}@{self.keyframe_pts}+{self.left},{self.top}:{self.video}"
+        byte = f"#{self.keyframe_byte}" if self.keyframe_byte >= 0 else ""
+        return f"{self.pts}@{self.keyframe_pts}{byte}+{self.left},{self.top}:{self.video}"
 
     @classmethod
     def parse(cls, locator: str) -> "FrameLocator":
         """Parse the text of a locator."""
         numbers, _, video = locator.partition(":")
         pts, _, rest = numbers.partition("@")
-        keyframe_pts, _, corner = rest.partition("+")
+        keyframe, _, corner = rest.partition("+")
+        keyframe_pts, _, byte = keyframe.partition("#")
         left, _, top = corner.partition(",")
-        return cls(int(pts), int(keyframe_pts), int(left), int(top), video)
+        return cls(int(pts), int(keyframe_pts), int(left), int(top), video, int(byte or -1))
 
 
 def check_video(frames: list[InspectedFrame]) -> None:
@@ -143,7 +151,10 @@ def _find_repetition(
 def _build_entry(
     frame: InspectedFrame, time_s: float, scene: int, box: Box, codec: str, video: str
 ) -> SourceEntry:
-    locator = FrameLocator(frame.planned.pts, frame.planned.keyframe_pts, box.left, box.top, video)
+    place = frame.planned.place
+    locator = FrameLocator(
+        place.pts, place.keyframe_pts, box.left, box.top, video, keyframe_byte=place.keyframe_byte
+    )
     return SourceEntry(
         id=frame_id(video, time_s),
         locator=locator.format(),

@@ -17,6 +17,7 @@ from data.exhaustion import raise_if_exhausted
 from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import AnyPacket, require_dts, require_pts, require_time_base
+from data.video.timeline import AS_STORED, PacketClock, Timeline
 from sr.upscale.video.convert_audio import AudioConverter
 from sr.upscale.video.video_info import STAGE
 
@@ -31,8 +32,20 @@ COVER_MIMETYPES = {
 """MIME types of cover images, by FFmpeg's names of their codecs."""
 _MAX_INTERLEAVING_S = 10
 """How far apart audio and subtitles may lie in a file: after a packet this much past the end, reading stops."""
+_PRIMING_S = Fraction(1, 20)
+"""How long before the first sample audio decoders begin at most."""
 _MAX_UNTIMED = 32
 """Packets that wait for the first one with a decoding time; decoders reorder at most 16 frames."""
+
+
+def is_preroll(packet: AnyPacket) -> bool:
+    """Return whether a packet of an edit list is decoded but not played, and long before what is.
+
+    What comes just before the first sample is copied: the decoder needs it, and drops what it yields.
+    """
+    if not packet.is_discard or packet.pts is None:
+        return False
+    return (packet.pts + (packet.duration or 0)) * packet.time_base < -_PRIMING_S
 
 
 def is_cover(stream: Stream) -> bool:
@@ -76,6 +89,7 @@ class CopiedStreams:
         converters: of the streams whose sound is converted, by the same indices.
         needs_unique_dts: the container wants different decoding times in all streams but subtitles.
         name: of the video, for Rejections.
+        timeline: what makes the stored times those of the new container.
     """
 
     def __init__(
@@ -85,8 +99,10 @@ class CopiedStreams:
         converters: dict[int, AudioConverter],
         needs_unique_dts: bool,
         name: str,
+        timeline: Timeline = AS_STORED,
     ) -> None:
         self._source, self._converters, self._name = source, converters, name
+        self._clock = PacketClock(timeline)
         self._copies = {
             index: _CopiedStream(output, needs_unique_dts and output.type != "subtitle")
             for index, output in outputs.items()
@@ -156,7 +172,9 @@ class CopiedStreams:
                 return
             if packet is None:
                 return
-            if packet.size or packet.dts is not None:  # otherwise it is the demuxer's flush packet
+            # A packet without content and time is the demuxer's flush packet.
+            if (packet.size or packet.dts is not None) and not is_preroll(packet):
+                self._clock.correct(packet)
                 yield packet
 
     def _assign_dts(self, copy: _CopiedStream, packet: AnyPacket) -> list[AnyPacket]:

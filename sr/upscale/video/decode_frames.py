@@ -19,8 +19,12 @@ from data.imaging.decode import LARGEST_PX
 from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import build_filter_graph, require_pts, require_time_base
+from data.video.timeline import AS_STORED, Timeline, demux_video
 from sr.upscale.video.alpha import AlphaCounter
 from sr.upscale.video.video_info import STAGE, VideoInfo
+
+_SEEK_BACK_S = (0, 3, 30)
+"""How far before a time to seek, one after the other, until a frame before it comes out."""
 
 
 def open_decoder(path: Path) -> tuple[InputContainer, VideoStream]:
@@ -35,15 +39,15 @@ def open_decoder(path: Path) -> tuple[InputContainer, VideoStream]:
     return container, stream
 
 
-def decode_first_frames(path: Path, count: int) -> list[VideoFrame]:
-    """Return the first frames as they come out of the decoder.
+def decode_first_frames(path: Path, count: int, timeline: Timeline = AS_STORED) -> list[VideoFrame]:
+    """Return the first frames as they come out of the decoder, with the times that a timeline gives them.
 
     Raises:
         VideoFault: the video cannot be opened.
     """
     container, stream = open_decoder(path)
     with container:
-        return list(itertools.islice(_decode(container, stream, []), count))
+        return list(itertools.islice(_decode(container, stream, [], timeline), count))
 
 
 def decode_frames(
@@ -63,7 +67,7 @@ def decode_frames(
     container, stream = open_decoder(video.path)
     with container:
         last_pts = None
-        decoded = _decode(container, stream, rejections, alpha)
+        decoded = _decode(container, stream, rejections, video.timeline, alpha)
         for frame in _deinterlace(decoded, video) if deinterlace else decoded:
             pts = require_pts(frame)
             if last_pts is not None and pts <= last_pts:
@@ -79,15 +83,23 @@ def decode_frames(
 def decode_frame_at(video: VideoInfo, pts: int, deinterlace: bool) -> VideoFrame | None:
     """Decode the first frame at or after a time, from a keyframe before it; None if there is none.
 
-    To deinterlace, the two frames before it are decoded too: the filter looks at them.
+    To deinterlace, the two frames before it are decoded too: the filter looks at them. In transport streams a seek may
+    lead behind the keyframe; then it goes further back, and at last to the beginning.
     """
-    container, stream = open_decoder(video.path)
-    with container:
-        container.seek(pts - deinterlace * round(2 / video.frame_rate / video.time_base), stream=stream)
-        decoded = _decode(container, stream, [])
-        for frame in _deinterlace(decoded, video) if deinterlace else decoded:
-            if require_pts(frame) >= pts:
-                return _normalize_format(frame, video)
+    start = pts - deinterlace * round(2 / video.frame_rate / video.time_base)
+    for seek_back_s in (*_SEEK_BACK_S, None):
+        container, stream = open_decoder(video.path)
+        with container:
+            if seek_back_s is not None:
+                container.seek(start - round(seek_back_s / video.time_base), stream=stream)
+            decoded = _decode(container, stream, [], AS_STORED)
+            is_first = seek_back_s is not None
+            for frame in _deinterlace(decoded, video) if deinterlace else decoded:
+                if is_first and require_pts(frame) > start:
+                    break
+                is_first = False
+                if require_pts(frame) >= pts:
+                    return _normalize_format(frame, video)
     return None
 
 
@@ -95,6 +107,7 @@ def _decode(
     container: InputContainer,
     stream: VideoStream,
     rejections: list[Rejection],
+    timeline: Timeline,
     alpha: AlphaCounter | None = None,
 ) -> Iterator[VideoFrame]:
     """Yield all frames that have a presentation time."""
@@ -103,7 +116,7 @@ def _decode(
     def reject(where: str, reason: RejectionReason, detail: str) -> None:
         rejections.append(Rejection(f"{name}{where}", STAGE, reason, detail))
 
-    packets = container.demux(stream)
+    packets = demux_video(container, stream, timeline)
     while True:
         try:
             packet = next(packets, None)

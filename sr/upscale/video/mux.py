@@ -171,7 +171,12 @@ class _Muxer:
             )
         needs_unique_dts = container_format(self._output) in ("mp4", "mov")
         others = CopiedStreams(
-            self._source, streams.copies, streams.converters, needs_unique_dts, video.path.name
+            self._source,
+            streams.copies,
+            streams.converters,
+            needs_unique_dts,
+            video.path.name,
+            video.timeline,
         )
         images = retime_packets(directory, headers, video, streams.video)
         waiting = next(images, None)

@@ -1,5 +1,6 @@
 """Preview an upscaled video: some frames side by side, bicubic interpolation on the left and the model on the right."""
 
+import collections
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from data.errors import UserError
 from data.progress import Progress, silent
 from data.video.demux import skip_damage
 from data.video.pyav import build_filter_graph, require_pts
-from sr.upscale.video.decode_frames import decode_frame_at
+from sr.upscale.video.decode_frames import decode_frame_at, decode_frames
 from sr.upscale.video.probe import no_frames_error, probe_video
 from sr.upscale.video.settings import VideoUpscaleSettings
 from sr.upscale.video.upscale_frame import FrameUpscaler
@@ -79,14 +80,29 @@ def _write_pair(directory: Path, video: VideoInfo, left: VideoFrame, right: Vide
 def _sample_evenly(video: VideoInfo, count: int, deinterlace: bool) -> Iterator[VideoFrame]:
     """Yield the frames at the middles of `count` equal parts of the video's length, each once."""
     length = video.last_pts - video.first_pts
+    targets = [video.first_pts + length * (2 * part + 1) // (2 * count) for part in range(count)]
+    if not video.timeline.is_stored:
+        yield from _pick_frames(decode_frames(video, deinterlace, []), targets)
+        return
     shown: set[int] = set()
-    for part in range(count):
-        target = video.first_pts + length * (2 * part + 1) // (2 * count)
+    for target in targets:
         frame = None
         with skip_damage():
             frame = decode_frame_at(video, target, deinterlace)
         if frame is not None and require_pts(frame) not in shown:
             shown.add(require_pts(frame))
+            yield frame
+
+
+def _pick_frames(frames: Iterator[VideoFrame], targets: list[int]) -> Iterator[VideoFrame]:
+    """Yield the first frame at or after each of some ascending times, each once: where no seek leads to a time."""
+    waiting = collections.deque(targets)
+    for frame in frames:
+        if not waiting:
+            return
+        if require_pts(frame) >= waiting[0]:
+            while waiting and require_pts(frame) >= waiting[0]:
+                waiting.popleft()
             yield frame
 
 

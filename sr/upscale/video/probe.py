@@ -23,7 +23,7 @@ from data.video.demux import (
     read_frame_table,
     skip_damage,
 )
-from data.video.frame_order import check_frame_order
+from data.video.frame_order import restore_order
 from data.video.pyav import read_side_data, require_pts
 from sr.upscale.video.alpha import ALPHA, has_alpha
 from sr.upscale.video.decode_frames import decode_first_frames, open_decoder
@@ -56,18 +56,18 @@ def probe_video(path: Path, deinterlace: bool = False, progress: Progress = sile
         progress: reports the share read.
 
     Raises:
-        UserError: it is not a video, or is encrypted, interlaced or too large; its frames are out of order; or no
-            frame can be decoded.
+        UserError: it is not a video, or is encrypted, interlaced or too large; or no frame can be
+            decoded.
     """
     try:
-        table = read_frame_table(path, progress, allow_interlaced=True)
-        check_frame_order(path)
+        table = restore_order(path, read_frame_table(path, progress, allow_interlaced=True), progress)
         container, stream = open_decoder(path)
     except VideoFault as fault:
         raise UserError(f"{path} cannot be upscaled: {fault.detail}", fault.hint) from None
     with container:
         _check_not_encrypted(container, stream, path)
-        frames = decode_first_frames(path, _PROBED_FRAMES)
+        timeline = table.timeline.shifted(table.start_shift_s)
+        frames = decode_first_frames(path, _PROBED_FRAMES, timeline)
         if not frames:
             raise no_frames_error(path)
         if not deinterlace:
@@ -78,13 +78,14 @@ def probe_video(path: Path, deinterlace: bool = False, progress: Progress = sile
             stream_index=stream.index,
             time_base=table.time_base,
             first_pts=require_pts(frames[0]),
-            last_pts=last_pts,
+            last_pts=last_pts + round(table.start_shift_s / table.time_base),
             last_duration=table.last_duration,
             frame_count=len(table.pts),
             shared_milliseconds=_count_shared_milliseconds(table.pts, table.time_base),
             frame_rate=_frame_rate(stream, len(table.pts), table.seconds(last_pts)),
             sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
             truncation=table.truncation,
+            timeline=timeline,
             dropped_metadata=_dropped_metadata(
                 {name for frame in frames for name in read_side_data(frame)}, frames[0], path
             )

@@ -271,6 +271,7 @@ def _build_record(
         "time_base": str(video.time_base),
         "first_pts": min(times),
         "last_pts": max(times),
+        "times": list(video.timeline.describe()),
         "copied_streams": list(result.copied),
         "converted_streams": list(result.converted),
         "audio": job.settings.audio,

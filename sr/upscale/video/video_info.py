@@ -7,6 +7,7 @@ from typing import Any
 
 from data.atomic_files import read_json, write_json
 from data.video.color import FULL_RANGE
+from data.video.timeline import AS_STORED, Timeline
 
 STAGE = "upscale"
 """Stage of the Rejections of all modules here."""
@@ -59,6 +60,8 @@ class VideoInfo:
     """Metadata of the frames that no encoder here writes: captions, HDR10+, Dolby Vision."""
     truncation: str
     """Where and why the video is cut short; empty if it is complete."""
+    timeline: Timeline = AS_STORED
+    """What makes the stored times of the video and its other streams those of the result."""
 
     @property
     def is_hdr(self) -> bool:
@@ -87,6 +90,7 @@ _TEXT_FIELDS: dict[str, Any] = {
     "time_base": Fraction,
     "frame_rate": Fraction,
     "sample_aspect_ratio": Fraction,
+    "timeline": Timeline.parse,
 }
 """Fields that JSON holds as text, and how to read them."""
 

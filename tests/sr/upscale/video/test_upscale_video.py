@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from odd_videos import MS, TAGS, check_plays, copied, decoded_times, make_odd_video
 from PIL import Image
-from videos import counter, interlaced_video, make_video, numbered, packed_video
+from videos import counter, interlaced_video, make_video, numbered
 
 from data.atomic_files import read_jsonl
 from data.errors import UserError
@@ -222,18 +222,6 @@ def test_interlaced_videos_are_rejected_or_deinterlaced(tmp_path):
 def test_unsupported_settings_are_errors_before_the_work_begins(suffix, settings, words, odd, tmp_path):
     with pytest.raises(UserError, match=words):
         upscale_video(odd, tmp_path / f"out{suffix}", tmp_path / "store", "bicubic", settings)
-    assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
-
-
-@pytest.mark.parametrize(
-    ("make", "hint"), [(make_video, "Encode it again"), (packed_video, "Unpack its B-frames")]
-)
-def test_avi_with_b_frames_out_of_order_is_rejected_before_the_work_begins(make, hint, tmp_path):
-    source = make(tmp_path / "in.avi", frames=75)
-    with pytest.raises(
-        UserError, match=f"in.avi cannot be upscaled: AVI stores no presentation times.*{hint}"
-    ):
-        upscale_video(source, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
     assert not list(tmp_path.rglob("*.packets")) and not list(tmp_path.glob("out*"))
 
 

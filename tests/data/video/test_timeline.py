@@ -1,0 +1,144 @@
+"""Crops of videos whose clock restarts, wraps or begins with pre-roll: all parts are indexed, with their own frames."""
+
+import subprocess
+from fractions import Fraction
+
+import pytest
+from clocks import join, make_clip, remux, shown_numbers
+from videos import counter, make_video
+
+from data.errors import UserError
+from data.records import Rejection, RejectionReason, SourceEntry
+from data.sources.video import VideoSource
+from data.video.demux import VideoFault, read_frame_table
+from data.video.sampling_settings import FrameSamplingSettings
+from data.video.timeline import Timeline
+
+DENSE = FrameSamplingSettings(min_spacing_s=0.05, typical_spacing_s=0.06, max_spacing_s=0.07)
+
+
+def time_s(entry: SourceEntry) -> float:
+    """Return the time in an entry's name."""
+    hours, minutes, seconds = entry.id.rpartition("@")[2].split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def crop_numbers(path) -> tuple[list[int], list[Rejection]]:
+    """Return the numbers in the frames that a video's entries give, in order, and the rejections."""
+    source = VideoSource(path, DENSE)
+    found = list(source.scan(threads=2))
+    entries = [one for one in found if isinstance(one, SourceEntry)]
+    assert [time_s(one) for one in entries] == sorted(time_s(one) for one in entries)
+    # A source of its own, as in another process, and in reverse, so that every run seeks.
+    images = {entry.id: image for entry, image in VideoSource(path, DENSE).read(entries[::-1])}
+    return [counter(images[entry.id]) for entry in entries], [
+        one for one in found if isinstance(one, Rejection)
+    ]
+
+
+@pytest.mark.parametrize("kind", [".ts", ".vob"])
+def test_all_parts_of_joined_files_are_indexed(kind, tmp_path):
+    parts = [make_clip(tmp_path / f"{first}{kind}", 50, first) for first in (0, 50, 100)]
+    path = join(tmp_path / f"joined{kind}", *parts)
+    table = read_frame_table(path)
+    assert len(table.pts) == 150 and table.timeline.joints == 2 and not table.truncation
+    numbers, rejections = crop_numbers(path)
+    # The demuxer takes the last packet before a joint of transport streams for damaged: its counters jump there.
+    assert len(rejections) <= (6 if kind == ".ts" else 0)
+    assert numbers == sorted(numbers)
+    assert all(sum(first <= number < first + 50 for number in numbers) >= 20 for first in (0, 50, 100))
+
+
+def test_one_wrong_time_is_no_restart(tmp_path):
+    """A decoding time that alone is wrong, as damage makes it, moves nothing else."""
+    plain, path = make_clip(tmp_path / "plain.ts", options={"bf": "0", "g": "25"}), tmp_path / "odd.ts"
+    content = bytearray(plain.read_bytes())
+    table = read_frame_table(plain)
+    place = int(table.keyframe_pts[1])
+    stamp = bytes(
+        [
+            0x21 | place >> 29 & 0x0E,
+            place >> 22 & 0xFF,
+            place >> 14 & 0xFE | 1,
+            place >> 7 & 0xFF,
+            place << 1 & 0xFE | 1,
+        ]
+    )
+    at = content.index(stamp)
+    content[at + 1] ^= 0x40  # an hour and more
+    path.write_bytes(content)
+    assert read_frame_table(path).timeline.joints == 0
+
+
+def test_an_image_that_stands_still_while_audio_plays_is_no_restart(tmp_path):
+    path = tmp_path / "still.ts"
+    make_clip(path, 400, options={"bf": "0", "g": "400"}, still=(20, 380))
+    table = read_frame_table(path)
+    assert len(table.pts) == 40 and table.timeline.joints == 0
+
+
+@pytest.mark.parametrize("kind", [".mp4", ".mov", ".mkv", ".flv", ".ogv", ".wmv", ".mxf"])
+def test_joined_files_of_which_only_the_first_is_read_are_refused_and_can_be_cut(kind, tmp_path):
+    options = {"options": {"bf": "0"}} if kind == ".wmv" else {}
+    names = ["plain-1", "plain-2"]
+    parts = [
+        make_clip(tmp_path / f"{n}{kind}", 25, with_audio=kind not in (".wmv", ".mxf"), **options)
+        for n in names
+    ]
+    path = join(tmp_path / f"joined{kind}", *parts)
+    with pytest.raises(VideoFault, match="joined byte by byte") as caught:
+        read_frame_table(path)
+    assert caught.value.reason is RejectionReason.UNSUPPORTED
+    command = caught.value.hint.split(": ", 1)[1].replace("IN", path.name)
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    for number in (1, 2):
+        assert len(read_frame_table(tmp_path / f"{number}{kind}").pts) == 25
+
+
+@pytest.mark.parametrize("after_s", [0.6, 1.9, 2.4])
+def test_a_trimmed_mp4_gives_all_frames_of_its_edit_list(after_s, tmp_path):
+    """The keyframe that is only pre-roll is decoded; the frames that play are those of the edit list."""
+    plain = make_clip(tmp_path / "plain.mp4", options={"bf": "2", "g": "50"})
+    path = remux(plain, tmp_path / "trimmed.mp4", Fraction(-after_s).limit_denominator(100))
+    shown = [number for number, _ in shown_numbers(path)]
+    assert shown == list(range(shown[0], 75)) and shown[0] in (round(after_s * 25), round(after_s * 25) + 1)
+    table = read_frame_table(path)
+    assert len(table.pts) == len(shown) and table.pts[0] >= 0
+    numbers, rejections = crop_numbers(path)
+    assert numbers[0] <= shown[0] + 2 and numbers[-1] >= 73 and not rejections
+
+
+def test_a_trimmed_video_whose_only_keyframe_is_preroll_is_indexed(tmp_path):
+    plain = make_clip(tmp_path / "plain.mp4", options={"bf": "2", "g": "250"})
+    path = remux(plain, tmp_path / "trimmed.mp4", Fraction(-48, 25))
+    assert len(read_frame_table(path).pts) == 27
+    numbers, rejections = crop_numbers(path)
+    assert len(numbers) >= 12 and not rejections and numbers[0] >= 48
+
+
+def test_a_wrapped_clock_changes_no_crop(tmp_path):
+    plain = make_clip(tmp_path / "plain.ts")
+    path = remux(plain, tmp_path / "wraps.ts", Fraction((1 << 33) - 180000, 90000), mpegts_copyts="1")
+    assert read_frame_table(path).start_shift_s > 1
+    numbers, rejections = crop_numbers(path)
+    assert len(numbers) > 30 and not rejections
+
+
+def test_a_timeline_is_read_as_it_was_written():
+    timeline = Timeline((0, 700), (Fraction(1, 3), Fraction(-5)), (1, 0, 2))
+    assert Timeline.parse(str(timeline)) == timeline and not timeline.is_stored
+
+
+def test_the_locators_of_ordinary_videos_are_as_before(tmp_path):
+    path = make_video(tmp_path / "video.mkv", frames=48)
+    entries = [one for one in VideoSource(path, DENSE).scan() if isinstance(one, SourceEntry)]
+    assert all("#" not in one.locator for one in entries)
+
+
+def test_a_joined_video_that_changed_is_an_error(tmp_path):
+    parts = [make_clip(tmp_path / f"{first}.ts", 50, first) for first in (0, 50)]
+    path = join(tmp_path / "joined.ts", *parts)
+    entries = [one for one in VideoSource(path, DENSE).scan() if isinstance(one, SourceEntry)]
+    path.write_bytes(parts[0].read_bytes())
+    with pytest.raises(UserError, match="is not the video that was indexed"):
+        list(VideoSource(path, DENSE).read(entries[-2:]))

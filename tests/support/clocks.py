@@ -1,0 +1,142 @@
+"""Make videos with audio whose clock is odd: it restarts, wraps, begins before zero, or counts frames."""
+
+import itertools
+import shutil
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from odd_videos import tone
+from videos import counter, numbered
+
+FPS = 25
+CODECS = {
+    ".ts": ("libx264", "aac"),
+    ".vob": ("mpeg2video", "mp2"),
+    ".avi": ("libx264", "mp2"),
+    ".mp4": ("libx264", "aac"),
+    ".mkv": ("libx264", "aac"),
+    ".mov": ("libx264", "aac"),
+    ".flv": ("libx264", "aac"),
+    ".wmv": ("wmv2", "mp2"),
+    ".mxf": ("mpeg2video", "pcm_s16le"),
+}
+Packets = list[tuple[Fraction, bytes]]
+
+
+def make_clip(
+    path: Path,
+    frames: int = 75,
+    first: int = 0,
+    options: dict[str, str] | None = None,
+    codec: str = "",
+    with_audio: bool = True,
+    still: tuple[int, int] = (0, 0),
+) -> Path:
+    """Encode frames numbered from `first` on, 25 a second, and a tone of the same length, both from time zero on.
+
+    PyAV has no encoder of Theora: Ogg files are made by the ffmpeg command, and their tests are skipped without it.
+    The frames from `still[0]` to before `still[1]` are left out, as of an image that stands still.
+    """
+    if path.suffix == ".ogv":
+        return _make_ogg(make_clip(path.with_suffix(".mkv"), frames, first), path)
+    video_codec, audio_codec = CODECS[path.suffix]
+    with av.open(str(path), "w", format="vob" if path.suffix == ".vob" else None) as container:
+        stream = container.add_stream(
+            codec or video_codec, rate=FPS, options=options or {"bf": "2", "g": "25"}
+        )
+        stream.height, stream.width, stream.pix_fmt = 180, 320, "yuv420p"
+        stream.codec_context.thread_count = 1
+        stream.bit_rate = 4_000_000
+        sound = container.add_stream(audio_codec, rate=48000) if with_audio else None
+        samples = 0
+        for number in range(frames):
+            while sound is not None and samples < (number + 1) * 48000 // FPS:
+                wave = tone(first * 1920 + samples)
+                wave.pts = samples
+                container.mux(sound.encode(wave))
+                samples += 1024
+            if still[0] <= number < still[1]:
+                continue
+            image = np.ascontiguousarray(numbered(first + number))
+            frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if sound is not None:
+            container.mux(sound.encode())
+    return path
+
+
+def _make_ogg(source: Path, path: Path) -> Path:
+    if not (ffmpeg := shutil.which("ffmpeg")):
+        pytest.skip("needs the ffmpeg command: PyAV has no encoder of Theora")
+    command = [
+        ffmpeg,
+        "-v",
+        "error",
+        "-i",
+        str(source),
+        "-c:v",
+        "libtheora",
+        "-q:v",
+        "8",
+        "-c:a",
+        "libvorbis",
+    ]
+    subprocess.run([*command, str(path)], check=True)
+    return path
+
+
+def join(path: Path, *parts: Path) -> Path:
+    """Write the bytes of several files one after another, as `cat` does."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def remux(source: Path, path: Path, shift_s: Fraction = Fraction(0), **options: str) -> Path:
+    """Copy the packets of a video, later by some seconds (earlier if negative)."""
+    options = {"avoid_negative_ts": "disabled"} | options
+    with av.open(str(source)) as given, av.open(str(path), "w", container_options=options) as made:
+        streams = {one.index: made.add_stream_from_template(one, opaque=True) for one in given.streams}
+        for packet in given.demux():
+            if packet.dts is None:
+                continue
+            units = round(shift_s / packet.time_base)
+            packet.pts, packet.dts = packet.pts + units, packet.dts + units
+            packet.stream = streams[packet.stream_index]
+            made.mux(packet)
+    return path
+
+
+def shown_numbers(path: Path) -> list[tuple[int, Fraction | None]]:
+    """Return the number in each frame that plain decoding gives, and its time in seconds, in order."""
+    with av.open(str(path)) as video:
+        return [
+            (
+                counter(frame.to_ndarray(format="rgb24")),
+                None if frame.pts is None else frame.pts * frame.time_base,
+            )
+            for frame in video.decode(video=0)
+        ]
+
+
+def audio_packets(path: Path) -> Packets:
+    """Return the time in seconds and the bytes of all audio packets."""
+    with av.open(str(path)) as video:
+        packets = [one for one in video.demux(audio=0) if one.size]
+        return [(one.pts * one.time_base, bytes(one)) for one in packets]
+
+
+def check_sequence(path: Path, numbers: list[int], max_gap_s: float = 0.045) -> list[Fraction]:
+    """Check that exactly these frames come out, in this order, at ascending times from zero on; return the times."""
+    found = shown_numbers(path)
+    assert [number for number, _ in found] == numbers
+    times = [time for _, time in found if time is not None]
+    assert len(times) == len(numbers) and times[0] >= 0
+    gaps = [float(later - earlier) for earlier, later in itertools.pairwise(times)]
+    assert min(gaps) > 0.03 and max(gaps) < max_gap_s, (min(gaps), max(gaps))
+    return times
