@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.hashing import sha256_file
+from sr.models.model_contents import describe_content, describe_folder
 
 TRAINED = "trained"
 """The model that [model] and [training] describe."""
@@ -14,12 +15,12 @@ GRAPH_SUFFIXES = (".onnx", ".xml")
 
 def is_weights(model: str) -> bool:
     """Return whether `model` names a file of weights."""
-    return Path(model).suffix in WEIGHTS_SUFFIXES
+    return Path(model).suffix.lower() in WEIGHTS_SUFFIXES
 
 
 def is_graph(model: str) -> bool:
     """Return whether `model` names an ONNX file or an OpenVINO IR."""
-    return Path(model).suffix in GRAPH_SUFFIXES
+    return Path(model).suffix.lower() in GRAPH_SUFFIXES
 
 
 def find_weights(model: str) -> Path:
@@ -45,7 +46,7 @@ def hash_graph(model: str, names: Iterable[str]) -> dict[str, str]:
         UserError: there is no such file, or it has another suffix.
     """
     path = _find(model, (*WEIGHTS_SUFFIXES, *GRAPH_SUFFIXES), names)
-    files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+    files = [path, path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [path]
     return {file.suffix: sha256_file(file) for file in files if file.is_file()}
 
 
@@ -75,8 +76,12 @@ def identify_upscaler(
 
 def _find(model: str, suffixes: Iterable[str], names: Iterable[str]) -> Path:
     path = Path(model).expanduser()
-    if path.suffix in suffixes and path.is_file():
+    if path.is_file() and (error := describe_content(path)):
+        raise error
+    if path.suffix.lower() in suffixes and path.is_file():
         return path
-    problem = "no such file exists" if path.suffix in suffixes else "it is no such name or file"
+    if path.is_dir() and (error := describe_folder(path)):
+        raise error
+    problem = "no such file exists" if path.suffix.lower() in suffixes else "it is no such name or file"
     hint = f"Check the path; --model takes {', '.join(names)}, or a file ending in {', '.join(suffixes)}"
     raise UserError(f"--model is {model!r}, but {problem}", hint)

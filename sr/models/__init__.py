@@ -9,6 +9,7 @@
     luma_interface.py      a luma network with planes of video luma as input and output
     receptive_field.py     how far a network sees, and the halo that tiles need
     checkpoint.py          weights of a run or a file → model.safetensors and model.json → network
+    model_contents.py      what a file is that is given as a model and is none, for the words of a refusal
     metadata.py            what exported files say about themselves
 
 Importing this package loads none of its modules.

@@ -5,6 +5,7 @@ float32.
 """
 
 import dataclasses
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from data.atomic_files import read_json, write_bytes, write_json
 from data.errors import UserError
 from data.exhaustion import raise_if_exhausted
 from data.hashing import sha256_bytes, sha256_file
+from sr.models.model_contents import TORCH, describe_folder, find_content_kind, refuse_other_content
 from sr.models.network import SuperResolutionNetwork
 from sr.models.presets import ModelDescription, describe
 from sr.models.registry import build_network, recognize
@@ -113,6 +115,8 @@ def load_model(model_dir: Path) -> SuperResolutionNetwork:
 def _read_run(run_dir: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
     path = run_dir / BEST_WEIGHTS
     if not path.is_file():
+        if not (run_dir / JOB).is_file() and (error := describe_folder(run_dir)):
+            raise error
         message = f"The training run {run_dir} has no {BEST_WEIGHTS} yet"
         raise UserError(message, "Run TrainModel, or give a checkpoint file")
     job = read_json(run_dir / JOB)
@@ -127,17 +131,17 @@ def _read_run(run_dir: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
     readers = {".pth": read_pth, ".pt": read_pth, ".safetensors": _read_safetensors}
-    if path.suffix not in readers or not path.is_file():
+    if path.suffix.lower() not in readers or not path.is_file():
         problem = "is not a checkpoint" if path.exists() else "does not exist"
         raise UserError(f"{path} {problem}", "Give a run's directory, a .pth or a .safetensors file")
-    content = readers[path.suffix](path)
+    content = readers[path.suffix.lower()](path)
     wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
     weights = _unwrap_weights(content[wrapper] if wrapper else content, path)
     try:
         description = recognize(weights)
     except UserError as error:
         raise UserError(f"{path}: {error.message}", error.hint) from None
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         with safe_open(path, "pt") as file:
             color_space = (file.metadata() or {}).get("color_space", description.color_space)
         description = dataclasses.replace(description, color_space=color_space)
@@ -156,6 +160,9 @@ def _unwrap_weights(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:
     if bad or not weights:
         types = ", ".join(str(kind).removeprefix("torch.") for kind in _TYPES)
         entries = f"{bad[:3]} are not" if bad else "there are none"
+        nested = [name for name, value in weights.items() if isinstance(value, dict) and _has_tensors(value)]
+        if nested:
+            hint = f"Its weights may be under {nested[0]!r}: save that part alone, with torch.save"
         raise UserError(f"The weights in {path} must be named tensors of {types}, but {entries}", hint)
     for name, value in weights.items():
         # A view may repeat a few stored bytes without end, and would fill the memory once it is copied.
@@ -170,6 +177,10 @@ def _unwrap_weights(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:
     while prefix := next((one for one in _PREFIXES if all(name.startswith(one) for name in weights)), ""):
         weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
     return weights
+
+
+def _has_tensors(values: dict[Any, Any]) -> bool:
+    return bool(values) and all(isinstance(value, Tensor) for value in values.values())
 
 
 def _is_plain(value: Any) -> bool:
@@ -188,20 +199,40 @@ def read_pth(path: Path) -> dict[str, Any]:
         UserError: that is not possible, or the file does not contain a dictionary.
     """
     try:
+        refuse_other_content(path)
         _refuse_compression(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except Exception as error:  # a malicious or damaged file makes the reader fail in any way
         raise_if_exhausted(error)
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        message = f"{path} cannot be loaded without running code from it: {reason}"
-        hint = "Save its state dict alone, as plain tensors, with the program that wrote it"
-        raise UserError(message, hint) from None
+        raise _explain_refusal(path, error) from None
     if not isinstance(content, dict):
         message = f"{path} contains a {type(content).__name__}, not a state dict"
         raise UserError(message, "Save the model's state_dict()")
     return content
+
+
+def _explain_refusal(path: Path, error: Exception) -> UserError:
+    """Return why torch did not load a file, in words of our own: its own advise to run the code in the file."""
+    hint = (
+        "In the program that wrote it, save the weights alone: torch.save(model.state_dict(), 'weights.pth')"
+    )
+    text = " ".join(str(error).split())
+    if find_content_kind(path) is not TORCH:
+        return UserError(f"{path} is damaged, or no model: it begins like none", "Download or save it again")
+    if named := re.search(r"GLOBAL ([\w.]+)", text):
+        return UserError(
+            f"{path} holds an object of {named[1]} (a whole model or a program's settings, not only weights), and "
+            "cannot be loaded without running code from it",
+            hint,
+        )
+    if "weights_only" in text:
+        return UserError(
+            f"{path} is more than named tensors, and cannot be loaded without running code from it", hint
+        )
+    reason = text.partition(". ")[0][:200] or type(error).__name__
+    return UserError(f"{path} is damaged or cut off: {reason}", "Download or save it again")
 
 
 def _refuse_compression(path: Path) -> None:
@@ -225,6 +256,7 @@ def _refuse_compression(path: Path) -> None:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
+    refuse_other_content(path)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

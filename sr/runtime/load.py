@@ -4,6 +4,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from sr.models.metadata import HALO_PX
+from sr.models.model_contents import describe_content, describe_folder
 from sr.runtime.filters import INTERPOLATION_FILTERS, PillowUpscaler
 from sr.runtime.network_upscalers import NetworkUpscaler, OnnxUpscaler, OpenVinoUpscaler, TorchUpscaler
 from sr.runtime.upscaler import CPU, Upscaler
@@ -53,7 +54,7 @@ def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: st
 
 
 def _load_network(path: Path, device: str) -> NetworkUpscaler:
-    kind, file = _BY_SUFFIX.get(path.suffix), path
+    kind, file = _BY_SUFFIX.get(path.suffix.lower()), path
     if path.is_dir():
         found = next((name for name in _BY_FILE if (path / name).is_file()), None)
         kind = _BY_FILE[found] if found else None
@@ -64,6 +65,8 @@ def _load_network(path: Path, device: str) -> NetworkUpscaler:
             "Check the path, or give bicubic, lanczos or a .pth, .safetensors, .onnx or .xml file",
         )
     if kind is None:
+        if error := describe_folder(path) if path.is_dir() else describe_content(path):
+            raise error
         raise UserError(
             f"{str(path)!r} is not a supported model",
             "Give bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model directory",

@@ -3,13 +3,28 @@
 A damaged file or a missing device becomes one readable error. Nothing is run here and no file is changed.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.errors import UserError
 from data.exhaustion import raise_if_exhausted
 from data.hashing import sha256_bytes, sha256_file
 from sr.models.metadata import GROUP, ModelMetadata, from_strings
+from sr.models.model_contents import IR, find_content_kind, refuse_other_content
+
+_UINT8 = ("uint8", "u8")
+"""ONNX Runtime's name and OpenVINO's."""
+
+
+class Port(NamedTuple):
+    """An input of a graph."""
+
+    name: str
+    type: str
+    shape: Sequence[Any]
+    """Numbers, or names of sizes that are free."""
+
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -21,27 +36,38 @@ def open_onnx(path: Path) -> "tuple[onnxruntime.InferenceSession, ModelMetadata]
     """Open an ONNX file in ONNX Runtime on the CPU, and read its metadata.
 
     Raises:
-        UserError: the file is damaged, or this project did not export it.
+        UserError: the file is damaged or something else, or this project did not export it.
     """
     import onnxruntime
 
+    refuse_other_content(path)
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no other base class
         raise_if_exhausted(error)
         raise _damaged(path, error) from None
-    metadata = from_strings(session.get_modelmeta().custom_metadata_map, str(path))
-    shapes = {one.name: one.shape for one in session.get_inputs()}
-    _check_channels(shapes.get("input", [None])[-1], metadata, path)
-    return session, metadata
+    inputs = [
+        Port(one.name, one.type.removeprefix("tensor(").removesuffix(")"), one.shape)
+        for one in session.get_inputs()
+    ]
+    strings = session.get_modelmeta().custom_metadata_map
+    _check_interface(strings, inputs, path)
+    return session, from_strings(strings, str(path))
 
 
 def read_ir(core: "openvino.Core", path: Path) -> "tuple[openvino.Model, ModelMetadata]":
     """Read an OpenVINO IR (model.xml beside model.bin) and its metadata.
 
     Raises:
-        UserError: the file is damaged, or this project did not export it.
+        UserError: the file is damaged or something else, its weights are missing, or this project did not export it.
     """
+    refuse_other_content(path)
+    weights = path.with_suffix(".bin")
+    if find_content_kind(path) is IR and not weights.is_file():
+        raise UserError(
+            f"{path} has no {weights.name} beside it, which holds its weights",
+            "Put both files into one folder",
+        )
     try:
         model = core.read_model(path)
     except RuntimeError as error:
@@ -49,11 +75,16 @@ def read_ir(core: "openvino.Core", path: Path) -> "tuple[openvino.Model, ModelMe
         raise _damaged(path, error) from None
     section = model.get_rt_info()[GROUP] if model.has_rt_info([GROUP]) else {}
     strings = {key: model.get_rt_info([GROUP, key]).astype(str) for key in dict(section)}
-    metadata = from_strings(strings, str(path))
-    shapes = {name: port.partial_shape for port in model.inputs for name in port.names}
-    shape = shapes.get("input", [None])
-    _check_channels(str(shape[len(shape) - 1]), metadata, path)
-    return model, metadata
+    inputs = [
+        Port(
+            min(port.names, default="?"),
+            port.element_type.to_string(),
+            [str(size) for size in port.partial_shape],
+        )
+        for port in model.inputs
+    ]
+    _check_interface(strings, inputs, path)
+    return model, from_strings(strings, str(path))
 
 
 def read_fixed_size(model: "openvino.Model") -> tuple[int, int] | None:
@@ -112,17 +143,39 @@ def hash_ir(path: Path) -> str:
     )
 
 
-def _check_channels(found: Any, metadata: ModelMetadata, path: Path) -> None:
-    """Check the last axis of a graph's input against its metadata."""
-    if str(found) != str(metadata.channels):
+def _check_interface(strings: Mapping[str, str], inputs: Sequence[Port], path: Path) -> None:
+    """Check that a graph takes what this program gives it: one image, as its metadata says.
+
+    Raises:
+        UserError: another program exported it, or changed it since.
+    """
+    found = " and ".join(f"{one.name} ({one.type}, {' x '.join(map(str, one.shape))})" for one in inputs)
+    if "schema" not in strings:
         raise UserError(
-            f"{path} has an input of {found} channels, but its metadata says {metadata.channels} ({metadata.color})",
+            f"{path} is a graph of another program, without the metadata of an exported model; it takes {found}, "
+            "and only graphs that ExportOnnx or ExportOpenVINO made are run here",
+            "Give the .pth or .safetensors file that it was made from, or run it in the program that it was made for",
+        )
+    metadata = from_strings(strings, str(path))
+    channels = str(inputs[0].shape[-1]) if inputs and inputs[0].shape else "no"
+    if channels != str(metadata.channels):
+        raise UserError(
+            f"{path} has an input of {channels} channels, but its metadata says {metadata.channels} ({metadata.color})",
             "Export the model again",
+        )
+    if len(inputs) != 1 or inputs[0].name != "input" or inputs[0].type not in _UINT8:
+        raise UserError(
+            f"{path} was changed since it was exported: it takes {found}, and not input (uint8) alone",
+            "Export the model again, with --precision fp16 or int8 for a smaller one",
         )
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} is not a readable model file: {_first_words(error)}", "Export the model again")
+    words = _first_words(error)
+    hint = "Export the model again"
+    if "external data" in words.lower() or "external_data" in words.lower():
+        hint = "Put the file with its weights beside it, under the name that it was saved with"
+    return UserError(f"{path} is not a readable model file: {words}", hint)
 
 
 def _first_words(error: Exception) -> str:
