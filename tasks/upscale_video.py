@@ -26,7 +26,7 @@ from tasks.training_config import describe_model
 
 BICUBIC = "bicubic"
 _DEFAULTS = VideoUpscaleSettings()
-_MUXING = ("leave_out", "audio")
+_UNSEEN = ("leave_out", "audio", "progressive")
 """Settings that change no segment."""
 _DEFAULT_CRFS = ", ".join(f"{one.crf} for {name}" for name, one in CODECS.items())
 _PRESETS = "; ".join(f"{name}: {one.presets[0]} to {one.presets[-1]}" for name, one in CODECS.items())
@@ -100,6 +100,9 @@ class UpscaleVideo(StoreTask):
     )
     deinterlace: bool = luigi.BoolParameter(
         description="deinterlace; without it, interlaced videos are refused"
+    )
+    progressive: bool = luigi.BoolParameter(
+        description="take a video that is marked as interlaced as it is: its frames are whole (PsF)"
     )
     leave_out: tuple[int, ...] = IntListParameter(
         default=(), description="numbers of the input's streams that are not copied, separated by commas"
@@ -177,6 +180,7 @@ class UpscaleVideo(StoreTask):
             segment_s=self.segment_s,
             encoder_threads=self.encoder_threads,
             deinterlace=self.deinterlace,
+            progressive=self.progressive,
             leave_out=self.leave_out,
             audio=self.audio,
             device=upscaling().device,
@@ -193,14 +197,14 @@ class UpscaleVideo(StoreTask):
     def parameters(self) -> dict[str, Any]:
         """Return the video by name, size and time, the model, the settings and the version of the codecs.
 
-        Streams that are left out, and the sound's codec, change no segment: when they change, the same work continues.
+        Streams that are left out, the sound's codec and --progressive change no segment: the same work continues.
         """
         settings = vars(self.settings())
         status = self.source().stat()
         return {
             "source": [self.source().name, status.st_size, status.st_mtime_ns],
             "model": identify_upscaler(self.model, self.scale, (BICUBIC,)),
-            "settings": {name: value for name, value in settings.items() if name not in _MUXING}
+            "settings": {name: value for name, value in settings.items() if name not in _UNSEEN}
             | {"leave_out": ()},
             "pyav": version("av"),
             "preview": self.preview,

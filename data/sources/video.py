@@ -20,9 +20,10 @@ from data.records import Box, Rejection, RejectionReason, SourceEntry
 from data.sources.base import Source
 from data.video.color import to_rgb
 from data.video.decode import ThreadLocalReaders, VideoReader
-from data.video.demux import VideoFault, read_frame_table
+from data.video.demux import DEINTERLACE_HINT, KEEP_FRAMES_HINT, VideoFault, read_frame_table
 from data.video.frame_order import restore_order
 from data.video.inspect_frames import inspect_frames
+from data.video.interlacing import look_at_fields
 from data.video.pyav import require_pts
 from data.video.sample import plan_frames
 from data.video.sampling_settings import FrameSamplingSettings
@@ -116,9 +117,14 @@ class VideoSource(Source):
             )
             check_video(frames)
         except VideoFault as fault:
+            detail, hint = fault.detail, fault.hint
+            if hint == DEINTERLACE_HINT:
+                fields = look_at_fields(path)
+                detail = f"{detail}, {fields.describe()}"
+                hint = KEEP_FRAMES_HINT if fields.is_whole else hint
             if self._name:
-                raise UserError(f"{path} cannot be used: {fault.detail}", fault.hint) from None
-            yield Rejection(name, "index", fault.reason, f"{fault.detail}. {fault.hint}")
+                raise UserError(f"{path} cannot be used: {detail}", hint) from None
+            yield Rejection(name, "index", fault.reason, f"{detail}. {hint}")
             return
         yield from select_frames(frames, table, name)
         if table.truncation:

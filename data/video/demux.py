@@ -42,6 +42,11 @@ DEINTERLACE_HINT = (
     "Deinterlace it first, for example: ffmpeg -i IN -vf bwdif -c:v libx264 -crf 12 -c:a copy OUT.mkv"
 )
 
+KEEP_FRAMES_HINT = (
+    "Encode it again with its frames as they are:"
+    " ffmpeg -i IN -vf setfield=prog -c:v libx264 -crf 12 -c:a copy OUT.mkv"
+)
+
 
 class VideoFault(ImageFault):
     """A video that cannot be used: the reason, what is wrong with it, and what the user can do (`hint`)."""

@@ -126,6 +126,13 @@ def interlaced_video(path: Path, frames: int = 8) -> Path:
     return make_video(path, draw, frames, "mpeg2video", options)
 
 
+def woven(number: int) -> np.ndarray:
+    """Draw two moments, line by line, as an interlaced camera takes them."""
+    frame = numbered(2 * number).copy()
+    frame[1::2] = numbered(2 * number + 1)[1::2]
+    return frame
+
+
 def frame_of(planes: Sequence[np.ndarray], pixels: str) -> av.VideoFrame:
     """Return a frame with these planes, uint8 or uint16."""
     frame = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], pixels)

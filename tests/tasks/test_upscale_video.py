@@ -163,6 +163,12 @@ def test_names_too_long_are_refused_before_the_work(store, tmp_path):
     assert partial_path(Path("é" * 125 + ".mkv")).name == "é" * 121 + ".partial.mkv"
 
 
+def test_taking_frames_as_they_are_changes_no_directory(store, tmp_path):
+    source = make_odd_video(tmp_path / "in.mkv", 4)
+    one, other = (task_for(source, tmp_path / "out.mkv", progressive=given) for given in (False, True))
+    assert one.directory_name == other.directory_name
+
+
 def cut_short(path: Path, whole: bytes) -> None:
     path.write_bytes(whole[: len(whole) * 7 // 10])
 

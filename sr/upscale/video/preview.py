@@ -54,7 +54,7 @@ def preview_video(
     if count < 1:
         raise UserError(f"--preview must be at least 1 frame, not {count}")
     settings.check()
-    video = probe_video(source, settings.deinterlace)
+    video = probe_video(source, settings.allow_interlaced)
     upscaler, _ = load_frame_upscaler(model, scale, video, settings)
     bicubic = FrameUpscaler(None, video, upscaler.scale, upscaler.pixel_format)
     names = []

@@ -16,7 +16,6 @@ from data.errors import UserError
 from data.progress import Progress, silent
 from data.video.color import UNSPECIFIED
 from data.video.demux import (
-    DEINTERLACE_HINT,
     PROGRESSIVE_FIELD_ORDERS,
     VideoFault,
     open_video,
@@ -24,6 +23,7 @@ from data.video.demux import (
     skip_damage,
 )
 from data.video.frame_order import restore_order
+from data.video.interlacing import look_at_fields
 from data.video.pyav import read_side_data, require_pts
 from sr.upscale.video.alpha import ALPHA, has_alpha
 from sr.upscale.video.decode_frames import decode_first_frames, open_decoder
@@ -47,12 +47,12 @@ _CHROMA_LOCATIONS = {(b"\1", b"\1"): "topleft", (b"\2", b"\2"): "center"}
 """By Matroska's horizontal and vertical numbers."""
 
 
-def probe_video(path: Path, deinterlace: bool = False, progress: Progress = silent) -> VideoInfo:
+def probe_video(path: Path, allow_interlaced: bool = False, progress: Progress = silent) -> VideoInfo:
     """Read a video's packets once and decode its first frames.
 
     Args:
         path: the video.
-        deinterlace: accept interlaced videos.
+        allow_interlaced: accept videos that are marked as interlaced.
         progress: reports the share read.
 
     Raises:
@@ -70,7 +70,7 @@ def probe_video(path: Path, deinterlace: bool = False, progress: Progress = sile
         frames = decode_first_frames(path, _PROBED_FRAMES, timeline)
         if not frames:
             raise no_frames_error(path)
-        if not deinterlace:
+        if not allow_interlaced:
             _check_progressive(stream, frames, path)
         last_pts = int(table.pts[-1])
         return VideoInfo(
@@ -103,9 +103,11 @@ def _check_progressive(stream: VideoStream, frames: list[VideoFrame], path: Path
     is_stated = stream.codec_context.field_order not in PROGRESSIVE_FIELD_ORDERS
     interlaced = sum(frame.interlaced_frame for frame in frames)
     if is_stated or interlaced >= _MAX_INTERLACED_SHARE * len(frames):
+        fields = look_at_fields(path)
+        hints = ["Add --deinterlace to make whole frames", "add --progressive to take the frames as they are"]
         raise UserError(
-            f"{path} is interlaced",
-            f"Add --deinterlace, or {DEINTERLACE_HINT[0].lower()}{DEINTERLACE_HINT[1:]}",
+            f"{path} is marked as interlaced, {fields.describe()}",
+            "; or ".join([hints[1].capitalize(), hints[0].lower()] if fields.is_whole else hints),
         )
 
 

@@ -61,7 +61,10 @@ CODECS = {
 
 @dataclasses.dataclass(frozen=True)
 class VideoUpscaleSettings:
-    """How the upscaled video is encoded. All but `leave_out` and `audio` change its segments."""
+    """How the upscaled video is encoded.
+
+    All but `leave_out`, `audio` and `progressive` change its segments.
+    """
 
     codec: str = "x264"
     crf: int = -1
@@ -76,12 +79,19 @@ class VideoUpscaleSettings:
     """x264 writes different bytes for another number; so it is a setting, and not the machine's core count."""
     deinterlace: bool = False
     """Deinterlace (FFmpeg's bwdif, one frame for each frame); otherwise interlaced videos are rejected."""
+    progressive: bool = False
+    """Take videos that are marked as interlaced as they are; changes no frame."""
     leave_out: tuple[int, ...] = ()
     """Indices of the source's streams that are not copied."""
     audio: str = "copy"
     """copy, or the codec that sound is converted to: aac, flac or opus. Changes no segment."""
     device: str = "CPU"
     """OpenVINO device for an IR; another device may round differently."""
+
+    @property
+    def allow_interlaced(self) -> bool:
+        """Whether videos that are marked as interlaced are accepted."""
+        return self.deinterlace or self.progressive
 
     def check(self) -> None:
         """Validate all settings.
@@ -101,6 +111,11 @@ class VideoUpscaleSettings:
         _check_choice("--audio", self.audio, AUDIO)
         if not 0.5 <= self.segment_s <= 600:
             raise UserError(f"--segment-s must be 0.5 to 600 seconds, not {self.segment_s}")
+        if self.deinterlace and self.progressive:
+            raise UserError(
+                "--deinterlace and --progressive are given, but frames are either made whole or taken as they are",
+                "Leave one of them out",
+            )
         if not 1 <= self.encoder_threads <= 64:
             raise UserError(f"--encoder-threads must be 1 to 64, not {self.encoder_threads}")
 

@@ -174,7 +174,9 @@ def _prepare(
     container_format(output)
     OutputFile(directory, output).check()
     preflight.check_writable(output)
-    video = load_video_info(source, directory / FOLDER) or probe_video(source, settings.deinterlace, progress)
+    video = load_video_info(source, directory / FOLDER) or probe_video(
+        source, settings.allow_interlaced, progress
+    )
     preflight.check_streams(video, settings)
     preflight.check_times(video, output)
     upscaler, workers = load_frame_upscaler(model, scale, video, settings)
@@ -294,7 +296,7 @@ def save_partial(source: Path, output: Path, directory: Path, settings: VideoUps
     headers = read_headers(directory)
     if not headers:
         return 0
-    video = load_video_info(source, directory / FOLDER) or probe_video(source, settings.deinterlace)
+    video = load_video_info(source, directory / FOLDER) or probe_video(source, settings.allow_interlaced)
     scale = headers[0].scale
     result = mux_video(directory, headers, video, settings, scale, partial_path(output), is_complete=False)
     return result.frames

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from videos import PQ, TOP, X265, counter, make_video, numbered
+from videos import PQ, TOP, X265, counter, make_video, numbered, woven
 
 from data.errors import UserError
 from data.records import Rejection, RejectionReason, SourceEntry
@@ -199,11 +199,17 @@ def test_fades_stills_and_black_frames_are_rejected_with_their_reasons(tmp_path)
 
 
 def test_a_single_video_that_cannot_be_used_is_an_error_with_a_hint(tmp_path):
-    path = make_video(tmp_path / "video.mkv", frames=48, options={"x264-params": "tff=1"})
+    path = make_video(tmp_path / "video.mkv", woven, 48, options={"x264-params": "tff=1"})
     with pytest.raises(
-        UserError, match="video.mkv cannot be used: .* interlaced. Deinterlace it first, for example: ffmpeg"
+        UserError,
+        match="video.mkv cannot be used: .* interlaced, and .* Deinterlace it first, for example: ffmpeg",
     ):
         list(VideoSource(path, DENSE).scan())
+    whole = make_video(tmp_path / "whole.mkv", frames=48, options={"x264-params": "tff=1"})
+    with pytest.raises(UserError, match="but its frames look whole: .* ffmpeg -i IN -vf setfield=prog"):
+        list(VideoSource(whole, DENSE).scan())
+    unmarked = make_video(tmp_path / "unmarked.mkv", frames=48)  # what the command makes of it
+    assert any(isinstance(one, SourceEntry) for one in VideoSource(unmarked, DENSE).scan())
     path.write_bytes(b"no video")
     with pytest.raises(UserError, match="video.mkv cannot be used: it contains no video: Invalid data"):
         list(VideoSource(path, DENSE).scan())

@@ -208,6 +208,40 @@ def test_interlaced_videos_are_rejected_or_deinterlaced(tmp_path):
     assert combs(fields, 1) > 8 and combs(tmp_path / "out.mkv", 2) < 1
 
 
+@pytest.mark.parametrize("options", [{"x264-params": "tff=1"}, {"x264-params": "bff=1"}])
+def test_whole_frames_that_are_marked_as_interlaced_can_be_taken_as_they_are(options, tmp_path):
+    plain = make_video(tmp_path / "plain.mkv", frames=24, options={"qp": "0", "preset": "ultrafast"})
+    marked = make_video(tmp_path / "in.mkv", frames=24, options=options)
+    with pytest.raises(
+        UserError, match="but its frames look whole: .* Add --progressive .*or add --deinterlace"
+    ):
+        upscale_video(marked, tmp_path / "out.mkv", tmp_path / "store", "bicubic", QUICK)
+    for name, given in (("out", {"progressive": True}), ("soft", {"deinterlace": True})):
+        settings = VideoUpscaleSettings(preset="ultrafast", crf=1, **given)
+        upscale_video(marked, tmp_path / f"{name}.mkv", tmp_path / name, "bicubic", settings)
+        assert check_plays(tmp_path / f"{name}.mkv") == decoded_times(marked)
+    assert difference(tmp_path / "out.mkv", plain) < difference(tmp_path / "soft.mkv", plain)
+    with pytest.raises(UserError, match="--deinterlace and --progressive are given"):
+        VideoUpscaleSettings(deinterlace=True, progressive=True).check()
+
+
+def difference(path: Path, plain: Path) -> float:
+    """Return by how much the luma of a video that was upscaled twice differs from that of the plain one."""
+    with av.open(str(path)) as video, av.open(str(plain)) as before:
+        pairs = zip(video.decode(video=0), before.decode(video=0), strict=True)
+        return float(
+            np.mean(
+                [
+                    np.abs(
+                        one.reformat(320, 180).to_ndarray(format="gray").astype(int)
+                        - other.to_ndarray(format="gray")
+                    ).mean()
+                    for one, other in pairs
+                ]
+            )
+        )
+
+
 @pytest.mark.parametrize(
     ("suffix", "settings", "words"),
     [
