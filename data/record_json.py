@@ -83,7 +83,11 @@ def _build_record(kind: Any, value: Any, where: str) -> Any:
         )
     hints = typing.get_type_hints(kind)
     known = {field.name for field in dataclasses.fields(kind)}
-    required = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
+    required = {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
     if not required <= set(value) <= known:
         missing, unknown = sorted(required - set(value)), sorted(set(value) - known)
         problem = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown)} unknown"

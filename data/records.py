@@ -229,6 +229,10 @@ class ShardHeader:
     """Of the manifest (.jsonl)."""
     rejections_sha256: str
     """Of the list of rejections (.jsonl)."""
+    warnings: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Number of warnings by reason, about images that this shard was made from."""
+    warnings_sha256: str = ""
+    """Of the list of warnings (.jsonl); empty, as there is no list, if there are no warnings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,7 +262,10 @@ class DatasetManifest:
     citation: str
     """Empty if there is none."""
     file_sha256: dict[str, str]
-    """sha256 of each file beside the shards (README.md, contact sheet, dataset.parquet, rejections), by file name."""
+    """sha256 of each file beside the shards (README.md, contact sheet, dataset.parquet, rejections, warnings), by file
+    name."""
+    warnings: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Number of warnings by reason: images that were taken although something is wrong with them."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ documents the layout. Nothing here looks at pixels.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,7 +16,8 @@ from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, wr
 from data.errors import UserError
 from data.hashing import sha256_bytes, sha256_file
 from data.record_json import from_plain, to_plain
-from data.records import SCHEMA, CropRecord, Rejection, ShardHeader
+from data.records import SCHEMA, CropRecord, ImageWarning, Rejection, ShardHeader
+from data.shard_warnings import write_warnings
 from data.tar_members import BLOCK_BYTES, END_BYTES, member_header
 
 _INDEX_VERSION = "v1.2"
@@ -52,6 +53,11 @@ class ShardPaths:
     def rejections(self) -> Path:
         """One Rejection per line: the crops rejected while this shard was packed."""
         return self.directory / "manifest" / f"{self.shard}.rejections.jsonl"
+
+    @property
+    def warnings(self) -> Path:
+        """One ImageWarning per line: about the images of this shard. Missing if there is none."""
+        return self.directory / "manifest" / f"{self.shard}.warnings.jsonl"
 
     @property
     def header(self) -> Path:
@@ -199,9 +205,13 @@ class ShardWriter:
 
 @contextlib.contextmanager
 def open_shard(
-    paths: ShardPaths, split: str, image_extension: str, rejections: list[Rejection]
+    paths: ShardPaths,
+    split: str,
+    image_extension: str,
+    rejections: list[Rejection],
+    warnings: Sequence[ImageWarning] = (),
 ) -> Iterator[ShardWriter]:
-    """Write one shard and its index, manifest, rejections and header, the header last.
+    """Write one shard and its index, manifest, rejections, warnings and header, the header last.
 
     Nothing appears at the shard's paths if the block raises.
 
@@ -209,7 +219,7 @@ def open_shard(
         paths: the files to write.
         split: train or validation.
         image_extension: png or jpg.
-        rejections: filled by the block; written beside the manifest.
+        rejections, warnings: filled by the block; written beside the manifest.
 
     Raises:
         UserError: the tar was removed before the header was written.
@@ -218,12 +228,6 @@ def open_shard(
         writer = ShardWriter(tar, paths.shard, split, image_extension)
         yield writer
         tar_bytes, tar_xxh3 = writer.finish()
-    index = encode_index(writer.lines)
-    manifest = b"".join(writer.manifest)
-    rejection_lines = b"".join(jsonl_line(to_plain(rejection)) for rejection in rejections)
-    write_bytes(paths.index, index)
-    write_bytes(paths.manifest, manifest)
-    write_bytes(paths.rejections, rejection_lines)
     header = ShardHeader(
         schema=SCHEMA,
         shard=paths.shard,
@@ -233,13 +237,23 @@ def open_shard(
         image_bytes=writer.image_bytes,
         tar_bytes=tar_bytes,
         tar_xxh3=tar_xxh3,
-        index_sha256=sha256_bytes(index),
-        manifest_sha256=sha256_bytes(manifest),
-        rejections_sha256=sha256_bytes(rejection_lines),
+        **_write_small_files(paths, writer, rejections, warnings),
     )
     # If the directory was removed meanwhile, the small files are now in a new one, without the tar.
     check_size(paths.tar, tar_bytes)
     write_json(paths.header, to_plain(header))
+
+
+def _write_small_files(
+    paths: ShardPaths, writer: ShardWriter, rejections: list[Rejection], warnings: Sequence[ImageWarning]
+) -> dict[str, Any]:
+    """Write what stands beside the tar; return the fields of the header that describe it."""
+    lines = b"".join(jsonl_line(to_plain(rejection)) for rejection in rejections)
+    files = {"index": encode_index(writer.lines), "manifest": b"".join(writer.manifest), "rejections": lines}
+    for name, content in files.items():
+        write_bytes(getattr(paths, name), content)
+    hashes = {f"{name}_sha256": sha256_bytes(content) for name, content in files.items()}
+    return hashes | write_warnings(paths.warnings, warnings)
 
 
 def read_header(path: Path) -> ShardHeader:
@@ -296,12 +310,7 @@ def _require_equal(path: Path, found: str, recorded: str) -> None:
 
 
 def read_image(tar: IO[bytes], line: IndexLine) -> bytes:
-    """Return the encoded image of one sample.
-
-    Args:
-        tar: the open tar of the shard.
-        line: the sample in the shard's index.
-    """
+    """Return the encoded image of one sample from the open tar of its shard, by its line in the shard's index."""
     image = line.components[0]
     tar.seek(image.offset)
     return tar.read(image.size)

@@ -23,13 +23,22 @@ from data.imaging.encode import encode_jpeg
 from data.progress import Progress, silent
 from data.record_json import from_plain, to_plain
 from data.records import CropRecord, DatasetManifest, ShardHeader
-from data.shards import ShardPaths, check_file, check_size, read_header, read_records, read_rejections
+from data.shard_warnings import gather_warnings, sum_counts
+from data.shards import (
+    ShardPaths,
+    check_file,
+    check_size,
+    read_header,
+    read_records,
+    read_rejections,
+)
 from pipeline.crop_plan import read_planned_shards
 from pipeline.index import REJECTIONS, read_index_record
 from pipeline.quality_metrics import METRICS
 from pipeline.rejection_counts import RejectionCounter, check_budget, format_counts, is_within_budget
 
 RECORD = "dataset.json"
+WARNINGS = "warnings.jsonl"
 PARQUET, CONTACT_SHEET, CARD = "dataset.parquet", "contact-sheet.jpg", "README.md"
 _TEXTS = ("key", "shard", "sha256", "source", "source_sha256", "phash", "source_phash", "split", "group")
 _BOX = ("top", "left", "height", "width")
@@ -92,13 +101,16 @@ def finish_dataset(
 
 
 def _write_files(directory: Path, manifest: DatasetManifest) -> None:
-    """Write the files beside the shards, and dataset.json with their hashes last."""
+    """Add the warnings, and write the files beside the shards, and dataset.json with their hashes last."""
+    warnings = sum_counts(header.warnings for header in manifest.shards)
+    manifest = dataclasses.replace(manifest, warnings=warnings)
     write_bytes(directory / CONTACT_SHEET, draw_contact_sheet(directory, manifest))
     write_parquet(directory, manifest.shards)
     write_bytes(directory / CARD, render_card(manifest).encode())
-    hashes = {
-        name: sha256_file(directory / name) for name in sorted((CARD, CONTACT_SHEET, PARQUET, REJECTIONS))
-    }
+    warned = [one.shard for one in manifest.shards if one.warnings]
+    gather_warnings([ShardPaths(directory, shard).warnings for shard in warned], directory / WARNINGS)
+    names = [CARD, CONTACT_SHEET, PARQUET, REJECTIONS, *([WARNINGS] if warned else [])]
+    hashes = {name: sha256_file(directory / name) for name in sorted(names)}
     write_json(directory / RECORD, to_plain(dataclasses.replace(manifest, file_sha256=hashes)))
 
 
@@ -222,6 +234,7 @@ def render_card(manifest: DatasetManifest) -> str:
     rejected = (
         "".join(f"- {count} {reason}\n" for reason, count in manifest.rejections.items()) or "- nothing\n"
     )
+    warned = "".join(f"- {count} {reason}\n" for reason, count in manifest.warnings.items())
     return (
         "---\nconfigs:\n  - config_name: default\n    data_files:\n"
         f"{files}---\n\n# {manifest.name}: {manifest.crop_size_px}x{manifest.crop_size_px} crops\n\n"
@@ -230,4 +243,5 @@ def render_card(manifest: DatasetManifest) -> str:
         f"{totals['crops']} crops of {totals['sources']} images, {totals['bytes']} bytes, "
         f"{manifest.image_extension}. `manifest/` has a record for each crop, `dataset.parquet` has the same records "
         f"as a table, and `index/` has the indexes for DALI.\n\nRejected:\n\n{rejected}"
+        + (f"\nTaken with a warning, as `{WARNINGS}` lists them:\n\n{warned}" if warned else "")
     )

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from data.imaging.encode import encode_jpeg, encode_png
+from data.imaging.image_warnings import collect_warnings
 from data.progress import Progress, silent
-from data.records import CropRecord, PlannedCrop, PlannedSource, Rejection
+from data.records import CropRecord, ImageWarning, PlannedCrop, PlannedSource, Rejection
 from data.shards import ShardPaths, open_shard
 from data.sources import Source
 from pipeline import worker_pool
@@ -55,7 +56,7 @@ def pack_shard(
     processes: int = 1,
     progress: Progress = silent,
 ) -> None:
-    """Write one shard with its index, manifest, rejections and header.
+    """Write one shard with its index, manifest, rejections, warnings and header.
 
     Args:
         planned: the shard's sources, all of one split, in the order in which they are written.
@@ -73,15 +74,18 @@ def pack_shard(
     max_crop_bytes = _MAX_BYTES_PER_PIXEL[settings.image_extension] * settings.size_px**2 + _HEADER_BYTES
     total, done = sum(map(count_planned_crops, planned)), 0
     rejections: list[Rejection] = []
+    warnings: list[ImageWarning] = []
     with (
         _single_threaded_opencv(),
-        open_shard(paths, planned[0].split, settings.image_extension, rejections) as writer,
+        open_shard(paths, planned[0].split, settings.image_extension, rejections, warnings) as writer,
     ):
         results = worker_pool.map_in_order(work, planned, processes, max_crops * max_crop_bytes)
         for one, parts in zip(planned, results, strict=True):
             for crop, image in parts:
                 if isinstance(crop, Rejection):
                     rejections.append(crop)
+                elif isinstance(crop, ImageWarning):
+                    warnings.append(crop)
                 elif image is not None:
                     writer.add(crop, image)
             done += count_planned_crops(one)
@@ -101,17 +105,19 @@ def _single_threaded_opencv() -> Iterator[None]:
 
 def crop_source(
     planned: PlannedSource, source: Source, settings: PackSettings
-) -> Iterator[tuple[CropRecord | Rejection, bytes | None]]:
+) -> Iterator[tuple[CropRecord | Rejection | ImageWarning, bytes | None]]:
     """Yield the crops of one source one at a time, so that memory does not grow with their number.
 
     Yields:
         In plan order, the record of a crop with its encoded image, or a rejection with None: a single one if the source
-        can't be read, otherwise one for each crop that a quality filter rejects.
+        can't be read, otherwise one for each crop that a quality filter rejects. Warnings about the source come first.
     """
-    ((entry, image),) = source.read([planned.entry])
+    with collect_warnings() as found:
+        ((entry, image),) = source.read([planned.entry])
     if isinstance(image, Rejection):
         yield image, None
         return
+    yield from ((ImageWarning(entry.id, "pack", reason, detail), None) for reason, detail in found.items())
     if planned.best:
         factors = set(source_factors(entry, settings.downscale_factors))
     else:

@@ -72,7 +72,9 @@ def _check_unchanged(rebuilt: ShardHeader, expected: ShardHeader, directory: Pat
 
 def _replace_files(rebuilt: ShardPaths, paths: ShardPaths) -> None:
     """Replace the files of a shard, the header last."""
-    for name in ("tar", "index", "manifest", "rejections", "header"):
+    for name in ("tar", "index", "manifest", "rejections", "warnings", "header"):
         path = getattr(paths, name)
+        if name == "warnings" and not rebuilt.warnings.exists():
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(getattr(rebuilt, name), path)

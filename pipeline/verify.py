@@ -47,7 +47,11 @@ from pipeline.verify_records import Damage
 
 LEVELS = ("headers", "hashes", "full")
 _IMAGE_HEADER_BYTES = 4096
-_FOLDERS = {"shards": (".tar",), "index": (".idx",), "manifest": (".json", ".jsonl", ".rejections.jsonl")}
+_FOLDERS = {
+    "shards": (".tar",),
+    "index": (".idx",),
+    "manifest": (".json", ".jsonl", ".rejections.jsonl", ".warnings.jsonl"),
+}
 """Folders with the files of shards, and the endings of these files after the shard's name."""
 
 
@@ -176,6 +180,7 @@ def _verify_small_files(paths: ShardPaths, header: ShardHeader) -> list[Damage]:
         (paths.index, header.index_sha256),
         (paths.manifest, header.manifest_sha256),
         (paths.rejections, header.rejections_sha256),
+        *([(paths.warnings, header.warnings_sha256)] if header.warnings else []),
     ):
         with findings.catch(path):
             check_file(path, sha256)

@@ -11,6 +11,7 @@ from data.progress import Progress, silent
 from data.shards import ShardPaths, read_header
 from pipeline import crop_plan, dataset, index, pack
 from pipeline.quality_filters import QualityThresholds
+from pipeline.rejection_counts import format_counts
 from tasks.config import crops
 from tasks.download import DatasetTask
 from tasks.index import IndexSource
@@ -177,15 +178,22 @@ class MakeCrops(DatasetTask):
 
     def counts(self) -> str:
         """Return the numbers of images, crops and rejections."""
-        totals = dataset.read_manifest(self.directory()).totals
-        return f"{totals['crops']} crops of {totals['sources']} images, {totals['rejected']} rejected"
+        manifest = dataset.read_manifest(self.directory())
+        totals, warned = manifest.totals, sum(manifest.warnings.values())
+        counts = f"{totals['crops']} crops of {totals['sources']} images, {totals['rejected']} rejected"
+        return counts + (f", {warned} warnings" if warned else "")
 
     def summary(self) -> str:
         """Return where the crops are, and how many."""
-        totals = dataset.read_manifest(self.directory()).totals
+        manifest = dataset.read_manifest(self.directory())
+        warned = (
+            f"\nTaken with a warning: {format_counts(manifest.warnings)}; {dataset.WARNINGS} lists each."
+            if manifest.warnings
+            else ""
+        )
         return (
             f"Crops: {self.directory()}\n"
-            f"{self.counts()}, {totals['bytes'] / 1e6:.1f} MB. Open contact-sheet.jpg to look at some."
+            f"{self.counts()}, {manifest.totals['bytes'] / 1e6:.1f} MB. Open contact-sheet.jpg to look at some.{warned}"
         )
 
 

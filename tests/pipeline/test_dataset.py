@@ -7,6 +7,8 @@ import weakref
 import numpy as np
 import pyarrow.parquet
 import pytest
+from images import textured
+from PIL import Image
 from settings import pack_settings, plan_settings
 
 from data.catalog.resolve import resolve_dataset
@@ -26,6 +28,7 @@ from pipeline.dataset import (
 )
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
+from pipeline.verify import verify_dataset
 
 
 def build(folder, root, finish=True):
@@ -190,3 +193,52 @@ def test_the_card_names_the_shards_and_the_rejections(crops):
     assert "path: shards/train-*.tar" in text and "path: shards/validation-*.tar" in text
     assert "- 2 duplicate" in text
     assert dataclasses.asdict(read_manifest(crops))["license"] in text
+
+
+@pytest.fixture
+def warned_crops(photo_folder, tmp_path):
+    """Give a dataset with three warnings about two images, one of them with a crop that is rejected too."""
+    camera = photo_folder / "camera.jpg"
+    content = camera.read_bytes()
+    camera.write_bytes(content[:-2] + bytes(64) + content[-2:])
+    Image.fromarray(textured(20, 300, 300)).save(photo_folder / "web.png", icc_profile=b"rubbish" * 9)
+    Image.fromarray(textured(21, 600, 600)).save(
+        photo_folder / "both.jpg", icc_profile=b"rubbish" * 9, quality=95
+    )
+    return build(photo_folder, tmp_path)
+
+
+def test_warnings_are_counted_and_listed_and_cost_no_crop(warned_crops):
+    manifest = read_manifest(warned_crops)
+    assert manifest.warnings == {"extra_bytes": 1, "unreadable_profile": 2}
+    lines = [json.loads(line) for line in (warned_crops / "warnings.jsonl").read_text().splitlines()]
+    assert sorted((one["id"], one["stage"], one["reason"]) for one in lines) == [
+        ("both.jpg", "pack", "unreadable_profile"),
+        ("camera.jpg", "pack", "extra_bytes"),
+        ("web.png", "pack", "unreadable_profile"),
+    ]
+    assert all(one["detail"] for one in lines)
+    sources = {record.source for record in read_all_records(warned_crops, manifest.shards)}
+    assert {"both.jpg", "camera.jpg", "web.png"} <= sources
+    assert "warning" in (warned_crops / "README.md").read_text()
+    assert "- 2 unreadable_profile" in (warned_crops / "README.md").read_text()
+    found = verify_dataset(warned_crops, "headers")
+    (shard,) = [one for one in manifest.shards if one.warnings.get("extra_bytes")]
+    path = ShardPaths(warned_crops, shard.shard).warnings
+    path.write_text("")
+    damaged = [one.file for one in verify_dataset(warned_crops, "headers") if one not in found]
+    assert damaged == [str(path.relative_to(warned_crops))]
+    assert [one.file for one in found] == ["spec.json"], "which MakeCrops writes"
+
+
+def test_a_dataset_without_warnings_has_no_list_of_them(crops):
+    assert read_manifest(crops).warnings == {}
+    assert not list(crops.rglob("*warnings*"))
+    assert "warning" not in (crops / "README.md").read_text()
+    plain = json.loads((crops / "dataset.json").read_text())
+    for record in (plain, *plain["shards"]):
+        del record["warnings"]
+    for shard in plain["shards"]:
+        del shard["warnings_sha256"]
+    (crops / "dataset.json").write_text(json.dumps(plain))
+    assert read_manifest(crops).warnings == {}, "a dataset that was made before there were warnings"
