@@ -55,9 +55,9 @@ class RejectionReason(enum.StrEnum):
     LEAKAGE = "leakage"
     """Taken from an image of a benchmark."""
     LOW_QUALITY = "low_quality"
-    """Below the selection's quality threshold."""
+    """A rule of the selection excludes its metrics or scores."""
     OVER_CAP = "over_cap"
-    """More than the selection takes of one dataset."""
+    """More than the caps of the selection allow."""
 
 
 DAMAGED_SOURCE_REASONS = frozenset({RejectionReason.UNREADABLE, RejectionReason.UNSUPPORTED})

@@ -166,40 +166,6 @@ class video(luigi.Config):
         return settings
 
 
-class selection(luigi.Config):
-    """Which crops are used for training and validation."""
-
-    datasets: tuple[str, ...] = StrListParameter(
-        default=("DIV2K",),
-        min_items=1,
-        description="datasets to train on: names or paths, separated by commas",
-    )
-    near_duplicate_bits: int = IntParameter(
-        default=2,
-        at_least=-1,
-        at_most=64,
-        description="crops whose 64-bit perceptual hashes differ in at most this many bits are "
-        "near-duplicates; -1: off",
-    )
-    leakage_bits: int = IntParameter(
-        default=4,
-        at_least=-1,
-        at_most=64,
-        description="images whose hashes differ from a benchmark image's in at most this many bits are "
-        "left out; -1: off",
-    )
-    min_sharpness: float = FloatParameter(
-        default=0.0, at_least=0, description="crops of less detail are left out, levels of 255; 0: off"
-    )
-    max_train: int = IntParameter(
-        default=0, at_least=0, description="maximum number of training crops; 0: all"
-    )
-    max_validation: int = IntParameter(
-        default=256, at_least=0, description="maximum number of validation crops; 0: all"
-    )
-    seed: int = luigi.IntParameter(default=0, description="seed of the random choice and of the order")
-
-
 class evaluation(luigi.Config):
     """How models are evaluated."""
 

@@ -1,13 +1,17 @@
 """Choose the crops to train on: SelectSamples."""
 
+from data.errors import UserError
 from pipeline import index
 from pipeline.selection import select_samples as select
 from pipeline.selection.leakage import hash_benchmarks
-from tasks.config import evaluation, selection
+from pipeline.selection.rules import parse_rule
+from pipeline.selection.scores import hash_scores
+from tasks.config import evaluation
 from tasks.crops import MakeCrops
 from tasks.index import IndexSource
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import StoreTask
+from tasks.selection_config import selection
 
 
 class SelectSamples(StoreTask):
@@ -38,20 +42,32 @@ class SelectSamples(StoreTask):
         return "+".join(task.name() for task in self.datasets)[:60]
 
     def settings(self) -> select.SelectionSettings:
-        """Return [selection] as the selection takes it."""
+        """Return [selection] as the selection takes it.
+
+        Raises:
+            UserError: a rule can't be read, or there are not as many weights as datasets.
+        """
         section = selection()
+        if section.weights and len(section.weights) != len(section.datasets):
+            message = f"[selection] has {len(section.datasets)} datasets, but {len(section.weights)} weights"
+            raise UserError(message, "Give each dataset a weight, in the same order")
         return select.SelectionSettings(
             near_duplicate_bits=section.near_duplicate_bits,
             leakage_bits=section.leakage_bits,
-            min_sharpness=section.min_sharpness,
+            rules=tuple(map(parse_rule, section.rules)),
+            scores=section.scores,
+            max_per_source=section.max_per_source,
+            weights=section.weights,
             max_train=section.max_train,
             max_validation=section.max_validation,
             seed=section.seed,
         )
 
     def parameters(self) -> dict[str, object]:
-        """Return the settings."""
-        return dict(vars(self.settings()))
+        """Return the settings; files of scores by their content."""
+        settings = self.settings()
+        rules = [str(rule) for rule in settings.rules]
+        return vars(settings) | {"rules": rules, "scores": [hash_scores(path) for path in settings.scores]}
 
     def make(self) -> None:
         """Reject near-duplicates, leaked and poor crops, and write the lists."""

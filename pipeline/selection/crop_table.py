@@ -49,8 +49,15 @@ class CropTable:
         return int(self._table.num_rows)
 
     def numbers(self, column: str) -> npt.NDArray[np.float64]:
-        """Return a column of numbers."""
-        return np.asarray(self._table[column].to_numpy(), np.float64)
+        """Return a column of numbers: a metric by its name, or one that was added."""
+        stored = f"metric_{column}"
+        values = self._table[stored if stored in self._table.column_names else column]
+        return np.asarray(values.to_numpy(), np.float64)
+
+    def add_numbers(self, column: str, values: npt.NDArray[np.float64]) -> None:
+        """Add a column of numbers, or replace it."""
+        kept = self._table.drop_columns([column]) if column in self._table.column_names else self._table
+        self._table = kept.append_column(column, pyarrow.array(values))
 
     def texts(self, column: str, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return the texts of a column in the given rows."""

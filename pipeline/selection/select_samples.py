@@ -1,7 +1,8 @@
 """Select crops for training from one or more datasets, without touching a shard.
 
-Rejects crops whose source image is also in a benchmark, near duplicates, and blurred crops. Then writes filtered DALI
-indexes, whose samples are in a random order that the seed fixes.
+Rejects crops whose source image is also in a benchmark, crops that a rule on their metrics excludes, and near
+duplicates, and keeps no more than the caps allow. Then writes filtered DALI indexes, whose samples are in a random
+order that the seed fixes.
 """
 
 import collections
@@ -14,16 +15,19 @@ import numpy.typing as npt
 
 from data.atomic_files import atomic_file, jsonl_line, read_json, write_json
 from data.errors import UserError
-from data.hashing import number
 from data.progress import Progress, silent
 from data.record_json import from_plain, to_plain
 from data.records import SCHEMA, DatasetManifest, Rejection, RejectionReason, SelectedShard, SelectionManifest
 from pipeline.dataset import read_manifest
 from pipeline.index import REJECTIONS
+from pipeline.quality_metrics import METRICS
 from pipeline.rejection_counts import RejectionCounter, format_counts
+from pipeline.selection.caps import compute_quotas, draw_order, take_in_order
 from pipeline.selection.crop_table import CropTable, read_crop_table
 from pipeline.selection.hamming import Rows, find_near_duplicates
 from pipeline.selection.leakage import BenchmarkHashes, find_leaks
+from pipeline.selection.rules import Rule, check_metrics
+from pipeline.selection.scores import join_scores, read_scores, score_names
 from pipeline.selection.write_indexes import write_indexes
 
 RECORD = "selection.json"
@@ -38,8 +42,14 @@ class SelectionSettings:
     """Crops whose perceptual hashes differ in at most this many of 64 bits are near duplicates; -1 turns it off."""
     leakage_bits: int
     """The same for source images against the images of the benchmarks; -1 turns it off."""
-    min_sharpness: float
-    """Smallest `sharpness` of pipeline.quality_metrics, in levels (0 to 255)."""
+    rules: tuple[Rule, ...]
+    """What the metrics and scores of a crop must be."""
+    scores: tuple[Path, ...]
+    """Files of scores, see `pipeline.selection.scores`."""
+    max_per_source: int
+    """Largest number of training crops of one source image; 0 for all."""
+    weights: tuple[float, ...]
+    """How the numbers of training crops of the datasets are to each other; empty: as they are."""
     max_train: int
     """Largest number of training crops, chosen at random; 0 for all."""
     max_validation: int
@@ -79,7 +89,7 @@ class Selection:
 
 
 def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: SelectionSettings) -> Selection:
-    """Reject leaked, blurred and nearly equal crops, then those above the caps.
+    """Reject leaked crops, those that break a rule, nearly equal ones, then those above the caps.
 
     Of several near duplicates the first one is kept: a validation crop before a training crop.
 
@@ -90,11 +100,12 @@ def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: Select
     """
     selection = Selection(crops)
     _reject_leaks(selection, benchmarks, settings.leakage_bits)
-    _reject_blurred(selection, settings.min_sharpness)
+    for rule in settings.rules:
+        _apply_rule(selection, rule)
     if settings.near_duplicate_bits >= 0:
         _reject_near_duplicates(selection, settings.near_duplicate_bits)
-    _reject_over_cap(selection, settings.max_train, settings.seed, training=True)
-    _reject_over_cap(selection, settings.max_validation, settings.seed, training=False)
+    _apply_caps(selection, settings, training=True)
+    _apply_caps(selection, settings, training=False)
     return selection
 
 
@@ -109,13 +120,14 @@ def _reject_leaks(selection: Selection, benchmarks: BenchmarkHashes, bits: int) 
     selection.reject(RejectionReason.LEAKAGE, rows, details)
 
 
-def _reject_blurred(selection: Selection, minimum: float) -> None:
-    sharpness = selection.crops.numbers("metric_sharpness")
-    rows = np.flatnonzero(selection.selected & (sharpness < minimum))
+def _apply_rule(selection: Selection, rule: Rule) -> None:
+    values = selection.crops.numbers(rule.metric)
+    threshold = rule.threshold(values)
+    rows = np.flatnonzero(selection.selected & ~rule.passes(values))
     sources = selection.crops.texts("source", rows)
     details = [
-        f"{source}: sharpness is {value:g}, below min_sharpness {minimum:g}"
-        for source, value in zip(sources, sharpness[rows], strict=True)
+        f"{source}: {rule.explain(value, threshold)}"
+        for source, value in zip(sources, values[rows].tolist(), strict=True)
     ]
     selection.reject(RejectionReason.LOW_QUALITY, rows, details)
 
@@ -131,16 +143,37 @@ def _reject_near_duplicates(selection: Selection, bits: int) -> None:
     )
 
 
-def _reject_over_cap(selection: Selection, limit: int, seed: int, *, training: bool) -> None:
-    """Keep a random choice of at most `limit` crops of a split, fixed by the seed; 0 keeps all."""
+def _apply_caps(selection: Selection, settings: SelectionSettings, *, training: bool) -> None:
+    """Keep at most so many crops of a source, of each dataset by weight, and in all; weights are for training."""
+    limit = settings.max_train if training else settings.max_validation
+    per_source, weights = (settings.max_per_source, settings.weights) if training else (0, ())
     rows = np.flatnonzero(selection.selected & (selection.crops.training == training))
-    if not limit or len(rows) <= limit:
+    if not len(rows) or not (per_source or weights or 0 < limit < len(rows)):
         return
-    keys = selection.crops.texts("key", rows)
-    order = sorted(range(len(keys)), key=lambda place: (number("choose", seed, keys[place]), keys[place]))
-    dropped = rows[order[limit:]]
-    detail = f"{len(rows)} crops; at most {limit} are used"
-    selection.reject(RejectionReason.OVER_CAP, dropped, [detail] * len(dropped))
+    datasets = selection.crops.datasets
+    # Images of two datasets may have one id.
+    shared = selection.crops.shared("source")
+    sources = datasets[rows] * len(shared.values) + shared.rows[rows]
+    order, ranks = draw_order(sources, selection.crops.texts("key", rows), settings.seed)
+    if per_source:
+        _reject_over_cap(selection, rows[ranks >= per_source], f"more than {per_source} of its source")
+        order = order[ranks[order] < per_source]
+    available = np.bincount(datasets[rows[order]], minlength=len(weights)).tolist()
+    if weights:
+        quotas = compute_quotas(available, weights, limit)
+        taken = take_in_order(order, datasets[rows], quotas)
+        detail = f"{len(order)} crops; the weights of the datasets leave {sum(quotas)}"
+    else:
+        taken = np.zeros(len(rows), bool)
+        taken[order[: limit or len(order)]] = True
+        detail = f"{len(order)} crops; at most {limit} are used"
+    dropped = np.zeros(len(rows), bool)
+    dropped[order] = ~taken[order]
+    _reject_over_cap(selection, rows[dropped], detail)
+
+
+def _reject_over_cap(selection: Selection, rows: Rows, detail: str) -> None:
+    selection.reject(RejectionReason.OVER_CAP, rows, [detail] * len(rows))
 
 
 def select_samples(
@@ -166,7 +199,7 @@ def select_samples(
     """
     manifests = [read_manifest(directory) for directory in datasets]
     _check_same_format(manifests)
-    crops = read_crop_table(datasets, manifests, ["sharpness"])
+    crops = _read_crops(datasets, manifests, settings)
     selection = filter_crops(crops, benchmarks, settings)
     counter = _write_rejections(selection, out_dir)
     _check_splits(selection, manifests, counter)
@@ -182,6 +215,19 @@ def select_samples(
         rejections=counter.by_reason,
     )
     write_json(out_dir / RECORD, to_plain(manifest))
+
+
+def _read_crops(
+    datasets: list[Path], manifests: list[DatasetManifest], settings: SelectionSettings
+) -> CropTable:
+    """Read the crops with every metric and score that a rule needs."""
+    scored = [name for path in settings.scores for name in score_names(read_scores(path))]
+    check_metrics(settings.rules, [*METRICS, *scored])
+    needed = sorted({rule.metric for rule in settings.rules} & set(METRICS) - set(scored))
+    crops = read_crop_table(datasets, manifests, needed)
+    for path in settings.scores:
+        join_scores(crops, path)
+    return crops
 
 
 def read_selection(directory: Path) -> SelectionManifest:

@@ -223,6 +223,19 @@ class IntListParameter(_ListParameter[int]):
         return "auto" if item == self._auto else str(item)
 
 
+class WeightListParameter(_ListParameter[float]):
+    """Numbers above 0, e.g. `2,1`."""
+
+    expected = "numbers above 0 with commas between them"
+
+    def parse_item(self, text: str) -> float:
+        """Return the number; raise ValueError for any other text."""
+        number = float(text)
+        if not 0 < number < math.inf:
+            raise _invalid(text, self.expected)
+        return number
+
+
 class SizeListParameter(_ListParameter[Size]):
     """Image sizes, e.g. `960x540,1280x720`; each value is height and width.
 

@@ -26,6 +26,7 @@ from data.records import SCHEMA, DatasetManifest, ShardHeader
 from data.shards import IndexComponent, IndexLine, ShardPaths, encode_index
 from pipeline.dataset import PARQUET, PARQUET_COLUMNS
 from pipeline.selection.leakage import NO_BENCHMARKS
+from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import SelectionSettings, read_selection, select_samples
 
 _CROPS_PER_SHARD = 5000
@@ -97,7 +98,7 @@ def _write_index(paths: ShardPaths, split: str, keys: list[str]) -> ShardHeader:
 
 def measure(directory: Path, out_dir: Path, bits: int, results: multiprocessing.Queue) -> None:
     """Select once, and put processor seconds, peak memory in MB and the number of near duplicates."""
-    settings = SelectionSettings(bits, -1, 0.0, 0, 256, 0)
+    settings = SelectionSettings(bits, -1, (parse_rule("sharpness >= 0"),), (), 0, (), 0, 256, 0)
     start = time.process_time()
     select_samples([directory], NO_BENCHMARKS, settings, out_dir, "abc")
     seconds = time.process_time() - start

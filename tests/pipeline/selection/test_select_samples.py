@@ -17,9 +17,10 @@ from pipeline.dataset import PARQUET, write_parquet
 from pipeline.perceptual_hash import perceptual_hash
 from pipeline.quality_metrics import METRICS
 from pipeline.selection.leakage import NO_BENCHMARKS, hash_benchmarks
+from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import SelectionSettings, read_selection, select_samples
 
-SETTINGS = SelectionSettings(2, 4, 0.0, 0, 0, 0)
+SETTINGS = SelectionSettings(2, 4, (), (), 0, (), 0, 0, 0)
 
 
 def make(
@@ -133,7 +134,9 @@ def test_crops_of_benchmark_images_are_rejected(tmp_path):
 
 def test_sharpness_and_limits_reject_crops(tmp_path):
     directory = make(tmp_path, "a", range(12))
-    selection = select([directory], tmp_path / "s", min_sharpness=2.0, max_train=3, max_validation=1)
+    selection = select(
+        [directory], tmp_path / "s", rules=(parse_rule("sharpness >= 2"),), max_train=3, max_validation=1
+    )
     assert selection.totals == {"train": 3, "validation": 1, "rejected": 8}
     assert selection.rejections == {str(RejectionReason.LOW_QUALITY): 2, str(RejectionReason.OVER_CAP): 6}
 
@@ -170,3 +173,51 @@ def test_a_table_that_differs_from_its_record_is_refused(tmp_path):
         file.write(b"more")
     with pytest.raises(UserError, match=r"dataset\.parquet is damaged or was replaced"):
         select([directory], tmp_path / "s")
+
+
+def test_a_percentile_counts_all_crops_and_names_the_threshold(tmp_path):
+    directory = make(tmp_path, "a", range(12))
+    selection = select([directory], tmp_path / "s", rules=(parse_rule("sharpness > p50"),))
+    assert selection.rejections == {str(RejectionReason.LOW_QUALITY): 7}
+    first = (tmp_path / "s" / "rejections.jsonl").read_text().split("\n")[0]
+    assert "sharpness is 0, not above 6 (percentile 50)" in first
+
+
+def test_scores_of_another_program_are_a_metric(tmp_path):
+    directory = make(tmp_path, "a", range(12))
+    scores = tmp_path / "scores.csv"
+    rows = [f"x/s{seed}.png,{seed / 10},text" for seed in range(11)]
+    scores.write_text("\n".join(["file,beauty,comment", *rows]))
+    rule = (parse_rule("beauty >= 0.5"),)
+    selection = select([directory], tmp_path / "s", rules=rule, scores=(scores,))
+    left = keys(selection, tmp_path / "s", "train") + keys(selection, tmp_path / "s", "validation")
+    assert sorted(left) == ["a10", "a5", "a6", "a7", "a8", "a9"]
+    assert "beauty has no value for it" in (tmp_path / "s" / "rejections.jsonl").read_text()
+
+
+def test_a_rule_of_an_unknown_metric_names_the_nearest(tmp_path):
+    directory = make(tmp_path, "a", range(4))
+    with pytest.raises(UserError, match="there is no metric sharpnes") as error:
+        select([directory], tmp_path / "s", rules=(parse_rule("sharpnes > 1"),))
+    assert "Did you mean sharpness?" in error.value.hint
+
+
+def test_weights_leave_as_many_of_each_dataset_as_they_say(tmp_path):
+    directories = [make(tmp_path, name, range(first, first + 16)) for name, first in (("a", 0), ("b", 20))]
+    selection = select(directories, tmp_path / "s", weights=(1.0, 3.0))
+    train = keys(selection, tmp_path / "s", "train")
+    assert (sum(key[0] == "a" for key in train), sum(key[0] == "b" for key in train)) == (4, 12)
+    capped = select(directories, tmp_path / "t", weights=(1.0, 3.0), max_train=8)
+    train = keys(capped, tmp_path / "t", "train")
+    assert (sum(key[0] == "a" for key in train), sum(key[0] == "b" for key in train)) == (2, 6)
+
+
+def test_of_each_source_only_so_many_crops_are_used(tmp_path):
+    seeds = [0, 1, 1, 1, 1, 2, 2, 3]
+    directory = make(tmp_path, "a", seeds, split_of=lambda number: "train" if number else "validation")
+    off = {"near_duplicate_bits": -1}
+    selection = select([directory], tmp_path / "s", max_per_source=2, **off)
+    assert selection.totals == {"train": 5, "validation": 1, "rejected": 2}
+    # A cap in all takes from every source before it takes a second crop of one.
+    capped = select([directory], tmp_path / "t", max_train=3, **off)
+    assert sorted(seeds[int(key[1:])] for key in keys(capped, tmp_path / "t", "train")) == [1, 2, 3]

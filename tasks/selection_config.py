@@ -1,0 +1,58 @@
+"""The settings of SelectSamples: [selection]."""
+
+from pathlib import Path
+
+import luigi
+
+from tasks.runtime.parameters import (
+    IntParameter,
+    PathListParameter,
+    StrListParameter,
+    WeightListParameter,
+)
+
+
+class selection(luigi.Config):
+    """Which crops are used for training and validation."""
+
+    datasets: tuple[str, ...] = StrListParameter(
+        default=("DIV2K",),
+        min_items=1,
+        description="datasets to train on: names or paths, separated by commas",
+    )
+    near_duplicate_bits: int = IntParameter(
+        default=2,
+        at_least=-1,
+        at_most=64,
+        description="crops whose 64-bit perceptual hashes differ in at most this many bits are "
+        "near-duplicates; -1: off",
+    )
+    leakage_bits: int = IntParameter(
+        default=4,
+        at_least=-1,
+        at_most=64,
+        description="images whose hashes differ from a benchmark image's in at most this many bits are "
+        "left out; -1: off",
+    )
+    rules: tuple[str, ...] = StrListParameter(
+        default=(),
+        description="what the metrics of a crop must be, separated by commas: sharpness >= 1.5, noise <= p95",
+    )
+    scores: tuple[Path, ...] = PathListParameter(
+        default=(),
+        description="CSV or parquet files of scores that rules may use, see docs/how-to/select-crops.md",
+    )
+    max_per_source: int = IntParameter(
+        default=0, at_least=0, description="maximum number of training crops of one image; 0: all"
+    )
+    weights: tuple[float, ...] = WeightListParameter(
+        default=(),
+        description="how many training crops the datasets give, in relation to each other: 2,1; empty: all",
+    )
+    max_train: int = IntParameter(
+        default=0, at_least=0, description="maximum number of training crops; 0: all"
+    )
+    max_validation: int = IntParameter(
+        default=256, at_least=0, description="maximum number of validation crops; 0: all"
+    )
+    seed: int = luigi.IntParameter(default=0, description="seed of the random choice and of the order")
