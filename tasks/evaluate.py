@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from data.benchmark_dataset import fingerprint_lr_images
+from data.user_paths import expand_home
 from sr.evaluation.protocols import PROTOCOLS, EvaluationProtocol, build_protocol
 from sr.export.settings import PRECISIONS
 from sr.runtime.filters import INTERPOLATION_FILTERS
@@ -230,13 +231,17 @@ class EvaluateModel(BenchmarkTask):
 
         if self.model in INTERPOLATION_FILTERS:
             return build_baseline(self.model, self.protocol_at(self.scale))
-        source = self.model_export.directory() if self.model_export else Path(self.model).expanduser()
+        source = self.model_export.directory() if self.model_export else expand_home(self.model)
         return load_upscaler(source, tile_px=evaluation().tile_px)
 
     def _evaluate(self, upscaler: "Upscaler", baselines: EvaluateBaselines) -> None:
         from sr.evaluation.baselines import read_baselines
         from sr.evaluation.evaluate import evaluate
 
+            upscaler = build_baseline(self.model, self.protocol_at(self.scale))
+        else:
+            source = self.model_export.directory() if self.model_export else expand_home(self.model)
+            upscaler = load_upscaler(source, tile_px=evaluation().tile_px)
         with stage(self, "images") as progress:
             evaluate(
                 upscaler,

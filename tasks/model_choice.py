@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.hashing import sha256_file
+from data.user_paths import expand_home
 from sr.models.model_contents import describe_content, describe_folder
 
 TRAINED = "trained"
@@ -75,7 +76,7 @@ def identify_upscaler(
 
 
 def _find(model: str, suffixes: Iterable[str], names: Iterable[str]) -> Path:
-    path = Path(model).expanduser()
+    path = expand_home(model)
     if path.is_file() and (error := describe_content(path)):
         raise error
     if path.suffix.lower() in suffixes and path.is_file():

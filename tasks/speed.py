@@ -8,6 +8,7 @@ import luigi
 
 from data.errors import UserError
 from data.hashing import sha256_file
+from data.user_paths import expand_home
 from sr.export.settings import PRECISIONS
 from tasks.config import speed
 from tasks.export import ExportCheckpoint, ExportOpenVINO, ModelTask
@@ -71,7 +72,7 @@ class BenchmarkModel(EveryRunTask, ModelTask):
         }
 
     def _graph_file(self) -> Path:
-        path = Path(self.model).expanduser()
+        path = expand_home(self.model)
         if not path.is_file():
             raise UserError(f"--model is {self.model!r}, but no such file exists", "Check the path")
         return path

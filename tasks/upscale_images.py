@@ -9,6 +9,7 @@ import luigi
 
 from data.errors import UserError
 from data.file_names import escape_name, find_name_fault
+from data.user_paths import expand_home
 from sr.export.settings import PRECISIONS
 from sr.runtime.filters import INTERPOLATION_FILTERS
 from tasks.config import MAX_SCALE, MIN_SCALE, upscaling
@@ -96,7 +97,7 @@ class UpscaleImages(StoreTask):
 
     def source(self) -> Path:
         """Return the image or the folder."""
-        return Path(os.path.abspath(Path(self.input).expanduser()))
+        return Path(os.path.abspath(expand_home(self.input)))
 
     def results(self) -> Path:
         """Return the folder of the results.
@@ -104,7 +105,7 @@ class UpscaleImages(StoreTask):
         Raises:
             UserError: it is a file, or its name is too long.
         """
-        path = Path(os.path.abspath(Path(self.output_dir).expanduser()))
+        path = Path(os.path.abspath(expand_home(self.output_dir)))
         if fault := find_name_fault(path):
             raise UserError(f"--output-dir {path} would have {fault}", "Choose a shorter one")
         if path.exists() and not path.is_dir():
@@ -151,7 +152,7 @@ class UpscaleImages(StoreTask):
         from sr.upscale.images.upscale_images import upscale_images
 
         made = self.requires().get("model")
-        path = made.directory() if made else Path(self.model).expanduser()
+        path = made.directory() if made else expand_home(self.model)
         upscaler = load_upscaler(
             self.model if self.model in INTERPOLATION_FILTERS else path, self.scale, device=upscaling().device
         )

@@ -13,6 +13,7 @@ from data.errors import UserError
 from data.file_names import escape_name, find_name_fault
 from data.imaging.decode import SUFFIXES
 from data.records import RejectionReason
+from data.user_paths import expand_home
 from sr.upscale.video.output_file import OutputFile
 from sr.upscale.video.settings import AUDIO, BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
 from tasks.config import upscaling
@@ -139,7 +140,7 @@ class UpscaleVideo(StoreTask):
         Raises:
             UserError: there is no such file.
         """
-        path = Path(self.input).expanduser()
+        path = expand_home(self.input)
         if not os.path.isfile(path):  # noqa: PTH113  # unlike Path.is_file, it does not raise for a name too long
             problem = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
             raise UserError(f"--input {self.input} {problem}", "Give the path of a video")
@@ -153,7 +154,7 @@ class UpscaleVideo(StoreTask):
         Raises:
             UserError: it is missing, its suffix names no container, or it is the input.
         """
-        path = Path(self.output_file).expanduser()
+        path = expand_home(self.output_file)
         if path.suffix.lower() not in CONTAINERS:
             raise UserError(
                 f"--output-file is {self.output_file!r}, but must end in {', '.join(CONTAINERS)}",

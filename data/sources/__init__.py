@@ -52,7 +52,7 @@ def open_source(
         return VideoSource(path, videos or FrameSamplingSettings())
     archives = [path for path in files if archive_suffix(path.name)]
     if dataset.kind == "archives" and archives and len(archives) == len(files):
-        return ArchiveSource(archives, dataset.members, alpha)
+        return ArchiveSource(archives, dataset.members, alpha, is_downloaded=True)
     if dataset.kind == "archives" and files and not archives:
         return FilesSource(list(files), alpha)
     message = f"The dataset {dataset.name} is of kind {dataset.kind!r}; it must be one of {_KINDS}"

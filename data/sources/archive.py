@@ -26,10 +26,14 @@ class ArchiveSource(StoredSource):
         archives: .zip, .tar and .tar.gz files. The members of tars inside a tar are read too.
         members: only members whose path starts with this are used.
         alpha: how to handle transparent images, see `data.imaging.decode.decode`.
+        is_downloaded: whether these are the downloads of the store, which a run makes anew if they are gone.
     """
 
-    def __init__(self, archives: list[Path], members: str = "", alpha: str = "refuse") -> None:
+    def __init__(
+        self, archives: list[Path], members: str = "", alpha: str = "refuse", *, is_downloaded: bool = False
+    ) -> None:
         super().__init__(alpha)
+        self._is_downloaded = is_downloaded
         self.archives, self.path_prefix = archives, normalize_path(members)
         self._id_prefixes = _id_prefixes(archives)
         self._opened: dict[int, Archive] = {}
@@ -55,7 +59,7 @@ class ArchiveSource(StoredSource):
                     found_any = True
                     yield (number + share) / len(self.archives), member
             except (ZipFault, TarFault, GzipFault) as fault:
-                raise _damaged(fault, path) from None
+                raise self._damaged(fault, path) from None
             except MemoryError as error:
                 raise explain_exhaustion(error, f"reading {path}") from error
             except OSError as error:
@@ -85,13 +89,21 @@ class ArchiveSource(StoredSource):
                 try:
                     self._opened[number] = kind(path)
                 except TarFault as fault:
-                    raise _damaged(fault, path) from None
+                    raise self._damaged(fault, path) from None
                 except OSError as error:
                     message = f"The archive {path} can't be opened: {error.strerror or error}"
                     raise UserError(
                         message, hint_of(error) or "Put it back, or correct its permissions"
                     ) from None
             return self._opened[number]
+
+    def _damaged(self, fault: Exception, path: Path) -> UserError:
+        message = f"{path} is not an intact .zip, .tar or .tar.gz: {fault}"
+        if not self._is_downloaded:
+            return UserError(message, "Fetch it again, or pack its files anew as a plain .tar or .zip")
+        if path.is_symlink():  # adopted from a folder of archives
+            return UserError(message, f"Replace {path.resolve()} by an intact file, and run again")
+        return UserError(message, "Delete it and run again to download it anew")
 
 
 def _cannot_read(error: OSError, path: Path) -> UserError:
@@ -108,8 +120,3 @@ def _id_prefixes(archives: list[Path]) -> list[str]:
     stems = collections.Counter(path.stem for path in archives)
     ids = UniqueIds("")
     return [f"{ids.assign(path.stem if stems[path.stem] == 1 else path.name)}/" for path in archives]
-
-
-def _damaged(fault: Exception, path: Path) -> UserError:
-    message = f"{path} is not an intact .zip, .tar or .tar.gz: {fault}"
-    return UserError(message, "Download it again, or pack its files anew as a plain .tar or .zip")

@@ -14,6 +14,7 @@ from data.atomic_files import write_json
 from data.catalog.spec import DatasetSpec, RemoteFile
 from data.disk_space import require_free_space
 from data.errors import UserError
+from data.exhaustion import hint_of
 from data.mounts import lock
 from data.progress import Progress, silent
 from data.records import SCHEMA
@@ -119,10 +120,24 @@ def _find_on_disk(job: _Downloader, file: RemoteFile, progress: Progress) -> boo
         _set_aside(path, path)
     for folder in job.settings.archives:
         for candidate in (folder / file.name, folder / job.dataset.name / file.name):
-            if candidate.is_file():
-                _adopt(job, file, candidate, progress)
-                return True
+            with _explain_unreadable(candidate):
+                if candidate.is_file():
+                    _adopt(job, file, candidate, progress)
+                    return True
     return False
+
+
+@contextlib.contextmanager
+def _explain_unreadable(candidate: Path) -> Iterator[None]:
+    """Turn an OSError about a file in a folder of archives into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename != str(candidate):
+            raise
+        message = f"{candidate}, in a folder of [store] archives, can't be read: {error.strerror}"
+        hint = hint_of(error) or "Correct its permissions or those of its folder, or change [store] archives"
+        raise UserError(message, hint) from None
 
 
 def _adopt(job: _Downloader, file: RemoteFile, candidate: Path, progress: Progress) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from data.atomic_files import write_bytes
 from data.errors import UserError
 from data.hashing import sha256_bytes
+from data.user_paths import expand_home
 
 VARIABLE = "SR_COMPILED_MODELS"
 """The environment variable that sets the directory, or turns the cache off."""
@@ -23,7 +24,7 @@ _DIGEST_BYTES = 64
 
 
 def find_cache_directory() -> Path | None:
-    """Return the directory of compiled models: SR_COMPILED_MODELS, or a folder of the user's cache; None if off.
+    """Return the directory of compiled models: SR_COMPILED_MODELS, or one of the user's cache; None if off, or without home.
 
     Raises:
         UserError: SR_COMPILED_MODELS is a relative path, which would be another directory for every program.
@@ -32,14 +33,17 @@ def find_cache_directory() -> Path | None:
     if setting == OFF:
         return None
     if setting:
-        path = Path(setting).expanduser()
+        path = expand_home(setting)
         if not path.is_absolute():
             raise UserError(
                 f"{VARIABLE} must be an absolute path or {OFF}, got {setting!r}", "Set the full path"
             )
         return path
     base = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(base) if Path(base).is_absolute() else Path("~/.cache").expanduser()
+    try:
+        home = Path(base) if Path(base).is_absolute() else Path("~/.cache").expanduser()
+    except RuntimeError:  # a user without a home folder, as in a container
+        return None
     return home / "super-resolution-factory" / "compiled"
 
 

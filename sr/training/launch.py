@@ -22,6 +22,7 @@ from data.mounts import LACKS_LOCKS, no_locks_error
 from data.processes import supervise
 from data.progress import Progress, silent
 from data.record_json import to_plain
+from data.user_paths import expand_home
 from sr.models.run_files import JOB
 from sr.training.gpus import VISIBLE, find_usable_gpus
 from sr.training.job import RunOptions, TrainingJob
@@ -154,7 +155,7 @@ def _find_hostfile(name: str) -> Path:
     Raises:
         UserError: it does not exist; DeepSpeed would silently train on this host alone.
     """
-    path = Path(name).expanduser().resolve()
+    path = expand_home(name).resolve()
     if not path.is_file():
         message = f"The hostfile {name} does not exist"
         hint = (

@@ -107,6 +107,8 @@ def _read(section: str, name: str) -> str:
 def _check_value(parameter: Any, text: str, where: str) -> None:
     try:
         parameter.normalize(parameter.parse(text))
+    except UserError as error:
+        raise UserError(f"{where}: {error.message}", error.hint) from error
     except Exception as error:
         expected = getattr(parameter, "expected", None) or _EXPECTED.get(type(parameter))
         rule = f"it must be {expected}" if expected else f"it cannot be read ({error})"

@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 
 import luigi
 
+from data.user_paths import expand_home
+
 Item = TypeVar("Item")
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -161,7 +163,7 @@ class PathParameter(luigi.Parameter[str]):
 
     def parse(self, x: str) -> str:
         """Return the path."""
-        return str(Path(x).expanduser()) if x.startswith("~") else x
+        return str(expand_home(x)) if x.startswith("~") else x
 
 
 class PathListParameter(_ListParameter[Path]):
@@ -171,7 +173,7 @@ class PathListParameter(_ListParameter[Path]):
 
     def parse_item(self, text: str) -> Path:
         """Return the path."""
-        return Path(text).expanduser()
+        return expand_home(text)
 
 
 class ChoiceListParameter(_ListParameter[str]):

@@ -93,3 +93,21 @@ def test_the_base_alone_prepares_data_and_says_what_the_rest_needs(tmp_path):
     assert failed.returncode != 0
     assert "TrainModel needs torch" in failed.stderr and "[train]" in failed.stderr
     assert len(failed.stderr.strip().splitlines()) == 1, failed.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["Download", "--dataset", "Set5", "--store-archives", "~nobody-here/x"],
+        ["MakeCrops", "--dataset", "Sample", "--store-root", "~nobody-here/x"],
+        ["UpscaleImages", "--model", "bicubic", "--input", "~nobody-here/x", "--output-dir", "o"],
+        ["EvaluateModel", "--model", "~nobody-here/x.pth", "--benchmark", "Sample"],
+        ["BenchmarkModel", "--model", "~nobody-here/x.onnx"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_the_home_folder_of_an_unknown_user_is_named_in_one_line(arguments, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, *(() if "--store-root" in arguments else ("--store-root", str(tmp_path)))]) != 0
+    error = capfd.readouterr().err
+    assert "There is no home folder ~nobody-here, with which" in error and "Traceback" not in error

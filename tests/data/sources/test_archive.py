@@ -28,6 +28,20 @@ def test_a_missing_archive_is_reported(tmp_path):
         ArchiveSource([tmp_path / "gone.tar"]).load("0:0:512")
 
 
+def test_a_damaged_download_is_deleted_or_replaced_and_another_archive_fetched_again(tmp_path):
+    path, link = tmp_path / "a.zip", tmp_path / "b.zip"
+    path.write_bytes(b"PK no zip")
+    link.symlink_to(path)
+    for archive, is_downloaded, hint in (
+        (path, True, "Delete it and run again to download it anew"),
+        (link, True, f"Replace {path} by an intact file, and run again"),
+        (path, False, "Fetch it again, or pack its files anew"),
+    ):
+        with pytest.raises(UserError) as error:
+            list(ArchiveSource([archive], is_downloaded=is_downloaded).list_members())
+        assert error.value.hint.startswith(hint) and str(archive) in error.value.message
+
+
 def test_a_damaged_or_unsupported_archive_is_refused(tmp_path, photo_folder):
     (tmp_path / "a.zip").write_bytes(b"PK no zip")
     with pytest.raises(UserError, match="a.zip"):

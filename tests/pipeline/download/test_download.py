@@ -12,9 +12,11 @@ import shutil
 import ssl
 import subprocess
 import tarfile
+import tempfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from server import serve_files
@@ -749,3 +751,24 @@ def test_a_refusal_does_not_wait_for_stalled_workers(out):
         with pytest.raises(UserError, match="HTTP 404"):
             fetch(dataset(f"{server.url}/a.zip"), out, connections=2, timeout_s=15)
         assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("name", ["closed", "closed/a.zip"])
+def test_a_closed_folder_of_archives_is_named(name):
+    user, root = os.geteuid(), Path(tempfile.mkdtemp())
+    (root / "out").mkdir()
+    (root / "closed").mkdir()
+    (root / "closed" / "a.zip").write_bytes(CONTENT)
+    (root / name).chmod(0)
+    for path in (root, root / "out"):
+        path.chmod(0o777)
+    os.seteuid(65534 if user == 0 else user)  # permissions do not hold for root
+    try:
+        with pytest.raises(
+            UserError, match=r"closed/a.zip, in a folder of \[store\] archives, can't be read: Perm"
+        ):
+            fetch(dataset(), root / "out" / "D", archives=[root / "closed"])
+    finally:
+        os.seteuid(user)
+        (root / name).chmod(0o755)
+        shutil.rmtree(root)
