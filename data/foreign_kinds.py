@@ -1,5 +1,8 @@
-"""Tell from a file's first bytes which other kind of file it is, for the words of a refusal."""
+"""Tell from a file's first bytes which kind of file it is, whatever its name says."""
 
+from pathlib import Path
+
+TAR, ZIP, GZIP, ZEROS = "a tar", "a zip", "a file compressed by gzip", "a file of zeros"
 _TAR_AT = 257
 FIRST_BYTES = 265
 """How many bytes `foreign_kind` looks at."""
@@ -13,7 +16,7 @@ _COMPRESSED = {
     b"\x1f\x8b": "gzip",
 }
 _OTHERS = {
-    b"PK\3\4": "a zip",
+    b"PK\3\4": ZIP,
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
     b"version https://git-lfs": "a Git LFS pointer, for which `git lfs pull` fetches the archive",
@@ -31,11 +34,38 @@ def foreign_kind(first: bytes) -> str | None:
     if (
         first[_TAR_AT : _TAR_AT + 5] == b"ustar"
     ):  # first of all: a tar begins with the name of its first member
-        return "a tar"
+        return TAR
     for magic, program in _COMPRESSED.items():
         if first.startswith(magic):
             return f"a file compressed by {program}"
     for magic, kind in _OTHERS.items():
         if first.lstrip().lower().startswith(magic.lower()):
             return kind
-    return None if first.strip(b"\0") else "an empty file" if not first else "a file of zeros"
+    return None if first.strip(b"\0") else "an empty file" if not first else ZEROS
+
+
+def read_kind(path: Path) -> str | None:
+    """Return what a file is, as `foreign_kind` does.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with open(path, "rb") as file:
+        return foreign_kind(file.read(FIRST_BYTES))
+
+
+def advise(kind: str, name: str) -> str:
+    """Return what to do with a file of a kind from `foreign_kind` that is not read.
+
+    Args:
+        kind: what it is.
+        name: its file name.
+    """
+    if kind in (TAR, ZIP, GZIP):
+        suffix = {TAR: ".tar", ZIP: ".zip", GZIP: ".tar.gz"}[kind]
+        return f"Rename it to {name}{suffix}, or unpack it and give the path of the folder"
+    if kind.startswith("a file compressed"):
+        return f"Unpack it (mkdir DIR && tar -xf {name} -C DIR), and give the path of the folder"
+    if kind.endswith("archive"):
+        return "Unpack it, and give the path of the folder"
+    return "Fetch it again"

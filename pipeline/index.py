@@ -18,6 +18,7 @@ from data.progress import Progress, silent
 from data.record_json import from_plain, to_plain
 from data.records import SCHEMA, Rejection, RejectionReason, SourceEntry
 from data.sources import Source
+from data.sources.member_names import ARCHIVES_LEFT_OUT
 from pipeline.rejection_counts import RejectionCounter, check_budget, count_images, format_counts
 
 ENTRIES = "entries.jsonl"
@@ -36,7 +37,7 @@ def index_source(
     group: str = "image",
     threads: int = 1,
     progress: Progress = silent,
-) -> None:
+) -> str:
     """Scan a source and write its index: entries.jsonl, rejections.jsonl and, last, index.json.
 
     Args:
@@ -45,10 +46,11 @@ def index_source(
         out_dir: directory of the index.
         min_side_px: images whose shorter side is below this are rejected.
         max_bad_fraction: largest share of damaged images, from 0 to 1; more fail the whole index.
-        lossy: see `data.catalog.spec.DatasetSpec`.
-        group: see `data.catalog.spec.DatasetSpec`.
-        threads: number of files to read at once.
-        progress: called with the number of images examined.
+        lossy, group: see `data.catalog.spec.DatasetSpec`.
+        threads, progress: number of files to read at once; called with the number of images examined.
+
+    Returns:
+        Which archives inside the source are left out, as a line to print; empty if there are none.
 
     Raises:
         UserError: no image is usable, or too many are damaged. No index is written then; where images are damaged, the
@@ -68,6 +70,7 @@ def index_source(
         check_budget(index.rejections, totals, max_bad_fraction, name, out_dir / REJECTIONS)
         index.require_sources(name)
     write_json(out_dir / RECORD, {"schema": SCHEMA, "totals": totals, "rejections": reasons})
+    return index.describe_left_out(name)
 
 
 @contextlib.contextmanager
@@ -89,6 +92,7 @@ class _IndexFilter:
         self.rejections = RejectionCounter()
         self._first_with: dict[bytes, str] = {}
         self._largest = (0, 0)
+        self._archives, self._first_archive = 0, ""
 
     @property
     def sources(self) -> int:
@@ -100,7 +104,19 @@ class _IndexFilter:
         if isinstance(found, SourceEntry):
             self._largest = max(self._largest, (found.width, found.height), key=min)
             found = self._reject_small_or_repeated(_apply_catalog(found, self.lossy, self.group))
-        return self.rejections.add(found) if isinstance(found, Rejection) else found
+        if isinstance(found, SourceEntry):
+            return found
+        if found.detail in ARCHIVES_LEFT_OUT:
+            self._archives += 1
+            self._first_archive = self._first_archive or f"{found.id}, {found.detail}"
+        return self.rejections.add(found)
+
+    def describe_left_out(self, name: str) -> str:
+        """Say how many archives are left out, each of which may hold many images; empty if none is."""
+        if not self._archives:
+            return ""
+        others = f" ({self._archives} archives in all)" if self._archives > 1 else ""
+        return f"Left out of {name}: {self._first_archive}{others}"
 
     def _reject_small_or_repeated(self, entry: SourceEntry) -> SourceEntry | Rejection:
         if min(entry.height, entry.width) < self.min_side_px:
@@ -130,8 +146,9 @@ class _IndexFilter:
                 "Lower [crops] size_px or use larger images",
             )
         found = format_counts(self.rejections.by_reason) or "no files at all"
+        left_out = f". {self.describe_left_out(name)}" if self._archives else ""
         raise UserError(
-            f"Dataset {name} has no images (found: {found})", "Check the path and the files in it"
+            f"Dataset {name} has no images (found: {found}){left_out}", "Check the path and the files in it"
         )
 
 

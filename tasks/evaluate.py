@@ -238,10 +238,6 @@ class EvaluateModel(BenchmarkTask):
         from sr.evaluation.baselines import read_baselines
         from sr.evaluation.evaluate import evaluate
 
-            upscaler = build_baseline(self.model, self.protocol_at(self.scale))
-        else:
-            source = self.model_export.directory() if self.model_export else expand_home(self.model)
-            upscaler = load_upscaler(source, tile_px=evaluation().tile_px)
         with stage(self, "images") as progress:
             evaluate(
                 upscaler,

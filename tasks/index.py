@@ -89,7 +89,7 @@ class IndexSource(DatasetTask):
         with stage(self, "images") as progress:
             if self.dataset_spec.note:
                 print(self.dataset_spec.note)
-            index.index_source(
+            left_out = index.index_source(
                 self.source(),
                 self.name(),
                 self.directory(),
@@ -100,6 +100,8 @@ class IndexSource(DatasetTask):
                 threads=cpu_share(),
                 progress=progress,
             )
+            if left_out:
+                print(left_out)
 
     def benchmark(self) -> BenchmarkDataset:
         """Return the indexed dataset as a benchmark; a published one must have its published number of images."""

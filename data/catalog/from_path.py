@@ -11,6 +11,7 @@ from data.catalog.hr_lr_sets import benchmark_folders, refuse_mixed_sets
 from data.catalog.spec import ARCHIVE_KINDS, VIDEO_SUFFIXES, DatasetSpec, archive_suffix, slugify
 from data.errors import UserError
 from data.exhaustion import hint_of
+from data.foreign_kinds import advise, read_kind
 
 
 def dataset_from_path(path: Path, folder_kind: str = "") -> DatasetSpec:
@@ -37,7 +38,19 @@ def dataset_from_path(path: Path, folder_kind: str = "") -> DatasetSpec:
         f"{path} is not a dataset: it is neither a folder nor a file that ends in one of "
         f"{', '.join((*ARCHIVE_KINDS, *VIDEO_SUFFIXES))}"
     )
+    kind = _read_kind(path)
+    if kind:
+        raise UserError(f"{message}; it is {kind}", advise(kind, path.name))
     raise UserError(message, "Put the images into a folder and give its path")
+
+
+def _read_kind(path: Path) -> str:
+    """Return what an archive is whose name does not say it; empty for any other file."""
+    try:
+        return (path.is_file() and read_kind(path)) or ""
+    except OSError as error:
+        message = f"{path} can't be read: {error.strerror}"
+        raise UserError(message, hint_of(error) or "Check its permissions") from None
 
 
 def is_there(path: Path) -> bool:

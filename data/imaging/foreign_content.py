@@ -3,6 +3,7 @@
 Such a file is damage, not "something else": its name says that it is an image, and a dataset without it is incomplete.
 """
 
+from data.foreign_kinds import FIRST_BYTES, foreign_kind
 from data.records import RejectionReason
 
 _BEGINNING_BYTES = 1024
@@ -97,4 +98,5 @@ def _describe_damage(content: bytes) -> str:
         return "an XML document, probably the error message of a server; download the image again"
     if text.startswith((b"{", b"[")) and text.isascii():
         return "JSON text, probably the error message of a server; download the image again"
-    return "no header of an image format that is read"
+    kind = foreign_kind(content[:FIRST_BYTES])
+    return f"its content is {kind}; unpack it" if kind else "no header of an image format that is read"

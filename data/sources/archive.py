@@ -9,6 +9,7 @@ from typing import Any
 from data.catalog.spec import ARCHIVE_KINDS, archive_suffix
 from data.errors import UserError
 from data.exhaustion import explain_exhaustion, hint_of
+from data.foreign_kinds import GZIP, TAR, ZEROS, ZIP, advise, read_kind
 from data.hashing import canonical_json, sha256_bytes
 from data.sources.base import Archive, ListedMember, StoredSource
 from data.sources.gzip_reader import GzipFault
@@ -85,11 +86,8 @@ class ArchiveSource(StoredSource):
         path = self.archives[number]
         with self._lock:
             if number not in self._opened:
-                kind = ZipArchive if ARCHIVE_KINDS[archive_suffix(path.name)] == "zip" else TarArchive
                 try:
-                    self._opened[number] = kind(path)
-                except TarFault as fault:
-                    raise self._damaged(fault, path) from None
+                    self._opened[number] = ZipArchive(path) if self._is_zip(path) else TarArchive(path)
                 except OSError as error:
                     message = f"The archive {path} can't be opened: {error.strerror or error}"
                     raise UserError(
@@ -97,10 +95,25 @@ class ArchiveSource(StoredSource):
                     ) from None
             return self._opened[number]
 
-    def _damaged(self, fault: Exception, path: Path) -> UserError:
+    def _is_zip(self, path: Path) -> bool:
+        """Return whether an archive is a zip rather than a tar: by its first bytes, or else by its name.
+
+        Raises:
+            UserError: it is something else.
+        """
+        kind, is_named_zip = read_kind(path), ARCHIVE_KINDS[archive_suffix(path.name)] == "zip"
+        if kind in (TAR, ZIP, GZIP):
+            return kind == ZIP
+        if kind is None or (kind == ZEROS and not is_named_zip):  # a tar without members is nothing but zeros
+            return is_named_zip
+        raise self._damaged(f"it is {kind}", path, advise(kind, path.name))
+
+    def _damaged(self, fault: Exception | str, path: Path, hint: str = "") -> UserError:
         message = f"{path} is not an intact .zip, .tar or .tar.gz: {fault}"
         if not self._is_downloaded:
-            return UserError(message, "Fetch it again, or pack its files anew as a plain .tar or .zip")
+            return UserError(
+                message, hint or "Fetch it again, or pack its files anew as a plain .tar or .zip"
+            )
         if path.is_symlink():  # adopted from a folder of archives
             return UserError(message, f"Replace {path.resolve()} by an intact file, and run again")
         return UserError(message, "Delete it and run again to download it anew")

@@ -18,6 +18,7 @@ from data.hashing import canonical_json, sha256_bytes, sha256_file
 from data.imaging.decode import SUFFIXES, ImageFault
 from data.records import Rejection, RejectionReason, SourceEntry
 from data.sources.base import ListedMember, Member, StoredSource
+from data.sources.member_names import ARCHIVE_IN_FOLDER, unread_archive
 
 PHOTOS = (
     "astronaut.png",
@@ -226,6 +227,8 @@ def _classify(found: _Found) -> Member | Rejection:
     if id.lower().endswith(VIDEO_SUFFIXES):
         detail = "a video; the images of this folder are read, videos:FOLDER as the dataset reads its videos"
         return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, detail)
+    if unread_archive(id):
+        return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, ARCHIVE_IN_FOLDER)
     if not _is_image(path):
         return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, f"none of {', '.join(SUFFIXES)}")
     locator = path if id == path else _HEX + os.fsencode(path).hex()

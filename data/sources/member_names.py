@@ -11,6 +11,12 @@ from data.records import Rejection, RejectionReason
 from data.sources.base import Member
 
 _BACKSLASH = re.compile(r"\\(?!x[0-9a-f]{2}|u[0-9a-f]{4})")
+UNREAD_ARCHIVE = "an archive inside an archive, which is not read: unpack it and pack its files anew"
+ARCHIVE_IN_FOLDER = (
+    "an archive, which is not read as a part of a folder: unpack it, or name it alone as the dataset"
+)
+ARCHIVES_LEFT_OUT = (UNREAD_ARCHIVE, ARCHIVE_IN_FOLDER)
+"""Details of rejections that may each stand for many images."""
 _ARCHIVE_SUFFIXES = (
     *(".tar", ".zip", ".tgz", ".tbz2", ".txz", ".tzst", ".7z", ".rar"),
     *(f".tar.{program}" for program in ("gz", "bz2", "xz", "zst", "lz4", "lzma", "lz", "z")),
@@ -70,9 +76,7 @@ class UniqueIds:
 
 def unread_archive(name: str) -> str | None:
     """Say what a file inside an archive is if its name is that of an archive, else return None."""
-    if not name.lower().endswith(_ARCHIVE_SUFFIXES):
-        return None
-    return "an archive inside an archive, which is not read: unpack it and pack its files anew"
+    return UNREAD_ARCHIVE if name.lower().endswith(_ARCHIVE_SUFFIXES) else None
 
 
 def member_or_rejection(id: str, name: str, locator: str, size: int) -> Member | Rejection:

@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.foreign_kinds import FIRST_BYTES, TAR, ZEROS, foreign_kind
 from data.imaging.decode import ImageFault
 from data.records import Rejection, RejectionReason
 from data.sources.base import LARGEST_BYTES, ListedMember, Member
-from data.sources.foreign_kinds import FIRST_BYTES, foreign_kind
 from data.sources.gzip_reader import GzipBytes, GzipFault
 from data.sources.member_names import (
     UniqueIds,
@@ -24,9 +24,6 @@ class TarArchive:
 
     Args:
         path: the archive file.
-
-    Raises:
-        TarFault: it is compressed by another program than gzip, or no tar.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,9 +31,6 @@ class TarArchive:
         self.bytes = os.fstat(self._file.fileno()).st_size
         first = os.pread(self._file.fileno(), FIRST_BYTES, 0)
         is_gzip = first.startswith(b"\x1f\x8b")
-        kind = foreign_kind(first)
-        if kind and not is_gzip and kind not in ("a tar", "a file of zeros"):
-            raise TarFault(f"it is {kind}")
         self._gzip = GzipBytes(self._file.fileno()) if is_gzip else None
         self._read_at = self._gzip.read_at if self._gzip else self._pread
 
@@ -50,6 +44,8 @@ class TarArchive:
             TarFault: this archive is damaged. A damaged inner tar is a Rejection after its intact members.
         """
         end = None if self._gzip else self.bytes
+        if kind := self._kind_at(0) if self._gzip else "":
+            raise TarFault(f"decompressed by gzip, it is {kind}")
         ids = _OuterIds(id_prefix)
         for member in walk(self._read_at, 0, end):
             share = self._share(member.offset + member.size)
@@ -72,6 +68,10 @@ class TarArchive:
             detail = "a tar inside, whose name leads out of the archive"
             yield self._share(end), Rejection(id, "index", RejectionReason.UNSAFE_NAME, detail)
             return
+        if kind := self._kind_at(outer.offset, outer.size):
+            detail = f"a tar inside, by its name; but it is {kind}, which is not read there: unpack it"
+            yield self._share(end), Rejection(id, "index", RejectionReason.UNSUPPORTED, detail)
+            return
         try:
             for member in walk(self._read_at, outer.offset, end):
                 if member.is_listed(path_prefix):
@@ -82,6 +82,11 @@ class TarArchive:
                 self._share(end),
                 Rejection(id, "index", RejectionReason.UNREADABLE, f"a tar inside, {fault}"),
             )
+
+    def _kind_at(self, offset: int, size: int = FIRST_BYTES) -> str:
+        """Return what is there instead of a tar; empty if it is a tar, or may be a damaged one."""
+        kind = foreign_kind(self._read_at(offset, min(size, FIRST_BYTES)))
+        return "" if kind in (None, TAR, ZEROS) else str(kind)
 
     def _share(self, offset: int) -> float:
         """Return how much of the archive lies before `offset`, 0 to 1."""

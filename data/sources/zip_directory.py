@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from data.file_names import escape_name
-from data.sources.foreign_kinds import FIRST_BYTES, foreign_kind
 from data.sources.member_names import normalize_path
 
 _END = struct.Struct("<4s4H2LH")
@@ -143,11 +142,7 @@ class ZipDirectory:
             positions.append(found)
             found = tail.find(b"PK\5\6", found + 1)
         if not positions:
-            kind = foreign_kind(self._read_at(0, min(FIRST_BYTES, self._bytes)))
-            is_other = kind and kind != "a zip"
-            raise ZipFault(
-                f"it is {kind}" if is_other else "not a zip, or cut off: it has no directory at its end"
-            )
+            raise ZipFault("not a zip, or cut off: it has no directory at its end")
         ends = [(tail_at + position, _END.unpack_from(tail, position)) for position in positions]
         complete = [end for end in ends if end[0] + _END.size + end[1][7] == self._bytes]
         if len(complete) > 1:

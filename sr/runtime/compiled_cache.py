@@ -24,7 +24,9 @@ _DIGEST_BYTES = 64
 
 
 def find_cache_directory() -> Path | None:
-    """Return the directory of compiled models: SR_COMPILED_MODELS, or one of the user's cache; None if off, or without home.
+    """Return the directory of compiled models: SR_COMPILED_MODELS, or a folder of the user's cache; None if off.
+
+    None, too, where the user has no home folder.
 
     Raises:
         UserError: SR_COMPILED_MODELS is a relative path, which would be another directory for every program.

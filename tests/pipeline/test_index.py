@@ -1,15 +1,20 @@
+import zipfile
+
 import pytest
 from images import textured
 
 from data.errors import UserError
 from data.imaging.encode import encode_png
+from data.sources.archive import ArchiveSource
 from data.sources.folder import FolderSource
 from pipeline.index import REJECTIONS, Entries, index_source, read_entries, read_index_record
 
 
 def run(folder, out, min_side_px=100, max_bad_fraction=0.0, **options):
     source = FolderSource(folder)
-    index_source(source, "photos", out, min_side_px=min_side_px, max_bad_fraction=max_bad_fraction, **options)
+    return index_source(
+        source, "photos", out, min_side_px=min_side_px, max_bad_fraction=max_bad_fraction, **options
+    )
 
 
 def test_every_file_is_a_row_or_a_counted_rejection(photo_folder, tmp_path):
@@ -62,6 +67,31 @@ def test_files_that_only_have_an_images_name_count_as_damaged(tmp_path):
     with pytest.raises(UserError, match=r"100 of 104 images of dataset photos are damaged.*empty: 0 bytes"):
         run(photos, tmp_path / "index", max_bad_fraction=0.01)
     assert "git lfs pull" in (tmp_path / "index" / REJECTIONS).read_text()
+
+
+def test_archives_that_are_left_out_are_named(photo_folder, tmp_path):
+    assert run(photo_folder, tmp_path / "none") == ""
+    for name in ("a.zip", "b.tar.xz"):
+        (photo_folder / name).touch()
+    words = "Left out of photos: a.zip, an archive, which is not read as a part of a folder: unpack it"
+    assert run(photo_folder, tmp_path / "folder").startswith(words)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("train/1.tar", b"")
+        archive.writestr("train/2.rar", b"")
+        archive.writestr("0.png", encode_png(textured(1, 120, 120)))
+    source = ArchiveSource([tmp_path / "photos.zip"])
+    left_out = index_source(source, "photos", tmp_path / "zip", min_side_px=16, max_bad_fraction=1)
+    assert left_out.startswith("Left out of photos: train/1.tar, an archive inside an archive")
+    assert left_out.endswith("(2 archives in all)")
+
+
+def test_a_folder_of_nothing_but_archives_says_so(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "train.zip").touch()
+    with pytest.raises(
+        UserError, match=r"no images \(found: 1 not_an_image\)\. Left out of photos: train.zip"
+    ):
+        run(tmp_path / "photos", tmp_path / "index")
 
 
 def test_small_and_repeated_images_do_not_count_as_damaged(tmp_path):

@@ -98,11 +98,11 @@ def test_the_base_alone_prepares_data_and_says_what_the_rest_needs(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["Download", "--dataset", "Set5", "--store-archives", "~nobody-here/x"],
-        ["MakeCrops", "--dataset", "Sample", "--store-root", "~nobody-here/x"],
-        ["UpscaleImages", "--model", "bicubic", "--input", "~nobody-here/x", "--output-dir", "o"],
-        ["EvaluateModel", "--model", "~nobody-here/x.pth", "--benchmark", "Sample"],
-        ["BenchmarkModel", "--model", "~nobody-here/x.onnx"],
+        ["Download", "--dataset", "Set5", "--store-archives", "~no-such-user/x"],
+        ["MakeCrops", "--dataset", "Sample", "--store-root", "~no-such-user/x"],
+        ["UpscaleImages", "--model", "bicubic", "--input", "~no-such-user/x", "--output-dir", "o"],
+        ["EvaluateModel", "--model", "~no-such-user/x.pth", "--benchmark", "Sample"],
+        ["BenchmarkModel", "--model", "~no-such-user/x.onnx"],
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -110,4 +110,4 @@ def test_the_home_folder_of_an_unknown_user_is_named_in_one_line(arguments, tmp_
     monkeypatch.chdir(tmp_path)
     assert main([*arguments, *(() if "--store-root" in arguments else ("--store-root", str(tmp_path)))]) != 0
     error = capfd.readouterr().err
-    assert "There is no home folder ~nobody-here, with which" in error and "Traceback" not in error
+    assert "There is no home folder ~no-such-user, with which" in error and "Traceback" not in error

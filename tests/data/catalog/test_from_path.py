@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from data.catalog.from_path import dataset_from_path
 from data.catalog.resolve import resolve_dataset
 from data.errors import UserError
 from data.records import Rejection
@@ -115,3 +116,22 @@ def test_a_path_that_cannot_be_a_path_is_refused(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(UserError, match=r"/loop can't be read: Too many levels of symbolic links"):
         resolve_dataset(str(tmp_path / "loop"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words", "hint"),
+    [
+        ("a.tar.xz", b"\xfd7zXZ\0", "a file compressed by xz", "tar -xf a.tar.xz -C DIR"),
+        ("a.tar.zst", b"\x28\xb5\x2f\xfd", "a file compressed by zstd", "tar -xf a.tar.zst -C DIR"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it"),
+        ("comic.cbz", b"PK\3\4", "a zip", "Rename it to comic.cbz.zip"),
+        ("a.gz", b"\x1f\x8b\x08", "a file compressed by gzip", "Rename it to a.gz.tar.gz"),
+        ("a.bin", b"", "an empty file", "Fetch it again"),
+        ("a.txt", b"hello", "not a dataset", "Put the images into a folder"),
+    ],
+)
+def test_an_archive_of_another_kind_is_named_with_what_to_do(name, content, words, hint, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is not a dataset") as error:
+        dataset_from_path(tmp_path / name)
+    assert words in error.value.message and hint in error.value.hint

@@ -1,3 +1,4 @@
+import gzip
 import io
 
 import cv2
@@ -34,6 +35,11 @@ def stored(format):
         (S3_ERROR, "an XML document"),
         (b'{"error": "rate limit exceeded"}', "JSON text"),
         (b"\0\5\x16\7" + bytes(80), "an AppleDouble file"),
+        (
+            gzip.compress(b"an image"),
+            "its content is a file compressed by gzip; unpack it",
+        ),
+        (b"PK\3\4" + bytes(90), "its content is a zip"),
         (b"hello", "no header of an image format"),
     ],
 )

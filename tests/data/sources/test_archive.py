@@ -1,9 +1,14 @@
 """Several archives are one source, and damaged ones are reported."""
 
 import errno
+import gzip
+import io
+import lzma
 import os
+import shutil
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from archives import encoded_image, make_tar
@@ -13,6 +18,13 @@ from data.records import Rejection, RejectionReason
 from data.sources.archive import ArchiveSource
 
 WHOLE = make_tar({f"{number}.png": encoded_image(number) for number in range(4)})
+
+
+def make_zip():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("0.png", encoded_image(0))
+    return buffer.getvalue()
 
 
 def test_several_archives_are_one_source(tmp_path):
@@ -107,11 +119,37 @@ def test_what_is_no_archive_is_named_as_what_it_is(suffix, tmp_path):
         path.write_bytes(content + bytes(2000 if content else 0))
         with pytest.raises(UserError, match=words):
             list(ArchiveSource([path]).list_members())
-    (tmp_path / "a.zip").write_bytes(WHOLE)
-    with pytest.raises(UserError, match="it is a tar"):
-        list(ArchiveSource([tmp_path / "a.zip"]).list_members())
     (tmp_path / "Rar!.tar").write_bytes(make_tar({"Rar!.png": encoded_image(1)}))
     assert [one.id for one in ArchiveSource([tmp_path / "Rar!.tar"]).scan()] == ["Rar!.png"]
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tgz"])
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_an_archive_is_read_by_its_bytes_whatever_its_name_says(kind, name, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "0.png").write_bytes(encoded_image(0))
+    Path(shutil.make_archive(str(tmp_path / "made"), kind, tmp_path / "photos")).rename(tmp_path / name)
+    source = ArchiveSource([tmp_path / name])
+    (entry,) = source.scan()
+    assert (entry.id, source.load(entry.locator)) == ("0.png", encoded_image(0))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(WHOLE), "compressed by gzip"),
+        (lzma.compress(WHOLE), "compressed by xz"),
+        (make_zip(), "a zip"),
+    ],
+)
+def test_what_gzip_or_a_tar_contains_instead_of_a_tar_is_named(content, kind, tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(UserError, match=f"decompressed by gzip, it is .*{kind}"):
+        list(ArchiveSource([tmp_path / "a.tar.gz"]).scan())
+    (tmp_path / "b.tar").write_bytes(make_tar({"inner.tar": content, "1.png": encoded_image(1)}))
+    rejected, entry = ArchiveSource([tmp_path / "b.tar"]).scan()
+    assert (rejected.id, rejected.reason, entry.id) == ("inner.tar", RejectionReason.UNSUPPORTED, "1.png")
+    assert kind in rejected.detail and "unpack it" in rejected.detail
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
