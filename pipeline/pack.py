@@ -27,7 +27,10 @@ from pipeline.quality_metrics import measure_quality, rgb_to_luma
 
 _MAX_BYTES_PER_PIXEL = {"png": 4, "jpg": 6}
 """More than any encoder makes of incompressible pixels: PNG 3.01, JPEG of quality 100 up to 4.8."""
-_HEADER_BYTES = 1 << 16
+_HEADER_BYTES = 1 << 12
+_LARGEST_PART_BYTES = 1 << 30
+"""More bytes of crops than this are made of one image in several turns, each of which decodes it again: the crops of a
+dense grid over an enormous image would not fit into any memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +72,10 @@ def pack_shard(
     Raises:
         UserError: the source has changed since it was indexed.
     """
-    work = functools.partial(crop_source, source=source, settings=settings)
-    max_crops = max(count_planned_crops(one) for one in planned)
     max_crop_bytes = _MAX_BYTES_PER_PIXEL[settings.image_extension] * settings.size_px**2 + _HEADER_BYTES
+    parts = _split_sources(planned, max(1, _LARGEST_PART_BYTES // max_crop_bytes))
+    work = functools.partial(_crop_part, source=source, settings=settings)
+    largest_bytes = max(part.stop - part.start for _, part in parts) * max_crop_bytes
     total, done = sum(map(count_planned_crops, planned)), 0
     rejections: list[Rejection] = []
     warnings: list[ImageWarning] = []
@@ -79,17 +83,36 @@ def pack_shard(
         _single_threaded_opencv(),
         open_shard(paths, planned[0].split, settings.image_extension, rejections, warnings) as writer,
     ):
-        results = worker_pool.map_in_order(work, planned, processes, max_crops * max_crop_bytes)
-        for one, parts in zip(planned, results, strict=True):
-            for crop, image in parts:
+        results = worker_pool.map_in_order(work, parts, processes, largest_bytes)
+        for (_, part), made in zip(parts, results, strict=True):
+            for crop, image in made:
                 if isinstance(crop, Rejection):
                     rejections.append(crop)
                 elif isinstance(crop, ImageWarning):
                     warnings.append(crop)
                 elif image is not None:
                     writer.add(crop, image)
-            done += count_planned_crops(one)
+            done += part.stop - part.start
             progress(done, total)
+
+
+_Part = tuple[PlannedSource, slice]
+"""A source, and which of its crops are made in one turn."""
+
+
+def _split_sources(planned: list[PlannedSource], max_crops: int) -> list[_Part]:
+    """Divide the crops of each source into parts of at most `max_crops`; nearly always, one part is all of them."""
+    parts: list[_Part] = []
+    for one in planned:
+        count = count_planned_crops(one)
+        parts += [(one, slice(start, min(start + max_crops, count))) for start in range(0, count, max_crops)]
+    return parts
+
+
+def _crop_part(
+    part: _Part, source: Source, settings: PackSettings
+) -> Iterator[tuple[CropRecord | Rejection | ImageWarning, bytes | None]]:
+    return crop_source(part[0], source, settings, part[1])
 
 
 @contextlib.contextmanager
@@ -104,9 +127,15 @@ def _single_threaded_opencv() -> Iterator[None]:
 
 
 def crop_source(
-    planned: PlannedSource, source: Source, settings: PackSettings
+    planned: PlannedSource, source: Source, settings: PackSettings, part: slice = slice(None)
 ) -> Iterator[tuple[CropRecord | Rejection | ImageWarning, bytes | None]]:
     """Yield the crops of one source one at a time, so that memory does not grow with their number.
+
+    Args:
+        planned: the source and its crops.
+        source: reads the image.
+        settings: crop size, codec and quality thresholds.
+        part: which of the crops. The first part has the rejection or the warnings of the source.
 
     Yields:
         In plan order, the record of a crop with its encoded image, or a rejection with None: a single one if the source
@@ -115,9 +144,11 @@ def crop_source(
     with collect_warnings() as found:
         ((entry, image),) = source.read([planned.entry])
     if isinstance(image, Rejection):
-        yield image, None
+        if not part.start:
+            yield image, None
         return
-    yield from ((ImageWarning(entry.id, "pack", reason, detail), None) for reason, detail in found.items())
+    warnings = {} if part.start else found
+    yield from ((ImageWarning(entry.id, "pack", reason, detail), None) for reason, detail in warnings.items())
     if planned.best:
         factors = set(source_factors(entry, settings.downscale_factors))
     else:
@@ -129,7 +160,7 @@ def crop_source(
     crops = planned.crops
     if planned.best:
         crops = find_best_crops(downscaled, settings.size_px, planned.best, make_key_stem(entry))
-    for crop in crops:
+    for crop in crops[part]:
         yield _make_crop(planned, crop, downscaled[crop.downscale_factor], source_phash, settings)
 
 

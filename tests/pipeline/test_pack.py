@@ -5,10 +5,11 @@ from images import textured
 from settings import pack_settings, plan_settings
 
 from data.imaging.decode import decode
-from data.records import RejectionReason
+from data.records import RejectionReason, SourceEntry
 from data.shards import ShardPaths, read_header, read_records, read_rejections
 from data.sources.folder import FolderSource
-from pipeline.crop_plan import plan_dataset
+from pipeline import pack, worker_pool
+from pipeline.crop_plan import count_planned_crops, plan_dataset
 from pipeline.detail_boxes import find_best_crops
 from pipeline.downscale import downscale
 from pipeline.index import index_source, read_entries
@@ -141,3 +142,34 @@ def test_boxes_of_equal_detail_do_not_overlap():
         for other in crops[:number]:
             apart = abs(one.box.top - other.box.top) >= 128 or abs(one.box.left - other.box.left) >= 128
             assert apart or one.downscale_factor != other.downscale_factor
+
+
+@pytest.mark.parametrize("policy", ["grid", "best"])
+def test_the_crops_of_one_image_in_several_turns_are_the_same(policy, planned, tmp_path, monkeypatch):
+    source, _ = planned
+    settings = plan_settings(policy=policy, max_crops_per_image=40, grid_step_px=60)
+    entries = [one for one in source.scan() if isinstance(one, SourceEntry)]
+    plan = list(plan_dataset(entries, settings, "photos")[0])
+    pack_shard(plan, source, ShardPaths(tmp_path / "whole", "train-000000"), SETTINGS)
+    monkeypatch.setattr(pack, "_LARGEST_PART_BYTES", 500_000)  # 7 crops
+    reserved = []
+    reserve = worker_pool._reserve_slots
+    monkeypatch.setattr(
+        worker_pool, "_reserve_slots", lambda *sizes: reserved.append(sizes) or reserve(*sizes)
+    )
+    pack_shard(plan, source, ShardPaths(tmp_path / "parts", "train-000000"), SETTINGS, processes=2)
+    assert reserved[0][1] <= 500_000 and max(map(count_planned_crops, plan)) > 14
+    for path in (tmp_path / "whole").rglob("*.*"):
+        if path.is_file():
+            assert (
+                path.read_bytes() == (tmp_path / "parts" / path.relative_to(tmp_path / "whole")).read_bytes()
+            )
+
+
+def test_a_dense_grid_over_an_enormous_image_is_made_in_turns():
+    settings = plan_settings(policy="grid", size_px=512, grid_step_px=32, downscale_factors=(1,))
+    entry = SourceEntry("a.png", "a.png", 11585, 11585, "png", 1, "0" * 64, False, "a.png", 8)
+    (one,) = plan_dataset([entry], settings, "photos")[0]
+    parts = pack._split_sources([one], 900)
+    assert len(one.crops) == 348**2 == sum(part.stop - part.start for _, part in parts)
+    assert [part.start for _, part in parts] == list(range(0, len(one.crops), 900))
