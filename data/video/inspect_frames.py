@@ -18,7 +18,7 @@ from data.video.color import read_color_info
 from data.video.decode import ThreadLocalReaders, VideoReader
 from data.video.frame_table import FrameTable
 from data.video.letterbox import Edges, find_edges
-from data.video.pyav import plane_array, require_pts
+from data.video.pyav import plane_array, require_pts, top_down
 from data.video.sample import PlannedFrame
 from data.video.scenes import FADE_STEP_S, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, Thumbnail, is_transition
 
@@ -142,7 +142,7 @@ def _luma(frame: VideoFrame, is_full_range: bool) -> npt.NDArray[np.float32]:
     if frame.format.is_rgb:
         gray = frame.reformat(format="gray", interpolation=_FLAGS).to_ndarray()
         return np.asarray(gray.astype(np.float32) / 255, np.float32)
-    values = plane_array(frame, 0).astype(np.float32)
+    values = plane_array(top_down(frame), 0).astype(np.float32)
     unit = 1 << (frame.format.components[0].bits - 8)
     black, white = (0, 256 * unit - 1) if is_full_range else (16 * unit, 235 * unit)
     return np.asarray((values - black) / (white - black), np.float32)

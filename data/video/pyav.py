@@ -65,12 +65,32 @@ def plane_array(frame: VideoFrame, number: int) -> npt.NDArray[Any]:
 
     Returns:
         height x width of the plane; uint8 for up to 8 bits per sample, otherwise uint16 in the frame's byte order.
+
+    Raises:
+        ValueError: the rows go from bottom to top, see `top_down`.
     """
     plane = frame.planes[number]
+    if plane.line_size < 0:
+        raise ValueError("a frame whose rows go from bottom to top")
     wide = ">u2" if frame.format.is_big_endian else "<u2"
     samples = np.frombuffer(memoryview(plane), "u1" if frame.format.components[0].bits <= 8 else wide)
     rows = samples.reshape(plane.height, -1)
     return rows[:, : plane.width]
+
+
+def top_down(frame: VideoFrame) -> VideoFrame:
+    """Return a decoded frame with its rows from top to bottom in memory: almost always the frame itself.
+
+    Some decoders (AMV, raw video in AVI) give them from bottom to top, which FFmpeg's filters understand. PyAV's planes
+    begin with the last row then, and end in other memory.
+    """
+    if all(frame.planes[number].line_size >= 0 for number in range(len(frame.planes))):
+        return frame
+    graph = build_filter_graph(frame, Fraction(1, 1000), ("copy", ""))
+    graph.vpush(frame)
+    copy = graph.vpull()
+    copy.pts, copy.time_base = frame.pts, frame.time_base
+    return copy
 
 
 def build_filter_graph(frame: VideoFrame, time_base: Fraction, *filters: tuple[str, str]) -> av.filter.Graph:

@@ -32,6 +32,21 @@ def has_alpha(stream: VideoStream, frame: VideoFrame) -> bool:
     return any(component.is_alpha for component in frame.format.components)
 
 
+def without_alpha(frame: VideoFrame) -> VideoFrame:
+    """Return planar RGB of more than 8 bits without its alpha; any other frame as it is.
+
+    FFmpeg 8's scaler fills such frames with whatever the memory held when it converts them from one to the other.
+    """
+    name, bits = frame.format.name, frame.format.components[0].bits
+    if not name.startswith("gbrap") or not 8 < bits <= 16 or "f" in name:
+        return frame
+    opaque = VideoFrame(frame.width, frame.height, name.replace("gbrap", "gbrp"))
+    for number in range(3):
+        plane_array(opaque, number)[:] = plane_array(frame, number)
+    opaque.pts, opaque.time_base = frame.pts, frame.time_base
+    return opaque
+
+
 class AlphaCounter:
     """Counts the frames of one video that are not fully opaque."""
 

@@ -121,6 +121,7 @@ class CopiedStreams:
             for timed in self._assign_dts(copy, packet):
                 time_s = require_dts(timed) * timed.time_base
                 if end_s is not None and time_s > end_s + _MAX_INTERLEAVING_S:
+                    yield from self._finish()
                     return
                 if end_s is None or time_s < end_s:
                     yield from self._pass_on(copy, timed, index)
@@ -211,6 +212,8 @@ class CopiedStreams:
         if shows_too_early or (copy.last_dts is not None and dts < copy.last_dts):
             copy.dropped_s.append(time_s)
             return False
+        if copy.needs_unique_dts and not packet.duration and copy.last_dts is not None:
+            packet.duration = dts - copy.last_dts  # MP4 plays nothing of a last packet without one
         self._report_dropped(copy, index)
         copy.last_dts, packet.stream = dts, copy.output
         return True

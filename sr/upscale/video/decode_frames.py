@@ -18,9 +18,9 @@ from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import LARGEST_PX
 from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
-from data.video.pyav import build_filter_graph, require_pts, require_time_base
+from data.video.pyav import build_filter_graph, require_pts, require_time_base, top_down
 from data.video.timeline import AS_STORED, Timeline, demux_video
-from sr.upscale.video.alpha import AlphaCounter
+from sr.upscale.video.alpha import AlphaCounter, without_alpha
 from sr.upscale.video.video_info import STAGE, VideoInfo
 
 _SEEK_BACK_S = (0, 3, 30)
@@ -125,7 +125,8 @@ def _decode(
             reject("", RejectionReason.TRUNCATED, f"the video is cut short: {error_text(error)}")
             packet = None
         try:
-            frames = packet.decode() if packet is not None else stream.decode(None)
+            decoded = packet.decode() if packet is not None else stream.decode(None)
+            frames = [top_down(frame) for frame in decoded]
         except EOFError:  # the demuxer's own last packet has flushed the decoder
             frames = []
         except AV_ERRORS as error:
@@ -172,6 +173,7 @@ def _normalize_format(frame: VideoFrame, video: VideoInfo) -> VideoFrame:
     pixel_format = video.planar_format(video.bit_depth)
     if video.chroma == "rgb":
         pixel_format = pixel_format.replace("yuv444p", "gbrp")
+    frame = without_alpha(frame)
     is_same_format = frame.format.name.replace("yuvj", "yuv") == pixel_format
     if is_same_format and (frame.width, frame.height) == (video.width, video.height):
         return frame

@@ -1,7 +1,7 @@
 """Try, in memory, which containers carry a copy of a stream: a few of its packets are written and read back.
 
-FFmpeg muxes codecs that PyAV's table of a container does not list (WMA or ADPCM in Matroska), and the table lists some
-that come out as another codec. So the table is not asked: only what comes back the same is copied.
+FFmpeg muxes codecs into Matroska that PyAV's table of it does not list (WMA, ADPCM), and tables list some that come out
+as another codec. So the table is not asked: only what comes back the same is copied.
 """
 
 import dataclasses
@@ -28,9 +28,8 @@ LOSS = "its copy"
 """How a failure begins that FFmpeg does not notice itself."""
 _MPEG_AUDIO = frozenset({"mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float"})
 """MP4 has one number for MPEG's layers, and FFmpeg one decoder."""
-_PLACEHOLDERS = {"webm": {"audio": "libopus"}}
-_PLACEHOLDER = {"audio": "aac", "video": "libx264"}
-"""Encoders that a container's table has, by type of stream."""
+_PLACEHOLDERS = {"audio": "aac", "video": "libx264"}
+"""Encoders that Matroska's table has, by type of stream."""
 
 
 def add_copy(container: OutputContainer, stream: Stream) -> Stream:
@@ -42,13 +41,12 @@ def add_copy(container: OutputContainer, stream: Stream) -> Stream:
     try:
         return container.add_stream_from_template(stream, opaque=True)
     except ValueError:
-        name = container.format.name
-        encoder = _PLACEHOLDERS.get(name, _PLACEHOLDER).get(stream.type, "")
-        if not encoder:
-            raise
+        if container.format.name != "matroska" or stream.type not in _PLACEHOLDERS:
+            raise  # FFmpeg would put some into .mov in the style of AVI, and says itself that they may be unplayable
     # A filter that changes nothing copies the parameters of its input to a stream that the table allowed.
-    with av.open(io.BytesIO(), "w", format=name) as scratch:
-        copy = container.add_stream_from_template(scratch.add_stream(encoder), opaque=True)
+    with av.open(io.BytesIO(), "w", format="matroska") as scratch:
+        placeholder = scratch.add_stream(_PLACEHOLDERS[stream.type])
+        copy = container.add_stream_from_template(placeholder, opaque=True)
     av.BitStreamFilterContext("null", stream, copy)
     copy.codec_context.codec_tag = "\0\0\0\0"  # the other container's; the muxer knows its own
     copy.time_base = stream.time_base
