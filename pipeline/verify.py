@@ -289,7 +289,8 @@ def _verify_other_files(directory: Path, manifest: DatasetManifest, level: str) 
     for name, sha256 in manifest.file_sha256.items():
         with findings.catch(directory / name):
             if name == PARQUET and level == LEVELS[0]:
-                rows = pyarrow.parquet.read_metadata(directory / name).num_rows
+                with open(directory / name, "rb") as file:  # pyarrow opens no path that is not UTF-8
+                    rows = pyarrow.parquet.read_metadata(file).num_rows
                 if rows != manifest.totals["crops"]:
                     raise ValueError(f"{rows} rows, but dataset.json has {manifest.totals['crops']} crops")
             else:

@@ -12,6 +12,7 @@ import luigi
 from data.errors import UserError
 from data.file_names import escape_name, find_name_fault
 from data.imaging.decode import SUFFIXES
+from data.imaging.foreign_content import OTHER_SUFFIXES, image_format
 from data.records import RejectionReason
 from data.user_paths import expand_home
 from sr.upscale.video.output_file import OutputFile
@@ -144,7 +145,9 @@ class UpscaleVideo(StoreTask):
         if not os.path.isfile(path):  # noqa: PTH113  # unlike Path.is_file, it does not raise for a name too long
             problem = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
             raise UserError(f"--input {self.input} {problem}", "Give the path of a video")
-        if path.name.lower().endswith(SUFFIXES):
+        with open(path, "rb") as file:
+            is_image = path.suffix.lower() in (*SUFFIXES, *OTHER_SUFFIXES) or image_format(file.read(16))
+        if is_image:
             raise UserError(f"--input {self.input} is an image", "Use UpscaleImages --input … --output-dir …")
         return path
 

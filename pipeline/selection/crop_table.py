@@ -101,7 +101,8 @@ def read_crop_table(
     for number, (directory, manifest) in enumerate(zip(directories, manifests, strict=True)):
         path = directory / PARQUET
         check_file(path, manifest.file_sha256.get(PARQUET, ""))
-        table = pyarrow.parquet.read_table(path, columns=columns, read_dictionary=_REPEATED)
+        with open(path, "rb") as file:  # pyarrow opens no path that is not UTF-8
+            table = pyarrow.parquet.read_table(file, columns=columns, read_dictionary=_REPEATED)
         _check_rows(table, manifest, path)
         tables.append(
             table.append_column("dataset", pyarrow.array(np.full(table.num_rows, number, np.int16)))

@@ -1,6 +1,6 @@
 """Say what a file or folder is that is given as a model, but is no model of the kind that its name says.
 
-Files are recognized by their first bytes and, in a zip, by the names of their members. Nothing is run, without torch.
+Files are recognized by their first bytes and, in a zip, by the names of its members. Nothing in them is run.
 """
 
 import zipfile

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.errors import UserError
 from data.exhaustion import raise_if_exhausted
+from data.file_names import escape_name
 from data.hashing import sha256_bytes, sha256_file
 from sr.models.metadata import GROUP, ModelMetadata, from_strings
 from sr.models.model_contents import IR, find_content_kind, refuse_other_content
@@ -42,7 +43,9 @@ def open_onnx(path: Path) -> "tuple[onnxruntime.InferenceSession, ModelMetadata]
 
     refuse_other_content(path)
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        # ONNX Runtime opens no path that is not UTF-8.
+        model = str(path) if escape_name(str(path)) == str(path) else path.read_bytes()
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no other base class
         raise_if_exhausted(error)
         raise _damaged(path, error) from None

@@ -11,7 +11,9 @@ import av
 import luigi
 import pytest
 from commands import luigi as luigi_command
+from images import textured
 from odd_videos import check_plays, decoded_times, make_odd_video
+from PIL import Image
 from videos import make_video
 
 from data.atomic_files import read_json
@@ -237,3 +239,12 @@ def remuxed_to_begin_with_its_index(source: Path, output: Path) -> Path:
                 packet.stream = stream
                 after.mux(packet)
     return output
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.avif", "a.webp", "a.png", "renamed.mkv"])
+def test_an_animated_image_is_named_as_an_image(name, store, tmp_path):
+    first, *others = [Image.fromarray(textured(seed, 64, 64)) for seed in range(3)]
+    kind = {"gif": "GIF", "webp": "WEBP", "png": "PNG"}.get(name.rpartition(".")[2], "AVIF")
+    first.save(tmp_path / name, kind, save_all=True, append_images=others, duration=100)
+    with pytest.raises(UserError, match="is an image. Use UpscaleImages"):
+        task_for(tmp_path / name, tmp_path / "out.mkv").complete()

@@ -1,10 +1,15 @@
 """Names, files and directories load the right upscaler; everything else is refused with a readable error."""
 
+import os
+import shutil
+
 import numpy as np
 import onnx
 import pytest
+import torch
 from images import textured
 from PIL import Image
+from safetensors.torch import load_file
 
 import sr
 from data.errors import UserError
@@ -64,3 +69,16 @@ def test_a_tile_that_is_too_small_is_refused(vapsr_dir):
 def test_only_openvino_models_take_a_device(realtime_onnx):
     with pytest.raises(UserError, match="cannot run on the device GPU"):
         load_upscaler(realtime_onnx, device="GPU")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".onnx", ".xml", ""])
+def test_a_model_loads_from_a_path_that_is_not_utf_8(
+    suffix, realtime_dir, realtime_onnx, realtime_irs, tmp_path
+):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    made = {".onnx": realtime_onnx, ".xml": realtime_irs["fp32"]}.get(suffix, realtime_dir)
+    shutil.copytree(made, folder)
+    if suffix == ".pth":
+        torch.save(load_file(made / "model.safetensors"), folder / "model.pth")
+    model = folder / f"model{suffix}" if suffix else folder
+    assert load_upscaler(model)(textured(1, 8, 8)).shape == (16, 16, 3)
