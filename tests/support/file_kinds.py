@@ -290,7 +290,8 @@ def _no_images() -> dict[str, ImageCase]:
         "An HTML page": _case(b"<!DOCTYPE html><title>404</title>", b"<html><body>Log in</body></html>"),
         "An XML or JSON message of a server": _case(b'<?xml version="1.0"?><Error/>', b'{"error": "limit"}'),
         "What macOS keeps about an image (AppleDouble)": _case(b"\0\5\x16\7" + bytes(80)),
-        "Anything else": _case(b"hello", b"PK\3\4" + bytes(100)),
+        "An archive": _case(zipped({"a.png": IMAGE}), make_tar({"a.png": IMAGE}), gzip.compress(bytes(99))),
+        "Anything else": _case(b"hello"),
     }
 
 
@@ -382,6 +383,7 @@ def zip_cases() -> dict[str, list[bytes]]:
         "Bytes before the zip, as in a self-extracting one": [b"#!/bin/sh\n" * 50 + _PLAIN_ZIP],
         "Backslashes in names, as PowerShell writes them": [zipped({"scene\\a.png": IMAGE})],
         "Names that are not UTF-8": [zipped({"a??.png": IMAGE}).replace(b"a??.png", b"a\x82\xff.png")],
+        "A tar under the name .zip": [make_tar({"a.png": IMAGE})],
         "An encrypted member": [_edited(_PLAIN_ZIP, _CENTRAL, 8, b"\1")],
         "Another compression than deflate: bzip2, LZMA, zstd …": [
             zipped({"a.png": IMAGE}, zipfile.ZIP_BZIP2), zipped({"a.png": IMAGE}, zipfile.ZIP_LZMA),
@@ -435,8 +437,9 @@ def tar_cases() -> dict[str, list[tuple[str, bytes]]]:
         "A tar compressed by xz, bzip2 or zstd under the name .tar": [
             (".tar", lzma.compress(whole)), (".tar", bz2.compress(whole)), (".tar", b"\x28\xb5\x2f\xfd" + bytes(300)),
         ],
-        "A tar that is another file: empty, zip, HTML, LFS pointer": [
-            (".tar", b""), (".tar", _PLAIN_ZIP), (".tar", b"<html></html>"),
+        "A zip under the name .tar": [(".tar", _PLAIN_ZIP)],
+        "A tar that is another file: empty, HTML, LFS pointer": [
+            (".tar", b""), (".tar", b"<html></html>"),
             (".tar", b"version https://git-lfs.github.com/spec/v1\noid"),
         ],
     }  # fmt: skip
