@@ -294,6 +294,7 @@ class UpscaleVideo(StoreTask):
         truncation = self.load_record()["source"]["truncation"]
         if truncation:
             lines.append(f"{escape_name(str(self.source()))} is cut short or damaged: {truncation}.")
+        lines += [f"Changed midway: {change}." for change in self.load_record().get("changes", [])]
         if self._losses():
             lines.append(self._advice())
         return "\n".join(lines)

@@ -20,7 +20,8 @@ from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import build_filter_graph, require_pts, require_time_base, top_down
 from data.video.timeline import AS_STORED, Timeline, demux_video
-from sr.upscale.video.alpha import AlphaCounter, without_alpha
+from sr.upscale.video.alpha import AlphaCounter
+from sr.upscale.video.fit_frames import Fit, FrameFitter
 from sr.upscale.video.video_info import STAGE, VideoInfo
 
 _SEEK_BACK_S = (0, 3, 30)
@@ -51,7 +52,11 @@ def decode_first_frames(path: Path, count: int, timeline: Timeline = AS_STORED) 
 
 
 def decode_frames(
-    video: VideoInfo, deinterlace: bool, rejections: list[Rejection], alpha: AlphaCounter | None = None
+    video: VideoInfo,
+    deinterlace: bool,
+    rejections: list[Rejection],
+    alpha: AlphaCounter | None = None,
+    fitter: FrameFitter | None = None,
 ) -> Iterator[VideoFrame]:
     """Decode a video from its beginning.
 
@@ -60,6 +65,7 @@ def decode_frames(
         deinterlace: deinterlace the frames that are marked as interlaced.
         rejections: what is lost is appended to it.
         alpha: counts the frames that are not opaque.
+        fitter: counts the frames that differ from the first ones.
 
     Yields:
         Frames with ascending times, all of the video's size and in a planar format of its chroma and bit depth.
@@ -67,8 +73,9 @@ def decode_frames(
     container, stream = open_decoder(video.path)
     with container:
         last_pts = None
+        fit = _start_fitting(video, stream, fitter)
         decoded = _decode(container, stream, rejections, video.timeline, alpha)
-        for frame in _deinterlace(decoded, video) if deinterlace else decoded:
+        for frame in _deinterlace(decoded, video, fit) if deinterlace else map(fit, decoded):
             pts = require_pts(frame)
             if last_pts is not None and pts <= last_pts:
                 detail = f"a frame at {pts} came out after the one at {last_pts}"
@@ -77,7 +84,7 @@ def decode_frames(
                 )
                 continue
             last_pts = pts
-            yield _normalize_format(frame, video)
+            yield frame
 
 
 def decode_frame_at(video: VideoInfo, pts: int, deinterlace: bool) -> VideoFrame | None:
@@ -93,13 +100,14 @@ def decode_frame_at(video: VideoInfo, pts: int, deinterlace: bool) -> VideoFrame
             if seek_back_s is not None:
                 container.seek(start - round(seek_back_s / video.time_base), stream=stream)
             decoded = _decode(container, stream, [], AS_STORED)
+            fit = _start_fitting(video, stream, None)
             is_first = seek_back_s is not None
-            for frame in _deinterlace(decoded, video) if deinterlace else decoded:
+            for frame in _deinterlace(decoded, video, fit) if deinterlace else map(fit, decoded):
                 if is_first and require_pts(frame) > start:
                     break
                 is_first = False
                 if require_pts(frame) >= pts:
-                    return _normalize_format(frame, video)
+                    return frame
     return None
 
 
@@ -145,17 +153,40 @@ def _decode(
             return
 
 
-def _deinterlace(frames: Iterator[VideoFrame], video: VideoInfo) -> Iterator[VideoFrame]:
-    graph = None
+def _start_fitting(video: VideoInfo, stream: VideoStream, fitter: FrameFitter | None) -> Fit:
+    """Return what brings each frame that the stream's decoder gives into the form of the video's first ones."""
+    context = stream.codec_context
+    used = fitter or FrameFitter(video)
+    used.first_aspect = context.sample_aspect_ratio
+    return lambda frame: used.fit(frame, context.sample_aspect_ratio)
+
+
+def _deinterlace(frames: Iterator[VideoFrame], video: VideoInfo, fit: Fit) -> Iterator[VideoFrame]:
+    """Deinterlace frames, and fit them: those of the video's size before, others (whose fields scaling mixes) after."""
+    graphs: dict[tuple[int, int, str], av.filter.Graph] = {}
     for frame in frames:
-        frame = _normalize_format(frame, video)
-        if graph is None:
-            graph = build_filter_graph(frame, video.time_base, ("bwdif", "mode=send_frame:deint=interlaced"))
-        graph.vpush(frame)
-        yield from _pull_frames(graph, video)
-    if graph is not None:
+        is_whole = (frame.width, frame.height) == (video.width, video.height)
+        frame = fit(frame) if is_whole else frame
+        key = (frame.width, frame.height, frame.format.name)
+        if key not in graphs:
+            yield from _finish_graphs(graphs, video, fit)
+            graphs[key] = build_filter_graph(
+                frame, video.time_base, ("bwdif", "mode=send_frame:deint=interlaced")
+            )
+        graphs[key].vpush(frame)
+        yield from (one if is_whole else fit(one) for one in _pull_frames(graphs[key], video))
+    yield from _finish_graphs(graphs, video, fit)
+
+
+def _finish_graphs(
+    graphs: dict[tuple[int, int, str], av.filter.Graph], video: VideoInfo, fit: Fit
+) -> Iterator[VideoFrame]:
+    """Yield what filters still hold, and forget them."""
+    for (width, height, _), graph in graphs.items():
         graph.vpush(None)
-        yield from _pull_frames(graph, video)
+        is_whole = (width, height) == (video.width, video.height)
+        yield from (one if is_whole else fit(one) for one in _pull_frames(graph, video))
+    graphs.clear()
 
 
 def _pull_frames(graph: av.filter.Graph, video: VideoInfo) -> Iterator[VideoFrame]:
@@ -166,17 +197,3 @@ def _pull_frames(graph: av.filter.Graph, video: VideoInfo) -> Iterator[VideoFram
             frame.pts = round(require_pts(frame) * require_time_base(frame) / video.time_base)
             frame.time_base = video.time_base
             yield frame
-
-
-def _normalize_format(frame: VideoFrame, video: VideoInfo) -> VideoFrame:
-    """Return the frame in the video's size and planar format: almost always the frame itself."""
-    pixel_format = video.planar_format(video.bit_depth)
-    if video.chroma == "rgb":
-        pixel_format = pixel_format.replace("yuv444p", "gbrp")
-    frame = without_alpha(frame)
-    is_same_format = frame.format.name.replace("yuvj", "yuv") == pixel_format
-    if is_same_format and (frame.width, frame.height) == (video.width, video.height):
-        return frame
-    converted = frame.reformat(video.width, video.height, pixel_format, interpolation="BICUBIC")
-    converted.pts, converted.time_base = frame.pts, frame.time_base
-    return converted

@@ -30,6 +30,7 @@ from sr.upscale.video.alpha import AlphaCounter
 from sr.upscale.video.concurrent_stages import upscale_frames
 from sr.upscale.video.decode_frames import decode_frames
 from sr.upscale.video.encode import SegmentEncoder, output_pixel_format
+from sr.upscale.video.fit_frames import FrameFitter
 from sr.upscale.video.frame_network import load_network
 from sr.upscale.video.mux import MuxResult, check_muxable, mux_video
 from sr.upscale.video.output_file import OutputFile
@@ -150,10 +151,10 @@ def upscale_video(
     if left_out:
         tell(f"{output.name} will be without: {'; '.join(left_out)}")
     rejections: list[Rejection] = []
-    alpha = AlphaCounter()
+    alpha, fitter = AlphaCounter(), FrameFitter(job.video, settings.allow_interlaced)
     watchdog = Watchdog(f"Upscaling {source.name}", _IF_STUCK, stall_timeout_s)
-    frames = _encode_segments(job, watchdog, rejections, alpha, progress)
-    return _finish(job, frames, rejections, alpha, progress)
+    frames = _encode_segments(job, watchdog, rejections, alpha, fitter, progress)
+    return _finish(job, frames, rejections, alpha, fitter, progress)
 
 
 def _prepare(
@@ -186,7 +187,12 @@ def _prepare(
 
 
 def _encode_segments(
-    job: _Job, watchdog: Watchdog, rejections: list[Rejection], alpha: AlphaCounter, progress: Progress
+    job: _Job,
+    watchdog: Watchdog,
+    rejections: list[Rejection],
+    alpha: AlphaCounter,
+    fitter: FrameFitter,
+    progress: Progress,
 ) -> int:
     """Make the segments that are missing; return how many frames the video has."""
     video, segment_s = job.video, job.settings.segment_s
@@ -196,7 +202,7 @@ def _encode_segments(
 
     def missing_frames() -> Iterator[VideoFrame | None]:
         nonlocal decoded
-        for frame in decode_frames(video, job.settings.deinterlace, rejections, alpha):
+        for frame in decode_frames(video, job.settings.deinterlace, rejections, alpha, fitter):
             decoded += 1
             exists = video.segment_number(require_pts(frame), segment_s) in existing
             if exists and decoded % _PROGRESS_INTERVAL == 0:
@@ -222,7 +228,12 @@ def _encode_segments(
 
 
 def _finish(
-    job: _Job, frames: int, rejections: list[Rejection], alpha: AlphaCounter, progress: Progress
+    job: _Job,
+    frames: int,
+    rejections: list[Rejection],
+    alpha: AlphaCounter,
+    fitter: FrameFitter,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Mux the segments, write the records, and delete what is no longer needed."""
     video, directory = job.video, job.directory
@@ -242,6 +253,7 @@ def _finish(
         detail = f"{video.frame_count - frames} frames in the container did not come out of the decoder"
         rejections.append(Rejection(video.path.name, STAGE, RejectionReason.UNREADABLE, detail))
     record = _build_record(job, headers, result, rejections)
+    record["changes"] = fitter.report()
     record["transparent_frames"] = alpha.frames
     record["not_copied"] = alpha.report(record["not_copied"])
     write_jsonl(directory / "rejections.jsonl", (to_plain(rejection) for rejection in rejections))
