@@ -86,6 +86,8 @@ class WarningReason(enum.StrEnum):
     """Texts or the color profile of a PNG that are larger than Pillow reads: read without the texts."""
     EXTRA_BYTES = "extra_bytes"
     """Bytes between the pixels of a JPEG and its end."""
+    FEWER_BITS = "fewer_bits"
+    """An image to upscale whose channels have more bits than are read or written: rounded to 8."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tasks.runtime.record_target import RecordTarget
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 
 _MAX_SHOWN = 10
-"""How many rejected images the summary lists."""
+"""How many rejections and warnings the summary lists."""
 
 
 class ImagesTarget(RecordTarget):
@@ -168,16 +168,18 @@ class UpscaleImages(StoreTask):
             )
 
     def counts(self) -> str:
-        """Return the numbers of images and rejections."""
+        """Return the numbers of images, rejections and warnings."""
         record = self.load_record()
-        rejected = len(record["rejections"])
-        return f"{len(record['images'])} images" + (f", {rejected} rejected" if rejected else "")
+        rejected, warnings = len(record["rejections"]), len(record.get("warnings", []))
+        counted = f"{len(record['images'])} images" + (f", {rejected} rejected" if rejected else "")
+        return counted + (f", {warnings} warnings" if warnings else "")
 
     def summary(self) -> str:
-        """Return where the results are, and which images could not be read."""
-        rejections = self.load_record()["rejections"]
-        lines = [f"  {one['id']}: {one['reason']}: {one['detail']}" for one in rejections[:_MAX_SHOWN]]
-        if len(rejections) > _MAX_SHOWN:
-            lines.append(f"  and {len(rejections) - _MAX_SHOWN} more, listed in {self.record_path()}")
+        """Return where the results are, which images were rejected, and what else was noticed."""
+        record = self.load_record()
+        notes = record["rejections"] + record.get("warnings", [])
+        lines = [f"  {one['id']}: {one['reason']}: {one['detail']}" for one in notes[:_MAX_SHOWN]]
+        if len(notes) > _MAX_SHOWN:
+            lines.append(f"  and {len(notes) - _MAX_SHOWN} more, listed in {self.record_path()}")
         lines = [f"Images: {self.results()}", f"{self.counts()}.", *lines]
         return "\n".join(escape_name(line) for line in lines)

@@ -16,6 +16,7 @@ from data.imaging.decode import apply_orientation
 from data.imaging.foreign_content import image_format
 from data.imaging.header import LARGEST_PX, ImageFault, read_orientation
 from data.imaging.original import OriginalImage, read_exif
+from data.imaging.other_formats import warn_of_deep_avif
 from data.imaging.png import check_chunks
 from data.imaging.webp import is_animated_webp, is_lossless_webp
 from data.records import RejectionReason
@@ -104,6 +105,8 @@ def open_animation(content: bytes) -> Animation | None:
         raise ImageFault(
             RejectionReason.UNSUPPORTED, f"an animated PNG of 16 bits per channel ({count} frames)"
         )
+    if name == "AVIF":
+        warn_of_deep_avif(content)
     upright = image.size[::-1] if read_orientation(image) >= 5 else image.size
     has_default = bool(image.info.get("default_image"))
     is_lossless = name in ("GIF", "PNG") or (name == "WebP" and is_lossless_webp(content))

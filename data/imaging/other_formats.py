@@ -17,9 +17,10 @@ from data.exhaustion import raise_if_exhausted
 from data.imaging.decode import SUFFIXES, apply_orientation
 from data.imaging.foreign_content import image_format
 from data.imaging.header import LARGEST_PX, ImageFault, read_orientation
+from data.imaging.image_warnings import warn
 from data.imaging.jxl import read_jxl_header
 from data.imaging.original import OriginalImage, read_exif
-from data.records import RejectionReason
+from data.records import RejectionReason, WarningReason
 
 _PILLOW = {
     "GIF": ("GIF", ".gif"),
@@ -138,6 +139,8 @@ def _decode(content: bytes, kind: str) -> tuple[npt.NDArray[Any], Image.Image, i
         raise _unread(f"a {kind} of more than 8 bits per channel; convert it to a PNG of 16 bits")
     if image.mode == "CMYK":
         raise _unread(f"a {kind} of inks (CMYK); convert it to RGB")
+    if kind == "AVIF":
+        warn_of_deep_avif(content)
     image.load()
     is_upright = kind == "JPEG XL" and not image.jpeg  # libjxl rotates, but not what it stored as a JPEG
     return np.array(to_stored_mode(image)), image, 1 if is_upright else read_orientation(image)
@@ -193,6 +196,18 @@ def _is_deep_ppm(content: bytes) -> bool:
         and words[3].isdigit()
         and int(words[3]) > 255
     )
+
+
+def warn_of_deep_avif(content: bytes) -> None:
+    """Give a warning if an AVIF has more than 8 bits per channel, which Pillow rounds.
+
+    Source: AV1 Codec ISO Media File Format Binding, 2.3 (av1C).
+    """
+    at = content.find(b"av1C")
+    flags = content[at + 6] if 0 <= at < len(content) - 6 else 0
+    if flags & 0x40:
+        bits = 12 if flags & 0x20 else 10
+        warn(WarningReason.FEWER_BITS, f"an AVIF of {bits} bits per channel, read as 8")
 
 
 def _color_chunks(content: bytes) -> tuple[tuple[bytes, bytes], ...]:

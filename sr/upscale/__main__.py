@@ -1,7 +1,7 @@
 """Upscale an image or a folder of images: python -m sr.upscale in.png out.png --model model.xml.
 
 Needs no Luigi. The exit code is 0 on success, 1 after an error (one line on stderr), 2 for wrong arguments, and 3 if
-some images of a folder were rejected (they are listed on stderr).
+some images of a folder were rejected (they are listed on stderr, as are warnings).
 """
 
 import argparse
@@ -15,6 +15,7 @@ from data.errors import UserError
 from data.exhaustion import explain_exhaustion
 from data.file_names import escape_name, find_name_fault
 from data.imaging.decode import ImageFault
+from data.imaging.image_warnings import collect_warnings
 from data.processes.rust_panics import limit_rust_panics
 
 REJECTED_EXIT_CODE = 3
@@ -91,13 +92,16 @@ def _upscale(options: argparse.Namespace) -> int:
             "Leave --scale away, or choose another model",
         )
     if not is_folder:
-        upscale_image(options.source, options.output, upscaler, options.quality, options.memory_mb)
+        with collect_warnings() as warnings:
+            upscale_image(options.source, options.output, upscaler, options.quality, options.memory_mb)
+        for reason, detail in warnings.items():
+            print(escape_name(f"sr.upscale: {options.source}: {reason}: {detail}"), file=sys.stderr)
         return 0
     source = Path(os.path.abspath(options.source))
     directory = choose_journal_directory(source, output, identify_model(upscaler), options.quality)
     with explain_output_errors(directory):
         record = upscale_images(source, output, directory, upscaler, options.quality, options.memory_mb)
-    for one in record["rejections"]:
+    for one in record["rejections"] + record["warnings"]:
         print(escape_name(f"sr.upscale: {one['id']}: {one['reason']}: {one['detail']}"), file=sys.stderr)
     return REJECTED_EXIT_CODE if record["rejections"] else 0
 

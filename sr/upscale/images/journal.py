@@ -17,7 +17,7 @@ from data.exhaustion import hint_of
 from data.hashing import sha256_file, spec_hash
 from data.imaging.decode import ImageFault
 from data.mounts import sync
-from data.records import RejectionReason
+from data.records import RejectionReason, WarningReason
 from sr.upscale.images.jobs import Job
 from sr.upscale.images.listing import find_input_root
 
@@ -120,9 +120,18 @@ class Journal:
             self.add({"id": job.id, "output": str(job.output), "rejected": True})
             raise
 
-    def record_finish(self, job: Job, source_sha256: str, model: str) -> dict[str, Any]:
-        """Record that an image is finished, and return its line."""
-        line = {"id": job.id, "output": str(job.output), "sha256": source_sha256, "model": model}
+    def record_finish(
+        self, job: Job, source_sha256: str, model: str, warnings: dict[WarningReason, str]
+    ) -> dict[str, Any]:
+        """Record that an image is finished, with its warnings if there are any, and return its line."""
+        line: dict[str, Any] = {
+            "id": job.id,
+            "output": str(job.output),
+            "sha256": source_sha256,
+            "model": model,
+        }
+        if warnings:
+            line["warnings"] = warnings
         with explain_output_errors(job.output):
             line["output_sha256"] = sha256_file(job.output)
         self.add(line)

@@ -13,9 +13,10 @@ from data.atomic_files import atomic_file
 from data.exhaustion import explain_exhaustion
 from data.imaging.animation import Animation, open_animation
 from data.imaging.decode import ImageFault
+from data.imaging.image_warnings import warn
 from data.imaging.original import OriginalImage, decode_original
 from data.imaging.other_formats import decode_other, kind_of
-from data.records import RejectionReason
+from data.records import RejectionReason, WarningReason
 from sr.imaging.video_range import to_full_range, to_limited_range
 from sr.models.metadata import HALO_PX
 from sr.runtime.filters import PillowUpscaler
@@ -77,6 +78,7 @@ def _upscale_still(
     dtype = image.colors.dtype
     _check_format(suffix, shape, image.alpha is not None)
     if holds_whole_image(suffix) and dtype != np.uint8:
+        warn(WarningReason.FEWER_BITS, f"16 bits per channel, written as 8: {suffix} has no more")
         dtype = np.dtype(np.uint8)  # a 16-bit image whose name has the suffix of an 8-bit format
     if image.alpha is not None:
         fill_transparent(image.colors, image.alpha)

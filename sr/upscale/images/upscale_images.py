@@ -15,10 +15,11 @@ from data.atomic_files import write_json, write_jsonl
 from data.errors import UserError
 from data.hashing import sha256_bytes, sha256_file
 from data.imaging.decode import ImageFault
+from data.imaging.image_warnings import collect_warnings
 from data.imaging.other_formats import OPTIONAL_KINDS, missing_reader
 from data.progress import Progress, silent
 from data.record_json import to_plain
-from data.records import Rejection
+from data.records import ImageWarning, Rejection
 from sr.runtime.upscaler import Upscaler
 from sr.upscale.images.jobs import Job, find_jobs
 from sr.upscale.images.journal import JOURNAL, Journal, explain_output_errors
@@ -114,6 +115,11 @@ def _make_record(
         "fingerprint": fingerprint,
         "images": images,
         "rejections": [to_plain(rejection) for rejection in rejections],
+        "warnings": [
+            to_plain(ImageWarning(one["id"], STAGE, reason, detail))
+            for one in images
+            for reason, detail in one.get("warnings", {}).items()
+        ],
     }
 
 
@@ -125,9 +131,9 @@ def _upscale_unless_finished(
         source_sha256 = sha256_file(job.source)
     line = journal.find_finished(job, source_sha256, identify_model(upscaler))
     if line is None:
-        with journal.record_start(job):
+        with journal.record_start(job), collect_warnings() as warnings:
             upscale_image(job.source, job.output, upscaler, quality, memory_mb)
-        line = journal.record_finish(job, source_sha256, identify_model(upscaler))
+        line = journal.record_finish(job, source_sha256, identify_model(upscaler), warnings)
     with explain_output_errors(job.output):
         return line | {"bytes": job.output.stat().st_size}
 

@@ -17,7 +17,9 @@ import numpy.typing as npt
 from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from data.imaging.image_warnings import warn
 from data.imaging.original import KEPT_TAGS, SUB_DIRECTORIES, OriginalImage, encode_tag_text
+from data.records import WarningReason
 
 _SAME_FORMAT = {
     **dict.fromkeys((".jpeg", ".jfif", ".jpe", ".jif"), ".jpg"),
@@ -269,7 +271,10 @@ class ArrayWriter(Writer):
     def _make_jpeg_segments(self) -> Iterator[bytes]:
         """Yield the EXIF segment (APP1) and those of the profile (APP2). Sources: Exif 2.32, 4.7.2; ICC.1:2022, B.4."""
         exif = b"Exif\0\0" + self._exif
-        if self._exif and len(exif) <= _SEGMENT_BYTES:
+        if len(exif) > _SEGMENT_BYTES:
+            detail = f"EXIF of {len(exif):,} bytes, but a JPEG takes {_SEGMENT_BYTES:,}: left out"
+            warn(WarningReason.LARGE_METADATA, detail)
+        elif self._exif:
             yield b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
         size = _SEGMENT_BYTES - len(_ICC_HEADER) - 2
         parts = [self._icc[at : at + size] for at in range(0, len(self._icc), size)]

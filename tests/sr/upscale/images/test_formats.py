@@ -4,6 +4,8 @@ import io
 import zlib
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pillow_heif
 import pillow_jxl  # noqa: F401  # registers the format
@@ -205,3 +207,34 @@ def test_a_scale_that_the_model_does_not_have_is_refused(tmp_path, realtime_dir,
     assert main([*arguments, "--scale", "4"]) == 1
     assert "--scale is 4, but the model" in capsys.readouterr().err
     assert main(arguments) == 0
+
+
+def avif_of_10_bits() -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="avif") as container:
+        stream = container.add_stream("libsvtav1", rate=1, options={"svtav1-params": "lp=1"})
+        stream.height, stream.width, stream.pix_fmt = 64, 64, "yuv420p10le"
+        deep = np.full((64, 64, 3), 30000, np.uint16)
+        frame = av.VideoFrame.from_ndarray(deep, "rgb48le").reformat(format="yuv420p10le")
+        for one in (frame, None):
+            container.mux(stream.encode(one))
+    return file.getvalue()
+
+
+def test_what_is_rounded_or_left_out_is_a_warning_that_a_resumed_run_repeats(tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "deep.avif").write_bytes(avif_of_10_bits())
+    cv2.imwrite(str(tmp_path / "deep.png"), LR.astype(np.uint16) * 257)
+    (tmp_path / "deep.png").rename(folder / "deep.jpg")
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 70_000
+    Image.fromarray(LR).save(tmp_path / "large.png", exif=exif)
+    (tmp_path / "large.png").rename(folder / "large.jpg")
+    expected = [("deep.avif", "fewer_bits"), ("deep.jpg", "fewer_bits"), ("large.jpg", "large_metadata")]
+    for _ in range(2):
+        record = upscale(folder)
+        assert [(one["id"], one["reason"]) for one in record["warnings"]] == expected
+        assert "an AVIF of 10 bits per channel, read as 8" in record["warnings"][0]["detail"]
+    assert main([str(folder / "deep.avif"), str(tmp_path / "o.png"), "--model", "bicubic"]) == 0
+    assert "deep.avif: fewer_bits: an AVIF of 10 bits" in capsys.readouterr().err
