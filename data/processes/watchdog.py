@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import faulthandler
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -271,12 +272,14 @@ class _Guard:
             signal.set_wakeup_fd(self._wakeup)
         faulthandler.unregister(hang_guard.DUMP_SIGNAL)
         self._stdin.close()
-        try:
-            self._process.wait(JOIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        received = self.read_signals()
+        received, deadline = b"", time.monotonic() + JOIN_S
+        while select.select([self._stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            content = self.read_signals()
+            received += content
+            if not content:
+                break
+        self._process.kill()
+        self._process.wait()
         self._stdout.close()
         return received
 

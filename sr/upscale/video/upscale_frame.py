@@ -117,7 +117,8 @@ class FrameUpscaler:
         # FFmpeg converts to planes far faster than to packed pixels, and to the same values.
         planar = self._convert(frame, "gbrp").to_ndarray().view(np.uint8)
         upscaled = np.ascontiguousarray(network.upscale_uint8(planar))
-        return self._convert(VideoFrame.from_ndarray(upscaled, "rgb24"), self.pixel_format)
+        # The frame shares the model's buffer, which is read before this thread calls the model again.
+        return self._convert(VideoFrame.from_numpy_buffer(upscaled, "rgb24"), self.pixel_format)
 
     def _to_levels(self, frame: VideoFrame) -> Float32Array:
         """Return float32 height x width x 3 RGB, 0 to 255."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sr.imaging.resize import cubic_kernel
 
+_IDENTITY = np.ones(1, np.float32)
 _TAPS: npt.NDArray[np.float64] = np.arange(-2.0, 3.0)
 
 
@@ -43,20 +44,29 @@ def upscale_plane(
     row_kernels = _phase_kernels(scale, subsampling[0], row_offset)
     column_kernels = _phase_kernels(scale, subsampling[1], column_offset)
     values = plane.astype(np.float32)
-    phases = np.empty((height, scale, width, scale), np.float32)
-    for y, row_kernel in enumerate(row_kernels):
-        for x, column_kernel in enumerate(column_kernels):
-            phases[:, y, :, x] = cv2.sepFilter2D(
-                values, -1, column_kernel, row_kernel, borderType=cv2.BORDER_REPLICATE
-            )
-    return round_samples(phases.reshape(height * scale, width * scale), plane.dtype, max_value)
+    columns = [
+        cv2.filter2D(values, -1, kernel[None], borderType=cv2.BORDER_REPLICATE) for kernel in column_kernels
+    ]
+    wide = cv2.merge(columns).reshape(height, width * scale)
+    upscaled = np.empty((height, scale, width * scale), plane.dtype)
+    for y, kernel in enumerate(row_kernels):
+        # For columns filter2D would be faster still, but adds in another order: a level off in some ties.
+        row = np.asarray(
+            cv2.sepFilter2D(wide, -1, _IDENTITY, kernel, borderType=cv2.BORDER_REPLICATE), np.float32
+        )
+        upscaled[:, y] = round_samples(row, plane.dtype, max_value)
+    return upscaled.reshape(height * scale, width * scale)
 
 
 def round_samples(values: npt.NDArray[np.float32], dtype: np.dtype[Any], max_value: int) -> npt.NDArray[Any]:
     """Round float32 samples to `dtype`, 0 to `max_value`; `values` is overwritten."""
+    clipped = cv2.threshold(values, 0, 0, cv2.THRESH_TOZERO, dst=values)[
+        1
+    ]  # seven times as fast as np.maximum
     if dtype == np.uint8:
-        return np.asarray(cv2.convertScaleAbs(np.maximum(values, 0, out=values)))
-    return np.asarray(np.rint(np.clip(values, 0, max_value, out=values), out=values).astype(dtype))
+        return np.asarray(cv2.convertScaleAbs(clipped))
+    clipped = cv2.threshold(clipped, max_value, 0, cv2.THRESH_TRUNC, dst=clipped)[1]
+    return np.asarray(np.rint(clipped, out=clipped).astype(dtype))
 
 
 @functools.cache
