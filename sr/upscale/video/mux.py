@@ -17,7 +17,7 @@ from data.atomic_files import atomic_file
 from data.errors import UserError
 from data.exhaustion import hint_of, raise_if_exhausted
 from data.hashing import sha256_bytes
-from data.records import Rejection
+from data.records import Rejection, RejectionReason
 from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import AnyPacket, require_dts
 from sr.upscale.video.copied_streams import CopiedStreams
@@ -26,7 +26,7 @@ from sr.upscale.video.output_streams import OutputStreams, container_format
 from sr.upscale.video.packet_timing import retime_packets
 from sr.upscale.video.segments import SegmentHeader
 from sr.upscale.video.settings import VideoUpscaleSettings
-from sr.upscale.video.video_info import VideoInfo
+from sr.upscale.video.video_info import STAGE, VideoInfo
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # only the stub has it
@@ -120,6 +120,8 @@ class _Muxer:
         scale: int,
     ) -> None:
         self._output, self._source, self._video = output, source, video
+        self._refused: dict[int, list[str]] = {}
+        """Errors of packets that the container did not accept, by the source's stream indices."""
         self._container = av.open(
             file,
             "w",
@@ -154,7 +156,7 @@ class _Muxer:
             raise UserError(
                 f"{self._output.suffix} does not support the streams of {self._video.path}:"
                 f" {error_text(error)}",
-                "Name the output .mkv, or leave streams out with --leave-out",
+                "Leave streams out with --leave-out, or choose another container",
             ) from None
 
     def write(self, directory: Path, headers: list[SegmentHeader], is_complete: bool) -> MuxResult:
@@ -192,26 +194,34 @@ class _Muxer:
         self._container.close()
         copied = tuple(index for index in streams.copies if index not in streams.converters)
         return MuxResult(
-            frames, copied, tuple(streams.converted), tuple(streams.not_copied), tuple(others.rejections)
+            frames,
+            copied,
+            tuple(streams.converted),
+            tuple(streams.not_copied),
+            (*others.rejections, *self._rejections()),
         )
 
     def _mux_copy(self, packet: AnyPacket) -> None:
-        """Write a packet of a copied stream.
-
-        Raises:
-            UserError: the container does not accept it.
-        """
+        """Write a packet of a copied stream; a damaged one that the container does not accept is counted."""
         try:
             self._container.mux(packet)
-        except ValueError as error:
-            index = next(
-                index for index, output in self._streams.copies.items() if output.index == packet.stream_index
+        except (ValueError, av.error.PatchWelcomeError) as error:
+            copies = self._streams.copies.items()
+            index = next(index for index, output in copies if output.index == packet.stream_index)
+            self._refused.setdefault(index, []).append(error_text(error))
+
+    def _rejections(self) -> list[Rejection]:
+        """Return one for each stream with packets that the container did not accept."""
+        return [
+            Rejection(
+                self._video.path.name,
+                STAGE,
+                RejectionReason.UNREADABLE,
+                f"stream {index} ({self._streams.copies[index].type}): {self._output.suffix} does not accept"
+                f" {len(errors)} packets: {errors[0]}",
             )
-            raise UserError(
-                f"{self._output.suffix} does not accept a packet of stream {index} ({packet.stream.type}) of"
-                f" {self._video.path}: {error_text(error)}",
-                f"Name the output .mkv, or add --leave-out {index}; what is encoded so far is kept",
-            ) from None
+            for index, errors in self._refused.items()
+        ]
 
 
 def _cut_chapters(chapters: "list[Chapter]", end_s: Fraction | None) -> "list[Chapter]":

@@ -25,18 +25,16 @@ def refusal(output: Path, refused: list[tuple[Stream, str]], trials: StreamTrial
     suffix = output.suffix.lower()
     described = [f"stream {one.index} ({one.type}, {codec_name(one)})" for one, _ in refused]
     losses = "".join(f"; {why}" for why in dict.fromkeys(why for _, why in refused) if why.startswith(LOSS))
-    ways = []
-    if all(one.type == "audio" and one.codec_context is not None for one, _ in refused):
-        codecs = [f"--audio {name}" for name, one in AUDIO_CODECS.items() if suffix in one.containers]
-        ways.append(f"add {' or '.join(codecs)} to convert it")
+    can_convert = all(one.type == "audio" and one.codec_context for one, _ in refused)
     names = [
         other
         for other in _SUFFIXES
         if CONTAINERS[other] != CONTAINERS[suffix]
         and not any(trials.failure(one.index, CONTAINERS[other]) for one, _ in refused)
     ]
-    if names:
-        ways.append(f"name the output {' or '.join(names)}")
+    codecs = [f"--audio {name}" for name, one in AUDIO_CODECS.items() if suffix in one.containers]
+    ways = [f"add {' or '.join(codecs)} to convert it"] if can_convert else []
+    ways += [f"name the output {' or '.join(names)}"] if names else []
     ways.append(f"add --leave-out {','.join(str(one.index) for one, _ in refused)}")
     hint = f"{', '.join(ways[:-1])} or {ways[-1]}" if len(ways) > 1 else ways[0]
     return UserError(

@@ -174,6 +174,21 @@ def test_the_last_packet_is_heard_in_mp4(suffix, audio, tmp_path):
     assert np.array_equal(decode(made)[1][:, : samples.shape[1] - 200], samples[:, :-200])
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("audio", ["copy", "flac"])
+def test_damaged_sound_costs_its_packets_and_is_counted(suffix, audio, tmp_path):
+    whole = make_clip(tmp_path / "whole.ts", Clip(".ts", "mpeg2video", audio="aac", frames=50)).read_bytes()
+    source, half = tmp_path / "in.ts", len(whole) * 6 // 10
+    source.write_bytes(
+        whole[:half] + whole[half:].replace(b"\xff\xf1", b"\x11\x22")
+    )  # no more headers of AAC
+    made, record = upscale(source, suffix, audio=audio)
+    assert record["frames"] == 50 and record["rejections"]["unreadable"] >= 1
+    assert sum(map(len, packets(made))) > 2000 and len(packets(made, 0)) == 50
+    [lost] = read_jsonl(tmp_path / f"store-{audio}{suffix}" / "rejections.jsonl")
+    assert "stream 1 (audio): " in lost["detail"]
+
+
 def test_a_webm_takes_opus_alone(tmp_path):
     source = make_clip(tmp_path / "in.mkv", Clip(".mkv", "mpeg4", audio="aac"))
     quick = {"codec": "svtav1", "preset": "13"}
