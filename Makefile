@@ -46,6 +46,7 @@ test-all: test
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory_upscale.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/streams.py
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/video_matrix.py --check
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/clean_environment.py

@@ -82,9 +82,9 @@ class StreamTrials:
             index: of the stream in the video.
             container: FFmpeg's name of it.
         """
-        source, _ = open_video(self._path, allow_interlaced=True)
-        with source:
-            if not self._samples:
+        if not self._samples:
+            source, _ = open_video(self._path, allow_interlaced=True)
+            with source:
                 self._samples = _read_samples(source, self._stream_index)
         source, _ = open_video(self._path, allow_interlaced=True)
         with source:
