@@ -31,6 +31,9 @@ LARGEST_PX = 1 << 27
 _EXIF_ORIENTATION = 0x0112
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", *tiff.SIGNATURES)
 """The first bytes of files of FORMATS: if Pillow can't read the header behind them, the file is damaged."""
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEAD_BYTES = 1 << 16
+"""Where a PNG's profile stands: before the palette and the pixels."""
 _TOO_MUCH_TEXT = ("MAX_TEXT_CHUNK", "MAX_TEXT_MEMORY")
 """Parts of Pillow's messages about a PNG's texts and profile."""
 _LOSSY = {"jpeg", "webp"}
@@ -99,13 +102,18 @@ def open_image(content: bytes) -> ImageFile:
 
 
 def _open(content: bytes) -> ImageFile:
-    """Open an image with Pillow. Texts and profiles of a PNG that Pillow finds too large are no reason to refuse it."""
+    """Open an image with Pillow. A PNG's texts and profile, too large or damaged, are no reason to refuse it."""
     try:
         return Image.open(io.BytesIO(content), formats=_OPENED)
     except ValueError as error:
         if not any(text in str(error) for text in _TOO_MUCH_TEXT):
             raise
-    warn(WarningReason.LARGE_METADATA, "texts or a color profile of more than 1 MB; the texts are not read")
+        warn(
+            WarningReason.LARGE_METADATA, "texts or a color profile of more than 1 MB; the texts are not read"
+        )
+    except UnidentifiedImageError:
+        if not content.startswith(_PNG_SIGNATURE) or b"iCCP" not in content[:_HEAD_BYTES]:
+            raise
     bare, profile = split_large_texts(content)
     image = Image.open(io.BytesIO(bare), formats=_OPENED)
     if profile is not None:

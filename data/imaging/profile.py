@@ -48,8 +48,8 @@ def _array_to_srgb(image: npt.NDArray[np.uint8], profile: bytes | None) -> npt.N
 
 
 def warn_of_lost_profile(image: Image.Image) -> None:
-    """Give a warning if an opened image has a profile that Pillow finds too damaged to return."""
-    if "icc_profile" in image.info and image.info["icc_profile"] is None:
+    """Give a warning if an opened image has a profile of which Pillow returns nothing: it is empty or damaged."""
+    if not image.info.get("icc_profile", True):
         warn(WarningReason.UNREADABLE_PROFILE, _AS_SRGB.format("the profile is damaged or lacks parts"))
 
 

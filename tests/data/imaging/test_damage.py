@@ -234,6 +234,21 @@ def test_the_profile_of_a_palette_is_applied_to_its_colors():
         assert np.abs(decode(content) - expected).max() <= 2
 
 
+def test_a_profile_is_applied_to_every_way_of_storing_the_colors():
+    """To YCbCr in a TIFF, to a palette with opaque transparency, to one bit, and to 16 bits."""
+    ycbcr = stored(RGB.convert("YCbCr"), "TIFF", icc_profile=swapped_profile())
+    assert np.abs(decode(ycbcr).astype(int) - PIXELS[:, :, [1, 0, 2]]).max() <= 4
+    palette = RGB.quantize(64)
+    content = stored(palette, "PNG", icc_profile=swapped_profile(), transparency=bytes([255] * 64))
+    expected = np.asarray(palette.convert("RGB"))[:, :, [1, 0, 2]].astype(int)
+    assert np.abs(decode(content) - expected).max() <= 2
+    bits = decode(stored(RGB.convert("1"), "PNG", icc_profile=gray_profile(1.5)))
+    assert set(np.unique(bits)) == {0, 255}
+    deep = cv2.imencode(".png", PIXELS[:, :, ::-1].astype(np.uint16) * 257)[1].tobytes()
+    profile = chunk(b"iCCP", b"k\0\0" + zlib.compress(swapped_profile()))
+    assert np.abs(decode(deep[:33] + profile + deep[33:]).astype(int) - PIXELS[:, :, [1, 0, 2]]).max() <= 2
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "LA", "RGBA"])
 def test_a_profile_for_other_colors_or_of_rubbish_counts_as_srgb(mode):
     image = RGB.quantize(64) if mode == "P" else RGB.convert(mode)

@@ -75,10 +75,16 @@ def test_a_profile_of_rubbish_is_a_warning_in_other_formats(format, mode):
     np.testing.assert_array_equal(pixels, PIXELS)
 
 
-def test_a_damaged_profile_chunk_of_a_png_is_a_warning():
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"k\0\0" + b"\x78\x9c" + b"\xff" * 50, b"k\0\1" + b"\xff" * 50, b"k\0\0", b"k\0", b"k", b"", b"k" * 100,
+    ],
+    ids=["damaged", "method", "empty", "method missing", "name only", "nothing", "no name"],
+)  # fmt: skip
+def test_a_damaged_profile_chunk_of_a_png_is_a_warning(part):
     lines = b"".join(b"\0" + row.tobytes() for row in PIXELS)
-    damaged = zlib.compress(SRGB)[:-40] + bytes(40)
-    pixels, found = read(png(80, 48, 8, 2, lines, chunk(b"iCCP", b"k\0\0" + damaged)))
+    pixels, found = read(png(80, 48, 8, 2, lines, chunk(b"iCCP", part)))
     assert set(found) == {PROFILE}
     np.testing.assert_array_equal(pixels, PIXELS)
 
