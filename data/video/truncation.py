@@ -11,6 +11,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from data.foreign_kinds import advise, read_kind
 from data.video.containers import read_structure
 from data.video.pyav import require_time_base
 
@@ -133,6 +134,8 @@ def explain_unreadable(path: Path) -> tuple[str, str]:
                     "it begins with zeros: its download reserved the space and was not finished",
                     "Let the download finish, or copy the video again",
                 )
+        if kind := read_kind(path):
+            return f"it contains no video: it is {kind}", advise(kind, path.name)
     return "", ""
 
 

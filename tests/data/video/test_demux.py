@@ -7,7 +7,7 @@ from videos import make_video, numbered
 
 from data.records import RejectionReason
 from data.video import demux
-from data.video.demux import VideoFault, read_frame_table
+from data.video.demux import VideoFault, open_video, read_frame_table
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +103,18 @@ def test_progress_reports_the_share_read(video):
     read_frame_table(video, lambda done, total, note="": notes.append(note))
     assert notes and notes[0].startswith("reading video.mkv: ")
     assert numbered(3).shape == (180, 320, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
+        (b"<!DOCTYPE html><title>404</title>", "an HTML page"),
+        (b"PK\3\4" + bytes(99), "a zip"),
+    ],
+)
+def test_what_is_no_video_is_named(content, words, tmp_path):
+    (tmp_path / "video.mp4").write_bytes(content)
+    with pytest.raises(VideoFault, match=f"it contains no video: it is {words}") as fault:
+        open_video(tmp_path / "video.mp4")
+    assert fault.value.reason is RejectionReason.UNREADABLE and fault.value.hint
