@@ -44,12 +44,11 @@ def photo(tmp_path):
 
 def test_an_image_to_upscale_that_gets_no_file_handle_is_not_rejected(photo, tmp_path):
     code = """
-from data.imaging.original import decode_original
-from sr.upscale.images.upscale_image import _read
-_read(root / "photo.png")
+from sr.upscale.images.upscale_image import read_image
+read_image(root / "photo.png")
 limit_files()
 try:
-    _read(root / "photo.png")
+    read_image(root / "photo.png")
 except UserError as error:
     print(error)
 """
