@@ -23,6 +23,16 @@ def _escape(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a file is at `path`; unlike `Path.is_file`, also for a name too long or a closed folder."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a folder is at `path`; unlike `Path.is_dir`, also for a name too long or a closed folder."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def find_name_fault(path: Path) -> str:
     """Return why no file can be written at an absolute path, if its names are too long; empty if they are not."""
     lengths = [len(os.fsencode(name)) for name in path.parts[1:]]

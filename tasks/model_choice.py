@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data.errors import UserError
+from data.file_names import is_file, is_folder
 from data.hashing import sha256_file
 from data.user_paths import expand_home
 from sr.models.model_contents import describe_content, describe_folder
@@ -77,11 +78,11 @@ def identify_upscaler(
 
 def _find(model: str, suffixes: Iterable[str], names: Iterable[str]) -> Path:
     path = expand_home(model)
-    if path.is_file() and (error := describe_content(path)):
+    if is_file(path) and (error := describe_content(path)):
         raise error
-    if path.suffix.lower() in suffixes and path.is_file():
+    if path.suffix.lower() in suffixes and is_file(path):
         return path
-    if path.is_dir() and (error := describe_folder(path)):
+    if is_folder(path) and (error := describe_folder(path)):
         raise error
     problem = "no such file exists" if path.suffix.lower() in suffixes else "it is no such name or file"
     hint = f"Check the path; --model takes {', '.join(names)}, or a file ending in {', '.join(suffixes)}"

@@ -20,6 +20,8 @@ from tasks.runtime.progress import stage
 from tasks.runtime.record_target import RecordTarget
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 
+DEFAULT_SCALE = 2
+"""Of a filter; with a network it stands for the network's own."""
 _MAX_SHOWN = 10
 """How many rejections and warnings the summary lists."""
 
@@ -77,7 +79,7 @@ class UpscaleImages(StoreTask):
         description="precision of the IR that is made of trained or a weights file; empty: that of [export]",
     )
     scale: int = IntParameter(
-        default=2,
+        default=DEFAULT_SCALE,
         at_least=MIN_SCALE,
         at_most=MAX_SCALE,
         description="scale of bicubic and lanczos; a network has its own",
@@ -156,6 +158,11 @@ class UpscaleImages(StoreTask):
         upscaler = load_upscaler(
             self.model if self.model in INTERPOLATION_FILTERS else path, self.scale, device=upscaling().device
         )
+        if self.scale not in (DEFAULT_SCALE, upscaler.scale):
+            raise UserError(
+                f"--scale {self.scale} is not the scale of {self.model}, a network of scale {upscaler.scale}",
+                "Leave --scale out: it is for bicubic and lanczos",
+            )
         with stage(self, "images") as progress:
             upscale_images(
                 self.source(),

@@ -10,7 +10,7 @@ from typing import Any
 import luigi
 
 from data.errors import UserError
-from data.file_names import escape_name, find_name_fault
+from data.file_names import escape_name, find_name_fault, is_file, is_folder
 from data.imaging.decode import SUFFIXES
 from data.imaging.foreign_content import OTHER_SUFFIXES, image_format
 from data.records import RejectionReason
@@ -142,8 +142,8 @@ class UpscaleVideo(StoreTask):
             UserError: there is no such file.
         """
         path = expand_home(self.input)
-        if not os.path.isfile(path):  # noqa: PTH113  # unlike Path.is_file, it does not raise for a name too long
-            problem = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
+        if not is_file(path):
+            problem = "is a folder" if is_folder(path) else "does not exist"
             raise UserError(f"--input {self.input} {problem}", "Give the path of a video")
         with open(path, "rb") as file:
             is_image = path.suffix.lower() in (*SUFFIXES, *OTHER_SUFFIXES) or image_format(file.read(16))

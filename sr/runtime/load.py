@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from data.errors import UserError
+from data.file_names import is_file, is_folder
 from sr.models.metadata import HALO_PX
 from sr.models.model_contents import describe_content, describe_folder
 from sr.runtime.filters import INTERPOLATION_FILTERS, PillowUpscaler
@@ -55,17 +56,17 @@ def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: st
 
 def _load_network(path: Path, device: str) -> NetworkUpscaler:
     kind, file = _BY_SUFFIX.get(path.suffix.lower()), path
-    if path.is_dir():
+    if is_folder(path):
         found = next((name for name in _BY_FILE if (path / name).is_file()), None)
         kind = _BY_FILE[found] if found else None
         file = path / found if found and kind is not TorchUpscaler else path
-    if not path.exists():
+    if not is_folder(path) and not is_file(path):
         raise UserError(
             f"The model {str(path)!r} does not exist",
             "Check the path, or give bicubic, lanczos or a .pth, .safetensors, .onnx or .xml file",
         )
     if kind is None:
-        if error := describe_folder(path) if path.is_dir() else describe_content(path):
+        if error := describe_folder(path) if is_folder(path) else describe_content(path):
             raise error
         raise UserError(
             f"{str(path)!r} is not a supported model",

@@ -13,7 +13,7 @@ from pathlib import Path
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.exhaustion import explain_exhaustion
-from data.file_names import escape_name, find_name_fault
+from data.file_names import escape_name, find_name_fault, is_file, is_folder
 from data.imaging.decode import ImageFault
 from data.imaging.image_warnings import collect_warnings
 from data.processes.rust_panics import limit_rust_panics
@@ -80,18 +80,18 @@ def _upscale(options: argparse.Namespace) -> int:
 
     scale = getattr(options, "scale", 2)
     check_settings(scale, options.quality, options.memory_mb)
-    is_folder = os.path.isdir(options.source)  # noqa: PTH112  # unlike Path.is_dir, it does not raise for a name too long
-    if not is_folder:
+    takes_folder = is_folder(options.source)
+    if not takes_folder:
         _check_files(options.source, options.output)
     output = Path(os.path.abspath(options.output))
-    check_folder_is_writable(output if is_folder else output.parent)
+    check_folder_is_writable(output if takes_folder else output.parent)
     upscaler = load_upscaler(options.model, scale, device=options.device)
     if upscaler.scale != getattr(options, "scale", upscaler.scale):
         raise UserError(
             f"--scale is {scale}, but the model {options.model} upscales by {upscaler.scale}",
             "Leave --scale away, or choose another model",
         )
-    if not is_folder:
+    if not takes_folder:
         with collect_warnings() as warnings:
             upscale_image(options.source, options.output, upscaler, options.quality, options.memory_mb)
         for reason, detail in warnings.items():
@@ -107,7 +107,7 @@ def _upscale(options: argparse.Namespace) -> int:
 
 
 def _check_files(source: Path, output: Path) -> None:
-    if not os.path.isfile(source):  # noqa: PTH113  # unlike Path.is_file, it does not raise for a name too long
+    if not is_file(source):
         raise UserError(f"The image {source} does not exist", "Check the path")
     if source.name.lower().endswith(VIDEO_SUFFIXES):
         raise UserError(
@@ -116,7 +116,7 @@ def _check_files(source: Path, output: Path) -> None:
         )
     if fault := find_name_fault(Path(os.path.abspath(output))):
         raise UserError(f"The output {output} would have {fault}", "Choose a shorter one")
-    if os.path.isdir(output):  # noqa: PTH112
+    if is_folder(output):
         raise UserError(
             f"The output {output} is a folder", f"Give the name of a file, as {output / source.name}"
         )

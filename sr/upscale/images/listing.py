@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.exhaustion import hint_of
-from data.file_names import escape_name
+from data.file_names import escape_name, is_file, is_folder
 from data.imaging.foreign_content import OTHER_SUFFIXES, image_format
 from data.imaging.other_formats import UPSCALED_SUFFIXES
 from data.records import Rejection, RejectionReason
@@ -31,7 +31,7 @@ class ImageList:
 
 def find_input_root(source: Path) -> Path:
     """Return the folder that ids and the paths of results are relative to."""
-    return source if source.is_dir() else source.parent
+    return source if is_folder(source) else source.parent
 
 
 def image_id(path: Path, root: Path) -> str:
@@ -49,7 +49,7 @@ def list_images(source: Path, output: Path) -> ImageList:
     Raises:
         UserError: there is nothing that looks like an image, or a folder cannot be read.
     """
-    if source.is_file():
+    if is_file(source):
         return ImageList([source])
     found, skipped = ImageList(), os.path.abspath(output)
     for folder, folders, files in os.walk(source, onerror=lambda error: _add_folder(error, source, found)):
@@ -65,7 +65,7 @@ def list_images(source: Path, output: Path) -> ImageList:
     found.rejections.sort(key=lambda rejection: rejection.id)
     if not found.images and not found.rejections:
         suffixes = " ".join(sorted(UPSCALED_SUFFIXES))
-        problem = f"contains no image ({suffixes})" if source.exists() else "does not exist"
+        problem = f"contains no image ({suffixes})" if is_folder(source) else "does not exist"
         raise UserError(f"{source} {problem}", "Check the path")
     return found
 
@@ -74,7 +74,7 @@ def _add(path: Path, root: Path, found: ImageList) -> None:
     """Add a listed file or folder where it belongs, if it is or looks like an image."""
     if fault := _find_fault(path):
         found.rejections.append(Rejection(image_id(path, root), STAGE, *fault))
-    elif path.suffix.lower() in UPSCALED_SUFFIXES and path.is_file():
+    elif path.suffix.lower() in UPSCALED_SUFFIXES and is_file(path):
         found.images.append(path)
 
 
@@ -84,7 +84,7 @@ def _add_folder(error: OSError, root: Path, found: ImageList) -> None:
     Raises:
         UserError: it cannot be listed for another reason.
     """
-    if error.errno in _GONE:
+    if error.errno in _GONE or (error.errno == errno.ENAMETOOLONG and Path(error.filename) == root):
         return  # the caller reports it, or it was deleted after it was listed
     if error.errno != errno.ENAMETOOLONG:
         hint = hint_of(error) or "Change its permissions"

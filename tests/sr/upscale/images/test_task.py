@@ -87,6 +87,10 @@ def test_a_checkpoint_is_exported_to_an_ir_of_the_precision(run, tmp_path, realt
     made = run("--model", str(tmp_path / "net.pth"), "--precision", "fp32")
     assert made.returncode == 0, made.stderr
     assert record(tmp_path / "store")["model"].endswith("openvino fp32")
+    refused = run(
+        "--model", str(tmp_path / "net.pth"), "--precision", "fp32", "--scale", "4", "--quality", "90"
+    )
+    assert refused.returncode == 30 and "--scale 4 is not the scale of" in refused.stderr
     assert Image.open(tmp_path / "out" / "0.png").size == (300, 80)
 
 
@@ -124,7 +128,15 @@ def test_an_error_about_the_results_does_not_mention_the_store(run, tmp_path, fi
             "--quality is '0', but it must be a whole number from 1 to 100",
         ),
         (["--model", "bicubic", "--scale", "9"], "--scale is '9', but it must be a whole number from 2 to 8"),
+        (
+            ["--model", "bicubic", "--scale", "-2"],
+            "--scale is '-2', but it must be a whole number from 2 to 8",
+        ),
         (["--model", "bicubic", "--input", "nowhere"], "Check the path"),
+        (["--model", "bicubic", "--input", "l" * 256], "Check the path"),
+        (["--model", f"{'l' * 256}.onnx"], "no such file exists"),
+        (["--model", "bicubic", "--output-dir", "l" * 256], "would have a name of 256 bytes"),
+        (["--model", "bicubic", "--output-dir", "/proc/out"], "/proc cannot be written to"),
     ],
 )
 def test_a_wrong_option_is_reported_in_one_line(run, tmp_path, options, words):
