@@ -195,8 +195,9 @@ class CropRecord:
     """In the downscaled image."""
     phash: str
     """64-bit perceptual hash of the crop, 16 hex digits."""
-    source_phash: str
-    """64-bit perceptual hash of the whole source image, 16 hex digits."""
+    source_phashes: str
+    """Perceptual hashes of the whole source image in its 8 orientations, 16 hex digits each, joined; the first is that
+    of the image as it is. `pipeline.perceptual_hash` has the order."""
     metrics: dict[str, float]
     """Quality metrics by name; `pipeline.quality_metrics` documents their units and ranges."""
     split: str
@@ -241,8 +242,8 @@ class ShardHeader:
 class DatasetManifest:
     """dataset.json: a finished crop dataset."""
 
-    VERSION: ClassVar[int] = 3
-    """3: fields have new names."""
+    VERSION: ClassVar[int] = 4
+    """4: warnings; hashes of the source images in all orientations."""
 
     schema: int
     name: str

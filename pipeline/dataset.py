@@ -40,7 +40,7 @@ from pipeline.rejection_counts import RejectionCounter, check_budget, format_cou
 RECORD = "dataset.json"
 WARNINGS = "warnings.jsonl"
 PARQUET, CONTACT_SHEET, CARD = "dataset.parquet", "contact-sheet.jpg", "README.md"
-_TEXTS = ("key", "shard", "sha256", "source", "source_sha256", "phash", "source_phash", "split", "group")
+_TEXTS = ("key", "shard", "sha256", "source", "source_sha256", "phash", "source_phashes", "split", "group")
 _BOX = ("top", "left", "height", "width")
 PARQUET_COLUMNS = pyarrow.schema(
     [pyarrow.field(name, pyarrow.string(), nullable=False) for name in _TEXTS]

@@ -21,7 +21,7 @@ from pipeline import worker_pool
 from pipeline.crop_plan import count_planned_crops, make_key_stem, source_factors
 from pipeline.detail_boxes import find_best_crops
 from pipeline.downscale import downscale, downscale_by_two
-from pipeline.perceptual_hash import luma_hash, perceptual_hash
+from pipeline.perceptual_hash import hash_orientations, luma_hash
 from pipeline.quality_filters import QualityThresholds, find_rejection
 from pipeline.quality_metrics import measure_quality, rgb_to_luma
 
@@ -154,18 +154,18 @@ def crop_source(
     else:
         factors = {crop.downscale_factor for crop in planned.crops}
     downscaled = _downscale_to_each(image, factors | {1, 2})
-    source_phash = perceptual_hash(image, downscaled[2])
+    source_phashes = hash_orientations(image, downscaled[2])
     downscaled = {factor: downscaled[factor] for factor in factors}
     del image
     crops = planned.crops
     if planned.best:
         crops = find_best_crops(downscaled, settings.size_px, planned.best, make_key_stem(entry))
     for crop in crops[part]:
-        yield _make_crop(planned, crop, downscaled[crop.downscale_factor], source_phash, settings)
+        yield _make_crop(planned, crop, downscaled[crop.downscale_factor], source_phashes, settings)
 
 
 def _make_crop(
-    planned: PlannedSource, crop: PlannedCrop, image: np.ndarray, source_phash: str, settings: PackSettings
+    planned: PlannedSource, crop: PlannedCrop, image: np.ndarray, source_phashes: str, settings: PackSettings
 ) -> tuple[CropRecord | Rejection, bytes | None]:
     """Return the record and the encoded image of one crop of a downscaled image, or its rejection."""
     pixels = cut_crop(image, crop)
@@ -187,7 +187,7 @@ def _make_crop(
         downscale_factor=crop.downscale_factor,
         box=crop.box,
         phash=luma_hash(half),
-        source_phash=source_phash,
+        source_phashes=source_phashes,
         metrics=metrics,
         split=planned.split,
         group=planned.entry.group,

@@ -120,7 +120,7 @@ class MakeCrops(DatasetTask):
     """Shards → a crop dataset with manifest, card, parquet and contact sheet."""
 
     stage = "crops"
-    format_version = 4  # 4: the policy best finds as many crops as fit
+    format_version = 5  # 5: hashes of the source image in all orientations
     record = dataset.RECORD
 
     @property

@@ -19,7 +19,7 @@ class SelectSamples(StoreTask):
 
     stage = "selections"
     record = select.RECORD
-    format_version = 2  # 2: near duplicates are kept in the order of their keys, not of the shards
+    format_version = 2  # 2: the order of keys decides, not that of shards; copies
 
     @property
     def datasets(self) -> list[MakeCrops]:
@@ -53,6 +53,7 @@ class SelectSamples(StoreTask):
             raise UserError(message, "Give each dataset a weight, in the same order")
         return select.SelectionSettings(
             near_duplicate_bits=section.near_duplicate_bits,
+            copy_bits=section.copy_bits,
             leakage_bits=section.leakage_bits,
             rules=tuple(map(parse_rule, section.rules)),
             scores=section.scores,

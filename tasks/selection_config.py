@@ -27,12 +27,19 @@ class selection(luigi.Config):
         description="crops whose 64-bit perceptual hashes differ in at most this many bits are "
         "near-duplicates; -1: off",
     )
-    leakage_bits: int = IntParameter(
-        default=4,
+    copy_bits: int = IntParameter(
+        default=8,
         at_least=-1,
         at_most=64,
-        description="images whose hashes differ from a benchmark image's in at most this many bits are "
-        "left out; -1: off",
+        description="images whose hashes differ in at most this many bits, mirrored and turned too, are copies, of "
+        "which one is used; -1: off",
+    )
+    leakage_bits: int = IntParameter(
+        default=8,
+        at_least=-1,
+        at_most=64,
+        description="images whose hashes differ from a benchmark image's in at most this many bits, mirrored and "
+        "turned too, are left out; -1: off",
     )
     rules: tuple[str, ...] = StrListParameter(
         default=(),

@@ -16,7 +16,7 @@ from pipeline.dataset import PARQUET
 from pipeline.selection.hamming import Hashes, parse_hashes
 
 VALIDATION = "validation"
-_REPEATED = ["shard", "source", "source_sha256", "source_phash", "split"]
+_REPEATED = ["shard", "source", "source_sha256", "source_phashes", "split"]
 """Columns of texts that many crops share. Each text is kept once."""
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from data.records import Rejection, SourceEntry
 from data.sources import Source
-from pipeline.perceptual_hash import perceptual_hash
+from pipeline.perceptual_hash import HASH_DIGITS, ORIENTATIONS, hash_orientations
 from pipeline.selection.crop_table import CropTable
 from pipeline.selection.hamming import find_first_within, parse_hashes
 
@@ -38,7 +38,7 @@ def hash_benchmarks(benchmarks: Iterable[tuple[str, Source, list[SourceEntry]]])
         for entry, image in source.read(entries):
             exact[entry.sha256] = f"{name}/{entry.id}"
             if not isinstance(image, Rejection):
-                perceptual[f"{name}/{entry.id}"] = perceptual_hash(image)
+                perceptual[f"{name}/{entry.id}"] = hash_orientations(image)[:HASH_DIGITS]
     return BenchmarkHashes(tuple(perceptual), tuple(perceptual.values()), exact)
 
 
@@ -48,17 +48,20 @@ def find_leaks(crops: CropTable, benchmarks: BenchmarkHashes, bits: int) -> dict
     Args:
         crops: the crops.
         benchmarks: hashes of the benchmark images.
-        bits: largest number of bits in which perceptual hashes of the same image differ; -1 compares stored bytes only.
+        bits: largest number of bits in which perceptual hashes of the same image differ, in any of the orientations of
+            the source; -1 compares stored bytes only.
     """
     stored = crops.shared("source_sha256")
     leaks = [benchmarks.exact.get(digest) for digest in stored.values]
     found = {int(row): str(leaks[stored.rows[row]]) for row in _rows_with(stored.rows, leaks)}
     if bits >= 0 and benchmarks.perceptual:
-        sources = crops.shared("source_phash")
-        first = find_first_within(parse_hashes(sources.values), parse_hashes(benchmarks.perceptual), bits)
+        sources = crops.shared("source_phashes")
+        near = find_first_within(parse_hashes(sources.values), parse_hashes(benchmarks.perceptual), bits)
+        # The largest, since -1 stands for none.
+        first = near.reshape(-1, ORIENTATIONS).max(axis=1)
         names = [benchmarks.names[target] if target >= 0 else None for target in first]
-        near = {int(row): str(names[sources.rows[row]]) for row in _rows_with(sources.rows, names)}
-        found = near | found
+        alike = {int(row): str(names[sources.rows[row]]) for row in _rows_with(sources.rows, names)}
+        found = alike | found
     return found
 
 

@@ -23,6 +23,7 @@ from pipeline.index import REJECTIONS
 from pipeline.quality_metrics import METRICS
 from pipeline.rejection_counts import RejectionCounter, format_counts
 from pipeline.selection.caps import compute_quotas, draw_order, take_in_order
+from pipeline.selection.copies import find_copies, list_sources
 from pipeline.selection.crop_table import CropTable, read_crop_table
 from pipeline.selection.hamming import Rows, find_near_duplicates
 from pipeline.selection.leakage import BenchmarkHashes, find_leaks
@@ -40,6 +41,9 @@ class SelectionSettings:
 
     near_duplicate_bits: int
     """Crops whose perceptual hashes differ in at most this many of 64 bits are near duplicates; -1 turns it off."""
+    copy_bits: int
+    """Source images whose perceptual hashes differ in at most this many bits, in any orientation, are copies of one
+    image; -1 turns it off."""
     leakage_bits: int
     """The same for source images against the images of the benchmarks; -1 turns it off."""
     rules: tuple[Rule, ...]
@@ -89,7 +93,7 @@ class Selection:
 
 
 def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: SelectionSettings) -> Selection:
-    """Reject leaked crops, those that break a rule, nearly equal ones, then those above the caps.
+    """Reject leaked crops, those that break a rule, copies, nearly equal ones, then those above the caps.
 
     Of several near duplicates the first one is kept: a validation crop before a training crop.
 
@@ -102,6 +106,8 @@ def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: Select
     _reject_leaks(selection, benchmarks, settings.leakage_bits)
     for rule in settings.rules:
         _apply_rule(selection, rule)
+    if settings.copy_bits >= 0:
+        _reject_copies(selection, settings.copy_bits)
     if settings.near_duplicate_bits >= 0:
         _reject_near_duplicates(selection, settings.near_duplicate_bits)
     _apply_caps(selection, settings, training=True)
@@ -130,6 +136,18 @@ def _apply_rule(selection: Selection, rule: Rule) -> None:
         for source, value in zip(sources, values[rows].tolist(), strict=True)
     ]
     selection.reject(RejectionReason.LOW_QUALITY, rows, details)
+
+
+def _reject_copies(selection: Selection, bits: int) -> None:
+    rows = selection.rows
+    sources = list_sources(selection.crops, rows)
+    original = find_copies(sources.hashes, bits)[sources.of_crop]
+    copied = original >= 0
+    details = [
+        f"{sources.names[source]} is a copy of {sources.names[kept]}"
+        for source, kept in zip(sources.of_crop[copied].tolist(), original[copied].tolist(), strict=True)
+    ]
+    selection.reject(RejectionReason.NEAR_DUPLICATE, rows[copied], details)
 
 
 def _reject_near_duplicates(selection: Selection, bits: int) -> None:
@@ -223,7 +241,7 @@ def _read_crops(
     """Read the crops with every metric and score that a rule needs."""
     scored = [name for path in settings.scores for name in score_names(read_scores(path))]
     check_metrics(settings.rules, [*METRICS, *scored])
-    needed = sorted({rule.metric for rule in settings.rules} & set(METRICS) - set(scored))
+    needed = sorted({"sharpness", *(rule.metric for rule in settings.rules)} & set(METRICS))
     crops = read_crop_table(datasets, manifests, needed)
     for path in settings.scores:
         join_scores(crops, path)

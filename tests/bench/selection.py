@@ -70,7 +70,7 @@ def _make_table(hashes: np.ndarray, first: int, shard: str, split: str) -> pyarr
     texts = {
         "key": keys, "phash": rows, "source": sources, "shard": [shard] * len(rows), "split": [split] * len(rows),
         "source_sha256": [sha256_bytes(one.encode()) for one in sources],
-        "source_phash": [rows[row // 8 * 8] for row in range(len(rows))],
+        "source_phashes": [rows[row // 8 * 8] * 8 for row in range(len(rows))],
     }  # fmt: skip
     columns = []
     for field in PARQUET_COLUMNS:
@@ -98,7 +98,7 @@ def _write_index(paths: ShardPaths, split: str, keys: list[str]) -> ShardHeader:
 
 def measure(directory: Path, out_dir: Path, bits: int, results: multiprocessing.Queue) -> None:
     """Select once, and put processor seconds, peak memory in MB and the number of near duplicates."""
-    settings = SelectionSettings(bits, -1, (parse_rule("sharpness >= 0"),), (), 0, (), 0, 256, 0)
+    settings = SelectionSettings(bits, bits, -1, (parse_rule("sharpness >= 0"),), (), 0, (), 0, 256, 0)
     start = time.process_time()
     select_samples([directory], NO_BENCHMARKS, settings, out_dir, "abc")
     seconds = time.process_time() - start

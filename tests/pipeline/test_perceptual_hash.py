@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 from images import textured
 
-from pipeline.perceptual_hash import luma_hash, perceptual_hash
+from pipeline.perceptual_hash import HASH_DIGITS, ORIENTATIONS, hash_orientations, luma_hash
 from pipeline.quality_metrics import rgb_to_luma
 
 IMAGE = textured(3, 256, 256)
@@ -10,6 +10,24 @@ IMAGE = textured(3, 256, 256)
 
 def distance(first: str, second: str) -> int:
     return (int(first, 16) ^ int(second, 16)).bit_count()
+
+
+def perceptual_hash(image: np.ndarray) -> str:
+    """Return the hash of the image as it is."""
+    return hash_orientations(image)[:HASH_DIGITS]
+
+
+def test_a_turned_or_mirrored_image_has_the_same_hashes_in_another_order():
+    hashes = hash_orientations(IMAGE)
+    stored = [hashes[at : at + HASH_DIGITS] for at in range(0, len(hashes), HASH_DIGITS)]
+    turned = [
+        mirrored
+        for image in (IMAGE, IMAGE.transpose(1, 0, 2))
+        for mirrored in (image, image[:, ::-1], image[::-1], image[::-1, ::-1])
+    ]
+    assert len(set(stored)) == len(turned) == ORIENTATIONS
+    for expected, image in zip(stored, turned, strict=True):
+        assert distance(expected, perceptual_hash(np.ascontiguousarray(image))) <= 2
 
 
 def test_the_hash_survives_scaling_and_compression_but_not_another_image():

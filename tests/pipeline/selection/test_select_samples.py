@@ -14,13 +14,13 @@ from data.records import Box, CropRecord, DatasetManifest, RejectionReason, Sour
 from data.shards import ShardPaths, open_shard, read_header, read_image, read_index
 from data.sources.folder import FolderSource
 from pipeline.dataset import PARQUET, write_parquet
-from pipeline.perceptual_hash import perceptual_hash
+from pipeline.perceptual_hash import HASH_DIGITS, hash_orientations
 from pipeline.quality_metrics import METRICS
 from pipeline.selection.leakage import NO_BENCHMARKS, hash_benchmarks
 from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import SelectionSettings, read_selection, select_samples
 
-SETTINGS = SelectionSettings(2, 4, (), (), 0, (), 0, 0, 0)
+SETTINGS = SelectionSettings(2, -1, 4, (), (), 0, (), 0, 0, 0)
 
 
 def make(
@@ -41,11 +41,12 @@ def make(
                 seed = seeds[number]
                 if split_of(number) == split:
                     image = textured(seed, 64, 64)
-                    phash = perceptual_hash(image)
+                    phashes = hash_orientations(image)
+                    metrics = dict.fromkeys(METRICS, 0.0) | {"sharpness": float(number)}
                     writer.add(
                         CropRecord(
                             f"{name}{number}", "", 0, 0, "", f"s{seed}", f"{seed:x}", 1, Box(0, 0, 64, 64),
-                            phash, phash, dict.fromkeys(METRICS, 0.0) | {"sharpness": float(number)}, split, f"s{seed}",
+                            phashes[:HASH_DIGITS], phashes, metrics, split, f"s{seed}",
                         ),
                         encode_png(image),
                     )  # fmt: skip
@@ -120,16 +121,18 @@ def test_crops_of_benchmark_images_are_rejected(tmp_path):
     import cv2
 
     (tmp_path / "bench").mkdir()
-    cv2.imwrite(
-        str(tmp_path / "bench" / "x.png"),
-        cv2.cvtColor(cv2.resize(textured(5, 64, 64), (96, 96)), cv2.COLOR_RGB2BGR),
-    )
+    for name, image in (
+        ("x.png", cv2.resize(textured(5, 64, 64), (96, 96))),
+        ("y.png", textured(6, 64, 64)[:, ::-1]),
+        ("z.png", textured(7, 64, 64).transpose(1, 0, 2)),
+    ):
+        cv2.imwrite(str(tmp_path / "bench" / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     source = FolderSource(tmp_path / "bench")
     entries = [one for one in source.scan() if isinstance(one, SourceEntry)]
     benchmarks = hash_benchmarks([("bench", source, entries)])
     selection = select([make(tmp_path, "a", range(12))], tmp_path / "s", benchmarks=benchmarks)
-    assert selection.rejections == {"leakage": 1}
-    assert "a5" not in keys(selection, tmp_path / "s", "train")
+    assert selection.rejections == {"leakage": 3}
+    assert not {"a5", "a6", "a7"} & set(keys(selection, tmp_path / "s", "train"))
 
 
 def test_sharpness_and_limits_reject_crops(tmp_path):
@@ -221,3 +224,14 @@ def test_of_each_source_only_so_many_crops_are_used(tmp_path):
     # A cap in all takes from every source before it takes a second crop of one.
     capped = select([directory], tmp_path / "t", max_train=3, **off)
     assert sorted(seeds[int(key[1:])] for key in keys(capped, tmp_path / "t", "train")) == [1, 2, 3]
+
+
+def test_of_copies_in_two_datasets_the_one_for_validation_stays_then_the_one_with_more_crops(tmp_path):
+    # Image 5 validates in the first dataset; image 7 has three crops in the second and one in the first.
+    first = make(tmp_path, "a", [5, 6, 7, 8], split_of=lambda number: "train" if number else "validation")
+    second = make(tmp_path, "b", [9, 5, 7, 7, 7], split_of=lambda number: "train" if number else "validation")
+    off = {"near_duplicate_bits": -1}
+    selection = select([first, second], tmp_path / "s", copy_bits=8, **off)
+    assert keys(selection, tmp_path / "s", "validation") == ["a0", "b0"]
+    assert sorted(keys(selection, tmp_path / "s", "train")) == ["a1", "a3", "b2", "b3", "b4"]
+    assert "s7 is a copy of s7" in (tmp_path / "s" / "rejections.jsonl").read_text()

@@ -99,14 +99,15 @@ import sys, pathlib, tasks
 from tasks.runtime.processes import prepare_to_fork
 from data.imaging.encode import encode_png
 from data.imaging.decode import decode
-from pipeline.perceptual_hash import perceptual_hash
+from pipeline.perceptual_hash import hash_orientations
 from pipeline.downscale import downscale_by_two
 from pipeline.quality_metrics import measure_quality, rgb_to_luma
 prepare_to_fork()
 loaded = set(sys.modules)
 for name in ("p0.png", "camera.jpg"):
     image = decode(pathlib.Path({str(photo_folder)!r}, name).read_bytes())
-    encode_png(image), perceptual_hash(image), measure_quality(rgb_to_luma(image), downscale_by_two(rgb_to_luma(image)))
+    luma = rgb_to_luma(image)
+    encode_png(image), hash_orientations(image), measure_quality(luma, downscale_by_two(luma))
 print(sorted(name for name in set(sys.modules) - loaded if "." in name))
 """
     done = subprocess.run(
