@@ -74,20 +74,19 @@ class VideoReader:
         queue = FrameQueue()
         if keyframe_byte >= 0 and self._is_avi:
             queue.first_pts, queue.tolerated_packets = keyframe_pts, _OPEN_GOP_PACKETS
-        for count, packet in enumerate(self._packets_of_run(keyframe_pts, keyframe_byte)):
+        packets = _without_leading(self._packets_of_run(keyframe_pts, keyframe_byte), keyframe_pts)
+        for count, packet in packets:
             if count > MAX_PACKETS_FROM_KEYFRAME:
                 detail = f"more than {MAX_PACKETS_FROM_KEYFRAME} frames after its keyframe"
                 raise ImageFault(RejectionReason.UNSUPPORTED, detail)
-            if packet.size and (packet.pts is None or packet.pts < keyframe_pts):
-                # A leading frame: it refers to frames before the keyframe, and no later frame refers to it.
-                continue
             if count == 0 and context.name == "h264" and not _is_idr(bytes(packet), extradata):
                 queue.tolerated_packets = _OPEN_GOP_PACKETS
             if packet.size:
                 digest.update(memoryview(packet))
                 digests[packet.pts] = digest.hexdigest()
             frames, error = _decode_packet(packet)
-            if error:
+            # No frame of a packet that does not show could disprove an error that is tolerated.
+            if error and not (packet.is_discard and count <= queue.tolerated_packets):
                 queue.add_error(packet.pts, error, count)
             for frame in frames:
                 if queue.is_leading(frame):
@@ -120,7 +119,8 @@ class VideoReader:
                         yield packet
                         yield from packets
                         return
-                    break
+                    if not packet.is_discard:
+                        break
         raise ImageFault(RejectionReason.UNREADABLE, "its keyframe is not where the index says")
 
     def _numbered_packets_from(self, keyframe_dts: int) -> Iterator[VideoPacket]:
@@ -204,6 +204,21 @@ class VideoReader:
                 return
         with skip_damage():
             yield from self._container.demux(self._stream)
+
+
+def _without_leading(packets: Iterator[VideoPacket], keyframe_pts: int) -> Iterator[tuple[int, VideoPacket]]:
+    """Yield packets with their number, but no leading frames: they refer to frames before the keyframe.
+
+    No later frame refers to them. A keyframe that does not show begins a part of an edit list; what comes before it
+    shows elsewhere, if at all.
+    """
+    part_pts = keyframe_pts
+    for count, packet in enumerate(packets):
+        if packet.is_keyframe and packet.is_discard and packet.pts is not None:
+            part_pts = packet.pts
+        first_pts = part_pts if packet.is_discard else keyframe_pts
+        if not packet.size or (packet.pts is not None and packet.pts >= first_pts):
+            yield count, packet
 
 
 def _flush_packet(stream: VideoStream) -> VideoPacket:

@@ -204,7 +204,8 @@ class _PacketScan:
         if packet.size == 0:
             return
         if packet.is_discard:
-            if packet.is_keyframe and packet.pts is not None:
+            # Before a later part of an edit list, times are those of an earlier one: decoding begins there.
+            if packet.is_keyframe and packet.pts is not None and not self._times.pts:
                 self._preroll_keyframes.append(packet.pts)
             return
         if packet.pts is None:

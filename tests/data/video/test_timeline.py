@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 from clocks import join, make_clip, remux, shown_numbers
+from edit_lists import EMPTY, write_edits
 from videos import counter, make_video
 
 from data.errors import UserError
@@ -114,6 +115,35 @@ def test_a_trimmed_video_whose_only_keyframe_is_preroll_is_indexed(tmp_path):
     assert len(read_frame_table(path).pts) == 27
     numbers, rejections = crop_numbers(path)
     assert len(numbers) >= 12 and not rejections and numbers[0] >= 48
+
+
+@pytest.mark.parametrize(
+    ("edits", "numbers"),
+    [
+        ([(500, EMPTY), (3000, 2)], [*range(75)]),
+        ([(1000, 12), (1000, 52)], [*range(10, 35), *range(50, 75)]),
+        ([(1000, 52), (1000, 12)], [*range(50, 75), *range(10, 35)]),
+        ([(1000, 12), (1000, 12)], [*range(10, 35), *range(10, 35)]),
+    ],
+    ids=["late", "two parts", "in reverse", "repeated"],
+)
+@pytest.mark.parametrize(
+    "options", [{"bf": "2", "g": "20"}, {"x264-params": "bframes=2:keyint=20:open-gop=1"}]
+)
+def test_each_part_of_an_edit_list_is_indexed(edits, numbers, options, tmp_path):
+    plain = make_clip(tmp_path / "plain.mp4", 100, options=options)
+    frame_units = 12800 // 25
+    edits = [(units, start if start == EMPTY else start * frame_units) for units, start in edits]
+    path = write_edits(plain, tmp_path / "edited.mp4", edits)
+    table = read_frame_table(path)
+    shown = [number for number, _ in shown_numbers(path)]
+    assert shown == numbers + shown[len(numbers) :] and len(table.pts) == len(shown)
+    source = VideoSource(path, DENSE)
+    entries = [one for one in source.scan(threads=2) if isinstance(one, SourceEntry)]
+    assert len(entries) >= len(numbers) // 2 - 4
+    by_time = {round(table.seconds(time), 3): number for time, number in zip(table.pts, shown, strict=True)}
+    for entry, image in VideoSource(path, DENSE).read(entries[::-1]):
+        assert counter(image) == by_time[round(time_s(entry), 3)]
 
 
 def test_a_wrapped_clock_changes_no_crop(tmp_path):
