@@ -127,6 +127,9 @@ class VideoSource(Source):
             yield Rejection(name, "index", fault.reason, f"{detail}. {hint}")
             return
         yield from select_frames(frames, table, name)
+        if table.untimed:
+            detail = f"{table.untimed} frames have no presentation time; they are left out"
+            yield Rejection(name, "index", RejectionReason.UNREADABLE, detail)
         if table.truncation:
             yield Rejection(name, "index", RejectionReason.TRUNCATED, table.truncation)
 

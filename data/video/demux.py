@@ -32,12 +32,17 @@ PROGRESSIVE_FIELD_ORDERS = (0, 1)
 _PROGRESS_INTERVAL = 2000
 """Packets between two progress reports: some milliseconds of reading."""
 _MIN_TIMED_SHARE = 0.99
-"""Share of the packets that must have a presentation time."""
+"""Share of the packets that must have a presentation time, besides the leading ones of the first keyframe."""
+_LEADING_PACKETS = 16
+"""Packets after the first keyframe that may be its leading frames: they refer to frames before the cut."""
 _NO_PTS = -(1 << 63)
 
 AV_ERRORS = (av.FFmpegError, LookupError, ValueError)
 """What PyAV raises for damaged files: FFmpeg's errors, and its own when streams appear midway."""
 
+_TIMES_HINT = (
+    "Give them times: sr-factory UpscaleVideo --input IN --output-file OUT.mkv --model bicubic --scale 1"
+)
 DEINTERLACE_HINT = (
     "Deinterlace it first, for example: ffmpeg -i IN -vf bwdif -c:v libx264 -crf 12 -c:a copy OUT.mkv"
 )
@@ -130,13 +135,16 @@ def _find_video_stream(container: InputContainer, allow_interlaced: bool) -> Vid
     return stream
 
 
-def read_frame_table(path: Path, progress: Progress = silent, allow_interlaced: bool = False) -> FrameTable:
+def read_frame_table(
+    path: Path, progress: Progress = silent, allow_interlaced: bool = False, allow_untimed: bool = False
+) -> FrameTable:
     """Read all packets of a video once and note when each frame shows.
 
     Args:
         path: the video.
         progress: called with 0 of 0, and with the share read so far as a note.
         allow_interlaced: see `open_video`.
+        allow_untimed: return an empty table if packets have no presentation times, for `restore_order`.
 
     Raises:
         VideoFault: see `open_video`; or there is no keyframe, or the packets have no presentation times.
@@ -160,8 +168,10 @@ def read_frame_table(path: Path, progress: Progress = silent, allow_interlaced: 
             raise_if_exhausted(error)
             error_found = error_text(error)
         stated = read_statement(container, stream, scan.last_pts, scan.packets, scan.ends_damaged)
-        table = scan.build_table(list(others.values()), container.format.name)
+        table = scan.build_table(list(others.values()), container.format.name, allow_untimed)
     _check_single_file(path, stated.container)
+    if table.lacks_times:
+        return dataclasses.replace(table, truncation=error_found)
     truncation = describe_truncation(path, table.pts, table.time_base, stated, error_found)
     return dataclasses.replace(table, truncation=truncation)
 
@@ -185,7 +195,7 @@ class _PacketScan:
         self._times = PacketTimes(require_time_base(stream))
         self._sizes, self._keyframe_flags = array("q"), array("b")
         self._preroll_keyframes = array("q")
-        self._untimed = 0
+        self._untimed = self._leading_untimed = 0
         self._last = (_NO_PTS, 0)
         self.packets = 0
         """How many there are, damaged and discarded ones too."""
@@ -209,21 +219,30 @@ class _PacketScan:
                 self._preroll_keyframes.append(packet.pts)
             return
         if packet.pts is None:
-            self._untimed += 1
+            is_leading = self.packets <= _LEADING_PACKETS or not self._times.pts
+            self._untimed += not is_leading
+            self._leading_untimed += is_leading
             return
         self._times.add(packet)
         self._sizes.append(packet.size)
         self._keyframe_flags.append(packet.is_keyframe)
         self._last = max(self._last, (packet.pts, packet.duration or 0))
 
-    def build_table(self, others: list[PacketTimes], container: str) -> FrameTable:
+    def build_table(self, others: list[PacketTimes], container: str, allow_untimed: bool) -> FrameTable:
         """Return the table; `others` are the audio streams, `container` FFmpeg's name.
 
         Raises:
             VideoFault: see `read_frame_table`.
         """
         times = self._times
-        _check_timed(len(times.pts), self._untimed)
+        if not self.packets:
+            raise VideoFault(RejectionReason.UNREADABLE, "it has no frames", "Copy or rip it again")
+        untimed = self._untimed + self._leading_untimed
+        lacks_times = not times.pts or len(times.pts) < _MIN_TIMED_SHARE * (len(times.pts) + self._untimed)
+        if lacks_times and not allow_untimed:
+            raise VideoFault(
+                RejectionReason.UNSUPPORTED, f"{untimed} frames have no presentation time", _TIMES_HINT
+            )
         codec = self._stream.codec_context.name
         digest = hashlib.sha256(f"{codec} {times.time_base}".encode())
         columns = ((times.pts, "<i8"), (self._sizes, "<i8"), (self._keyframe_flags, "u1"))
@@ -241,17 +260,12 @@ class _PacketScan:
             last_duration=self._last[1],
             timeline=timeline,
             start_shift_s=find_start_shift(times, others, timeline, container),
-            untimed=self._untimed,
+            untimed=untimed,
+            lacks_times=lacks_times,
         )
+        if lacks_times:
+            return table
         placed = place_frames(table, times, keyframes, np.array(self._preroll_keyframes))
         if not len(placed.keyframe_pts):
             raise VideoFault(RejectionReason.UNREADABLE, "it has no keyframe", "Convert it to H.264 or HEVC")
         return placed
-
-
-def _check_timed(timed: int, untimed: int) -> None:
-    if timed == 0 and untimed == 0:
-        raise VideoFault(RejectionReason.UNREADABLE, "it has no frames", "Copy or rip it again")
-    if timed < _MIN_TIMED_SHARE * (timed + untimed):
-        hint = "Remux it, for example: ffmpeg -fflags +genpts -i IN -c copy OUT.mkv"
-        raise VideoFault(RejectionReason.UNSUPPORTED, f"{untimed} frames have no presentation time", hint)

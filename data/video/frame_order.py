@@ -19,9 +19,10 @@ from av.video.stream import VideoStream
 
 from data.imaging.decode import LARGEST_PX
 from data.progress import Progress, silent
-from data.video.demux import open_video, skip_damage
+from data.records import RejectionReason
+from data.video.demux import VideoFault, open_video, skip_damage
 from data.video.frame_table import FrameTable, StoredTimes
-from data.video.pyav import VideoPacket, require_dts, require_pts
+from data.video.pyav import VideoPacket, require_pts, require_time_base
 from data.video.timeline import Timeline
 
 _CHECKED_FRAMES = 48
@@ -34,7 +35,8 @@ def restore_order(path: Path, table: FrameTable, progress: Progress = silent) ->
     """Return a video's frame table with the frames in the order in which they show.
 
     Containers that store presentation times, and AVI files whose frames come out of the decoder in the order of their
-    times, keep their table. The others are decoded once as a whole.
+    times, keep their table. The others are decoded once as a whole. A frame whose packet has no time gets one between
+    its neighbors'.
 
     Args:
         path: the video.
@@ -42,9 +44,13 @@ def restore_order(path: Path, table: FrameTable, progress: Progress = silent) ->
         progress: called with 0 of 0, and with the share decoded so far as a note.
 
     Raises:
-        VideoFault: the video cannot be opened.
+        VideoFault: the video cannot be opened, or no frame can be decoded.
     """
-    return _order_frames(path, table, progress) if is_out_of_order(path) else table
+    if table.lacks_times or is_out_of_order(path):
+        return _order_frames(path, table, progress)
+    if table.untimed:
+        return dataclasses.replace(table, timeline=dataclasses.replace(table.timeline, untimed=table.untimed))
+    return table
 
 
 def is_out_of_order(path: Path) -> bool:
@@ -87,7 +93,12 @@ def _decode_timed(container: InputContainer, stream: VideoStream) -> Iterator[Vi
 class _NumberedPackets:
     """The packets of a video, numbered in the order of the file, and the order in which their frames came out."""
 
-    dts: list[int] = dataclasses.field(default_factory=list)
+    start: int = 0
+    """When the video begins, by its container."""
+    step: int = 1
+    """How long a frame shows, by its container."""
+    pts: list[int | None] = dataclasses.field(default_factory=list)
+    dts: list[int | None] = dataclasses.field(default_factory=list)
     places: list[int] = dataclasses.field(default_factory=list)
     keyframes: list[bool] = dataclasses.field(default_factory=list)
     shown: list[int] = dataclasses.field(default_factory=list)
@@ -97,28 +108,57 @@ class _NumberedPackets:
 def _order_frames(path: Path, table: FrameTable, progress: Progress) -> FrameTable:
     """Decode a video, and give its frames ascending times in the order in which they come out."""
     packets = _decode_numbered(path, progress)
-    times = np.sort(np.array(packets.dts, np.int64))
-    ranks = _rank_frames(packets.shown, len(times))
+    ranks = _rank_frames(packets.shown, len(packets.dts))
     shown = np.array(packets.shown, np.int64)
-    order = times[ranks]
     keys = shown[np.array(packets.keyframes, bool)[shown]]
     if not len(keys):
-        return table
+        raise VideoFault(RejectionReason.UNREADABLE, "no frame can be decoded", "Copy or rip it again")
+    numbers = np.array([0 if one is None else one for one in packets.dts], np.int64)
+    order = _fill_times(packets, ranks) if table.lacks_times else np.sort(numbers)[ranks]
     used = shown[order[shown] >= order[keys[0]]]
-    dts, places = np.array(packets.dts, np.int64), np.array(packets.places, np.int64)
     return dataclasses.replace(
         table,
         pts=order[used],
         keyframe_pts=order[keys],
-        timeline=Timeline(order=tuple(int(one) for one in order)),
-        stored=StoredTimes(dts[used], dts[keys], places[keys]),
+        timeline=Timeline(order=tuple(int(one) for one in order), untimed=table.untimed),
+        stored=None if table.lacks_times else _find_places(packets, used, keys),
     )
+
+
+def _find_places(
+    packets: _NumberedPackets, used: npt.NDArray[np.int64], keys: npt.NDArray[np.int64]
+) -> StoredTimes:
+    dts, places = np.array(packets.dts, np.int64), np.array(packets.places, np.int64)
+    return StoredTimes(dts[used], dts[keys], places[keys])
+
+
+def _fill_times(packets: _NumberedPackets, ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return a time for each packet: its own, or one between those of the nearest frames that have one.
+
+    Before the first and after the last of these, and where there is none, frames follow each other at the stated rate.
+    """
+    known = sorted((int(ranks[number]), pts) for number, pts in enumerate(packets.pts) if pts is not None)
+    anchors: list[tuple[int, int]] = []
+    for rank, pts in known:
+        if not anchors or pts - anchors[-1][1] >= rank - anchors[-1][0]:  # times ascend
+            anchors.append((rank, pts))
+    anchors = anchors or [(0, packets.start)]
+    (first, first_pts), (last, last_pts) = anchors[0], anchors[-1]
+    end = max(len(ranks), last + 1)
+    anchors = [
+        (-1, first_pts - (first + 1) * packets.step),
+        *anchors,
+        (end, last_pts + (end - last) * packets.step),
+    ]
+    places, times = zip(*anchors, strict=True)
+    return np.asarray(np.round(np.interp(ranks, places, times)), np.int64)
 
 
 def _decode_numbered(path: Path, progress: Progress) -> _NumberedPackets:
     """Decode all packets, with their numbers for times: each frame carries that of its packet."""
-    found = _NumberedPackets()
     container, stream = open_video(path, allow_interlaced=True)
+    rate = stream.average_rate or stream.guessed_rate or 25
+    found = _NumberedPackets(stream.start_time or 0, max(1, round(1 / rate / require_time_base(stream))))
     context = stream.codec_context
     context.options = {"max_pixels": str(LARGEST_PX)}
     if context.name == "h264":
@@ -127,7 +167,8 @@ def _decode_numbered(path: Path, progress: Progress) -> _NumberedPackets:
         for packet in container.demux(stream):
             if packet.size:
                 number = len(found.dts)
-                found.dts.append(require_dts(packet))
+                found.pts.append(packet.pts)
+                found.dts.append(packet.dts)
                 found.places.append(packet.pos or 0)
                 found.keyframes.append(packet.is_keyframe)
                 packet.pts = number

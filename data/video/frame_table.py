@@ -48,7 +48,9 @@ class FrameTable:
     start_shift_s: Fraction = Fraction(0)
     """How much later than here the video and all its other streams must begin so that none is before zero."""
     untimed: int = 0
-    """Frames without a presentation time, which are left out."""
+    """Frames without a presentation time."""
+    lacks_times: bool = False
+    """Whether so many have none that the table is empty; see `restore_order`."""
 
     def seconds(self, pts: int) -> float:
         """Return the time in seconds since the first frame."""

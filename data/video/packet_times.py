@@ -99,6 +99,8 @@ def find_start_shift(
         timeline: the restarts.
         container: FFmpeg's name of it.
     """
+    if not video.pts:
+        return Fraction(0)
     earliest = _earliest(video, timeline)
     for other in others:
         if other.pts and not other.is_primed:

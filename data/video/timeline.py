@@ -27,6 +27,8 @@ class Timeline:
     order: tuple[int, ...] = ()
     """Presentation times of the video's packets, in the order of the file, where the container stores none: in units
     of the stream's time base. Empty for containers that store them."""
+    untimed: int = 0
+    """Frames without a time: if `order` is empty, they are left out."""
 
     @property
     def joints(self) -> int:
@@ -53,7 +55,14 @@ class Timeline:
         if self.shifts_s[0]:
             found.append(f"it begins before time zero: all streams {float(self.shifts_s[0]):.3f} s later")
         if self.order:
-            found.append("its container stores no times of frames: put in order, at its constant rate")
+            what = (
+                f"{self.untimed} of its frames have no time"
+                if self.untimed
+                else "its container stores no times"
+            )
+            found.append(f"{what}: put in the order in which they come out of the decoder")
+        elif self.untimed:
+            found.append(f"{self.untimed} of its frames have no time: left out")
         return tuple(found)
 
     def section(self, byte: int) -> int:
@@ -62,13 +71,13 @@ class Timeline:
 
     def __str__(self) -> str:
         """Return the timeline as text for `parse`."""
-        return json.dumps([self.starts, [str(one) for one in self.shifts_s], self.order])
+        return json.dumps([self.starts, [str(one) for one in self.shifts_s], self.order, self.untimed])
 
     @classmethod
     def parse(cls, text: str) -> "Timeline":
         """Parse what `str` gave."""
-        starts, shifts_s, order = json.loads(text)
-        return cls(tuple(starts), tuple(Fraction(one) for one in shifts_s), tuple(order))
+        starts, shifts_s, order, untimed = json.loads(text)
+        return cls(tuple(starts), tuple(Fraction(one) for one in shifts_s), tuple(order), untimed)
 
 
 AS_STORED = Timeline()

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import subprocess
+from collections.abc import Container
 from fractions import Fraction
 from pathlib import Path
 
@@ -109,6 +110,32 @@ def remux(source: Path, path: Path, shift_s: Fraction = Fraction(0), **options: 
             packet.pts, packet.dts = packet.pts + units, packet.dts + units
             packet.stream = streams[packet.stream_index]
             made.mux(packet)
+    return path
+
+
+def strip_times(source: Path, path: Path, numbers: Container[int]) -> Path:
+    """Copy a transport stream of PyAV's muxer without the times of some of its images, numbered as they are stored."""
+    content, number = bytearray(source.read_bytes()), -1
+    for packet in range(0, len(content), 188):
+        high, low = content[packet + 1 : packet + 3]
+        if not high & 0x40 or (high & 0x1F, low) != (1, 0):  # not the first packet of an image
+            continue
+        adaptation = 1 + content[packet + 4] if content[packet + 3] & 0x20 else 0
+        header, number = packet + 4 + adaptation, number + 1
+        if number in numbers:
+            count = {0x80: 5, 0xC0: 10}.get(content[header + 7] & 0xC0, 0)
+            content[header + 7] &= 0x3F
+            content[header + 9 : header + 9 + count] = b"\xff" * count
+    path.write_bytes(content)
+    return path
+
+
+def cut_before_image(source: Path, path: Path, number: int) -> Path:
+    """Copy a transport stream of PyAV's muxer from an image on, numbered as they are stored; its tables come first."""
+    with av.open(str(source)) as video:
+        places = [one.pos for one in video.demux(video=0) if one.size]
+    content = source.read_bytes()
+    path.write_bytes(content[: places[0]] + content[places[number] :])
     return path
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import luigi
 import pytest
+from clocks import make_clip, strip_times
 from commands import luigi as luigi_command
 from images import textured
 from odd_videos import check_plays, decoded_times, make_odd_video
@@ -18,6 +19,9 @@ from videos import make_video
 
 from data.atomic_files import read_json
 from data.errors import UserError
+from data.sources.video import VideoSource
+from data.video.demux import read_frame_table
+from data.video.sampling_settings import FrameSamplingSettings
 from sr.upscale.video import upscale_video
 from sr.upscale.video.upscale_video import partial_path
 from tasks.upscale_video import UpscaleVideo
@@ -248,3 +252,14 @@ def test_an_animated_image_is_named_as_an_image(name, store, tmp_path):
     first.save(tmp_path / name, kind, save_all=True, append_images=others, duration=100)
     with pytest.raises(UserError, match="is an image. Use UpscaleImages"):
         task_for(tmp_path / name, tmp_path / "out.mkv").complete()
+
+
+def test_the_advice_for_frames_without_times_works(tmp_path):
+    path = strip_times(make_clip(tmp_path / "plain.ts"), tmp_path / "video.ts", range(75))
+    with pytest.raises(UserError) as refused:
+        list(VideoSource(path, FrameSamplingSettings()).scan())
+    command = refused.value.hint.split("sr-factory ")[1].replace("IN", str(path))
+    done = luigi_command(tmp_path / "store", *command.replace("OUT", str(tmp_path / "out")).split())
+    assert done.returncode == 0 and "75 of its frames have no time" in done.stdout + done.stderr
+    assert len(read_frame_table(tmp_path / "out.mkv").pts) == 75
+    assert list(VideoSource(tmp_path / "out.mkv", FrameSamplingSettings()).scan())

@@ -23,6 +23,7 @@ from data.video.demux import (
     skip_damage,
 )
 from data.video.frame_order import restore_order
+from data.video.frame_table import FrameTable
 from data.video.interlacing import look_at_fields
 from data.video.pyav import read_side_data, require_pts
 from sr.upscale.video.alpha import ALPHA, has_alpha
@@ -60,7 +61,7 @@ def probe_video(path: Path, allow_interlaced: bool = False, progress: Progress =
             decoded.
     """
     try:
-        table = restore_order(path, read_frame_table(path, progress, allow_interlaced=True), progress)
+        table = _read_times(path, progress)
         container, stream = open_decoder(path)
     except VideoFault as fault:
         raise UserError(f"{path} cannot be upscaled: {fault.detail}", fault.hint) from None
@@ -92,6 +93,11 @@ def probe_video(path: Path, allow_interlaced: bool = False, progress: Progress =
             + ((ALPHA,) if any(has_alpha(stream, frame) for frame in frames) else ()),
             **describe_frame(frames[0], _stated_chroma_location(path)),
         )
+
+
+def _read_times(path: Path, progress: Progress) -> FrameTable:
+    table = read_frame_table(path, progress, allow_interlaced=True, allow_untimed=True)
+    return restore_order(path, table, progress)
 
 
 def no_frames_error(path: Path) -> UserError:

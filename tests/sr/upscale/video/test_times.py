@@ -3,12 +3,25 @@
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from clocks import audio_packets, check_sequence, join, make_clip, remux, shown_numbers
+from clocks import (
+    audio_packets,
+    check_sequence,
+    cut_before_image,
+    join,
+    make_clip,
+    remux,
+    shown_numbers,
+    strip_times,
+)
 from PIL import Image
 from videos import counter, packed_video
 
+from data.records import Rejection
+from data.sources.video import VideoSource
+from data.video.sampling_settings import FrameSamplingSettings
 from sr.upscale.video.preview import preview_video
 from sr.upscale.video.settings import VideoUpscaleSettings
 from sr.upscale.video.upscale_video import upscale_video
@@ -82,7 +95,7 @@ def test_a_clock_that_jumps_far_is_bridged(first, second, tmp_path):
 def test_h264_with_b_frames_in_avi_is_put_in_order(suffix, tmp_path):
     path = make_clip(tmp_path / "video.avi", options={"bf": "3", "g": "25"})
     output, record = upscale(path, suffix, tmp_path)
-    assert record["frames"] == 75 and not record["rejections"] and "put in order" in record["times"][0]
+    assert record["frames"] == 75 and not record["rejections"] and "put in the order" in record["times"][0]
     times = check_sequence(output, list(range(75)))
     assert times[0] == 0 and times[-1] == pytest.approx(74 / 25, abs=0.001)
     assert audio_packets(output)[0][0] == pytest.approx(0, abs=0.03)
@@ -93,6 +106,35 @@ def test_packed_b_frames_are_put_in_order(suffix, tmp_path):
     output, record = upscale(packed_video(tmp_path / "video.avi"), suffix, tmp_path)
     assert record["frames"] == 75 and not record["rejections"]
     check_sequence(output, list(range(75)))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("timed", ["one in twelve", "none"])
+def test_frames_without_times_get_them_from_their_order(timed, suffix, tmp_path):
+    plain = make_clip(tmp_path / "plain.ts")
+    missing = range(75) if timed == "none" else [number for number in range(75) if number % 12]
+    path = strip_times(plain, tmp_path / "video.ts", missing)
+    output, record = upscale(path, suffix, tmp_path)
+    assert record["frames"] == 75 and not record["rejections"]
+    assert f"{len(missing)} of its frames have no time" in record["times"][0]
+    check_sequence(output, list(range(75)))
+    assert abs(offset_s(output) - offset_s(plain)) < 0.05
+
+
+def test_leading_frames_without_times_are_left_out_and_counted(tmp_path):
+    """A cut at an open group: the frames after its keyframe refer to what was cut off."""
+    options = {"x264-params": "bframes=2:b-adapt=0:keyint=12:open-gop=1:scenecut=0:repeat-headers=1"}
+    plain = make_clip(tmp_path / "plain.ts", options=options)
+    with av.open(str(plain)) as video:
+        keys = [n for n, one in enumerate(one for one in video.demux(video=0) if one.size) if one.is_keyframe]
+    cut = cut_before_image(plain, tmp_path / "cut.ts", keys[2])
+    path = strip_times(cut, tmp_path / "video.ts", (1, 2))
+    output, record = upscale(path, ".mkv", tmp_path)
+    found = [number for number, _ in shown_numbers(output)]
+    assert found == list(range(found[0], 75)) and len(found) >= 75 - keys[2] - 2
+    assert record["times"] == ["2 of its frames have no time: left out"]
+    details = [one for one in VideoSource(path, FrameSamplingSettings()).scan() if isinstance(one, Rejection)]
+    assert [one.detail for one in details] == ["2 frames have no presentation time; they are left out"]
 
 
 def test_an_ordinary_video_keeps_its_times(tmp_path):
