@@ -20,7 +20,7 @@ from data.imaging.decode import LARGEST_PX, ImageFault
 from data.progress import Progress, silent
 from data.records import RejectionReason
 from data.video.frame_table import FrameTable, place_frames
-from data.video.joined_files import find_second_file
+from data.video.joined_files import find_second_file, find_second_program
 from data.video.packet_times import PacketTimes, find_start_shift, find_timeline
 from data.video.pyav import AnyPacket, require_time_base
 from data.video.truncation import describe_truncation, explain_unreadable, read_statement
@@ -167,18 +167,23 @@ def read_frame_table(
         except AV_ERRORS as error:
             raise_if_exhausted(error)
             error_found = error_text(error)
+        stream_id = stream.id
         stated = read_statement(container, stream, scan.last_pts, scan.packets, scan.ends_damaged)
         table = scan.build_table(list(others.values()), container.format.name, allow_untimed)
-    _check_single_file(path, stated.container)
+    _check_single_file(path, stated.container, stream_id, scan.last_byte)
     if table.lacks_times:
         return dataclasses.replace(table, truncation=error_found)
     truncation = describe_truncation(path, table.pts, table.time_base, stated, error_found)
     return dataclasses.replace(table, truncation=truncation)
 
 
-def _check_single_file(path: Path, container: str) -> None:
+def _check_single_file(path: Path, container: str, stream_id: int, last_byte: int) -> None:
     """Raise VideoFault if the file holds a second one that FFmpeg does not read."""
-    if start := find_second_file(path, container):
+    if container == "mpegts":
+        start = find_second_program(path, stream_id, last_byte)
+    else:
+        start = find_second_file(path, container)
+    if start:
         suffix = path.suffix
         raise VideoFault(
             RejectionReason.UNSUPPORTED,
@@ -201,6 +206,11 @@ class _PacketScan:
         """How many there are, damaged and discarded ones too."""
         self.ends_damaged = False
         """Whether the last of them is marked as damaged."""
+
+    @property
+    def last_byte(self) -> int:
+        """Where the last image with a time begins in the file."""
+        return self._times.bytes[-1] if self._times.bytes else 0
 
     @property
     def last_pts(self) -> int:

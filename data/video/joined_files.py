@@ -4,6 +4,7 @@ It reads on in transport streams, program streams and AVI. In the others the res
 """
 
 import mmap
+import re
 from pathlib import Path
 
 _FLV_STARTS = tuple(b"FLV\1" + bytes([kinds]) + b"\0\0\0\x09" for kinds in (1, 4, 5))
@@ -15,6 +16,12 @@ _OGG_FIRST = 2
 """Flag of the first page of a stream. All streams of a file begin before any of them goes on."""
 
 _EBML_START, _EBML_VERSION = b"\x1a\x45\xdf\xa3", b"\x42\x86\x81\1"
+
+_SYNC, _PACKET_BYTES, _STRIDES = 0x47, 188, (188, 192, 204)
+"""Of transport streams: the first byte of a packet, and how far apart packets are."""
+_VIDEO_START = re.compile(rb"\x00\x00\x01[\xe0-\xef]")
+_SEARCHED_BYTES = 1 << 22
+"""Bytes after the last image that are searched for other video."""
 
 
 def find_second_file(path: Path, container: str) -> int:
@@ -80,3 +87,37 @@ def _find_second_matroska(content: mmap.mmap) -> int:
     while start > 0 and _EBML_VERSION not in content[start : start + 24]:
         start = content.find(_EBML_START, start + 1)
     return max(0, start)
+
+
+def find_second_program(path: Path, video_pid: int, last_byte: int) -> int:
+    """Return the byte where a transport stream goes on with the video of another program; 0 if it does not.
+
+    FFmpeg takes it for another stream, which it may not even list, because it looks for streams at the beginning.
+
+    Args:
+        path: the video.
+        video_pid: number of the packets of the first program's video.
+        last_byte: where the last image of that video begins.
+    """
+    with open(path, "rb") as file:
+        file.seek(last_byte)
+        content = file.read(_SEARCHED_BYTES)
+    start, stride = _find_packets(content)
+    table = 0
+    for at in range(start, len(content) - _PACKET_BYTES, stride or len(content)):
+        pid = int.from_bytes(content[at + 1 : at + 3], "big") & 0x1FFF
+        if pid == 0:
+            table = last_byte + at - start
+        header = at + 4 + (1 + content[at + 4] if content[at + 3] & 0x20 else 0)
+        if content[at + 1] & 0x40 and _VIDEO_START.match(content, header) and pid != video_pid:
+            return table
+    return 0
+
+
+def _find_packets(content: bytes) -> tuple[int, int]:
+    """Return where the packets of a transport stream begin, and how far apart; zeros if they are not found."""
+    for stride in _STRIDES:
+        for start in range(stride):
+            if set(content[start : start + 5 * stride : stride]) == {_SYNC}:
+                return start, stride
+    return 0, 0

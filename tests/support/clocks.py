@@ -98,11 +98,15 @@ def join(path: Path, *parts: Path) -> Path:
     return path
 
 
-def remux(source: Path, path: Path, shift_s: Fraction = Fraction(0), **options: str) -> Path:
-    """Copy the packets of a video, later by some seconds (earlier if negative)."""
+def remux(
+    source: Path, path: Path, shift_s: Fraction = Fraction(0), first_id: int = 0, **options: str
+) -> Path:
+    """Copy the packets of a video, later by some seconds (earlier if negative), with other numbers of its streams."""
     options = {"avoid_negative_ts": "disabled"} | options
     with av.open(str(source)) as given, av.open(str(path), "w", container_options=options) as made:
         streams = {one.index: made.add_stream_from_template(one, opaque=True) for one in given.streams}
+        for number, stream in enumerate(streams.values()):
+            stream.id = first_id + number if first_id else stream.id
         for packet in given.demux():
             if packet.dts is None:
                 continue

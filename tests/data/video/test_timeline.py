@@ -96,6 +96,20 @@ def test_joined_files_of_which_only_the_first_is_read_are_refused_and_can_be_cut
         assert len(read_frame_table(tmp_path / f"{number}{kind}").pts) == 25
 
 
+@pytest.mark.parametrize("frames", [25, 600])
+def test_a_joined_stream_of_another_program_is_refused_and_can_be_cut(frames, tmp_path):
+    """FFmpeg lists the second video as a further stream if it is near the beginning, and otherwise not at all."""
+    first = make_clip(tmp_path / "first.ts", frames)
+    second = remux(make_clip(tmp_path / "plain.ts", 25), tmp_path / "second.ts", first_id=0x200)
+    path = join(tmp_path / "joined.ts", first, second)
+    with pytest.raises(VideoFault, match="joined byte by byte") as caught:
+        read_frame_table(path)
+    command = caught.value.hint.split(": ", 1)[1].replace("IN", path.name)
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    assert len(read_frame_table(tmp_path / "1.ts").pts) == frames
+    assert len(read_frame_table(tmp_path / "2.ts").pts) == 25
+
+
 @pytest.mark.parametrize("after_s", [0.6, 1.9, 2.4])
 def test_a_trimmed_mp4_gives_all_frames_of_its_edit_list(after_s, tmp_path):
     """The keyframe that is only pre-roll is decoded; the frames that play are those of the edit list."""
