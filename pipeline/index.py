@@ -53,8 +53,7 @@ def index_source(
         Which archives inside the source are left out, as a line to print; empty if there are none.
 
     Raises:
-        UserError: no image is usable, or too many are damaged. No index is written then; where images are damaged, the
-            list of rejections is.
+        UserError: no image is usable, or too many are damaged. Then only a list of damaged images is written.
     """
     index = _IndexFilter(lossy, group, min_side_px)
     with _removed_if_empty(out_dir), atomic_file(out_dir / ENTRIES) as rows:
@@ -69,7 +68,8 @@ def index_source(
         totals, reasons = index.totals(), index.rejections.by_reason
         check_budget(index.rejections, totals, max_bad_fraction, name, out_dir / REJECTIONS)
         index.require_sources(name)
-    write_json(out_dir / RECORD, {"schema": SCHEMA, "totals": totals, "rejections": reasons})
+    notes = {"notes": source.notes} if source.notes else {}
+    write_json(out_dir / RECORD, {"schema": SCHEMA, "totals": totals, "rejections": reasons} | notes)
     return index.describe_left_out(name)
 
 

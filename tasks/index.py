@@ -121,5 +121,6 @@ class IndexSource(DatasetTask):
         reasons = index.read_index_record(self.directory())["rejections"].items()
         lines = "".join(f"\n  {count} {reason}" for reason, count in reasons)
         more = f"; {index.REJECTIONS} lists each:{lines}" if lines else ""
-        note = f"\n{self.dataset_spec.note}" if self.dataset_spec.note else ""
+        notes = [self.dataset_spec.note, *index.read_index_record(self.directory()).get("notes", [])]
+        note = "".join(f"\n{text}" for text in notes if text)
         return f"Index: {self.directory()}\n{self.counts()}{more}{note}"

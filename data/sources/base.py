@@ -40,6 +40,9 @@ class Source(abc.ABC):
     `scan` reads headers, `read` decodes pixels. Neither skips anything silently: what is not used is a Rejection.
     """
 
+    notes: tuple[str, ...] = ()
+    """After `scan`: what was done so that nothing is lost, in words."""
+
     @abc.abstractmethod
     def fingerprint(self) -> dict[str, Any]:
         """Return JSON data that changes when the source's content changes. Cheap: it opens no image."""

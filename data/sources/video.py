@@ -111,6 +111,7 @@ class VideoSource(Source):
     ) -> Iterator[SourceEntry | Rejection]:
         try:
             table = restore_order(path, read_frame_table(path, progress))
+            self.notes += tuple(f"{name}: {text}" for text in table.timeline.describe())
             planned = plan_frames(table, self.settings)
             frames = inspect_frames(
                 path, table, planned, threads, lambda done: progress(done, len(planned), path.name)

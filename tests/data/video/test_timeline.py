@@ -14,6 +14,7 @@ from data.sources.video import VideoSource
 from data.video.demux import VideoFault, read_frame_table
 from data.video.sampling_settings import FrameSamplingSettings
 from data.video.timeline import Timeline
+from pipeline.index import index_source, read_index_record
 
 DENSE = FrameSamplingSettings(min_spacing_s=0.05, typical_spacing_s=0.06, max_spacing_s=0.07)
 
@@ -48,6 +49,16 @@ def test_all_parts_of_joined_files_are_indexed(kind, tmp_path):
     assert len(rejections) <= (6 if kind == ".ts" else 0)
     assert numbers == sorted(numbers)
     assert all(sum(first <= number < first + 50 for number in numbers) >= 20 for first in (0, 50, 100))
+
+
+def test_the_index_says_how_many_restarts_were_bridged(tmp_path):
+    path = join(
+        tmp_path / "joined.vob", *(make_clip(tmp_path / f"{first}.vob", 30, first) for first in (0, 30))
+    )
+    index_source(VideoSource(path, DENSE), "joined", tmp_path / "index", min_side_px=64, max_bad_fraction=0.1)
+    assert read_index_record(tmp_path / "index")["notes"] == [
+        "joined.vob: its clock restarts once: bridged, all streams alike"
+    ]
 
 
 def test_one_wrong_time_is_no_restart(tmp_path):
