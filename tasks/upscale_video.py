@@ -278,6 +278,8 @@ class UpscaleVideo(StoreTask):
         lost = record.get("lost_frames", 0)
         places = record["rejections"].get(RejectionReason.UNREADABLE, 0)
         losses = ["cut short or damaged"] if record["source"]["truncation"] else []
+        if concealed := record.get("concealed_frames", 0):
+            losses.append(f"{concealed} of them damaged, with parts made up")
         if lost:
             losses.append(f"{lost} more that could not be decoded")
         elif places:

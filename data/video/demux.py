@@ -173,7 +173,9 @@ def read_frame_table(
     _check_single_file(path, stated.container, stream_id, scan.last_byte)
     if table.lacks_times:
         return dataclasses.replace(table, truncation=error_found)
-    truncation = describe_truncation(path, table.pts, table.time_base, stated, error_found)
+    # Where a clock restarts, a packet is marked as damaged and there may be a gap, but nothing is lost.
+    damaged_pts = scan.damaged_pts if table.timeline.is_stored else []
+    truncation = describe_truncation(path, table.pts, table.time_base, stated, damaged_pts, error_found)
     return dataclasses.replace(table, truncation=truncation)
 
 
@@ -206,6 +208,8 @@ class _PacketScan:
         """How many there are, damaged and discarded ones too."""
         self.ends_damaged = False
         """Whether the last of them is marked as damaged."""
+        self.damaged_pts: list[int] = []
+        """The presentation times of all that are marked so, in units of the stream's time base."""
 
     @property
     def last_byte(self) -> int:
@@ -221,6 +225,8 @@ class _PacketScan:
         """Add a packet; the last, empty one only flushes the decoder."""
         if packet.pts is not None or packet.size:
             self.packets, self.ends_damaged = self.packets + 1, packet.is_corrupt
+            if packet.is_corrupt and packet.pts is not None:
+                self.damaged_pts.append(packet.pts)
         if packet.size == 0:
             return
         if packet.is_discard:

@@ -24,6 +24,9 @@ _HEAD_BYTES = 1 << 16
 _GAP = 1.5
 """Frames may be missing between two that are this many times as far apart as most are."""
 
+_REORDERED_FRAMES = 8
+"""How many frames may lie between the places of a packet in decoding order and in order of presentation."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Statement:
@@ -83,7 +86,12 @@ def _find_end_s(container: InputContainer, from_s: float) -> float:
 
 
 def describe_truncation(
-    path: Path, pts: npt.NDArray[np.int64], time_base: Fraction, stated: Statement, error: str
+    path: Path,
+    pts: npt.NDArray[np.int64],
+    time_base: Fraction,
+    stated: Statement,
+    damaged_pts: list[int],
+    error: str,
 ) -> str:
     """Return where and why a video is cut short or has a hole; empty if it is whole, or cannot be known to be not.
 
@@ -92,6 +100,7 @@ def describe_truncation(
         pts: its frame times, ascending, in units of `time_base`.
         time_base: seconds in one unit.
         stated: what its container states.
+        damaged_pts: presentation times of the packets that are marked as damaged, in the same units.
         error: with which FFmpeg stopped reading it; empty if it did not.
     """
     times_s = pts.astype(np.float64) * float(time_base)
@@ -111,6 +120,7 @@ def describe_truncation(
         found.append(faults)
     elif stated.ends_damaged:
         found.append("the file ends within a packet")
+    found += _find_losses(times_s, [float(time * time_base) for time in damaged_pts])
     if error:
         found.append(error)
     return "; ".join(found)
@@ -137,6 +147,22 @@ def explain_unreadable(path: Path) -> tuple[str, str]:
         if kind := read_kind(path):
             return f"it contains no video: it is {kind}", advise(kind, path.name)
     return "", ""
+
+
+def _find_losses(times_s: npt.NDArray[np.float64], damaged_s: list[float]) -> list[str]:
+    """Return where frames are missing beside packets that are marked as damaged: parts of a stream were lost there.
+
+    The mark alone does not say so: it is also set where two whole streams were joined.
+    """
+    lost = []
+    for damaged in damaged_s:
+        index = int(np.searchsorted(times_s, damaged))
+        near = slice(max(0, index - _REORDERED_FRAMES), index + _REORDERED_FRAMES)
+        steps_s = np.diff(times_s[near])
+        if len(steps_s) and steps_s.max() > _GAP * np.median(np.diff(times_s)):
+            lost.append(float(times_s[near][int(steps_s.argmax())] - times_s[0]))
+    places = sorted({round(time, 2) for time in lost})
+    return [f"frames are missing after {', '.join(f'{time:.2f}' for time in places)} s"] if places else []
 
 
 def _find_gaps_s(times_s: npt.NDArray[np.float64]) -> list[tuple[float, float]]:

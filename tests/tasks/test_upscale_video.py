@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import luigi
+import numpy as np
 import pytest
 from clocks import make_clip, strip_times
 from commands import luigi as luigi_command
@@ -221,6 +222,20 @@ def test_frames_that_are_missing_are_said_and_each_advice_helps(damage, words, s
     task.run()
     assert task.exit_code() == 0 and len(check_plays(output)) == 48
     assert "damaged" not in task.summary() and "allow" not in task.summary()
+
+
+def test_frames_with_parts_made_up_are_counted(store, tmp_path):
+    source = make_video(tmp_path / "in.mkv", frames=24, options={"g": "24", "bf": "0", "qp": "20"})
+    with av.open(str(source)) as video:
+        packet = [(one.pos, one.size) for one in video.demux(video=0) if one.size][12]
+    content = bytearray(source.read_bytes())
+    start = packet[0] + packet[1] // 3
+    content[start : start + packet[1] // 3] = np.random.default_rng(1).bytes(packet[1] // 3)
+    source.write_bytes(content)
+    task = task_for(source, tmp_path / "out.mkv")
+    task.run()
+    assert "24 frames of 640x360, 1 of them damaged, with parts made up." in task.summary()
+    assert task.exit_code() == 3 and task.load_record()["concealed_frames"] == 1
 
 
 def test_a_script_sees_that_a_video_is_cut_short(tmp_path):

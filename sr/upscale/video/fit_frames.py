@@ -54,6 +54,8 @@ class FrameFitter:
 
     def __init__(self, video: VideoInfo, allow_interlaced: bool = True) -> None:
         self._video, self._allow_interlaced = video, allow_interlaced
+        self.concealed = 0
+        """How many frames are damaged: the decoder made up what is missing in them."""
         self.first_aspect: Fraction | None = None
         """The pixel aspect that the decoder states at the beginning; None if it states none."""
         self._changes: dict[_Key, _Change] = {}
@@ -73,6 +75,7 @@ class FrameFitter:
             change = self._changes[key] = self._plan(frame, aspect)
             change.first_pts = require_pts(frame)
         change.frames += 1
+        self.concealed += frame.is_corrupt
         fitted = change.fit(without_alpha(frame))
         if fitted is not frame:
             fitted.pts, fitted.time_base = frame.pts, frame.time_base

@@ -253,6 +253,7 @@ def _finish(
         detail = f"{video.frame_count - frames} frames in the container did not come out of the decoder"
         rejections.append(Rejection(video.path.name, STAGE, RejectionReason.UNREADABLE, detail))
     record = _build_record(job, headers, result, rejections)
+    record["concealed_frames"] = fitter.concealed
     record["changes"] = fitter.report()
     record["transparent_frames"] = alpha.frames
     record["not_copied"] = alpha.report(record["not_copied"])

@@ -111,6 +111,28 @@ def test_a_live_stream_states_no_end_so_only_a_broken_packet_shows(tmp_path):
     assert len(packets) == FRAMES
 
 
+def without_packets(path: Path, first: float, count: int) -> bytes:
+    """Return a transport stream that lacks some of its packets of 188 bytes."""
+    content = path.read_bytes()
+    start = round(len(content) // 188 * first) * 188
+    return content[:start] + content[start + count * 188 :]
+
+
+@pytest.mark.parametrize("first", [0.3, 0.5])
+def test_lost_packets_of_a_transport_stream(first, tmp_path):
+    path = clip(tmp_path / "in.ts")
+    path.write_bytes(without_packets(path, first, 9))
+    assert len(read_frame_table(path).pts) < FRAMES and "frames are missing after" in truncation(path)
+
+
+def test_streams_that_were_joined_whole_lack_nothing(tmp_path):
+    path = clip(tmp_path / "in.ts")
+    with av.open(str(clip(tmp_path / "in2.ts"))) as video:
+        assert not any(packet.is_corrupt for packet in video.demux(video=0))
+    path.write_bytes(path.read_bytes() + (tmp_path / "in2.ts").read_bytes())
+    assert truncation(path) == "" and len(read_frame_table(path).pts) == 2 * FRAMES
+
+
 def with_sound(path: Path, seconds: float) -> Path:
     """Encode 24 frames (1 s), then sound of some seconds behind all of them."""
     with av.open(str(path), "w", container_options={"max_interleave_delta": "1"}) as video:
