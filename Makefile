@@ -47,6 +47,7 @@ test-all: test
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory_upscale.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/streams.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/video_matrix.py --check
+	$(BIN)/python tests/faults/first_use.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/clean_environment.py

@@ -47,6 +47,8 @@ def _read_one_tensor() -> None:
     The first read in a process fills OpenVINO's table of numpy types. C++ lets one thread do this while others wait,
     and that thread releases Python's lock in between: a thread that takes the lock and then waits for the table
     deadlocks both. During the import there is only one thread; others that import this module wait for it.
+
+    No other native library that is called from several threads needs this: `tests/faults/first_use.py` tries them.
     """
     _ = openvino.Tensor(openvino.Type.u8, openvino.Shape([1])).data
 
