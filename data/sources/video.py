@@ -169,7 +169,7 @@ def _read_run(
     try:
         for frame, digest in reader.decode_from(start.keyframe_pts, start.keyframe_byte):
             pts = require_pts(frame)
-            if pts in by_pts:
+            if pts in by_pts and pts not in images:
                 entry, locator = by_pts[pts]
                 if digest != entry.sha256:
                     raise _changed_error(reader.path, f"{entry.id} has other bytes")

@@ -70,7 +70,7 @@ class VideoReader:
         context = self._stream.codec_context
         extradata = context.extradata or b""
         digest = hashlib.sha256(extradata)
-        digests: dict[int | None, str] = {}
+        digests: dict[int | None, list[str]] = {}
         queue = FrameQueue()
         if keyframe_byte >= 0 and self._is_avi:
             queue.first_pts, queue.tolerated_packets = keyframe_pts, _OPEN_GOP_PACKETS
@@ -83,7 +83,7 @@ class VideoReader:
                 queue.tolerated_packets = _OPEN_GOP_PACKETS
             if packet.size:
                 digest.update(memoryview(packet))
-                digests[packet.pts] = digest.hexdigest()
+                digests.setdefault(packet.pts, []).append(digest.hexdigest())
             frames, error = _decode_packet(packet)
             # No frame of a packet that does not show could disprove an error that is tolerated.
             if error and not (packet.is_discard and count <= queue.tolerated_packets):
@@ -91,9 +91,9 @@ class VideoReader:
             for frame in frames:
                 if queue.is_leading(frame):
                     continue
-                if frame.is_corrupt or frame.pts not in digests:
+                if frame.is_corrupt or not digests.get(frame.pts):
                     raise ImageFault(RejectionReason.UNREADABLE, "decoding: damaged")
-                queue.add_frame(frame, digests.pop(frame.pts))
+                queue.add_frame(frame, digests[frame.pts].pop(0))
             yield from queue.pop_frames()
         queue.raise_errors_before(END_OF_TIME)
 

@@ -80,8 +80,10 @@ def place_frames(
     keyframe_pts = np.unique(np.concatenate([pts[is_keyframe], preroll_keyframes.astype(np.int64)]))
     if not len(keyframe_pts):
         return table
-    shown = np.unique(pts[pts >= keyframe_pts[0]])
-    return dataclasses.replace(table, pts=shown, keyframe_pts=keyframe_pts)
+    used = pts[pts >= keyframe_pts[0]]
+    shown = np.unique(used)
+    timeline = dataclasses.replace(table.timeline, equal=len(used) - len(shown))
+    return dataclasses.replace(table, pts=shown, keyframe_pts=keyframe_pts, timeline=timeline)
 
 
 def _place_sections(table: FrameTable, times: PacketTimes, is_keyframe: npt.NDArray[np.bool_]) -> FrameTable:

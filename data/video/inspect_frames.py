@@ -96,7 +96,7 @@ def _inspect_run(reader: VideoReader, time_base: Fraction, run: list[PlannedFram
         for frame, digest in reader.decode_from(keyframe_pts, start.keyframe_byte):
             pts = require_pts(frame)
             thumbnails.append((pts, _make_thumbnail(frame)))
-            if pts in planned:
+            if pts in planned and pts not in inspected:  # of frames with one time, the first is used
                 inspected[pts] = _inspect(planned[pts], frame, digest, thumbnails[-1][1])
             if pts >= end:
                 break

@@ -27,6 +27,8 @@ class Timeline:
     order: tuple[int, ...] = ()
     """Presentation times of the video's packets, in the order of the file, where the container stores none: in units
     of the stream's time base. Empty for containers that store them."""
+    equal: int = 0
+    """Frames with the time of another frame."""
     untimed: int = 0
     """Frames without a time: if `order` is empty, they are left out."""
 
@@ -63,6 +65,10 @@ class Timeline:
             found.append(f"{what}: put in the order in which they come out of the decoder")
         elif self.untimed:
             found.append(f"{self.untimed} of its frames have no time: left out")
+        if self.equal:
+            found.append(
+                f"{self.equal} of its frames have the time of the frame before: moved towards the next"
+            )
         return tuple(found)
 
     def section(self, byte: int) -> int:
@@ -71,13 +77,16 @@ class Timeline:
 
     def __str__(self) -> str:
         """Return the timeline as text for `parse`."""
-        return json.dumps([self.starts, [str(one) for one in self.shifts_s], self.order, self.untimed])
+        return json.dumps(
+            [self.starts, [str(one) for one in self.shifts_s], self.order, self.untimed, self.equal]
+        )
 
     @classmethod
     def parse(cls, text: str) -> "Timeline":
         """Parse what `str` gave."""
-        starts, shifts_s, order, untimed = json.loads(text)
-        return cls(tuple(starts), tuple(Fraction(one) for one in shifts_s), tuple(order), untimed)
+        starts, shifts_s, order, untimed, equal = json.loads(text)
+        shifts = tuple(Fraction(one) for one in shifts_s)
+        return cls(tuple(starts), shifts, tuple(order), untimed=untimed, equal=equal)
 
 
 AS_STORED = Timeline()

@@ -117,6 +117,22 @@ def remux(
     return path
 
 
+def share_times(source: Path, path: Path, numbers: Container[int]) -> Path:
+    """Copy a video without B-frames; each image of these numbers gets the time of the one before it."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as made:
+        streams = {one.index: made.add_stream_from_template(one, opaque=True) for one in given.streams}
+        number = last = 0
+        for packet in given.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "video":
+                last = packet.pts = packet.dts = last if number in numbers else packet.pts
+                number += 1
+            packet.stream = streams[packet.stream_index]
+            made.mux(packet)
+    return path
+
+
 def strip_times(source: Path, path: Path, numbers: Container[int]) -> Path:
     """Copy a transport stream of PyAV's muxer without the times of some of its images, numbered as they are stored."""
     content, number = bytearray(source.read_bytes()), -1

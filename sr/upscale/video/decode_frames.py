@@ -21,6 +21,7 @@ from data.video.demux import AV_ERRORS, error_text, open_video
 from data.video.pyav import build_filter_graph, require_pts, require_time_base, top_down
 from data.video.timeline import AS_STORED, Timeline, demux_video
 from sr.upscale.video.alpha import AlphaCounter
+from sr.upscale.video.equal_times import spread_equal_times
 from sr.upscale.video.fit_frames import Fit, FrameFitter
 from sr.upscale.video.video_info import STAGE, VideoInfo
 
@@ -75,7 +76,8 @@ def decode_frames(
         last_pts = None
         fit = _start_fitting(video, stream, fitter)
         decoded = _decode(container, stream, rejections, video.timeline, alpha)
-        for frame in _deinterlace(decoded, video, fit) if deinterlace else map(fit, decoded):
+        fitted = _deinterlace(decoded, video, fit) if deinterlace else map(fit, decoded)
+        for frame in spread_equal_times(fitted):
             pts = require_pts(frame)
             if last_pts is not None and pts <= last_pts:
                 detail = f"a frame at {pts} came out after the one at {last_pts}"

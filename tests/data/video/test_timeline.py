@@ -4,7 +4,7 @@ import subprocess
 from fractions import Fraction
 
 import pytest
-from clocks import join, make_clip, remux, shown_numbers
+from clocks import join, make_clip, remux, share_times, shown_numbers
 from edit_lists import EMPTY, write_edits
 from videos import counter, make_video
 
@@ -169,6 +169,14 @@ def test_each_part_of_an_edit_list_is_indexed(edits, numbers, options, tmp_path)
     by_time = {round(table.seconds(time), 3): number for time, number in zip(table.pts, shown, strict=True)}
     for entry, image in VideoSource(path, DENSE).read(entries[::-1]):
         assert counter(image) == by_time[round(time_s(entry), 3)]
+
+
+def test_of_frames_that_share_a_time_the_first_is_indexed(tmp_path):
+    plain = make_clip(tmp_path / "plain.mkv", options={"bf": "0", "g": "25"})
+    path = share_times(plain, tmp_path / "video.mkv", range(1, 75, 2))
+    numbers, rejections = crop_numbers(path)
+    # Decoding begins at a keyframe, here number 25, and not at the frame before it.
+    assert len(numbers) > 30 and not rejections and {one for one in numbers if one % 2} <= {25}
 
 
 def test_a_wrapped_clock_changes_no_crop(tmp_path):

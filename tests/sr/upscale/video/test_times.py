@@ -13,6 +13,7 @@ from clocks import (
     join,
     make_clip,
     remux,
+    share_times,
     shown_numbers,
     strip_times,
 )
@@ -135,6 +136,18 @@ def test_leading_frames_without_times_are_left_out_and_counted(tmp_path):
     assert record["times"] == ["2 of its frames have no time: left out"]
     details = [one for one in VideoSource(path, FrameSamplingSettings()).scan() if isinstance(one, Rejection)]
     assert [one.detail for one in details] == ["2 frames have no presentation time; they are left out"]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("numbers", [range(1, 75, 2), (30, 31)], ids=["every second", "two in a row"])
+def test_frames_that_share_a_time_are_all_kept(numbers, suffix, tmp_path):
+    plain = make_clip(tmp_path / "plain.mkv", options={"bf": "0", "g": "25"})
+    path = share_times(plain, tmp_path / "video.mkv", numbers)
+    output, record = upscale(path, suffix, tmp_path)
+    assert record["frames"] == 75 and not record["rejections"]
+    assert f"{len(numbers)} of its frames have the time of the frame before" in record["times"][0]
+    times = check_sequence(output, list(range(75)))
+    assert all(abs(time - Fraction(number, 25)) < 0.03 for number, time in enumerate(times))
 
 
 def test_an_ordinary_video_keeps_its_times(tmp_path):
