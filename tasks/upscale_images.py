@@ -18,7 +18,7 @@ from tasks.model_choice import TRAINED, identify_upscaler
 from tasks.runtime.parameters import ChoiceParameter, IntParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.record_target import RecordTarget
-from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
+from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, WHOLE_MACHINE, StoreTask
 
 DEFAULT_SCALE = 2
 """Of a filter; with a network it stands for the network's own."""
@@ -86,6 +86,9 @@ class UpscaleImages(StoreTask):
     )
     quality: int = IntParameter(
         default=95, at_least=1, at_most=100, description="quality of JPEG and WebP results"
+    )
+    allow_rejected: bool = luigi.BoolParameter(
+        description="exit with 0 also if images are rejected; the results are the same"
     )
     stage = "images"
     record = "images.json"
@@ -173,6 +176,10 @@ class UpscaleImages(StoreTask):
                 upscaling().memory_mb,
                 progress,
             )
+
+    def exit_code(self) -> int:
+        """Return 3 if an image was rejected, unless that is allowed."""
+        return INCOMPLETE_EXIT_CODE if self.load_record()["rejections"] and not self.allow_rejected else 0
 
     def counts(self) -> str:
         """Return the numbers of images, rejections and warnings."""

@@ -45,11 +45,12 @@ def test_only_a_repaired_image_and_a_deleted_result_are_made_again(run, tmp_path
     whole = (tmp_path / "in" / "1.png").read_bytes()
     (tmp_path / "in" / "1.png").write_bytes(whole[:200])
     first = run("--model", "bicubic")
-    assert first.returncode == 0, first.stderr
+    assert first.returncode == 3, first.stderr
     assert "2 images, 1 rejected" in first.stdout and "1.png: unreadable" in first.stdout
     before = stats(tmp_path / "out")
     again = run("--model", "bicubic")
-    assert again.returncode == 0 and "1.png: unreadable" in again.stdout
+    assert again.returncode == 3 and "1.png: unreadable" in again.stdout
+    assert run("--model", "bicubic", "--allow-rejected").returncode == 0
     assert stats(tmp_path / "out") == before
     (tmp_path / "in" / "1.png").write_bytes(whole)
     (tmp_path / "out" / "2.png").unlink()
