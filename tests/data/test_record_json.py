@@ -26,7 +26,18 @@ EXAMPLES = [
     PlannedSource(ENTRY, "train", 0, (PlannedCrop("k", 2, Box(1, 2, 3, 4)),)),
     HEADER,
     DatasetManifest(
-        3, "d", "ff", "t", "MIT", 512, "png", (HEADER,), {"crops": 2}, {"flat": 1}, "", {"README.md": "ab"}
+        DatasetManifest.VERSION,
+        "d",
+        "ff",
+        "t",
+        "MIT",
+        512,
+        "png",
+        (HEADER,),
+        {"crops": 2},
+        {"flat": 1},
+        "",
+        {"README.md": "ab"},
     ),
     CropRecord(
         "k",
