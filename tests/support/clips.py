@@ -11,9 +11,11 @@ import numpy as np
 
 FPS = 25
 FORMATS = {
-    ".m2ts": "mpegts", ".ts": "mpegts", ".vob": "vob", ".mpg": "mpeg", ".ogv": "ogv", ".wmv": "asf", ".3gp": "3gp",
+    ".mkv": "matroska", ".webm": "webm", ".mp4": "mp4", ".mov": "mov", ".3gp": "3gp", ".m2ts": "mpegts",
+    ".ts": "mpegts", ".vob": "vob", ".mpg": "mpeg", ".avi": "avi", ".wmv": "asf", ".flv": "flv", ".ogv": "ogv",
+    ".mxf": "mxf",
 }  # fmt: skip
-"""FFmpeg's names of muxers that a suffix does not give."""
+"""FFmpeg's names of muxers."""
 _OPTIONS: dict[str, dict[str, str]] = {
     "libx264": {"preset": "ultrafast", "bf": "2", "b-adapt": "0"},
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1"},
@@ -96,7 +98,10 @@ def make_clip(path: Path, clip: Clip) -> Path:
         Exception: FFmpeg does not mux or encode it; of whatever class PyAV gives.
     """
     options = {"mpegts_m2ts_mode": "1"} if path.suffix == ".m2ts" else {}
-    with av.open(str(path), "w", format=FORMATS.get(path.suffix), container_options=options) as container:
+    with (  # PyAV leaves a file open that it opened itself and whose header failed
+        open(path, "wb") as file,
+        av.open(file, "w", format=FORMATS[path.suffix], container_options=options) as container,
+    ):
         video: Any = container.add_stream(clip.video, rate=FPS, options=_OPTIONS.get(clip.video, {}))
         height, width = _SIZES.get(clip.video, (144, 176))
         video.height, video.width, video.pix_fmt = height, width, clip.pixels

@@ -125,9 +125,11 @@ class AudioConverter:
     Args:
         source: the stream whose packets are converted.
         output: the stream with the encoder, see `add_encoder`.
+        has_times: the container says when each packet is heard. AVI does not, so that its sound has no gaps.
     """
 
-    def __init__(self, source: AudioStream, output: AudioStream) -> None:
+    def __init__(self, source: AudioStream, output: AudioStream, has_times: bool = True) -> None:
+        self._has_times = has_times
         self._source, self._output, self._context = source, output, output.codec_context
         self._rate = output.codec_context.sample_rate
         self._format = output.codec_context.format.packed.name  # PyAV reads planes of eight channels wrongly
@@ -188,7 +190,8 @@ class AudioConverter:
 
     def _place(self, frame: AudioFrame) -> list[AudioFrame]:
         """Return a frame at the end of what was encoded, with silence before it, or without what overlaps."""
-        if frame.pts is None or frame.time_base is None:
+        is_next = self._next is not None and not self._has_times
+        if is_next or frame.pts is None or frame.time_base is None:
             start = self._next or 0
         else:
             start = round(frame.pts * frame.time_base * self._rate)

@@ -82,7 +82,7 @@ class OutputStreams:
         """What converts the streams that are not copied as they are, by the source's stream indices."""
         self.converted: list[str] = []
         """What is converted, in words."""
-        self._audio = settings.audio
+        self._audio, self._source_format = settings.audio, source.format.name
         self._check_audio()
         self._trials = StreamTrials(video.path, video.stream_index)
         self._refused: list[tuple[Stream, str]] = []
@@ -161,6 +161,9 @@ class OutputStreams:
             UserError: the container does not take the codec to convert to, or the encoder not the sound.
         """
         where = f"stream {stream.index} (audio, {codec}) of {self._info.path}"
+        if not self._trials.can_decode(stream):
+            hint = f"Add --leave-out {stream.index}, or leave --audio out"
+            raise UserError(f"{where} cannot be decoded, and so not converted", hint)
         try:
             output = add_encoder(self._container, stream, AUDIO_CODECS[self._audio])
         except AV_ERRORS as error:
@@ -175,7 +178,7 @@ class OutputStreams:
             {name: value for name, value in tags if not name.upper().startswith(_ENCODING_TAGS)}
         )
         self.copies[stream.index] = output
-        self.converters[stream.index] = AudioConverter(stream, output)
+        self.converters[stream.index] = AudioConverter(stream, output, self._source_format != "avi")
         self.converted.append(f"stream {stream.index} (audio): {codec} to {self._audio}")
 
     def _add_attachment(self, stream: AttachmentStream) -> None:

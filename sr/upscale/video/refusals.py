@@ -25,7 +25,7 @@ def refusal(output: Path, refused: list[tuple[Stream, str]], trials: StreamTrial
     suffix = output.suffix.lower()
     described = [f"stream {one.index} ({one.type}, {codec_name(one)})" for one, _ in refused]
     losses = "".join(f"; {why}" for why in dict.fromkeys(why for _, why in refused) if why.startswith(LOSS))
-    can_convert = all(one.type == "audio" and one.codec_context for one, _ in refused)
+    can_convert = all(trials.can_decode(one) for one, _ in refused)
     names = [
         other
         for other in _SUFFIXES

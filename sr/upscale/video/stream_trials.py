@@ -8,8 +8,10 @@ import dataclasses
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -22,6 +24,8 @@ _MAX_PACKETS = 4
 """Of each stream."""
 _MAX_READ, _MAX_READ_BYTES = 2000, 64 << 20
 """Where the search for packets ends: subtitles may begin an hour later."""
+_MAX_STRETCH = 2
+"""Times of packets, in units of the sound that they hold, that are taken for wrong in AVI, which cannot state a gap."""
 _STEP_MS = 20
 """From packet to packet of a trial."""
 LOSS = "its copy"
@@ -60,7 +64,22 @@ class _Sample:
     codec: str
     packets: list[bytes] = dataclasses.field(default_factory=list)
     keyframes: list[bool] = dataclasses.field(default_factory=list)
-    is_decodable: bool = True
+    times_s: list[float] = dataclasses.field(default_factory=list)
+    """When each packet begins, as far as packets say."""
+    lengths_s: list[float] = dataclasses.field(default_factory=list)
+    """How much sound came out of the decoder for each packet; -1: it cannot be decoded."""
+
+    @property
+    def is_decodable(self) -> bool:
+        """Whether all packets can be decoded."""
+        return min(self.lengths_s, default=0.0) >= 0
+
+    @property
+    def states_wrong_times(self) -> bool:
+        """Whether the sound is much shorter than the times of its packets say."""
+        if len(self.times_s) < len(self.packets) or len(self.packets) < _MAX_PACKETS or not self.is_decodable:
+            return False
+        return self.times_s[-1] - self.times_s[0] > _MAX_STRETCH * sum(self.lengths_s) > 0
 
 
 class StreamTrials:
@@ -82,13 +101,30 @@ class StreamTrials:
             index: of the stream in the video.
             container: FFmpeg's name of it.
         """
+        sample = self._sample(index)
+        source, _ = open_video(self._path, allow_interlaced=True)
+        with source:
+            if source.format.name == "avi" and sample.states_wrong_times:
+                return f"{LOSS} would have gaps: {self._path.suffix} does not say when it is heard"
+            return _failure(source.streams[index], sample, container)
+
+    def can_decode(self, stream: Stream) -> bool:
+        """Return whether the sound of a stream can be decoded, and its header says what it is."""
+        context, lengths_s = stream.codec_context, self._sample(stream.index).lengths_s
+        return bool(
+            isinstance(stream, AudioStream)
+            and context is not None
+            and stream.codec_context.sample_rate
+            and stream.codec_context.layout.nb_channels
+            and (not lengths_s or max(lengths_s) >= 0)
+        )
+
+    def _sample(self, index: int) -> _Sample:
         if not self._samples:
             source, _ = open_video(self._path, allow_interlaced=True)
             with source:
                 self._samples = _read_samples(source, self._stream_index)
-        source, _ = open_video(self._path, allow_interlaced=True)
-        with source:
-            return _failure(source.streams[index], self._samples[index], container)
+        return self._samples[index]
 
 
 def _read_samples(source: InputContainer, stream_index: int) -> dict[int, _Sample]:
@@ -109,7 +145,9 @@ def _read_samples(source: InputContainer, stream_index: int) -> dict[int, _Sampl
             sample = samples[packet.stream.index]
             sample.packets.append(bytes(packet))
             sample.keyframes.append(packet.is_keyframe)
-            sample.is_decodable = sample.is_decodable and _is_decodable(packet)
+            sample.lengths_s.append(_decode_length_s(packet))
+            if packet.pts is not None:
+                sample.times_s.append(float(packet.pts * packet.time_base))
             if len(sample.packets) == _MAX_PACKETS:
                 lacking.remove(packet.stream.index)
     return samples
@@ -121,15 +159,16 @@ def codec_name(stream: Stream) -> str:
     return str(getattr(stream.codec_context, "name", "an unknown codec"))
 
 
-def _is_decodable(packet: AnyPacket) -> bool:
-    if packet.stream.type != "audio":
-        return True
+def _decode_length_s(packet: AnyPacket) -> float:
+    """Return how much sound a packet gives, in seconds; -1 if it cannot be decoded. 0 for images and subtitles."""
+    if packet.stream.type != "audio" or packet.stream.codec_context is None:
+        return 0.0
     try:
-        packet.decode()
+        frames: Any = packet.decode()
     except AV_ERRORS as error:
         raise_if_exhausted(error)
-        return False
-    return True
+        return -1.0
+    return float(sum(frame.samples / frame.sample_rate for frame in frames))
 
 
 def _failure(stream: Stream, sample: _Sample, container: str) -> str:
@@ -165,6 +204,6 @@ def _difference(content: io.BytesIO, sample: _Sample) -> str:
         if codec != sample.codec and not {codec, sample.codec} <= _MPEG_AUDIO:
             return f"{LOSS} comes out as {codec}"
         for packet in trial.demux(trial.streams[0]):
-            if sample.is_decodable and not _is_decodable(packet):
+            if sample.is_decodable and _decode_length_s(packet) < 0:
                 return f"{LOSS} can no longer be decoded"
     return ""

@@ -58,7 +58,6 @@ def sound(path: Path) -> av.AudioStream:
         (".avi", "mpeg4", "adpcm_ms", ".mkv"),
         (".avi", "mpeg4", "wmav1", ".mkv"),
         (".mov", "mpeg4", "pcm_mulaw", ".mkv"),
-        (".avi", "mpeg4", "g722", ".mkv"),
         (".avi", "mpeg4", "adpcm_yamaha", ".mkv"),
         (".flv", "flv", "adpcm_swf", ".mkv"),
     ],
@@ -218,3 +217,28 @@ def test_all_streams_that_are_refused_are_named_at_once(tmp_path):
     ) as raised:
         upscale(source, ".mp4")
     assert raised.value.hint == "Name the output .mkv or add --leave-out 1,2"
+
+
+def test_sound_in_avi_has_no_gaps(tmp_path):
+    """AVI does not say when sound is heard. FFmpeg counts G.722 wrongly, so that each packet seems to be far later."""
+    source = make_clip(tmp_path / "in.avi", Clip(".avi", "mpeg4", audio="g722", frames=20))
+    with pytest.raises(UserError, match=r"its copy would have gaps: \.avi does not say.*--audio") as raised:
+        upscale(source, ".mkv")
+    assert "output" not in raised.value.hint
+    made, record = upscale(source, ".mkv", audio="flac")
+    assert record["rejections"] == {}
+    assert np.array_equal(decode(made)[1], decode(source)[1])
+
+
+def test_sound_that_cannot_be_decoded_is_not_to_be_converted(tmp_path):
+    """A codec that FFmpeg has no decoder for, here by a name that no decoder has."""
+    plain = make_clip(tmp_path / "plain.mkv", Clip(".mkv", "mpeg4", audio="pcm_s16le")).read_bytes()
+    assert plain.count(b"A_PCM/INT/LIT") == 1
+    source = tmp_path / "in.mkv"
+    source.write_bytes(plain.replace(b"A_PCM/INT/LIT", b"A_UNKNOWN/XXX"))
+    with pytest.raises(UserError, match=r"does not support stream 1 \(audio, an unknown codec\)") as raised:
+        upscale(source, ".mp4")
+    assert raised.value.hint == "Add --leave-out 1"
+    with pytest.raises(UserError, match=r"stream 1 \(audio, an unknown codec\) .* cannot be decoded"):
+        upscale(source, ".mkv", audio="flac")
+    assert upscale(source, ".mp4", leave_out=(1,))[1]["copied_streams"] == []
