@@ -28,6 +28,7 @@ def name_of(case: Case) -> str:
         Case(Clip(".wmv", "wmv2", audio="wmav2"), ".mkv"),
         Case(Clip(".vob", "mpeg2video", audio="pcm_dvd"), ".mp4", audio="aac"),
         Case(Clip(".mkv", "libx264", subtitle="subrip"), ".mkv"),
+        Case(Clip(".ogv", "libvpx", audio="vorbis", frames=4), ".mp4"),
         Case(Clip(".mp4", "mpeg4", subtitle="mov_text"), ".mov"),
     ],
     ids=name_of,

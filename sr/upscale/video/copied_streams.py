@@ -72,6 +72,8 @@ class _CopiedStream:
     output: Stream
     needs_unique_dts: bool
     """Whether the container wants different decoding times for all packets."""
+    source_end: int | None = None
+    """When the sound of the last packet ends, in the source's time base; None if its duration is not known."""
     last_dts: int | None = None
     """Of the last packet that went on, in the output's time base."""
     untimed: list[AnyPacket] = dataclasses.field(default_factory=list)
@@ -182,6 +184,8 @@ class CopiedStreams:
         """Return the packets that can go on together with this one; each has a decoding time."""
         if is_cover(packet.stream):
             packet.pts = packet.dts = 0
+        if packet.dts is None and packet.pts is None and packet.stream.type == "audio":
+            packet.dts = packet.pts = copy.source_end  # Ogg's last packet of Vorbis
         if packet.dts is None and packet.pts is None:
             detail = f"a packet of stream {packet.stream.index} ({packet.stream.type}) has no time"
             self._reject("", RejectionReason.UNREADABLE, detail)
@@ -196,6 +200,7 @@ class CopiedStreams:
             timed = _assign_dts_before(copy.untimed, first)
         else:
             timed = [*_assign_dts_before(copy.untimed, packet.dts), packet]
+            copy.source_end = packet.dts + packet.duration if packet.duration else None
         copy.untimed = []
         return timed
 
