@@ -100,7 +100,6 @@ def test_a_stuck_thread_is_named_and_the_same_command_continues(tmp_path, progra
         command = [sys.executable, "-m", "luigi", "--module", module, "UpscaleVideo", "--model", "bicubic"]
         command += ["--input", str(source), "--output-file", str(output), "--preset", "ultrafast"]
         command += ["--segment-s", "0.7", "--store-root", str(tmp_path / "store")]
-        command += ["--upscaling-stall-timeout-s", "2"] if module == "stuck_video" else []
         return subprocess.run(
             command, cwd=tmp_path, env=program.environment, capture_output=True, text=True, timeout=60,
             check=False,
