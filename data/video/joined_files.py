@@ -21,7 +21,7 @@ _SYNC, _PACKET_BYTES, _STRIDES = 0x47, 188, (188, 192, 204)
 """Of transport streams: the first byte of a packet, and how far apart packets are."""
 _VIDEO_START = re.compile(rb"\x00\x00\x01[\xe0-\xef]")
 _SEARCHED_BYTES = 1 << 22
-"""Bytes after the last image that are searched for other video."""
+"""Bytes before and after the last image that are searched for other video."""
 
 
 def find_second_file(path: Path, container: str) -> int:
@@ -92,25 +92,31 @@ def _find_second_matroska(content: mmap.mmap) -> int:
 def find_second_program(path: Path, video_pid: int, last_byte: int) -> int:
     """Return the byte where a transport stream goes on with the video of another program; 0 if it does not.
 
-    FFmpeg takes it for another stream, which it may not even list, because it looks for streams at the beginning.
+    FFmpeg takes it for another stream, which it may not even list, because it looks for streams at the beginning. Video
+    that also stands before the end of the first is a program beside it.
 
     Args:
         path: the video.
         video_pid: number of the packets of the first program's video.
         last_byte: where the last image of that video begins.
     """
+    first_byte = max(0, last_byte - _SEARCHED_BYTES)
     with open(path, "rb") as file:
-        file.seek(last_byte)
-        content = file.read(_SEARCHED_BYTES)
+        file.seek(first_byte)
+        content = file.read(last_byte - first_byte + _SEARCHED_BYTES)
     start, stride = _find_packets(content)
-    table = 0
+    before = 4 if stride == 192 else 0  # bytes before each packet of a Blu-ray disc
+    table, known = 0, {video_pid}
     for at in range(start, len(content) - _PACKET_BYTES, stride or len(content)):
         pid = int.from_bytes(content[at + 1 : at + 3], "big") & 0x1FFF
         if pid == 0:
-            table = last_byte + at - start
+            table = first_byte + at - before
         header = at + 4 + (1 + content[at + 4] if content[at + 3] & 0x20 else 0)
-        if content[at + 1] & 0x40 and _VIDEO_START.match(content, header) and pid != video_pid:
+        if not content[at + 1] & 0x40 or not _VIDEO_START.match(content, header) or pid in known:
+            continue
+        if first_byte + at > last_byte:
             return table
+        known.add(pid)
     return 0
 
 

@@ -131,8 +131,9 @@ class MatroskaWalk:
         return 0.0
 
     def _walk_clusters_at_gaps(self) -> None:
-        ends_s = [time_s for time_s, _, _ in self._clusters[1:]] + [float("inf")]
-        for (start_s, at, end), end_s in zip(self._clusters, ends_s, strict=True):
+        ends_s = [*(time_s for time_s, _, _ in self._clusters[1:]), float("inf")]
+        # A file that has a header only has no cluster.
+        for (start_s, at, end), end_s in zip(self._clusters, ends_s, strict=False):
             if any(start_s <= gap_end and end_s >= gap_start for gap_start, gap_end in self._gaps_s):
                 self._walk_cluster(at, end)
 

@@ -1,6 +1,7 @@
 import shutil
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from videos import make_video, numbered
@@ -118,3 +119,15 @@ def test_what_is_no_video_is_named(content, words, tmp_path):
     with pytest.raises(VideoFault, match=f"it contains no video: it is {words}") as fault:
         open_video(tmp_path / "video.mp4")
     assert fault.value.reason is RejectionReason.UNREADABLE and fault.value.hint
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts", "avi"])
+def test_a_header_without_frames_is_rejected(suffix, tmp_path):
+    """FFmpeg leaves such a file where it stops at the first packet."""
+    path = tmp_path / f"video.{suffix}"
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 180, 320, "yuv420p"
+        video.start_encoding()
+    with pytest.raises(VideoFault):
+        read_frame_table(path)

@@ -3,10 +3,12 @@
 import subprocess
 from fractions import Fraction
 
+import av
+import numpy as np
 import pytest
 from clocks import join, make_clip, remux, share_times, shown_numbers
 from edit_lists import EMPTY, write_edits
-from videos import counter, make_video
+from videos import counter, make_video, numbered
 
 from data.errors import UserError
 from data.records import Rejection, RejectionReason, SourceEntry
@@ -119,6 +121,23 @@ def test_a_joined_stream_of_another_program_is_refused_and_can_be_cut(frames, tm
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
     assert len(read_frame_table(tmp_path / "1.ts").pts) == frames
     assert len(read_frame_table(tmp_path / "2.ts").pts) == 25
+
+
+def test_two_programs_beside_each_other_are_no_joined_files(tmp_path):
+    path = tmp_path / "video.ts"
+    with av.open(str(path), "w") as video:
+        streams = [video.add_stream("libx264", rate=25, options={"bf": "0", "g": "10"}) for _ in range(2)]
+        for stream in streams:
+            stream.height, stream.width, stream.pix_fmt = 180, 320, "yuv420p"
+        for number in range(50):
+            for stream in streams:
+                image = np.ascontiguousarray(numbered(number))
+                frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                video.mux(stream.encode(frame))
+        for stream in streams:
+            video.mux(stream.encode())
+    assert len(read_frame_table(path).pts) == 50
 
 
 @pytest.mark.parametrize("after_s", [0.6, 1.9, 2.4])
