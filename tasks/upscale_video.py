@@ -289,8 +289,11 @@ class UpscaleVideo(StoreTask):
     def summary(self) -> str:
         """Return where the video or the preview is, and what the video lacks."""
         if self.preview:
+            truncation = self.load_record().get("truncation", "")
+            damage = f"\nThe video is cut short or damaged: {truncation}." if truncation else ""
             return (
                 f"Preview: {self.directory()}\n{self.counts()}: bicubic on the left, the model on the right."
+                f"{damage}"
             )
         lines = [f"Video: {escape_name(str(self.video()))}", f"{self.counts()}."]
         truncation = self.load_record()["source"]["truncation"]

@@ -237,6 +237,19 @@ def test_frames_with_parts_made_up_are_counted(store, tmp_path):
     assert task.exit_code() == 3 and task.load_record()["concealed_frames"] == 1
 
 
+def test_a_preview_says_that_its_video_is_cut_short(store, tmp_path):
+    source = make_video(tmp_path / "in.mkv", frames=24)
+    task = task_for(source, tmp_path / "out.mkv", preview=1)
+    task.run()
+    assert "cut short" not in task.summary()
+    cut_short(source, source.read_bytes())
+    task = task_for(source, tmp_path / "out.mkv", preview=1)
+    task.run()
+    assert (
+        "The video is cut short or damaged: the last frame is at" in task.summary() and task.exit_code() == 0
+    )
+
+
 def test_a_script_sees_that_a_video_is_cut_short(tmp_path):
     source = make_video(tmp_path / "in.mkv", frames=24)
     cut_short(source, source.read_bytes())

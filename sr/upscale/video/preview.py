@@ -63,7 +63,8 @@ def preview_video(
         progress(number + 1, count)
     if not names:
         raise no_frames_error(source)
-    write_json(directory / RECORD, {"schema": 1, "left": "bicubic", "right": str(model), "images": names})
+    record = {"schema": 1, "left": "bicubic", "right": str(model), "images": names}
+    write_json(directory / RECORD, record | {"truncation": video.truncation})
     return names
 
 
