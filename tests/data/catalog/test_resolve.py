@@ -16,6 +16,14 @@ def test_the_usual_datasets_are_in_the_catalog():
         "ImageNet",
         "ImageNet_val",
         "ImageNet_fall11",
+        "DIV8K",
+        "FFHQ",
+        "LSDIR",
+        "Manga109",
+        "OSTv2",
+        "REDS",
+        "Unsplash2K",
+        "Vimeo90K",
     } | lr_images | tests <= set(dataset_names())
 
 
