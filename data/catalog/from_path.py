@@ -8,7 +8,14 @@ from pathlib import Path
 
 from data.catalog.folder_contents import survey
 from data.catalog.hr_lr_sets import benchmark_folders, refuse_mixed_sets
-from data.catalog.spec import ARCHIVE_KINDS, VIDEO_SUFFIXES, DatasetSpec, archive_suffix, slugify
+from data.catalog.spec import (
+    ARCHIVE_KINDS,
+    VIDEO_SUFFIXES,
+    DatasetSpec,
+    archive_suffix,
+    name_of_split_zip,
+    slugify,
+)
 from data.errors import UserError
 from data.exhaustion import hint_of
 from data.foreign_kinds import advise, read_kind
@@ -34,6 +41,9 @@ def dataset_from_path(path: Path, folder_kind: str = "") -> DatasetSpec:
         return _spec(slugify(path.name[: -len(suffix)]), ARCHIVE_KINDS[suffix], path, path)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return _spec(slugify(path.stem), "video", path, path)
+    whole = name_of_split_zip(path.name)
+    if whole:
+        raise UserError(f"{path} is one part of a split zip", f"Give the path of {path.with_name(whole)}")
     message = (
         f"{path} is not a dataset: it is neither a folder nor a file that ends in one of "
         f"{', '.join((*ARCHIVE_KINDS, *VIDEO_SUFFIXES))}"

@@ -3,13 +3,15 @@
 import dataclasses
 import re
 
-ARCHIVE_KINDS = {".zip": "zip", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar"}
+ARCHIVE_KINDS = {".zip": "zip", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar", ".zip.001": "zip"}
 """File name suffix of an archive: its kind. Whether a tar is compressed is read from its first bytes."""
 VIDEO_SUFFIXES = (
     ".mkv", ".mp4", ".m4v", ".mov", ".webm", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".avi", ".wmv",
     ".asf", ".flv", ".ogv", ".ogm", ".mxf", ".3gp",
 )  # fmt: skip
 """File name suffixes of videos. data/video/demux.py lists the containers that can be opened."""
+
+_OTHER_PART = re.compile(r"(.+\.zip)\.(?!001)\d{3,}|(.+)\.z\d{2,}", re.IGNORECASE | re.DOTALL)
 
 SAMPLE_OPTIONS = ("images", "height_px", "width_px", "seed")
 """Options of the kind sample. All but the seed are needed."""
@@ -76,6 +78,17 @@ def archive_suffix(name: str) -> str:
     """Return which suffix of ARCHIVE_KINDS a file name ends in; empty for any other file."""
     suffixes = [suffix for suffix in ARCHIVE_KINDS if name.lower().endswith(suffix)]
     return max(suffixes, key=len, default="")
+
+
+def name_of_split_zip(part: str) -> str:
+    """Return the name by which a split zip is read, if this is the name of another of its parts; else empty.
+
+    Example:
+        >>> name_of_split_zip("a.zip.002"), name_of_split_zip("a.z01"), name_of_split_zip("a.zip")
+        ('a.zip.001', 'a.zip', '')
+    """
+    match = _OTHER_PART.fullmatch(part)
+    return "" if not match else f"{match[1]}.001" if match[1] else f"{match[2]}.zip"
 
 
 def slugify(text: str) -> str:

@@ -6,7 +6,7 @@ The list is explicit: to add a kind of source, write a class and add it to `open
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.catalog.spec import DatasetSpec, archive_suffix
+from data.catalog.spec import DatasetSpec, archive_suffix, name_of_split_zip
 from data.errors import UserError
 from data.sources.archive import ArchiveSource
 from data.sources.base import Source
@@ -51,7 +51,8 @@ def open_source(
         path = Path(dataset.path) if dataset.kind == "video" else files[0]
         return VideoSource(path, videos or FrameSamplingSettings())
     archives = [path for path in files if archive_suffix(path.name)]
-    if dataset.kind == "archives" and archives and len(archives) == len(files):
+    other_parts = sum(bool(name_of_split_zip(path.name)) for path in files)
+    if dataset.kind == "archives" and archives and len(archives) + other_parts == len(files):
         return ArchiveSource(archives, dataset.members, alpha, is_downloaded=True)
     if dataset.kind == "archives" and files and not archives:
         return FilesSource(list(files), alpha)

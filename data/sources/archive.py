@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.catalog.spec import ARCHIVE_KINDS, archive_suffix
+from data.catalog.spec import ARCHIVE_KINDS, archive_suffix, name_of_split_zip
 from data.errors import UserError
 from data.exhaustion import explain_exhaustion, hint_of
 from data.foreign_kinds import GZIP, TAR, ZEROS, ZIP, advise, read_kind
@@ -14,6 +14,7 @@ from data.hashing import canonical_json, sha256_bytes
 from data.sources.base import Archive, ListedMember, StoredSource
 from data.sources.gzip_reader import GzipFault
 from data.sources.member_names import UniqueIds, normalize_path
+from data.sources.split_zip import find_parts
 from data.sources.tar import TarArchive
 from data.sources.tar_format import TarFault
 from data.sources.zip import ZipArchive
@@ -24,7 +25,8 @@ class ArchiveSource(StoredSource):
     """The images of one or more archives, in stored order.
 
     Args:
-        archives: .zip, .tar and .tar.gz files. The members of tars inside a tar are read too.
+        archives: .zip, .tar and .tar.gz files. The members of tars inside a tar are read too. Of a split zip all parts
+            may be named, or only its .zip.001, or the .zip beside its .z01.
         members: only members whose path starts with this are used.
         alpha: how to handle transparent images, see `data.imaging.decode.decode`.
         is_downloaded: whether these are the downloads of the store, which a run makes anew if they are gone.
@@ -35,8 +37,9 @@ class ArchiveSource(StoredSource):
     ) -> None:
         super().__init__(alpha)
         self._is_downloaded = is_downloaded
-        self.archives, self.path_prefix = archives, normalize_path(members)
-        self._id_prefixes = _id_prefixes(archives)
+        self.archives = [path for path in archives if not name_of_split_zip(path.name)]
+        self.path_prefix = normalize_path(members)
+        self._id_prefixes = _id_prefixes(self.archives)
         self._opened: dict[int, Archive] = {}
         self._lock = threading.Lock()
 
@@ -44,10 +47,17 @@ class ArchiveSource(StoredSource):
         """Return a hash over the archives' names, sizes and modification times."""
         listing = []
         for path in self.archives:
-            status = path.stat()
-            listing.append([path.name, status.st_size, status.st_mtime_ns])
+            for part in self._parts_of(path):
+                status = part.stat()
+                listing.append([part.name, status.st_size, status.st_mtime_ns])
         digest = sha256_bytes(canonical_json(listing))
         return {"kind": "archives", "listing": digest, "members": self.path_prefix}
+
+    def _parts_of(self, path: Path) -> list[Path]:
+        try:
+            return find_parts(path)
+        except ZipFault as fault:
+            raise self._damaged(fault, path) from None
 
     def list_members(self) -> Iterator[ListedMember]:
         """Yield the members of the first archive in stored order, then those of the next."""
@@ -101,7 +111,10 @@ class ArchiveSource(StoredSource):
         Raises:
             UserError: it is something else.
         """
-        kind, is_named_zip = read_kind(path), ARCHIVE_KINDS[archive_suffix(path.name)] == "zip"
+        kind, is_named_zip = (
+            read_kind(self._parts_of(path)[0]),
+            ARCHIVE_KINDS[archive_suffix(path.name)] == "zip",
+        )
         if kind in (TAR, ZIP, GZIP):
             return kind == ZIP
         if kind is None or (kind == ZEROS and not is_named_zip):  # a tar without members is nothing but zeros

@@ -5,6 +5,7 @@ No name becomes a path on this machine. But ids are passed on to programs that m
 
 import re
 
+from data.catalog.spec import name_of_split_zip
 from data.file_names import escape_name
 from data.imaging.decode import SUFFIXES
 from data.records import Rejection, RejectionReason
@@ -18,7 +19,7 @@ ARCHIVE_IN_FOLDER = (
 ARCHIVES_LEFT_OUT = (UNREAD_ARCHIVE, ARCHIVE_IN_FOLDER)
 """Details of rejections that may each stand for many images."""
 _ARCHIVE_SUFFIXES = (
-    *(".tar", ".zip", ".tgz", ".tbz2", ".txz", ".tzst", ".7z", ".rar"),
+    *(".tar", ".zip", ".zip.001", ".tgz", ".tbz2", ".txz", ".tzst", ".7z", ".rar"),
     *(f".tar.{program}" for program in ("gz", "bz2", "xz", "zst", "lz4", "lzma", "lz", "z")),
 )
 
@@ -76,7 +77,8 @@ class UniqueIds:
 
 def unread_archive(name: str) -> str | None:
     """Say what a file inside an archive is if its name is that of an archive, else return None."""
-    return UNREAD_ARCHIVE if name.lower().endswith(_ARCHIVE_SUFFIXES) else None
+    is_archive = name.lower().endswith(_ARCHIVE_SUFFIXES) or name_of_split_zip(name)
+    return UNREAD_ARCHIVE if is_archive else None
 
 
 def member_or_rejection(id: str, name: str, locator: str, size: int) -> Member | Rejection:

@@ -4,7 +4,6 @@ Python's zipfile refuses a whole archive because of one name that is not UTF-8, 
 of two members with the same name is lost.
 """
 
-import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from data.imaging.decode import ImageFault
 from data.records import Rejection, RejectionReason
 from data.sources.base import LARGEST_BYTES, ListedMember, Member
 from data.sources.member_names import UniqueIds, member_or_rejection
+from data.sources.split_zip import JoinedFile, find_parts
 from data.sources.zip_directory import LOCAL, ZipDirectory, ZipEntry, ZipFault
 
 _STORED, _DEFLATED = 0, 8
@@ -24,17 +24,21 @@ class ZipArchive:
     """One .zip, an `Archive`. Several threads may read at once.
 
     Args:
-        path: the archive file.
+        path: the archive file; of a split zip its .zip.001, or the .zip beside its .z01.
+
+    Raises:
+        ZipFault: a part of a split zip is missing.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115  (open for as long as the source lives)
-        self._bytes = os.fstat(self._file.fileno()).st_size
+        self._parts = find_parts(path)
+        self._file = JoinedFile(self._parts)
+        self._bytes = self._file.bytes
 
     def _read_at(self, offset: int, size: int) -> bytes:
         if offset + size > self._bytes:
             raise ZipFault(f"cut off, or damaged: {size} bytes at byte {offset} of {self._bytes}")
-        content = os.pread(self._file.fileno(), size, offset)
+        content = self._file.read(offset, size)
         if len(content) < size:
             raise ZipFault(f"cut off: {len(content)} of {size} bytes at byte {offset}")
         return content
@@ -45,7 +49,15 @@ class ZipArchive:
         Raises:
             ZipFault: the directory is damaged.
         """
-        entries = sorted(ZipDirectory(self._read_at, self._bytes).entries(), key=lambda entry: entry.offset)
+        disks = self._file.starts if self._parts[-1].suffix.lower() == ".zip" else (0,)
+        directory = ZipDirectory(self._read_at, self._bytes, disks)
+        try:
+            entries = sorted(directory.entries(), key=lambda entry: entry.offset)
+        except ZipFault as fault:
+            if self._parts[0].suffix != ".001":
+                raise
+            last = self._parts[-1].name
+            raise ZipFault(f"{fault}. Its last part here is {last}: there may be more") from None
         ids, previous_end = UniqueIds(id_prefix), -1
         for number, entry in enumerate(entries, 1):
             is_folder = not entry.size and (entry.name.endswith("/") or stat.S_ISDIR(entry.mode))

@@ -73,10 +73,13 @@ class ZipDirectory:
     Args:
         read_at: takes an offset and a size; returns exactly that many bytes, or raises ZipFault.
         size: of the file, in bytes.
+        disks: where in the file each part of a split zip starts, if its offsets start there.
     """
 
-    def __init__(self, read_at: Callable[[int, int], bytes], size: int) -> None:
-        self._read_at, self._bytes = read_at, size
+    def __init__(
+        self, read_at: Callable[[int, int], bytes], size: int, disks: tuple[int, ...] = (0,)
+    ) -> None:
+        self._read_at, self._bytes, self._disks = read_at, size, disks
 
     def entries(self) -> Iterator[ZipEntry]:
         """Yield the entries of the central directory.
@@ -114,7 +117,8 @@ class ZipDirectory:
             name_end = position + _ENTRY.size + fields[11]
             extra_end = name_end + fields[12]
             name = content[position + _ENTRY.size : name_end]
-            yield _parse_entry(fields, name, content[name_end:extra_end], directory.shift)
+            shift = directory.shift + self._start_of_disk(fields[14])
+            yield _parse_entry(fields, name, content[name_end:extra_end], shift)
             position, count = extra_end + fields[13], count + 1
         if position < directory.size:  # a digital signature, which is the last thing in the directory
             position += 6 + int.from_bytes(content[position + 4 : position + 6], "little")
@@ -161,8 +165,12 @@ class ZipDirectory:
         if end64:
             (end, fields), modulus = end64, 1 << 64
             disk, first_disk, count, size, offset = fields[4], fields[5], fields[7], fields[8], fields[9]
-        if disk or first_disk:
-            raise ZipFault("one part of a zip that is spread over several files")
+        if disk != len(self._disks) - 1 or first_disk > disk:
+            raise ZipFault(
+                "one part of a zip that is spread over several files: "
+                f"its end is in part {disk + 1}, but {len(self._disks)} are here"
+            )
+        offset += self._start_of_disk(first_disk)
         start = end - size
         if start < 0 or offset > start:
             raise ZipFault("the directory is cut off")
@@ -177,6 +185,14 @@ class ZipDirectory:
         if shift and not is_wrapped:
             self._check_front(shift)
         return _Directory(count, modulus, start, size, 0 if is_wrapped else shift, is_wrapped)
+
+    def _start_of_disk(self, disk: int) -> int:
+        """Return where a disk starts; 0 for the only one, whatever its number."""
+        if len(self._disks) == 1:
+            return 0
+        if disk >= len(self._disks):
+            raise ZipFault(f"the directory is damaged: it names part {disk + 1} of {len(self._disks)}")
+        return self._disks[disk]
 
     def _find_zip64_record(self, end: int) -> tuple[int, tuple[Any, ...]] | None:
         """Return position and fields of the zip64 end record that belongs to the end record at `end`, if there is one.

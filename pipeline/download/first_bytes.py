@@ -21,7 +21,7 @@ _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
 _PROGRAMS = (b"MZ", b"\x7fELF", b"#!")
 """First bytes of programs: a zip may unpack itself."""
 _STARTS = {
-    ".zip": _ZIP, ".png": (b"\x89PNG",), ".jpg": (b"\xff\xd8\xff",), ".jpeg": (b"\xff\xd8\xff",),
+    ".zip": _ZIP, ".001": _ZIP, ".png": (b"\x89PNG",), ".jpg": (b"\xff\xd8\xff",), ".jpeg": (b"\xff\xd8\xff",),
     ".pth": (*_ZIP, b"\x80"),
 }  # fmt: skip
 _PAGES = {
@@ -68,7 +68,7 @@ def is_cut_off(name: str, file: BinaryIO) -> bool:
         name: file name.
         file: the file, open.
     """
-    if ARCHIVE_KINDS.get(archive_suffix(name)) != "zip":
+    if archive_suffix(name) != ".zip":
         return False
     file.seek(max(0, file.seek(0, os.SEEK_END) - _ZIP_TAIL_BYTES))
     return b"PK\5\6" not in file.read()
