@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from data.catalog.spec import VIDEO_SUFFIXES
+from data.catalog.spec import VIDEO_SUFFIXES, archive_suffix
 from data.errors import UserError
 from data.exhaustion import hint_of
 from data.imaging.decode import SUFFIXES
@@ -38,6 +38,7 @@ class FolderContents:
 
     holds_images: bool
     holds_videos: bool
+    holds_archives: bool
     families: dict[str, dict[str, ImageSet]]
     """For each folder with images below it, the sets in it by name, sorted; "" for the images directly in it."""
     suffix_pairs: dict[str, list[tuple[str, str]]]
@@ -51,12 +52,13 @@ def survey(root: Path) -> FolderContents:
         UserError: the folder itself can't be read.
     """
     require_readable(root)
-    holds_videos = False
+    holds_videos = holds_archives = False
     suffix_pairs = {}
     walked: list[tuple[str, list[str], ImageSet | None]] = []
     for directory, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not is_closed(directory, name))
         holds_videos = holds_videos or any(name.lower().endswith(VIDEO_SUFFIXES) for name in files)
+        holds_archives = holds_archives or any(archive_suffix(name) for name in files if name[0] != ".")
         images = image_names(files)
         if pairs := find_suffix_pairs(images):
             suffix_pairs[directory] = pairs
@@ -70,7 +72,9 @@ def survey(root: Path) -> FolderContents:
         if found:
             families[directory] = found
             sets[directory] = _join_sets(directory, found)
-    return FolderContents(bool(families), holds_videos, dict(reversed(families.items())), suffix_pairs)
+    return FolderContents(
+        bool(families), holds_videos, holds_archives, dict(reversed(families.items())), suffix_pairs
+    )
 
 
 def require_readable(folder: Path, role: str = "") -> None:

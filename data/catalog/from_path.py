@@ -90,6 +90,8 @@ def _from_folder(path: Path, kind: str) -> DatasetSpec:
         name = f"{path.parent.name}-{name}" if re.fullmatch(r"x\d", name) else name
         refuse_mixed_sets(survey(Path(pair[0])))
         return _spec(name, "folder", path, Path(pair[0]), pair[1])
+    if not (kind or contents.holds_images or contents.holds_videos) and contents.holds_archives:
+        return _spec(name, "archive_folder", path, path)
     is_guess = not kind and contents.holds_videos
     kind = kind or ("video" if is_guess and _is_mostly_videos(path) else "folder")
     if kind == "folder":

@@ -45,7 +45,8 @@ class DatasetSpec:
     name: str
     """Letters, digits, - and _."""
     kind: str
-    """archives (downloaded), folder, zip, tar, video (a video or a folder of videos), disc, sample or photos."""
+    """archives (downloaded), folder, archive_folder (a folder of archives), zip, tar, video (a video or a folder of
+    videos), disc, sample or photos."""
     title: str
     license: str
     """As its authors state it; "unknown" for a path."""

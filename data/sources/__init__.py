@@ -9,6 +9,7 @@ from pathlib import Path
 from data.catalog.spec import DatasetSpec, archive_suffix, name_of_split_zip
 from data.errors import UserError
 from data.sources.archive import ArchiveSource
+from data.sources.archive_folder import ArchiveFolderSource
 from data.sources.base import Source
 from data.sources.folder import FilesSource, FolderSource, open_scikit_image_photos
 from data.sources.sample import SampleSource
@@ -16,7 +17,7 @@ from data.video.sampling_settings import FrameSamplingSettings
 
 __all__ = ["Source", "open_source"]
 
-_KINDS = "archives (all zips and tars, or all images), folder, zip, tar, video, disc, sample or photos"
+_KINDS = "archives (all zips and tars, or all images), folder, archive_folder, zip, tar, video, disc, sample or photos"
 
 
 def open_source(
@@ -42,6 +43,8 @@ def open_source(
         return open_scikit_image_photos(alpha)
     if dataset.kind == "folder":
         return FolderSource(Path(dataset.path), alpha)
+    if dataset.kind == "archive_folder":
+        return ArchiveFolderSource(Path(dataset.path), alpha)
     if dataset.kind in ("zip", "tar"):
         return ArchiveSource([Path(dataset.path)], dataset.members, alpha)
     if dataset.kind in ("video", "disc"):

@@ -39,6 +39,7 @@ class ArchiveSource(StoredSource):
         self._is_downloaded = is_downloaded
         self.archives = [path for path in archives if not name_of_split_zip(path.name)]
         self.path_prefix = normalize_path(members)
+        _refuse_lone_parts(archives)
         self._id_prefixes = _id_prefixes(self.archives)
         self._opened: dict[int, Archive] = {}
         self._lock = threading.Lock()
@@ -130,6 +131,15 @@ class ArchiveSource(StoredSource):
         if path.is_symlink():  # adopted from a folder of archives
             return UserError(message, f"Replace {path.resolve()} by an intact file, and run again")
         return UserError(message, "Delete it and run again to download it anew")
+
+
+def _refuse_lone_parts(archives: list[Path]) -> None:
+    names = {path.name for path in archives}
+    for name in sorted(names):
+        whole = name_of_split_zip(name)
+        if whole and whole not in names:
+            message = f"{name} is one part of a split zip, and {whole} is not among the files"
+            raise UserError(message, "Name all parts in the dataset's catalog file")
 
 
 def _cannot_read(error: OSError, path: Path) -> UserError:

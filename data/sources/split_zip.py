@@ -30,7 +30,7 @@ def find_parts(path: Path) -> list[Path]:
 
 def _count_up(path: Path, pattern: str, first: int) -> list[Path]:
     """Return the files beside `path` whose names have one number after the other."""
-    parts = []
+    parts: list[Path] = []
     for number in itertools.count(first):
         part, next_part = (path.with_name(pattern.format(one)) for one in (number, number + 1))
         if not part.exists():

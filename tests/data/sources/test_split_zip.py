@@ -92,6 +92,11 @@ def test_the_parts_of_a_download_are_one_archive(tmp_path):
     assert found == {f"{stem}/{name}": one for stem in ("a.zip", "b") for name, one in IMAGES.items()}
 
 
+def test_a_part_without_the_one_that_names_the_zip_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"a\.z01 is one part .* a\.zip is not among the files"):
+        ArchiveSource([tmp_path / "b.zip", tmp_path / "a.z01"])
+
+
 def test_another_part_counts_in_the_fingerprint(tmp_path):
     first, _ = write_volumes(tmp_path)
     before = ArchiveSource([first]).fingerprint()
