@@ -35,7 +35,7 @@ def test_images_of_every_name_are_upscaled(odd, tmp_path):
     arguments = ["--input", str(odd), "--output-dir", str(output), "--model", "bicubic"]
     for _ in range(2):
         ended = luigi(tmp_path / os.fsdecode(b"store\xe9"), "UpscaleImages", *arguments)
-        assert ended.returncode == 0, ended.stderr
+        assert ended.returncode == 3, ended.stderr
         assert "6 images, 1 rejected." in ended.stdout and r"\xe9bad.png: unreadable" in ended.stdout
         assert all(line.isprintable() for line in (ended.stdout + ended.stderr).splitlines())
     made = [os.fsencode(path.relative_to(output)) for path in output.rglob("*") if path.is_file()]
