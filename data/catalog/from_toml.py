@@ -32,7 +32,10 @@ def read_catalog_file(path: Path) -> DatasetSpec:
         dataset = _dataset(tomllib.loads(path.read_text(encoding="utf-8-sig")), path.parent)
         _check(dataset, path)
         return dataset
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, re.error) as error:
+    except OSError as error:
+        hint = hint_of(error) or "Correct the path, or the rights of the file"
+        raise UserError(f"The catalog file {path} can't be read: {error.strerror}", hint) from None
+    except (ValueError, TypeError, KeyError, RuntimeError, re.error) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         message = f"The catalog file {path} is invalid: {problem}"
         raise UserError(

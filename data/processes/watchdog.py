@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import IO
 
 from data.atomic_files import remove_open_parts
 from data.errors import UserError
@@ -273,7 +274,7 @@ class _Guard:
         faulthandler.unregister(hang_guard.DUMP_SIGNAL)
         self._stdin.close()
         received, deadline = b"", time.monotonic() + JOIN_S
-        while select.select([self._stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        while _is_readable(self._stdout, max(0.0, deadline - time.monotonic())):
             content = self.read_signals()
             received += content
             if not content:
@@ -282,6 +283,13 @@ class _Guard:
         self._process.wait()
         self._stdout.close()
         return received
+
+
+def _is_readable(pipe: IO[bytes], timeout_s: float) -> bool:
+    """Wait for bytes or the end of a pipe. Unlike select(), poll() takes file descriptors of 1024 and more."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def _end_now(text: str, code: int, end: Callable[[int], object]) -> None:

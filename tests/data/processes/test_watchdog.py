@@ -1,6 +1,9 @@
 """A stuck thread is named, and the run ends: with an error, after Ctrl+C, and when no Python code can run any more."""
 
+import fcntl
+import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +15,7 @@ from process_trees import wait_until
 
 from data.errors import UserError
 from data.processes.hang_guard import StallClock
-from data.processes.watchdog import LONGEST_STEPS, Watchdog
+from data.processes.watchdog import LONGEST_STEPS, Watchdog, _is_readable
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -134,3 +137,18 @@ def test_a_signal_ends_a_stuck_run(how, number, tmp_path):
     assert returned == (-signal.SIGKILL if how == "holds Python's lock" else 128 + number), errors
     assert "in stick" in errors or "the thread 'upscale 1' has been upscaling a frame for" in errors
     assert [path.name for path in tmp_path.iterdir()] == ["begun"]
+
+
+def test_the_end_of_the_second_process_is_seen_with_many_files_open():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    reader, writer = os.pipe()
+    high = fcntl.fcntl(reader, fcntl.F_DUPFD, 1100)  # select() takes no number above 1023
+    try:
+        with os.fdopen(high, "rb") as pipe:
+            assert not _is_readable(pipe, 0)
+            os.close(writer)
+            assert _is_readable(pipe, 0)
+    finally:
+        os.close(reader)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
