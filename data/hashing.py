@@ -12,6 +12,7 @@ import numpy as np
 import xxhash
 
 SPEC_DIGITS = 12
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -23,8 +24,7 @@ def canonical_json(value: Any) -> bytes:
         ValueError: a float is not finite.
         TypeError: a value is not plain JSON data.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return encode_json(text)
+    return encode_json(_ENCODER.encode(value))
 
 
 def encode_json(text: str) -> bytes:

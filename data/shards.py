@@ -6,13 +6,14 @@ documents the layout. Nothing here looks at pixels.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import xxhash
 
 from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, write_bytes, write_json
+from data.dali_index import IndexComponent, IndexLine, encode_index
 from data.errors import UserError
 from data.hashing import sha256_bytes, sha256_file
 from data.record_json import from_plain, to_plain
@@ -20,7 +21,6 @@ from data.records import SCHEMA, CropRecord, ImageWarning, Rejection, ShardHeade
 from data.shard_warnings import write_warnings
 from data.tar_members import BLOCK_BYTES, END_BYTES, member_header
 
-_INDEX_VERSION = "v1.2"
 _LOCATION_FIELDS = ("shard", "offset", "bytes")
 """Fields of a CropRecord that say where the crop is stored. The `<key>.json` beside the crop leaves them out."""
 
@@ -68,73 +68,6 @@ class ShardPaths:
 def shard_name(split: str, number: int) -> str:
     """Return the name of shard `number` of a split."""
     return f"{split}-{number:06d}"
-
-
-class IndexComponent(NamedTuple):
-    """One member of a sample in a DALI index."""
-
-    extension: str
-    """png, jpg or json."""
-    offset: int
-    """Position of the first byte in the tar."""
-    size: int
-    """In bytes."""
-    name: str
-    """Name of the tar member."""
-
-
-@dataclasses.dataclass(frozen=True)
-class IndexLine:
-    """One sample of a DALI index."""
-
-    components: tuple[IndexComponent, ...]
-    """The image, then its description (.json), in tar order."""
-
-    @property
-    def key(self) -> str:
-        """The sample's key: the name of its members without extension."""
-        return self.components[0].name.split(".", 1)[0]
-
-    def text(self) -> str:
-        """Return the line as it stands in the index, without the line end."""
-        return " ".join(
-            f"{extension} {offset} {size} {name}" for extension, offset, size, name in self.components
-        )
-
-
-def encode_index(lines: Iterable[IndexLine]) -> bytes:
-    """Encode a complete DALI webdataset index, version 1.2."""
-    rows = [line.text() for line in lines]
-    return "\n".join([f"{_INDEX_VERSION} {len(rows)}", *rows, ""]).encode()
-
-
-def read_index(path: Path) -> list[IndexLine]:
-    """Read a DALI index, version 1.2.
-
-    Raises:
-        UserError: the version differs, the file is cut off, or a line does not parse.
-    """
-    first, *rows = path.read_text().split("\n")
-    version, _, count = first.partition(" ")
-    # The text after the final newline is empty; otherwise the file was cut off.
-    if version != _INDEX_VERSION or count != str(len(rows) - 1) or rows.pop():
-        message = f"{path} is not a complete DALI index {_INDEX_VERSION}: {len(rows)} lines follow its header {first!r}"
-        raise UserError(message, "Make the dataset again")
-    try:
-        return [_parse_line(row.split(" ")) for row in rows]
-    except ValueError as error:
-        message = f"{path} contains a line that is not valid in a DALI index: {error}"
-        raise UserError(message, "Make the dataset again") from None
-
-
-def _parse_line(words: list[str]) -> IndexLine:
-    fields = zip(words[0::4], words[1::4], words[2::4], words[3::4], strict=True)
-    return IndexLine(
-        tuple(
-            IndexComponent(extension, int(offset), int(size), name)
-            for extension, offset, size, name in fields
-        )
-    )
 
 
 def encode_sample_json(record: CropRecord) -> bytes:

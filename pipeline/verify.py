@@ -25,21 +25,13 @@ import pyarrow
 import pyarrow.parquet
 
 from data.atomic_files import read_json
+from data.dali_index import IndexLine, read_index
 from data.errors import UserError
 from data.hashing import sha256_bytes, spec_hash, xxh3_file
 from data.imaging.decode import ImageFault, decode, probe
 from data.progress import Progress, silent
 from data.records import CropRecord, DatasetManifest, ShardHeader
-from data.shards import (
-    IndexLine,
-    ShardPaths,
-    check_file,
-    check_size,
-    encode_sample_json,
-    read_header,
-    read_index,
-    read_records,
-)
+from data.shards import ShardPaths, check_file, check_size, encode_sample_json, read_header, read_records
 from data.tar_members import END_BYTES, read_member_header, read_members
 from pipeline import worker_pool
 from pipeline.dataset import PARQUET, RECORD, read_manifest

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from data.atomic_files import write_bytes
+from data.dali_index import encode_index_rows, read_index_rows, row_key
 from data.hashing import number, sha256_bytes
 from data.records import DatasetManifest, SelectedShard
-from data.shards import ShardPaths, check_file, encode_index, read_index
+from data.shards import ShardPaths, check_file
 
 
 def write_indexes(
-    keys: Mapping[tuple[int, str], Set[str]],
+    selected_keys: Mapping[tuple[int, str], Set[str]],
     datasets: Sequence[Path],
     manifests: Sequence[DatasetManifest],
     out_dir: Path,
@@ -20,7 +21,7 @@ def write_indexes(
     """Write an index for each shard with a selected crop, its samples shuffled.
 
     Args:
-        keys: keys of the selected crops by dataset number and shard.
+        selected_keys: keys of the selected crops by dataset number and shard.
         datasets: directories of the datasets.
         manifests: their dataset.json.
         out_dir: directory of the selection.
@@ -33,13 +34,14 @@ def write_indexes(
         UserError: an index is missing or differs from its record.
     """
     headers = {(place, one.shard): one for place, manifest in enumerate(manifests) for one in manifest.shards}
-    for (place, shard), selected in sorted(keys.items()):
+    for (place, shard), selected in sorted(selected_keys.items()):
         header = headers[place, shard]
         paths = ShardPaths(datasets[place], shard)
         check_file(paths.index, header.index_sha256)
-        lines = [line for line in read_index(paths.index) if line.key in selected]
-        lines.sort(key=lambda line: (number("shuffle", seed, line.key), line.key))
-        content = encode_index(lines)
+        # Bound to its record by the hash, so its lines need not be checked one by one.
+        row_of = {row_key(row): row for row in read_index_rows(paths.index)}
+        keys = sorted(selected & row_of.keys(), key=lambda key: (number("shuffle", seed, key), key))
+        content = encode_index_rows([row_of[key] for key in keys])
         index = f"index/{manifests[place].name}-{place}-{shard}.idx"
         write_bytes(out_dir / index, content)
         yield (
@@ -47,7 +49,7 @@ def write_indexes(
             SelectedShard(
                 tar=os.path.relpath(paths.tar, out_dir),
                 index=index,
-                samples=len(lines),
+                samples=len(keys),
                 tar_bytes=header.tar_bytes,
                 tar_xxh3=header.tar_xxh3,
                 index_sha256=sha256_bytes(content),

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data.dali_index import read_index
 from data.hashing import number
 from data.imaging.decode import decode
 from data.selection import open_split
-from data.shards import read_image, read_index
+from data.shards import read_image
 from data.sources.folder import open_scikit_image_photos
 from sr.evaluation.degradation import degrade
 from sr.evaluation.metrics import luma

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from data.dali_index import read_index
 from data.hashing import generator, sha256_bytes
 from data.selection import Split
-from data.shards import read_index
 from sr.training.shard_reader import Image, LoadImage, damaged_sample
 
 

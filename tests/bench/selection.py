@@ -20,10 +20,11 @@ import pyarrow
 import pyarrow.parquet
 
 from data.atomic_files import write_bytes, write_json
+from data.dali_index import IndexComponent, IndexLine, encode_index
 from data.hashing import sha256_bytes, sha256_file
 from data.record_json import to_plain
 from data.records import SCHEMA, DatasetManifest, ShardHeader
-from data.shards import IndexComponent, IndexLine, ShardPaths, encode_index
+from data.shards import ShardPaths
 from pipeline.dataset import PARQUET, PARQUET_COLUMNS
 from pipeline.selection.leakage import NO_BENCHMARKS
 from pipeline.selection.rules import parse_rule

@@ -8,6 +8,7 @@ import pytest
 from images import textured
 
 from data.atomic_files import write_bytes
+from data.dali_index import encode_index, read_index
 from data.errors import UserError
 from data.hashing import xxh3_file
 from data.imaging.decode import decode
@@ -17,11 +18,9 @@ from data.shards import (
     ShardPaths,
     check_file,
     check_size,
-    encode_index,
     open_shard,
     read_header,
     read_image,
-    read_index,
     read_records,
     read_rejections,
     shard_name,

@@ -12,11 +12,12 @@ from crop_datasets import make_crops
 from images import textured
 
 from data.atomic_files import write_json
+from data.dali_index import encode_index, read_index
 from data.errors import UserError
 from data.hashing import sha256_file, xxh3_file
 from data.imaging.encode import encode_jpeg, encode_png
 from data.record_json import to_plain
-from data.shards import ShardPaths, encode_index, read_header, read_index, read_records
+from data.shards import ShardPaths, read_header, read_records
 from pipeline.dataset import RECORD, read_manifest
 from pipeline.verify import LEVELS, verify_dataset
 

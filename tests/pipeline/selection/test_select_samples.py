@@ -5,13 +5,14 @@ import pytest
 from images import textured
 
 from data.atomic_files import write_json
+from data.dali_index import read_index
 from data.errors import UserError
 from data.hashing import sha256_file
 from data.imaging.decode import decode
 from data.imaging.encode import encode_png
 from data.record_json import to_plain
 from data.records import Box, CropRecord, DatasetManifest, RejectionReason, SourceEntry
-from data.shards import ShardPaths, open_shard, read_header, read_image, read_index
+from data.shards import ShardPaths, open_shard, read_header, read_image
 from data.sources.folder import FolderSource
 from pipeline.dataset import PARQUET, write_parquet
 from pipeline.perceptual_hash import HASH_DIGITS, hash_orientations

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from selections import SELECTION_HASH, image_of, write_selection
 
+from data.dali_index import read_index
 from data.errors import UserError
 from data.selection import open_split
-from data.shards import read_index
 from sr.training.job import TrainingJob
 from sr.training.loader import TrainingStream, ValidationSet
 from sr.training.pairs import Augmentation, cut_batch, cut_pair, draw_augmentation
