@@ -15,6 +15,14 @@ os.environ["SR_COMPILED_MODELS"] = "off"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name a parameter of bytes after its argument: the two workers of pytest-xdist have to give a test one name.
+
+    The content of a file made while the tests are collected may hold the time (as that of gzip does).
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
     """Give a folder with six PNGs of several sizes, a JPEG, a duplicate, and files that are not images."""
