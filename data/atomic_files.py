@@ -3,11 +3,15 @@
 A file is written beside its final place, flushed, fsynced and renamed. The partial files of a killed writer are removed
 by the next writer: a live writer holds a lock on its partial file, so only orphans are removed. Where the file system
 has no locks, files are written all the same, and orphans stay.
+
+A file that is there with the same bytes stays, and the new one is dropped: two hosts that made the same do not take it
+from each other's readers, whom NFS would answer "stale file handle".
 """
 
 import contextlib
 import errno
 import fcntl
+import filecmp
 import json
 import os
 import secrets
@@ -23,20 +27,22 @@ from data.mounts import LACKS_LOCKS, lock_if_possible, sync, sync_directory
 _PREFIX, _PART = ".srf-", ".part"
 _LOCK = ".lock"
 """Marks the name of a file that is locked in place of a directory."""
+_LACKS_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES})
+"""What a hard link raises where the file system has none, as FAT and several FUSE mounts."""
 _open_parts: set[Path] = set()
 """What this process is writing, for `remove_open_parts`."""
 
 
 @contextlib.contextmanager
 def atomic_file(
-    path: Path, mode: str = "wb", place: Callable[[Path, Path], None] = os.replace
+    path: Path, mode: str = "wb", place: Callable[[Path, Path], None] | None = None
 ) -> Iterator[IO[Any]]:
     """Open a file for writing that appears at `path` only if the block ends without an error.
 
     Args:
         path: the final path; missing parent directories are made.
         mode: "wb", or "w" for UTF-8 text with line feeds.
-        place: moves the finished file (first argument) to `path` (second argument).
+        place: moves the finished file (first argument) to `path` (second argument); None: `place_unless_same`.
 
     Raises:
         OSError: from the operating system; nothing is left behind.
@@ -52,7 +58,7 @@ def atomic_file(
             yield file
             file.flush()
             sync(file.fileno())
-            place(part, path)
+            (place or place_unless_same)(part, path)
     except BaseException:
         with contextlib.suppress(OSError):  # the store may be gone or read-only: the first error is raised
             part.unlink()
@@ -60,6 +66,32 @@ def atomic_file(
     finally:
         _open_parts.discard(part)
     sync_directory(path.parent)
+
+
+def place_unless_same(part: Path, path: Path) -> None:
+    """Move a finished file to `path`, unless a file with the same bytes is there: then that one stays.
+
+    A hard link fails where the name is taken, also where another host took it a moment ago and this host does not know
+    that yet. Where the file system has none, the name is looked up first.
+    """
+    try:
+        os.link(part, path)
+        part.unlink()
+    except FileExistsError:
+        _replace_other(part, path)
+    except OSError as error:
+        if error.errno not in _LACKS_LINKS:
+            raise
+        _replace_other(part, path)
+
+
+def _replace_other(part: Path, path: Path) -> None:
+    """Move a finished file to `path`, where another file may be; drop it if that has the same bytes."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_file() and not path.is_symlink() and filecmp.cmp(part, path, shallow=False):
+            part.unlink()
+            return
+    os.replace(part, path)
 
 
 @contextlib.contextmanager

@@ -43,6 +43,15 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def refresh_names(path: Path) -> None:
+    """Ask the file server anew which names a directory has; nothing if it does not exist.
+
+    NFS answers from a memory of up to a minute whether a file is there, but looks again when the directory is opened.
+    """
+    with contextlib.suppress(OSError):
+        os.listdir(path)
+
+
 def lock_if_possible(handle: int) -> bool:
     """Wait for the lock of an open file; return False where its file system has no locks.
 

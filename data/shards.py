@@ -12,10 +12,19 @@ from typing import IO, Any
 
 import xxhash
 
-from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, write_bytes, write_json
+from data.atomic_files import (
+    atomic_file,
+    jsonl_line,
+    place_unless_same,
+    read_json,
+    read_jsonl,
+    write_bytes,
+    write_json,
+)
 from data.dali_index import IndexComponent, IndexLine, encode_index
 from data.errors import UserError
 from data.hashing import sha256_bytes, sha256_file
+from data.mounts import refresh_names
 from data.record_json import from_plain, to_plain
 from data.records import SCHEMA, CropRecord, ImageWarning, Rejection, ShardHeader
 from data.shard_warnings import write_warnings
@@ -83,7 +92,8 @@ class ShardWriter:
     """Appends samples to a shard. Made by `open_shard`."""
 
     def __init__(self, tar: IO[bytes], shard: str, split: str, image_extension: str) -> None:
-        self._tar, self._shard, self._split, self._extension = tar, shard, split, image_extension
+        self._tar, self._shard, self._extension = tar, shard, image_extension
+        self.split = split
         self._digest = xxhash.xxh3_128()
         self._offset = 0
         self.manifest: list[bytes] = []
@@ -146,7 +156,8 @@ def open_shard(
 ) -> Iterator[ShardWriter]:
     """Write one shard and its index, manifest, rejections, warnings and header, the header last.
 
-    Nothing appears at the shard's paths if the block raises.
+    Nothing appears at the shard's paths if the block raises. A shard that another host has finished in the meantime
+    stays as it is, file by file.
 
     Args:
         paths: the files to write.
@@ -157,14 +168,40 @@ def open_shard(
     Raises:
         UserError: the tar was removed before the header was written.
     """
-    with atomic_file(paths.tar) as tar:
+    is_finished = False
+
+    def place(part: Path, tar: Path) -> None:
+        nonlocal is_finished
+        refresh_names(paths.header.parent)
+        is_finished = paths.header.exists()
+        # Without locks between hosts, another host may have removed the part as an orphan's: it is of no use any more.
+        part.unlink(missing_ok=True) if is_finished else place_unless_same(part, tar)
+
+    with atomic_file(paths.tar, place=place) as tar:
         writer = ShardWriter(tar, paths.shard, split, image_extension)
         yield writer
         tar_bytes, tar_xxh3 = writer.finish()
+    try:
+        if not is_finished:
+            _write_beside_tar(paths, writer, rejections, warnings, tar_bytes, tar_xxh3)
+    except FileNotFoundError:
+        if not paths.header.exists():
+            raise
+
+
+def _write_beside_tar(
+    paths: ShardPaths,
+    writer: ShardWriter,
+    rejections: list[Rejection],
+    warnings: Sequence[ImageWarning],
+    tar_bytes: int,
+    tar_xxh3: str,
+) -> None:
+    """Write the other files of a shard, the header last."""
     header = ShardHeader(
         schema=SCHEMA,
         shard=paths.shard,
-        split=split,
+        split=writer.split,
         samples=len(writer.lines),
         sources=len(writer.sources),
         image_bytes=writer.image_bytes,

@@ -114,6 +114,24 @@ def test_locks_are_taken_on_files_open_for_writing(tmp_path, monkeypatch):
     assert modes == [(True, os.O_RDWR)] * 4
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_with_the_same_bytes_stays(links, tmp_path, monkeypatch):
+    """Readers on other hosts have it open: over NFS a replaced file is a stale one."""
+    if not links:
+        monkeypatch.setattr(os, "link", _refuse_links)
+    write_bytes(tmp_path / "a", b"one")
+    first = (tmp_path / "a").stat().st_ino
+    write_bytes(tmp_path / "a", b"one")
+    assert (tmp_path / "a").stat().st_ino == first
+    write_bytes(tmp_path / "a", b"two")
+    assert (tmp_path / "a").read_bytes() == b"two"
+    assert names(tmp_path) == ["a"]
+
+
+def _refuse_links(part, path):
+    raise OSError(errno.EPERM, "no links here")
+
+
 @pytest.fixture(params=["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
 def no_locks(request, monkeypatch):
     def refuse(handle, how):

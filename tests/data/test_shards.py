@@ -121,6 +121,42 @@ def test_nothing_is_left_if_packing_fails(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_finished_shard_is_never_replaced(tmp_path):
+    """A host that was frozen packs a shard that another has finished in the meantime, or is finishing."""
+    paths = ShardPaths(tmp_path, "train-000000")
+    with open_shard(paths, "train", "png", []) as late:
+        write(tmp_path)
+        before = {path: (path.stat().st_ino, path.read_bytes()) for path in files_of(tmp_path)}
+        late.add(record("another"), b"other bytes")
+    after = {path: (path.stat().st_ino, path.read_bytes()) for path in files_of(tmp_path)}
+    assert after == before
+    paths.header.unlink()
+    write(tmp_path)
+    after = {path: (path.stat().st_ino, path.read_bytes()) for path in files_of(tmp_path)}
+    del before[paths.header], after[paths.header]
+    assert after == before
+
+
+def test_a_part_that_vanished_is_no_fault_once_the_shard_is_done(tmp_path):
+    """Where locks do not reach other hosts, another writer takes a live part for an orphan."""
+    paths = ShardPaths(tmp_path, "train-000000")
+    with open_shard(paths, "train", "png", []) as late:
+        late.add(record("a"), b"x")
+        for part in paths.tar.parent.glob("*.part"):
+            part.unlink()
+        write(tmp_path)
+    assert read_header(paths.header).samples == 3
+    with (
+        pytest.raises(FileNotFoundError),
+        open_shard(paths := ShardPaths(tmp_path, "train-000001"), "train", "png", []),
+    ):
+        next(paths.tar.parent.glob("*.part")).unlink()
+
+
+def files_of(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file() and path.suffix != ".part"]
+
+
 def test_a_changed_file_is_noticed(tmp_path):
     paths = write(tmp_path)
     header = read_header(paths.header)
