@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 SPEC_DIGITS = 12
@@ -50,6 +51,17 @@ def xxh3_file(path: Path) -> str:
     """Return the 128-bit XXH3 of a file as 32 hex digits: as fast as memory, but not secure against forgery."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+
+
+def pixels_digest(image: npt.NDArray[np.uint8]) -> str:
+    """Return the 128-bit XXH3 of an image's size and pixels as 32 hex digits.
+
+    Args:
+        image: uint8, height x width x 3.
+    """
+    digest = xxhash.xxh3_128(canonical_json(image.shape))
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
 
 
 def spec_hash(spec: dict[str, Any]) -> str:

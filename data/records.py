@@ -146,7 +146,7 @@ class Box:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedCrop:
-    """A crop to cut from a source image. Planned from the image's size alone."""
+    """A crop to cut from a source image."""
 
     key: str
     """Unique in the dataset, short, without dot or slash: the name of the crop in its shard."""
@@ -158,17 +158,15 @@ class PlannedCrop:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedSource:
-    """A source image with all crops to cut from it, and the shard they go to."""
+    """A source image with the number of crops to cut from it, and the shard they go to."""
 
     entry: SourceEntry
     split: str
     """train or validation."""
     shard: int
     """Number of the shard within its split, from 0."""
-    crops: tuple[PlannedCrop, ...]
-    """In writing order; empty if `best` is above 0."""
-    best: int = 0
-    """How many crops the packer places where the decoded image has most detail; 0: `crops` lists all of them."""
+    crops: int
+    """How many crops, at least 1. The packer places them, because where they are depends on the pixels."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Plan the crops of a dataset from its index alone: which boxes of which image go into which shard.
+"""Plan the crops of a dataset from its index alone: how many of which image go into which shard.
 
-The plan of an image follows from the seed and the image's own hash, so adding an image moves no box of another. The
-index is read twice: once to count crops and once to place them. Memory grows only with the group names and a few
-numbers for each image.
+Where they are cut is left to the packer, which has the pixels: the boxes of an image follow from the seed and its
+content, so copies of an image get the same boxes, and adding an image moves no box of another. The index is read twice:
+once to count crops and once to write the plan. Memory grows only with the group names and a few numbers for each image.
 """
 
 import array
@@ -103,27 +103,33 @@ def make_key_stem(entry: SourceEntry) -> str:
     return entry.sha256[:_KEY_DIGITS]
 
 
-def plan_source(entry: SourceEntry, settings: PlanSettings) -> tuple[PlannedCrop, ...]:
-    """Return the crops of one image, in order of the downscale factor. Empty if none fits."""
+def place_crops(entry: SourceEntry, content: str, settings: PlanSettings) -> tuple[PlannedCrop, ...]:
+    """Return the crops of one image, in order of the downscale factor. Empty if none fits.
+
+    Args:
+        entry: the image.
+        content: digest of its content. Images of one content and size get the same boxes.
+        settings: the policy random or grid.
+    """
     crops: list[PlannedCrop] = []
     for factor in source_factors(entry, settings.downscale_factors):
-        for box in _place_boxes(entry, factor, settings):
+        for box in _place_boxes(entry, factor, content, settings):
             key = f"{make_key_stem(entry)}-{factor}-{len(crops):04d}"
             crops.append(PlannedCrop(key=key, downscale_factor=factor, box=box))
     limit = settings.max_crops_per_image
     if limit and len(crops) > limit:
-        chosen = generator("cap", settings.seed, entry.sha256).permutation(len(crops))[:limit]
+        chosen = generator("cap", settings.seed, content).permutation(len(crops))[:limit]
         crops = [crops[place] for place in sorted(chosen)]
     return tuple(crops)
 
 
-def _place_boxes(entry: SourceEntry, factor: int, settings: PlanSettings) -> list[Box]:
+def _place_boxes(entry: SourceEntry, factor: int, content: str, settings: PlanSettings) -> list[Box]:
     height, width = entry.height // factor, entry.width // factor
     if settings.policy == "grid":
         return place_grid_boxes(
             height, width, settings.size_px, settings.grid_step_px, settings.grid_min_rest_px
         )
-    stream = generator("boxes", settings.seed, entry.sha256, factor)
+    stream = generator("boxes", settings.seed, content, factor)
     return place_random_boxes(height, width, settings.size_px, stream)
 
 
@@ -134,7 +140,7 @@ def count_crops(entry: SourceEntry, settings: PlanSettings) -> int:
     size_px, fitting = settings.size_px, 0
     for factor in source_factors(entry, settings.downscale_factors):
         if settings.policy == "grid":
-            fitting += len(_place_boxes(entry, factor, settings))
+            fitting += len(_place_boxes(entry, factor, "", settings))
         else:
             fitting += (entry.height // factor // size_px) * (entry.width // factor // size_px)
     return min(settings.max_crops_per_image or fitting, fitting)
@@ -160,7 +166,7 @@ def _explain_rejection(entry: SourceEntry, settings: PlanSettings) -> Rejection:
 def plan_dataset(
     entries: Sequence[SourceEntry], settings: PlanSettings, name: str
 ) -> tuple[Iterator[PlannedSource], Iterator[Rejection]]:
-    """Plan all crops, split them into training and validation, and distribute them over shards.
+    """Count all crops, split them into training and validation, and distribute them over shards.
 
     Groups are ordered by a hash. The first ones become the validation split, and each split is divided into shards of
     about `crops_per_shard` crops. A group is never divided.
@@ -191,7 +197,7 @@ def plan_dataset(
     ordered = sorted(groups, key=lambda group: (number("order", settings.seed, group), group))
     cut = min(math.ceil(len(ordered) * settings.validation_fraction), len(ordered) - 1)
     planned = (
-        _plan_source_of_shard(entries[place], split, shard, settings)
+        PlannedSource(entries[place], split, shard, counts[place])
         for split, names in (("train", ordered[cut:]), ("validation", ordered[:cut]))
         for place, shard in _assign_shards(
             [groups[group] for group in names], counts, settings.crops_per_shard
@@ -209,14 +215,6 @@ def _no_crop_error(
         f"{width}x{height}; rejected: {format_counts(RejectionCounter(rejections).by_reason)}",
         "Lower [crops] size_px",
     )
-
-
-def _plan_source_of_shard(
-    entry: SourceEntry, split: str, shard: int, settings: PlanSettings
-) -> PlannedSource:
-    if settings.policy == "best":
-        return PlannedSource(entry, split, shard, (), count_crops(entry, settings))
-    return PlannedSource(entry, split, shard, plan_source(entry, settings))
 
 
 def _assign_shards(
@@ -252,7 +250,7 @@ def write_plan(planned: Iterable[PlannedSource], rejections: Iterable[Rejection]
         with atomic_file(out_dir / "shards" / f"{name}.jsonl") as file:
             for one in members:
                 file.write(jsonl_line(to_plain(one)))
-                sources, crops = sources + 1, crops + count_planned_crops(one)
+                sources, crops = sources + 1, crops + one.crops
         shards.append({"name": name, "split": split, "sources": sources, "crops": crops})
     counter = RejectionCounter()
     write_jsonl(out_dir / REJECTIONS, map(to_plain, counter.count_each(rejections)))
@@ -263,11 +261,6 @@ def write_plan(planned: Iterable[PlannedSource], rejections: Iterable[Rejection]
     }
     record = {"schema": SCHEMA, "shards": shards, "totals": totals, "rejections": counter.by_reason}
     write_json(out_dir / RECORD, record)
-
-
-def count_planned_crops(planned: PlannedSource) -> int:
-    """Return the largest number of crops that a planned source can give."""
-    return planned.best or len(planned.crops)
 
 
 def read_plan_shard(plan_dir: Path, shard: str) -> list[PlannedSource]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from data.hashing import pixels_digest
 from data.imaging.encode import encode_jpeg, encode_png
 from data.imaging.image_warnings import collect_warnings
 from data.progress import Progress, silent
@@ -18,7 +19,7 @@ from data.records import CropRecord, ImageWarning, PlannedCrop, PlannedSource, R
 from data.shards import ShardPaths, open_shard
 from data.sources import Source
 from pipeline import worker_pool
-from pipeline.crop_plan import count_planned_crops, make_key_stem, source_factors
+from pipeline.crop_plan import PlanSettings, make_key_stem, place_crops, source_factors
 from pipeline.detail_boxes import find_best_crops
 from pipeline.downscale import downscale, downscale_by_two
 from pipeline.perceptual_hash import hash_orientations, luma_hash
@@ -37,10 +38,8 @@ dense grid over an enormous image would not fit into any memory."""
 class PackSettings:
     """How crops are made, filtered and stored."""
 
-    size_px: int
-    """Side of the crops that are found during packing (`PlannedSource.best`)."""
-    downscale_factors: tuple[int, ...]
-    """Downscale factors at which they are searched for; doubled for lossy sources."""
+    plan: PlanSettings
+    """The settings of the plan: size and place of the crops."""
     image_extension: str
     """png or jpg."""
     png_effort: str
@@ -72,11 +71,11 @@ def pack_shard(
     Raises:
         UserError: the source has changed since it was indexed.
     """
-    max_crop_bytes = _MAX_BYTES_PER_PIXEL[settings.image_extension] * settings.size_px**2 + _HEADER_BYTES
+    max_crop_bytes = _MAX_BYTES_PER_PIXEL[settings.image_extension] * settings.plan.size_px**2 + _HEADER_BYTES
     parts = _split_sources(planned, max(1, _LARGEST_PART_BYTES // max_crop_bytes))
     work = functools.partial(_crop_part, source=source, settings=settings)
     largest_bytes = max(part.stop - part.start for _, part in parts) * max_crop_bytes
-    total, done = sum(map(count_planned_crops, planned)), 0
+    total, done = sum(one.crops for one in planned), 0
     rejections: list[Rejection] = []
     warnings: list[ImageWarning] = []
     with (
@@ -104,8 +103,8 @@ def _split_sources(planned: list[PlannedSource], max_crops: int) -> list[_Part]:
     """Divide the crops of each source into parts of at most `max_crops`; nearly always, one part is all of them."""
     parts: list[_Part] = []
     for one in planned:
-        count = count_planned_crops(one)
-        parts += [(one, slice(start, min(start + max_crops, count))) for start in range(0, count, max_crops)]
+        starts = range(0, one.crops, max_crops)
+        parts += [(one, slice(start, min(start + max_crops, one.crops))) for start in starts]
     return parts
 
 
@@ -132,7 +131,7 @@ def crop_source(
     """Yield the crops of one source one at a time, so that memory does not grow with their number.
 
     Args:
-        planned: the source and its crops.
+        planned: the source and the number of its crops.
         source: reads the image.
         settings: crop size, codec and quality thresholds.
         part: which of the crops. The first part has the rejection or the warnings of the source.
@@ -149,17 +148,18 @@ def crop_source(
         return
     warnings = {} if part.start else found
     yield from ((ImageWarning(entry.id, "pack", reason, detail), None) for reason, detail in warnings.items())
-    if planned.best:
-        factors = set(source_factors(entry, settings.downscale_factors))
+    if settings.plan.policy == "best":
+        factors = set(source_factors(entry, settings.plan.downscale_factors))
     else:
-        factors = {crop.downscale_factor for crop in planned.crops}
+        content = pixels_digest(image) if source.is_exact else entry.sha256
+        crops = place_crops(entry, content, settings.plan)
+        factors = {crop.downscale_factor for crop in crops}
     downscaled = _downscale_to_each(image, factors | {1, 2})
     source_phashes = hash_orientations(image, downscaled[2])
     downscaled = {factor: downscaled[factor] for factor in factors}
     del image
-    crops = planned.crops
-    if planned.best:
-        crops = find_best_crops(downscaled, settings.size_px, planned.best, make_key_stem(entry))
+    if settings.plan.policy == "best":
+        crops = find_best_crops(downscaled, settings.plan.size_px, planned.crops, make_key_stem(entry))
     for crop in crops[part]:
         yield _make_crop(planned, crop, downscaled[crop.downscale_factor], source_phashes, settings)
 

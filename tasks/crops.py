@@ -20,10 +20,10 @@ from tasks.runtime.progress import stage
 
 
 class PlanCrops(DatasetTask):
-    """Entries → crop plan: which boxes of which image, in which shard."""
+    """Entries → crop plan: how many crops of which image, in which shard."""
 
     stage = "plans"
-    format_version = 2
+    format_version = 3  # 3: the number of crops of each image, not their boxes
     record = crop_plan.RECORD
 
     @property
@@ -38,19 +38,7 @@ class PlanCrops(DatasetTask):
 
     def settings(self) -> crop_plan.PlanSettings:
         """Return [crops] as the planner takes it."""
-        section = crops()
-        return crop_plan.PlanSettings(
-            policy=section.policy,
-            size_px=section.size_px,
-            downscale_factors=_downscale_factors(),
-            max_crops_per_image=section.max_crops_per_image,
-            grid_step_px=section.grid_step_px,
-            grid_min_rest_px=section.grid_min_rest_px,
-            max_pixels=int(section.max_megapixels * 1e6),
-            validation_fraction=section.validation_fraction,
-            crops_per_shard=section.crops_per_shard,
-            seed=section.seed,
-        )
+        return plan_settings()
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings; those of the grid only under the policy grid."""
@@ -120,7 +108,7 @@ class MakeCrops(DatasetTask):
     """Shards → a crop dataset with manifest, card, parquet and contact sheet."""
 
     stage = "crops"
-    format_version = 5  # 5: hashes of the source image in all orientations
+    format_version = 6  # 6: boxes follow from the pixels
     record = dataset.RECORD
 
     @property
@@ -197,20 +185,31 @@ class MakeCrops(DatasetTask):
         )
 
 
+def plan_settings() -> crop_plan.PlanSettings:
+    """Return [crops] as the planner takes it."""
+    section = crops()
+    return crop_plan.PlanSettings(
+        policy=section.policy,
+        size_px=section.size_px,
+        downscale_factors=tuple(sorted(set(section.downscale_factors))),
+        max_crops_per_image=section.max_crops_per_image,
+        grid_step_px=section.grid_step_px,
+        grid_min_rest_px=section.grid_min_rest_px,
+        max_pixels=int(section.max_megapixels * 1e6),
+        validation_fraction=section.validation_fraction,
+        crops_per_shard=section.crops_per_shard,
+        seed=section.seed,
+    )
+
+
 def pack_settings() -> pack.PackSettings:
     """Return [crops] as the packer takes it."""
     section = crops()
     thresholds = {field.name: getattr(section, field.name) for field in dataclasses.fields(QualityThresholds)}
     return pack.PackSettings(
-        size_px=section.size_px,
-        downscale_factors=_downscale_factors(),
+        plan=plan_settings(),
         image_extension=section.image_format,
         png_effort=section.png_effort,
         jpeg_quality=section.jpeg_quality,
         thresholds=QualityThresholds(**thresholds),
     )
-
-
-def _downscale_factors() -> tuple[int, ...]:
-    """Return [crops] downscale_factors in ascending order, each once."""
-    return tuple(sorted(set(crops().downscale_factors)))

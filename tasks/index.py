@@ -30,7 +30,7 @@ class IndexSource(DatasetTask):
     )
     stage = "sources"
     record = index.RECORD
-    format_version = 3  # 3: the fields of entries have new names
+    format_version = 4  # 4: WebP without loss is not lossy
 
     @property
     def upstream(self) -> Download | RipDisc | None:

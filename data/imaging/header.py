@@ -15,6 +15,7 @@ from data.imaging import jpeg, tiff
 from data.imaging.foreign_content import describe_foreign_content
 from data.imaging.image_warnings import warn
 from data.imaging.png import read_raw_exif, split_large_texts
+from data.imaging.webp import is_lossless_webp
 from data.records import RejectionReason, WarningReason
 
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "TIFF": "tiff", "BMP": "bmp"}
@@ -36,7 +37,6 @@ _HEAD_BYTES = 1 << 16
 """Where a PNG's profile stands: before the palette and the pixels."""
 _TOO_MUCH_TEXT = ("MAX_TEXT_CHUNK", "MAX_TEXT_MEMORY")
 """Parts of Pillow's messages about a PNG's texts and profile."""
-_LOSSY = {"jpeg", "webp"}
 
 
 class ImageFault(Exception):
@@ -63,7 +63,7 @@ class ImageHeader:
     format: str
     """A value of `FORMATS`."""
     lossy: bool
-    """Whether the format can leave compression artifacts: true for every JPEG and WebP."""
+    """Whether the compression can leave artifacts: true for every JPEG, and for WebP that is not lossless."""
 
 
 def open_image(content: bytes) -> ImageFile:
@@ -158,7 +158,8 @@ def probe(content: bytes) -> ImageHeader:
     if read_orientation(image) >= 5:
         width, height = height, width
     name = format_of(image)
-    return ImageHeader(width=width, height=height, format=name, lossy=name in _LOSSY)
+    is_lossy = name == "jpeg" or (name == "webp" and not is_lossless_webp(content))
+    return ImageHeader(width=width, height=height, format=name, lossy=is_lossy)
 
 
 def read_orientation(image: Image.Image) -> int:

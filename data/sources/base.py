@@ -42,6 +42,8 @@ class Source(abc.ABC):
 
     notes: tuple[str, ...] = ()
     """After `scan`: what was done so that nothing is lost, in words."""
+    is_exact: bool = False
+    """Whether `read` gives the same pixels on every machine, so that a digest of them can name an image."""
 
     @abc.abstractmethod
     def fingerprint(self) -> dict[str, Any]:
@@ -106,6 +108,8 @@ class StoredSource(Source):
     Args:
         alpha: how to handle transparent images, see `data.imaging.decode.decode`.
     """
+
+    is_exact = True
 
     def __init__(self, alpha: str = "refuse") -> None:
         self.alpha = alpha

@@ -37,12 +37,13 @@ import numpy as np
 from PIL import Image
 
 from data.catalog.resolve import resolve_dataset
+from data.hashing import pixels_digest
 from data.imaging.decode import decode
 from data.imaging.encode import PNG_EFFORTS, encode_jpeg, encode_png
 from data.records import PlannedSource
 from data.shards import ShardPaths, read_header
 from data.sources import Source, open_source
-from pipeline.crop_plan import PlanSettings, plan_dataset
+from pipeline.crop_plan import PlanSettings, place_crops, plan_dataset
 from pipeline.downscale import downscale
 from pipeline.index import index_source, read_entries
 from pipeline.pack import PackSettings, cut_crop, pack_shard
@@ -56,7 +57,7 @@ MIN_SPEED_TO_TRIALS, MIN_SPEED_TO_GRID, MIN_SPEED_TO_ONE_WORKER = 8.0, 3.0, 1.8
 MIN_CODECS = 0.8
 """Fraction of our time that reading, decoding, encoding and writing should take; only shown."""
 PLAN = PlanSettings("random", CROP, (1, 2, 4), 0, CROP, 0, 1 << 27, 0.0, 1_000_000, 0)
-PACK = PackSettings(CROP, PLAN.downscale_factors, "png", "fast", 95, pack_settings().thresholds)
+PACK = PackSettings(PLAN, "png", "fast", 95, pack_settings().thresholds)
 """With the quality thresholds of [crops], so that MakeCrops itself is measured."""
 
 
@@ -109,7 +110,8 @@ def time_codecs(
             read = _cpu_s()
             image = decode(content)
             codecs, files = codecs + _cpu_s() - read, files + read - begun
-            pieces = [cut_crop(downscale(image, crop.downscale_factor), crop) for crop in one.crops]
+            crops = place_crops(one.entry, pixels_digest(image), PLAN)
+            pieces = [cut_crop(downscale(image, crop.downscale_factor), crop) for crop in crops]
             begun = _cpu_s()
             encoded = [encode_png(pixels, PACK.png_effort) for pixels in pieces]
             made = _cpu_s()
@@ -252,6 +254,7 @@ def print_codec_table(scratch: Path) -> None:
     for kind, content in stored.items():
         for name, decoder in decoders.items():
             print(f"{f'{kind.upper()} {name}':24}{_median_ms(decoder, content):8.1f}")
+    print(f"{'digest of the pixels':24}{_median_ms(pixels_digest, decode(stored['png'])):8.1f}")
 
 
 def _by_pillow(pixels: np.ndarray) -> bytes:

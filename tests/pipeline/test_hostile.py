@@ -53,11 +53,10 @@ def test_each_case_ends_as_its_pixels_or_as_a_rejection(kind, tmp_path):
     assert sorted(ids) == sorted([case.name for case in CASES] + list(extras)), "no file vanishes"
 
     entries = [dataclasses.replace(entry, lossy=False) for entry in entries]
-    plan, too_small = map(
-        list, plan_dataset(entries, plan_settings(size_px=SIDE_PX, downscale_factors=(1,)), "hostile")
-    )
+    sizes = plan_settings(size_px=SIDE_PX, downscale_factors=(1,))
+    plan, too_small = map(list, plan_dataset(entries, sizes, "hostile"))
     paths = ShardPaths(store / "crops", "train-000000")
-    pack_shard(plan, source, paths, pack_settings(), processes=2)
+    pack_shard(plan, source, paths, pack_settings(sizes), processes=2)
     packed = list(read_rejections(paths.rejections))
     reasons = {one.id: one.reason for one in [*rejected, *too_small, *packed]}
     records = list(read_records(paths))

@@ -1,15 +1,23 @@
+import dataclasses
+import io
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
 from images import textured
+from PIL import Image
 from settings import pack_settings, plan_settings
 
+from data.hashing import pixels_digest, sha256_bytes
 from data.imaging.decode import decode
 from data.records import RejectionReason, SourceEntry
 from data.shards import ShardPaths, read_header, read_records, read_rejections
 from data.sources.folder import FolderSource
 from pipeline import pack, worker_pool
-from pipeline.crop_plan import count_planned_crops, plan_dataset
+from pipeline.crop_plan import place_crops, plan_dataset
 from pipeline.detail_boxes import find_best_crops
 from pipeline.downscale import downscale
 from pipeline.index import index_source, read_entries
@@ -44,13 +52,17 @@ def test_crops_are_the_planned_pixels_and_nothing_vanishes(planned, tmp_path):
     paths = ShardPaths(tmp_path / "d", "train-000000")
     pack_shard(plan, source, paths, SETTINGS, processes=2)
     records, rejections = list(read_records(paths)), list(read_rejections(paths.rejections))
-    crops = [crop for one in plan for crop in one.crops]
+    images = {entry.id: image for entry, image in source.read([one.entry for one in plan])}
+    crops = [
+        crop
+        for one in plan
+        for crop in place_crops(one.entry, pixels_digest(images[one.entry.id]), SETTINGS.plan)
+    ]
     assert len(records) + len(rejections) == len(crops)
     assert {one.reason for one in rejections} == {RejectionReason.FLAT}
     assert [one.key for one in records] == [
         crop.key for crop in crops if crop.key in {one.key for one in records}
     ]
-    images = {entry.id: image for entry, image in source.read([one.entry for one in plan])}
     with open(paths.tar, "rb") as tar:
         for one in records:
             tar.seek(one.offset)
@@ -65,10 +77,7 @@ def test_a_damaged_source_is_one_rejection(planned, photo_folder):
     one = next(one for one in plan if one.entry.id == "p0.png")
     content = (photo_folder / "p0.png").read_bytes()[:-100]
     (photo_folder / "p0.png").write_bytes(content)
-    import dataclasses
-    import hashlib
-
-    entry = dataclasses.replace(one.entry, sha256=hashlib.sha256(content).hexdigest())
+    entry = dataclasses.replace(one.entry, sha256=sha256_bytes(content))
     made = list(crop_source(dataclasses.replace(one, entry=entry), source, SETTINGS))
     assert [(rejection.reason, content) for rejection, content in made] == [
         (RejectionReason.UNREADABLE, None)
@@ -78,7 +87,7 @@ def test_a_damaged_source_is_one_rejection(planned, photo_folder):
 def test_crops_can_be_jpeg(planned):
     source, plan = planned
     made = list(crop_source(plan[0], source, pack_settings(image_extension="jpg", jpeg_quality=90)))
-    assert len(made) == len(plan[0].crops)
+    assert len(made) == plan[0].crops
     assert all(image[:2] == b"\xff\xd8" for _, image in made)
 
 
@@ -88,10 +97,9 @@ def test_a_jpeg_larger_than_its_pixels_fits_into_the_shared_memory(tmp_path):
         noise = np.random.default_rng(number).integers(0, 2, (256, 256, 3), np.uint8) * 255
         cv2.imwrite(str(tmp_path / "noise" / f"{number}.png"), noise)
     source = FolderSource(tmp_path / "noise")
-    plan = list(
-        plan_dataset(list(source.scan()), plan_settings(size_px=256, downscale_factors=(1,)), "noise")[0]
-    )
-    settings = pack_settings(size_px=256, image_extension="jpg", jpeg_quality=100)
+    sizes = plan_settings(size_px=256, downscale_factors=(1,))
+    plan = list(plan_dataset(list(source.scan()), sizes, "noise")[0])
+    settings = pack_settings(sizes, image_extension="jpg", jpeg_quality=100)
     paths = ShardPaths(tmp_path / "crops", "train-000000")
     pack_shard(plan, source, paths, settings, processes=2)
     assert read_header(paths.header).image_bytes > 3 * (3 * 256**2 + (1 << 16))
@@ -106,7 +114,7 @@ def test_the_policy_best_crops_where_the_detail_is(photo_folder, tmp_path):
     settings = plan_settings(policy="best", max_crops_per_image=3, downscale_factors=(1,))
     plan = list(plan_dataset(read_entries(tmp_path / "index"), settings, "photos")[0])
     (one,) = [one for one in plan if one.entry.id == "p2.png"]
-    made = [record for record, _ in crop_source(one, source, pack_settings(downscale_factors=(1,)))]
+    made = [record for record, _ in crop_source(one, source, pack_settings(settings))]
     assert len(made) == 3
     best = max(made, key=lambda record: record.metrics["sharpness"])
     assert abs(best.box.top - 200) <= 8 and abs(best.box.left - 300) <= 8
@@ -150,15 +158,16 @@ def test_the_crops_of_one_image_in_several_turns_are_the_same(policy, planned, t
     settings = plan_settings(policy=policy, max_crops_per_image=40, grid_step_px=60)
     entries = [one for one in source.scan() if isinstance(one, SourceEntry)]
     plan = list(plan_dataset(entries, settings, "photos")[0])
-    pack_shard(plan, source, ShardPaths(tmp_path / "whole", "train-000000"), SETTINGS)
+    packing = dataclasses.replace(SETTINGS, plan=settings)
+    pack_shard(plan, source, ShardPaths(tmp_path / "whole", "train-000000"), packing)
     monkeypatch.setattr(pack, "_LARGEST_PART_BYTES", 500_000)  # 7 crops
     reserved = []
     reserve = worker_pool._reserve_slots
     monkeypatch.setattr(
         worker_pool, "_reserve_slots", lambda *sizes: reserved.append(sizes) or reserve(*sizes)
     )
-    pack_shard(plan, source, ShardPaths(tmp_path / "parts", "train-000000"), SETTINGS, processes=2)
-    assert reserved[0][1] <= 500_000 and max(map(count_planned_crops, plan)) > 14
+    pack_shard(plan, source, ShardPaths(tmp_path / "parts", "train-000000"), packing, processes=2)
+    assert reserved[0][1] <= 500_000 and max(one.crops for one in plan) > 14
     for path in (tmp_path / "whole").rglob("*.*"):
         if path.is_file():
             assert (
@@ -171,5 +180,75 @@ def test_a_dense_grid_over_an_enormous_image_is_made_in_turns():
     entry = SourceEntry("a.png", "a.png", 11585, 11585, "png", 1, "0" * 64, False, "a.png", 8)
     (one,) = plan_dataset([entry], settings, "photos")[0]
     parts = pack._split_sources([one], 900)
-    assert len(one.crops) == 348**2 == sum(part.stop - part.start for _, part in parts)
-    assert [part.start for _, part in parts] == list(range(0, len(one.crops), 900))
+    assert one.crops == 348**2 == sum(part.stop - part.start for _, part in parts)
+    assert [part.start for _, part in parts] == list(range(0, one.crops, 900))
+
+
+def stored(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def boxes_of(folder, settings):
+    """Return the boxes of each image of a folder, with their pixels, by file name."""
+    source = FolderSource(folder)
+    plan = plan_dataset([one for one in source.scan() if isinstance(one, SourceEntry)], settings, "d")[0]
+    made = {one.entry.id: list(crop_source(one, source, pack_settings(settings))) for one in plan}
+    return {
+        name: [(one.downscale_factor, one.box, image) for one, image in each] for name, each in made.items()
+    }
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+def test_the_same_pixels_in_other_files_get_the_same_boxes(limit, tmp_path):
+    image = Image.fromarray(textured(5, 300, 420))
+    turned = Image.Exif()
+    turned[0x0112] = 6  # stored turned to the left
+    photo = stored(image, "JPEG", quality=92)
+    files = {
+        "a.png": stored(image, "PNG", compress_level=1),
+        "b.png": stored(image, "PNG", compress_level=9),
+        "c.tif": stored(image, "TIFF", compression="tiff_lzw"),
+        "d.bmp": stored(image, "BMP"),
+        "e.png": stored(image.transpose(Image.Transpose.ROTATE_90), "PNG", exif=turned),
+        "f.webp": stored(image, "WEBP", lossless=True),
+        "photo.jpg": photo,
+        "stripped.jpg": photo[:2] + b"\xff\xfe\x00\x09comment" + photo[2:],
+        "other.png": stored(Image.fromarray(textured(6, 300, 420)), "PNG"),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    settings = plan_settings(size_px=64, downscale_factors=(1, 2), max_crops_per_image=limit)
+    boxes = boxes_of(tmp_path, settings)
+    lossless = [boxes[name] for name in ("a.png", "b.png", "c.tif", "d.bmp", "e.png", "f.webp")]
+    assert all(one == lossless[0] for one in lossless) and len(lossless[0]) == (limit or 24 + 6)
+    assert boxes["photo.jpg"] == boxes["stripped.jpg"]
+    places = {name: [(factor, box) for factor, box, _ in each] for name, each in boxes.items()}
+    assert places["other.png"] != places["a.png"] != places["photo.jpg"]
+
+
+def test_a_pixel_of_another_value_moves_the_boxes():
+    image = textured(5, 300, 420)
+    changed = image.copy()
+    changed[-1, -1, -1] ^= 1
+    assert pixels_digest(image) != pixels_digest(changed)
+    assert pixels_digest(image) == pixels_digest(np.asfortranarray(image))
+    assert pixels_digest(np.zeros((4, 6, 3), np.uint8)) != pixels_digest(np.zeros((6, 4, 3), np.uint8))
+
+
+def test_the_digest_of_a_jpeg_does_not_depend_on_vector_instructions(tmp_path):
+    content = stored(Image.fromarray(textured(5, 133, 205)), "JPEG", quality=75)
+    (tmp_path / "a.jpg").write_bytes(content)
+    program = (
+        "import pathlib, sys\n"
+        "from data.hashing import pixels_digest\n"
+        "from data.imaging.decode import decode\n"
+        "print(pixels_digest(decode(pathlib.Path(sys.argv[1]).read_bytes())))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "a.jpg")]
+    plain = subprocess.run(
+        command, env=os.environ | {"JSIMD_FORCENONE": "1"}, capture_output=True, text=True, check=True
+    )
+    assert plain.stdout.strip() == pixels_digest(decode(content))
+    assert np.array_equal(decode(content), np.asarray(Image.open(io.BytesIO(content))))

@@ -24,11 +24,10 @@ def plan_settings(**changes: Any) -> PlanSettings:
     return PlanSettings(**values | changes)
 
 
-def pack_settings(**changes: Any) -> PackSettings:
-    """Return settings of the packer with these changes."""
+def pack_settings(plan: PlanSettings | None = None, **changes: Any) -> PackSettings:
+    """Return settings of the packer with these changes, for a plan with these settings."""
     values = {
-        "size_px": 128,
-        "downscale_factors": (1, 2),
+        "plan": plan or plan_settings(),
         "image_extension": "png",
         "png_effort": "fast",
         "jpeg_quality": 95,
