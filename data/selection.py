@@ -1,4 +1,4 @@
-"""Reads selection.json: the shards of a split, checked before any of their samples is read.
+"""The record of a selection, selection.json, and its splits, checked before any of their samples is read.
 
 It opens no shard and loads only the standard library.
 """
@@ -9,8 +9,75 @@ from pathlib import Path
 from data.atomic_files import read_json
 from data.errors import UserError
 from data.record_json import from_plain
-from data.records import SelectionManifest
+from data.records import RejectionReason
 from data.shards import check_file, check_size
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectedShard:
+    """A shard in a selection: the unchanged tar, and an index that names only the selected samples."""
+
+    tar: str
+    """Path relative to the selection's directory."""
+    index: str
+    """Path of the DALI index, relative to the selection's directory."""
+    samples: int
+    """Number of samples in the index, at least 1."""
+    tar_bytes: int
+    """Size of the tar in bytes."""
+    tar_xxh3: str
+    """XXH3 of the tar (128 bits, 32 hex digits)."""
+    index_sha256: str
+    """Of the index."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectedDataset:
+    """How many crops of one dataset there are, and how many of them are selected."""
+
+    name: str
+    crops: int
+    """In the dataset."""
+    train: int
+    """Selected for training."""
+    validation: int
+    """Selected for validation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FilterCounts:
+    """How many crops of each dataset one filter of a selection rejects."""
+
+    filter: str
+    """A rule, or the key of [selection] that holds its threshold."""
+    reason: RejectionReason
+    rejected: tuple[int, ...]
+    """In the order of the datasets. Each crop is rejected by one filter."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionManifest:
+    """selection.json: the crops for training and for validation, from one or more datasets."""
+
+    schema: int
+    spec_hash: str
+    """12 hex digits that name the selection's directory: the hash of everything that it was made from."""
+    crop_size_px: int
+    """Side of the square crops, in pixels."""
+    image_extension: str
+    """png or jpg, the same for all shards."""
+    splits: dict[str, tuple[SelectedShard, ...]]
+    """Shards by split: train, validation."""
+    totals: dict[str, int]
+    """Number of samples in train and in validation, and of rejected crops."""
+    rejections: dict[str, int]
+    """Number of rejected crops by reason."""
+    datasets: tuple[SelectedDataset, ...] = ()
+    """The datasets that were selected from, in their order."""
+    filters: tuple[FilterCounts, ...] = ()
+    """The filters, in the order in which they reject."""
+    decisions_sha256: str = ""
+    """Of decisions.parquet: which filter rejects each crop."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,25 +1,37 @@
 """Choose the crops to train on: SelectSamples."""
 
+import json
+import tempfile
+from functools import cached_property
+from typing import IO, Any
+
+import luigi
+
 from data.errors import UserError
 from pipeline import index
 from pipeline.selection import select_samples as select
-from pipeline.selection.leakage import hash_benchmarks
+from pipeline.selection.leakage import BenchmarkHashes, hash_benchmarks
 from pipeline.selection.rules import parse_rule
 from pipeline.selection.scores import hash_scores
+from pipeline.selection.settings import SelectionSettings
 from tasks.config import evaluation
 from tasks.crops import MakeCrops
 from tasks.index import IndexSource
 from tasks.runtime.progress import stage
-from tasks.runtime.store_task import StoreTask
+from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, StoreTask
 from tasks.selection_config import selection
 
 
 class SelectSamples(StoreTask):
     """Crop datasets and benchmarks → which crops are for training and which for validation."""
 
+    dry_run: bool = luigi.BoolParameter(
+        significant=False,
+        description="print how many crops of finished datasets each filter would reject, and write nothing",
+    )
     stage = "selections"
     record = select.RECORD
-    format_version = 2  # 2: the order of keys decides, not that of shards; copies
+    format_version = 3  # 2: the order of keys decides, not that of shards; copies; 3: decisions.parquet
 
     @property
     def datasets(self) -> list[MakeCrops]:
@@ -34,30 +46,35 @@ class SelectSamples(StoreTask):
         return [IndexSource(dataset=name) for name in evaluation().benchmarks]
 
     def requires(self) -> dict[str, list[MakeCrops] | list[IndexSource]]:
-        """The datasets and the benchmarks."""
-        return {"datasets": self.datasets, "benchmarks": self.benchmarks}
+        """The datasets and the benchmarks; nothing for a dry run, which must not make any."""
+        return {} if self.dry_run else {"datasets": self.datasets, "benchmarks": self.benchmarks}
 
     def name(self) -> str:
         """Return the datasets' names."""
         return "+".join(task.name() for task in self.datasets)[:60]
 
-    def settings(self) -> select.SelectionSettings:
+    def settings(self) -> SelectionSettings:
         """Return [selection] as the selection takes it.
 
         Raises:
-            UserError: a rule can't be read, or there are not as many weights as datasets.
+            UserError: a rule can't be read, or there are not as many weights or caps as datasets.
         """
         section = selection()
-        if section.weights and len(section.weights) != len(section.datasets):
-            message = f"[selection] has {len(section.datasets)} datasets, but {len(section.weights)} weights"
-            raise UserError(message, "Give each dataset a weight, in the same order")
-        return select.SelectionSettings(
+        for noun, values in (
+            ("weights", section.weights),
+            ("caps in max_per_dataset", section.max_per_dataset),
+        ):
+            if values and len(values) != len(section.datasets):
+                message = f"[selection] has {len(section.datasets)} datasets, but {len(values)} {noun}"
+                raise UserError(message, "Give one for each dataset, in the same order")
+        return SelectionSettings(
             near_duplicate_bits=section.near_duplicate_bits,
             copy_bits=section.copy_bits,
             leakage_bits=section.leakage_bits,
             rules=tuple(map(parse_rule, section.rules)),
             scores=section.scores,
             max_per_source=section.max_per_source,
+            max_per_dataset=section.max_per_dataset,
             weights=section.weights,
             max_train=section.max_train,
             max_validation=section.max_validation,
@@ -70,20 +87,67 @@ class SelectSamples(StoreTask):
         rules = [str(rule) for rule in settings.rules]
         return vars(settings) | {"rules": rules, "scores": [hash_scores(path) for path in settings.scores]}
 
+    def benchmark_hashes(self) -> BenchmarkHashes:
+        """Return the hashes of the benchmark images."""
+        return hash_benchmarks(
+            [(one.name(), one.source(), index.read_entries(one.directory())) for one in self.benchmarks]
+        )
+
     def make(self) -> None:
         """Reject near-duplicates, leaked and poor crops, and write the lists."""
-        benchmarks = [
-            (one.name(), one.source(), index.read_entries(one.directory())) for one in self.benchmarks
-        ]
+        if self.dry_run:
+            self._preview()
+            return
         with stage(self, "shards") as progress:
             select.select_samples(
                 [one.directory() for one in self.datasets],
-                hash_benchmarks(benchmarks),
+                self.benchmark_hashes(),
                 self.settings(),
                 self.directory(),
                 self.spec_hash,
                 progress,
             )
+
+    def write_spec(self) -> None:
+        """Write spec.json, unless nothing is to be written."""
+        if not self.dry_run:
+            super().write_spec()
+
+    def is_done(self) -> bool:
+        """Return whether the selection exists, or whether this run's dry run has its table."""
+        return bool(self._read_preview()) if self.dry_run else super().is_done()
+
+    @cached_property
+    def _preview_file(self) -> IO[str]:
+        """A file without a name. Luigi asks whether the task is done, and so for this, before it forks."""
+        return tempfile.TemporaryFile("w+")
+
+    def _preview(self) -> None:
+        """Make the table of a dry run.
+
+        Raises:
+            UserError: a dataset or a benchmark is not finished.
+        """
+        for one in (*self.datasets, *self.benchmarks):
+            if not one.complete():
+                message = (
+                    f"--dry-run selects from what is finished, but {one.task_family} of {one.dataset} is not"
+                )
+                raise UserError(message, f"Run: sr-factory {one.task_family} --dataset {one.dataset}")
+        lines, empty = select.preview_selection(
+            [one.directory() for one in self.datasets], self.benchmark_hashes(), self.settings()
+        )
+        json.dump({"lines": lines, "empty": empty}, self._preview_file)
+        self._preview_file.flush()
+
+    def _read_preview(self) -> dict[str, Any]:
+        self._preview_file.seek(0)
+        text = self._preview_file.read()
+        return dict(json.loads(text)) if text else {}
+
+    def exit_code(self) -> int:
+        """Return the exit code: not 0 for a dry run that leaves a split empty, which SelectSamples would refuse."""
+        return INCOMPLETE_EXIT_CODE if self.dry_run and self._read_preview()["empty"] else 0
 
     def counts(self) -> str:
         """Return the number of crops in each split."""
@@ -91,5 +155,11 @@ class SelectSamples(StoreTask):
         return f"{totals['train']} for training, {totals['validation']} for validation, {totals['rejected']} rejected"
 
     def summary(self) -> str:
-        """Return where the selection is."""
+        """Return where the selection is, or the table of a dry run."""
+        if self.dry_run:
+            preview = self._read_preview()
+            refused = [
+                f"No {split} crops are left: SelectSamples would refuse this." for split in preview["empty"]
+            ]
+            return "\n".join([*preview["lines"], *refused, "Nothing was written."])
         return f"Selection: {self.record_path()}\n{self.counts()}."

@@ -5,6 +5,7 @@ from pathlib import Path
 import luigi
 
 from tasks.runtime.parameters import (
+    IntListParameter,
     IntParameter,
     PathListParameter,
     StrListParameter,
@@ -51,6 +52,10 @@ class selection(luigi.Config):
     )
     max_per_source: int = IntParameter(
         default=0, at_least=0, description="maximum number of training crops of one image; 0: all"
+    )
+    max_per_dataset: tuple[int, ...] = IntListParameter(
+        default=(),
+        description="maximum number of training crops of each dataset, in their order: 5000,0; 0 or empty: all",
     )
     weights: tuple[float, ...] = WeightListParameter(
         default=(),

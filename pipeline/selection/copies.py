@@ -20,6 +20,14 @@ class SourceTable(NamedTuple):
     of_crop: Rows
     """For each of the crops its source."""
 
+    def first_crops(self, rows: Rows) -> Rows:
+        """Return the first of the rows of crops that each source has.
+
+        Args:
+            rows: those that the sources were listed from.
+        """
+        return rows[np.unique(self.of_crop, return_index=True)[1]]
+
 
 def list_sources(crops: CropTable, rows: Rows) -> SourceTable:
     """List the sources of crops.

@@ -42,11 +42,16 @@ class CropTable:
         validating = pyarrow.compute.equal(table["split"].cast(pyarrow.string()), VALIDATION)
         table = table.append_column("training", pyarrow.compute.invert(validating))
         order = [("training", "ascending"), ("dataset", "ascending"), ("key", "ascending")]
+        self._added: dict[str, None] = {}
         self._table = table.take(pyarrow.compute.sort_indices(table, sort_keys=order)).combine_chunks()
 
     def __len__(self) -> int:
         """Return the number of crops."""
         return int(self._table.num_rows)
+
+    def column(self, name: str) -> pyarrow.ChunkedArray:
+        """Return a column as it is stored."""
+        return self._table[name]
 
     def numbers(self, column: str) -> npt.NDArray[np.float64]:
         """Return a column of numbers: a metric by its name, or one that was added."""
@@ -54,10 +59,20 @@ class CropTable:
         values = self._table[stored if stored in self._table.column_names else column]
         return np.asarray(values.to_numpy(), np.float64)
 
+    def number_columns(self, metrics: Sequence[str]) -> list[str]:
+        """Return the names of all columns that `numbers` takes: metrics in the given order, then what was added.
+
+        Args:
+            metrics: names of metrics.
+        """
+        names = [name for name in metrics if f"metric_{name}" in self._table.column_names]
+        return [*dict.fromkeys([*names, *self._added])]
+
     def add_numbers(self, column: str, values: npt.NDArray[np.float64]) -> None:
         """Add a column of numbers, or replace it."""
         kept = self._table.drop_columns([column]) if column in self._table.column_names else self._table
         self._table = kept.append_column(column, pyarrow.array(values))
+        self._added[column] = None
 
     def texts(self, column: str, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return the texts of a column in the given rows."""

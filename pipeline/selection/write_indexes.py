@@ -7,7 +7,8 @@ from pathlib import Path
 from data.atomic_files import write_bytes
 from data.dali_index import encode_index_rows, read_index_rows, row_key
 from data.hashing import number, sha256_bytes
-from data.records import DatasetManifest, SelectedShard
+from data.records import DatasetManifest
+from data.selection import SelectedShard
 from data.shards import ShardPaths, check_file
 
 

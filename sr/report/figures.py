@@ -15,7 +15,8 @@ from typing import Any
 from data.atomic_files import read_json
 from data.errors import UserError
 from data.record_json import from_plain, to_plain
-from data.records import DatasetManifest, RejectionReason, SelectionManifest
+from data.records import DatasetManifest, RejectionReason
+from data.selection import SelectionManifest
 from sr.report.deployment import choose_file
 from sr.report.formats import BASELINES, TORCH, Figures, sort_formats
 

@@ -28,7 +28,8 @@ from data.shards import ShardPaths
 from pipeline.dataset import PARQUET, PARQUET_COLUMNS
 from pipeline.selection.leakage import NO_BENCHMARKS
 from pipeline.selection.rules import parse_rule
-from pipeline.selection.select_samples import SelectionSettings, read_selection, select_samples
+from pipeline.selection.select_samples import read_selection, select_samples
+from pipeline.selection.settings import SelectionSettings
 
 _CROPS_PER_SHARD = 5000
 _SAMPLE = 4000
@@ -99,7 +100,7 @@ def _write_index(paths: ShardPaths, split: str, keys: list[str]) -> ShardHeader:
 
 def measure(directory: Path, out_dir: Path, bits: int, results: multiprocessing.Queue) -> None:
     """Select once, and put processor seconds, peak memory in MB and the number of near duplicates."""
-    settings = SelectionSettings(bits, bits, -1, (parse_rule("sharpness >= 0"),), (), 0, (), 0, 256, 0)
+    settings = SelectionSettings(bits, bits, -1, (parse_rule("sharpness >= 0"),), (), 0, (), (), 0, 256, 0)
     start = time.process_time()
     select_samples([directory], NO_BENCHMARKS, settings, out_dir, "abc")
     seconds = time.process_time() - start

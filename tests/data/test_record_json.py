@@ -12,11 +12,10 @@ from data.records import (
     PlannedSource,
     Rejection,
     RejectionReason,
-    SelectedShard,
-    SelectionManifest,
     ShardHeader,
     SourceEntry,
 )
+from data.selection import SelectedShard, SelectionManifest
 
 ENTRY = SourceEntry("a/b.png", "a/b.png", 640, 480, "png", 12345, "ab" * 32, False, "a", 8)
 HEADER = ShardHeader(2, "train-000000", "train", 2, 1, 10, 2048, "aa", "bb", "cc", "dd")

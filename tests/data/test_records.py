@@ -5,6 +5,7 @@ import pytest
 
 from data import records
 from data.records import Box, RejectionReason
+from data.selection import FilterCounts, SelectedDataset, SelectionManifest
 
 FORMATS = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 
@@ -20,9 +21,18 @@ def test_the_documentation_names_every_reason():
 
 
 @pytest.mark.parametrize(
-    "name", ["CropRecord", "ShardHeader", "DatasetManifest", "SelectionManifest", "PlannedSource"]
+    "record",
+    [
+        records.CropRecord,
+        records.ShardHeader,
+        records.DatasetManifest,
+        records.PlannedSource,
+        SelectionManifest,
+        SelectedDataset,
+        FilterCounts,
+    ],
 )
-def test_the_documentation_names_every_field(name):
+def test_the_documentation_names_every_field(record):
     text = FORMATS.read_text()
-    fields = {field.name for field in dataclasses.fields(getattr(records, name))}
+    fields = {field.name for field in dataclasses.fields(record)}
     assert {field for field in fields if f"`{field}`" not in text} == set()

@@ -9,7 +9,8 @@ from images import textured
 from data.atomic_files import write_json
 from data.imaging.encode import encode_png
 from data.record_json import to_plain
-from data.records import SCHEMA, Box, CropRecord, SelectedShard, SelectionManifest
+from data.records import SCHEMA, Box, CropRecord
+from data.selection import SelectedShard, SelectionManifest
 from data.shards import ShardPaths, open_shard, read_header, shard_name
 
 SELECTION_HASH = "0123456789ab"

@@ -1,10 +1,12 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 from images import textured
 
-from data.atomic_files import write_json
+from data.atomic_files import read_json, write_json
 from data.dali_index import read_index
 from data.errors import UserError
 from data.hashing import sha256_file
@@ -17,11 +19,14 @@ from data.sources.folder import FolderSource
 from pipeline.dataset import PARQUET, write_parquet
 from pipeline.perceptual_hash import HASH_DIGITS, hash_orientations
 from pipeline.quality_metrics import METRICS
+from pipeline.selection.counts_table import format_counts_table
+from pipeline.selection.decisions import DECISIONS, read_decisions
 from pipeline.selection.leakage import NO_BENCHMARKS, hash_benchmarks
 from pipeline.selection.rules import parse_rule
-from pipeline.selection.select_samples import SelectionSettings, read_selection, select_samples
+from pipeline.selection.select_samples import preview_selection, read_selection, select_samples
+from pipeline.selection.settings import SelectionSettings
 
-SETTINGS = SelectionSettings(2, -1, 4, (), (), 0, (), 0, 0, 0)
+SETTINGS = SelectionSettings(2, -1, 4, (), (), 0, (), (), 0, 0, 0)
 
 
 def make(
@@ -236,3 +241,96 @@ def test_of_copies_in_two_datasets_the_one_for_validation_stays_then_the_one_wit
     assert keys(selection, tmp_path / "s", "validation") == ["a0", "b0"]
     assert sorted(keys(selection, tmp_path / "s", "train")) == ["a1", "a3", "b2", "b3", "b4"]
     assert "s7 is a copy of s7" in (tmp_path / "s" / "rejections.jsonl").read_text()
+
+
+def test_each_dataset_gives_at_most_its_cap(tmp_path):
+    directories = [make(tmp_path, name, range(first, first + 16)) for name, first in (("a", 0), ("b", 20))]
+    selection = select(directories, tmp_path / "s", max_per_dataset=(3, 0))
+    assert [one.train for one in selection.datasets] == [3, 12]
+    train = keys(selection, tmp_path / "s", "train")
+    assert (sum(key[0] == "a" for key in train), sum(key[0] == "b" for key in train)) == (3, 12)
+    # A cap on the dataset comes before the weights, the cap in all after them.
+    both = select(
+        directories, tmp_path / "t", max_per_source=1, max_per_dataset=(8, 4), weights=(1.0, 1.0), max_train=6
+    )
+    assert [one.train for one in both.datasets] == [3, 3]
+    assert [(one.filter, one.rejected) for one in both.filters if any(one.rejected)] == [
+        ("max_per_dataset", (4, 8)),
+        ("weights", (5, 1)),
+    ]
+
+
+def test_the_record_counts_each_filter_and_the_decisions_say_which_one(tmp_path):
+    first, second = make(tmp_path, "a", [0, 1, 2, 3]), make(tmp_path, "b", [9, 0, 8, 7])
+    rules = (parse_rule("sharpness >= 3"), parse_rule("noise <= 1"))
+    selection = select([first, second], tmp_path / "s", rules=rules[1:])
+    counts = {one.filter: one.rejected for one in selection.filters}
+    assert counts == {"leakage_bits": (0, 0), "noise <= 1": (0, 0), "near_duplicate_bits": (0, 1)}
+    assert [dataclasses.astuple(one) for one in selection.datasets] == [("a", 4, 3, 1), ("b", 4, 2, 1)]
+    rows = pyarrow.parquet.read_table(tmp_path / "s" / DECISIONS).to_pylist()
+    assert [(row["dataset"], row["key"]) for row in rows if row["filter"]] == [("b", "b1")]
+    twin = next(row for row in rows if row["filter"])
+    assert (twin["filter"], twin["like"], twin["detail"]) == (
+        "near_duplicate_bits", "a0", "nearly the same as a0",
+    )  # fmt: skip
+    decisions = read_decisions(tmp_path / "s", selection.decisions_sha256)
+    assert decisions.selected.sum() == 7 and decisions.like(int(np.argmin(decisions.selected))) == "a0"
+
+
+def test_a_preview_counts_what_a_selection_rejects_and_writes_nothing(tmp_path):
+    directories = [make(tmp_path, "a", range(12)), make(tmp_path, "b", range(20, 32))]
+    settings = dataclasses.replace(SETTINGS, rules=(parse_rule("sharpness >= 2"),), max_train=5)
+    before = sorted(tmp_path.rglob("*"))
+    lines, empty = preview_selection(directories, NO_BENCHMARKS, settings)
+    assert sorted(tmp_path.rglob("*")) == before and not empty
+    select_samples(directories, NO_BENCHMARKS, settings, tmp_path / "s", "abc")
+    selection = read_selection(tmp_path / "s")
+    assert lines == format_counts_table(selection.datasets, selection.filters)
+    table = {line.rpartition("   ")[0].split("  ")[0]: line.split()[-3:] for line in lines}
+    assert table["crops"] == ["12", "12", "24"]
+    assert table["sharpness >= 2: low_quality"] == ["2", "2", "4"]
+    _, empty = preview_selection(
+        directories, NO_BENCHMARKS, dataclasses.replace(settings, rules=(parse_rule("noise > 1"),))
+    )
+    assert empty == ["train", "validation"]
+
+
+def files_of(directory):
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def shuffle_dataset(directory, seed):
+    """Put the rows of dataset.parquet and the shards of dataset.json into another order."""
+    random = np.random.default_rng(seed)
+    table = pyarrow.parquet.read_table(directory / PARQUET)
+    table = table.take(random.permutation(len(table)))
+    pyarrow.parquet.write_table(table, directory / PARQUET, row_group_size=1 + seed)
+    record = read_json(directory / "dataset.json")
+    random.shuffle(record["shards"])
+    record["file_sha256"][PARQUET] = sha256_file(directory / PARQUET)
+    write_json(directory / "dataset.json", record)
+
+
+def test_the_order_of_rows_and_shards_and_the_number_of_threads_change_no_byte(tmp_path):
+    seeds = [0, 1, 0, 2, 3, 0, 4, 5, 1, 6, 7, 2, *range(10, 22)]
+    scores = tmp_path / "scores.csv"
+    scores.write_text("\n".join(["file,beauty", *(f"s{seed},{seed % 3}" for seed in range(30))]))
+    settings = {
+        "rules": (parse_rule("sharpness >= p10"), parse_rule("beauty >= 0")), "scores": (scores,),
+        "copy_bits": 8, "max_per_source": 2, "max_per_dataset": (12, 9), "weights": (2.0, 1.0), "max_train": 12,
+    }  # fmt: skip
+    directories = [make(tmp_path, "a", seeds), make(tmp_path, "b", seeds[::-1])]
+    threads, results = pyarrow.cpu_count(), []
+    try:
+        for run in range(4):
+            pyarrow.set_cpu_count(1 + run)
+            select(directories, tmp_path / f"s{run}", **settings)
+            results.append(files_of(tmp_path / f"s{run}"))
+            for directory in directories:
+                shuffle_dataset(directory, run)
+    finally:
+        pyarrow.set_cpu_count(threads)
+    assert {"selection.json", "rejections.jsonl", DECISIONS} < results[0].keys() and len(results[0]) > 5
+    assert all(result == results[0] for result in results[1:])

@@ -12,7 +12,8 @@ from data.atomic_files import write_bytes, write_json, write_jsonl
 from data.errors import UserError
 from data.imaging.encode import encode_jpeg
 from data.record_json import to_plain
-from data.records import SCHEMA, DatasetManifest, Rejection, RejectionReason, SelectionManifest
+from data.records import SCHEMA, DatasetManifest, Rejection, RejectionReason
+from data.selection import SelectionManifest
 from sr.evaluation.evaluate import evaluate
 from sr.evaluation.protocols import EvaluationProtocol
 from sr.report.figures import ReportInputs

@@ -1,0 +1,87 @@
+"""The filters of a selection, in their order: leakage, rules, copies, near-duplicates, caps."""
+
+import numpy as np
+
+from data.records import RejectionReason
+from pipeline.selection.caps import apply_caps
+from pipeline.selection.copies import find_copies, list_sources
+from pipeline.selection.crop_table import CropTable
+from pipeline.selection.hamming import find_near_duplicates
+from pipeline.selection.leakage import BenchmarkHashes, find_leaks
+from pipeline.selection.rules import Rule
+from pipeline.selection.selection import Selection
+from pipeline.selection.settings import SelectionSettings
+
+LEAKAGE, COPIES, NEAR_DUPLICATES = "leakage_bits", "copy_bits", "near_duplicate_bits"
+"""Names of the filters that compare images: the keys of [selection] that hold their thresholds."""
+
+
+def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: SelectionSettings) -> Selection:
+    """Reject leaked crops, those that break a rule, copies, nearly equal ones, then those above the caps.
+
+    Of several near duplicates the first one is kept: a validation crop before a training crop.
+
+    Args:
+        crops: the crops of all datasets.
+        benchmarks: hashes of the benchmark images.
+        settings: thresholds.
+    """
+    selection = Selection(crops)
+    _reject_leaks(selection, benchmarks, settings.leakage_bits)
+    for rule in settings.rules:
+        _apply_rule(selection, rule)
+    if settings.copy_bits >= 0:
+        _reject_copies(selection, settings.copy_bits)
+    if settings.near_duplicate_bits >= 0:
+        _reject_near_duplicates(selection, settings.near_duplicate_bits)
+    apply_caps(selection, settings, training=True)
+    apply_caps(selection, settings, training=False)
+    return selection
+
+
+def _reject_leaks(selection: Selection, benchmarks: BenchmarkHashes, bits: int) -> None:
+    leaks = find_leaks(selection.crops, benchmarks, bits)
+    rows = np.array(sorted(leaks), np.int64)
+    sources = selection.crops.texts("source", rows)
+    likes = [leaks[row] for row in rows.tolist()]
+    details = [f"{source} is the same image as {like}" for source, like in zip(sources, likes, strict=True)]
+    selection.reject(LEAKAGE, RejectionReason.LEAKAGE, rows, details, likes)
+
+
+def _apply_rule(selection: Selection, rule: Rule) -> None:
+    values = selection.crops.numbers(rule.metric)
+    threshold = rule.threshold(values)
+    rows = np.flatnonzero(selection.selected & ~rule.passes(values))
+    sources = selection.crops.texts("source", rows)
+    details = [
+        f"{source}: {rule.explain(value, threshold)}"
+        for source, value in zip(sources, values[rows].tolist(), strict=True)
+    ]
+    selection.reject(str(rule), RejectionReason.LOW_QUALITY, rows, details)
+
+
+def _reject_copies(selection: Selection, bits: int) -> None:
+    rows = selection.rows
+    sources = list_sources(selection.crops, rows)
+    original = find_copies(sources.hashes, bits)[sources.of_crop]
+    copied = original >= 0
+    details = [
+        f"{sources.names[source]} is a copy of {sources.names[kept]}"
+        for source, kept in zip(sources.of_crop[copied].tolist(), original[copied].tolist(), strict=True)
+    ]
+    keys = selection.crops.texts("key", sources.first_crops(rows))
+    likes = [keys[kept] for kept in original[copied].tolist()]
+    selection.reject(COPIES, RejectionReason.NEAR_DUPLICATE, rows[copied], details, likes)
+
+
+def _reject_near_duplicates(selection: Selection, bits: int) -> None:
+    candidates = selection.rows
+    near = find_near_duplicates(selection.crops.hashes()[candidates], bits)
+    twins = selection.crops.texts("key", candidates[near[near >= 0]])
+    selection.reject(
+        NEAR_DUPLICATES,
+        RejectionReason.NEAR_DUPLICATE,
+        candidates[near >= 0],
+        [f"nearly the same as {twin}" for twin in twins],
+        twins,
+    )

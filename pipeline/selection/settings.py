@@ -1,0 +1,34 @@
+"""What a selection depends on besides its datasets and benchmarks."""
+
+import dataclasses
+from pathlib import Path
+
+from pipeline.selection.rules import Rule
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionSettings:
+    """Everything a selection depends on besides its datasets and benchmarks."""
+
+    near_duplicate_bits: int
+    """Crops whose perceptual hashes differ in at most this many of 64 bits are near duplicates; -1 turns it off."""
+    copy_bits: int
+    """Source images whose perceptual hashes differ in at most this many bits, in any orientation, are copies of one
+    image; -1 turns it off."""
+    leakage_bits: int
+    """The same for source images against the images of the benchmarks; -1 turns it off."""
+    rules: tuple[Rule, ...]
+    """What the metrics and scores of a crop must be."""
+    scores: tuple[Path, ...]
+    """Files of scores, see `pipeline.selection.scores`."""
+    max_per_source: int
+    """Largest number of training crops of one source image; 0 for all."""
+    max_per_dataset: tuple[int, ...]
+    """Largest number of training crops of each dataset, 0 for all; empty: all of all."""
+    weights: tuple[float, ...]
+    """How the numbers of training crops of the datasets are to each other; empty: as they are."""
+    max_train: int
+    """Largest number of training crops, chosen at random; 0 for all."""
+    max_validation: int
+    """Largest number of validation crops, chosen at random; 0 for all."""
+    seed: int
