@@ -12,9 +12,10 @@ from typing import Any
 from data.atomic_files import read_json, write_bytes, write_json
 from data.catalog.published_figures import PublishedFigures, strip_scale_suffix
 from data.errors import UserError
+from data.html import formatting
+from data.html.pages import render_template
 from sr.evaluation.tables import SCHEMA, to_csv
-from sr.html import formatting
-from sr.html.pages import render_template
+from sr.html import labels
 
 MEASURED, BASELINE, PUBLISHED = "measured", "baseline", "published"
 
@@ -64,7 +65,8 @@ def write_comparison(
         "timings": _read_timings(evaluations),
     }
     page = render_template(
-        "comparison.html.j2",
+        labels.TEMPLATES / "comparison.html.j2",
+        labels=labels,
         comparison=comparison,
         lpips=any("lpips" in figures for row in rows for figures in row["figures"].values()),
         protocols=_describe_protocols(reports),
@@ -134,7 +136,7 @@ def _baseline_rows(reports: Reports) -> list[dict[str, Any]]:
             key = (report["protocol"]["name"], name)
             if key in models:
                 continue
-            row = rows.setdefault(key, _make_row(formatting.model_label(name), BASELINE, report["protocol"]))
+            row = rows.setdefault(key, _make_row(labels.model_label(name), BASELINE, report["protocol"]))
             row["figures"][evaluation.benchmark] = mean
     return list(rows.values())
 
@@ -193,9 +195,7 @@ def _read_hosts(evaluations: Sequence[Evaluation]) -> set[str]:
 
 def _describe_protocols(reports: Reports) -> dict[str, list[str]]:
     """Describe every protocol in sentences, by name."""
-    return {
-        report["protocol"]["name"]: formatting.describe_protocol(report["protocol"]) for _, report in reports
-    }
+    return {report["protocol"]["name"]: labels.describe_protocol(report["protocol"]) for _, report in reports}
 
 
 def _flatten(comparison: dict[str, Any]) -> list[dict[str, Any]]:

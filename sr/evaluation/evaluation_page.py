@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from data.atomic_files import write_bytes
+from data.html.pages import render_template
 from sr.evaluation.panels import SHEETS, embed_panels, gain_over_bicubic, sheet_name
-from sr.html import formatting
-from sr.html.pages import render_template
+from sr.html import labels
 
 
 def write_page(report: dict[str, Any], out_dir: Path) -> None:
@@ -30,7 +30,8 @@ def write_page(report: dict[str, Any], out_dir: Path) -> None:
         for row in report["per_image"]
     ]
     page = render_template(
-        "evaluation.html.j2",
+        labels.TEMPLATES / "evaluation.html.j2",
+        labels=labels,
         report=report,
         lpips="lpips" in report["mean"],
         means=_make_mean_rows(report),
@@ -46,5 +47,5 @@ def _make_mean_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     no_cost = dict.fromkeys(report["cost"])
     rows = [{"name": report["model"]["name"], **report["mean"], **report["cost"]}]
     for name, mean in report["baselines"].items():
-        rows.append({"name": formatting.model_label(name), **mean, **no_cost})
+        rows.append({"name": labels.model_label(name), **mean, **no_cost})
     return [row | {"gain_db": row["psnr_db"] - bicubic_db} for row in rows]

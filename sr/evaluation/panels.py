@@ -4,13 +4,13 @@
 panels as data: URIs.
 """
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.atomic_files import write_bytes
+from data.html.pages import data_uri
 from data.imaging.encode import encode_jpeg, encode_png
 from sr.evaluation.side_by_side import COLUMNS, Panels, compose_sheet
 
@@ -84,16 +84,6 @@ def gain_over_bicubic(row: dict[str, Any]) -> float:
     model_db, bicubic_db = row["psnr_db"], row["bicubic"]["psnr_db"]
     gain_db = math.nan if model_db is None or bicubic_db is None else model_db - bicubic_db
     return gain_db if math.isfinite(gain_db) else 0.0
-
-
-def data_uri(content: bytes, image_format: str) -> str:
-    """Return an encoded image as a data: URI.
-
-    Args:
-        content: the bytes of an image file.
-        image_format: "png" or "jpeg".
-    """
-    return f"data:image/{image_format};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _flat_name(image: str) -> str:

@@ -1,1 +1,1 @@
-"""What every HTML page shares: formatting of values, line charts, templates and their rendering."""
+"""What the pages about models share: labels, explanations and templates."""

@@ -12,15 +12,16 @@ from typing import Any
 from markupsafe import Markup
 
 from data.atomic_files import read_json, read_jsonl, write_bytes, write_json
+from data.html import formatting
+from data.html.line_chart import Marker, Point, ReferenceLine, draw_chart
+from data.html.pages import data_uri, render_template
 from data.imaging.decode import decode
 from data.imaging.encode import encode_jpeg
 from data.record_json import from_plain
 from data.records import Rejection
 from data.shards import read_rejections
-from sr.evaluation.panels import JPEG_QUALITY, data_uri, embed_panels
-from sr.html import formatting
-from sr.html.line_chart import Marker, Point, ReferenceLine, draw_chart
-from sr.html.pages import render_template
+from sr.evaluation.panels import JPEG_QUALITY, embed_panels
+from sr.html import labels
 from sr.models.run_files import JOB
 from sr.report.deployment import MAX_LOSS_DB
 from sr.report.figures import ReportInputs, gather_figures, replace_infinite
@@ -100,7 +101,8 @@ def render_page(figures: Figures, inputs: ReportInputs) -> bytes:
     """Render the page. Everything that comes from files is escaped in it."""
     job = from_plain(TrainingJob, read_json(inputs.run / JOB), str(inputs.run / JOB))
     return render_template(
-        "report.html.j2",
+        labels.TEMPLATES / "report.html.j2",
+        labels=labels,
         figures=figures,
         max_loss_db=MAX_LOSS_DB,
         tiles=make_tiles(figures),
@@ -123,7 +125,7 @@ def _make_gain_tile(figures: Figures) -> StatTile:
     others = "".join(
         f"; {name} {formatting.signed(gains[name], 2)}" for name in names[1:] if name in ("fp16", "int8")
     )
-    note = f"{formatting.model_label(names[0])}{others}"
+    note = f"{labels.model_label(names[0])}{others}"
     return StatTile(f"{formatting.signed(gains[names[0]], 2)} dB", label, note)
 
 
@@ -137,7 +139,7 @@ def _make_speed_tile(figures: Figures) -> StatTile:
     return StatTile(
         f"{formatting.milliseconds(timing['median_ms'])} ms",
         f"per {lr_size} → {hr_size} frame",
-        f"{formatting.model_label(fastest)}, the fastest format",
+        f"{labels.model_label(fastest)}, the fastest format",
     )
 
 
@@ -146,7 +148,7 @@ def _make_deploy_tile(figures: Figures) -> StatTile:
     if chosen is None:
         return StatTile("none", "to deploy", f"no exported file is within {MAX_LOSS_DB} dB of PyTorch")
     label = f"to deploy, {formatting.size(chosen['bytes'])}"
-    return StatTile(formatting.model_label(chosen["format"]), label, chosen["path"])
+    return StatTile(labels.model_label(chosen["format"]), label, chosen["path"])
 
 
 def _choose_examples(inputs: ReportInputs, counts: dict[str, int]) -> list[Rejection]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sr.html.line_chart import Axis, choose_ticks
+from data.html.line_chart import Axis, choose_ticks
 
 REFERENCE = "reference"
 _WIDTH, _LEFT, _RIGHT, _BAR, _GAP, _TOP = 760, 190, 150, 18, 26, 30

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from data.atomic_files import write_bytes, write_json, write_jsonl
-from sr.html.line_chart import ReferenceLine, draw_chart, stack_charts
+from data.html.line_chart import ReferenceLine, draw_chart, stack_charts
 from sr.training.run_files import CURVE, EVENTS, HISTORY, PROGRESS
 
 PROGRESS_EVERY_S = 1.0

@@ -12,7 +12,7 @@ from luigi.task import flatten
 from data.errors import UserError
 
 MODULES = {
-    "train": ("torch", "deepspeed", "tensorboard", "safetensors", "skimage", "jinja2"),
+    "train": ("torch", "deepspeed", "tensorboard", "safetensors", "skimage"),
     "export": (
         "torch",
         "onnx",
@@ -22,7 +22,6 @@ MODULES = {
         "nncf",
         "safetensors",
         "skimage",
-        "jinja2",
     ),
 }
 """For each extra, the top-level modules that its tasks import. DALI is left out: training works without it."""

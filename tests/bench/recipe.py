@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data.atomic_files import read_json, read_jsonl
-from sr.html.line_chart import ReferenceLine, draw_chart, stack_charts
+from data.html.line_chart import ReferenceLine, draw_chart, stack_charts
 
 
 def luigi(config: str, task: str, *arguments: str) -> str:

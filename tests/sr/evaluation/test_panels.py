@@ -6,7 +6,7 @@ import numpy as np
 import skimage.data
 
 from data.imaging.decode import decode
-from sr.evaluation.panels import choose_images, data_uri, embed_panels, write_panels
+from sr.evaluation.panels import choose_images, embed_panels, write_panels
 from sr.evaluation.side_by_side import COLUMNS, make_panels
 
 ROW = {"name": "a/b", "psnr_db": 31.5, "bicubic": {"psnr_db": 30.0}}
@@ -36,12 +36,6 @@ def test_the_sheet_is_named_after_the_image(tmp_path):
     image = np.zeros((40, 40, 3), np.uint8)
     write_panels("a/b", make_panels(image, image, image, image[::2, ::2]), LABELS, tmp_path)
     assert [path.name for path in (tmp_path / "images").iterdir()] == ["a_b.png"]
-
-
-def test_data_uris_hold_the_bytes():
-    head, content = data_uri(b"bytes", "png").split(",")
-    assert head == "data:image/png;base64"
-    assert base64.b64decode(content) == b"bytes"
 
 
 def test_of_a_large_benchmark_the_worst_images_are_shown_too():

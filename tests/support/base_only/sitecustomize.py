@@ -4,7 +4,6 @@ import sys
 
 HIDDEN = {
     "deepspeed",
-    "jinja2",
     "nncf",
     "nvidia",
     "onnx",

@@ -5,7 +5,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sr.html.line_chart import HEIGHT, WIDTH, Axis, Marker, ReferenceLine, choose_ticks, draw_chart, svg_path
+from data.html.line_chart import (
+    HEIGHT,
+    WIDTH,
+    Axis,
+    Marker,
+    ReferenceLine,
+    choose_ticks,
+    draw_chart,
+    svg_path,
+)
 
 SQUARE = (Axis(0.0, 10.0, 0.0, 100.0), Axis(0.0, 10.0, 100.0, 0.0))
 

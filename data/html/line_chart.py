@@ -19,7 +19,8 @@ Point = tuple[float, float]
 """(x, y), in the units of the axes."""
 
 WIDTH, HEIGHT = 640, 300
-_TOP, _RIGHT, _BOTTOM, _LEFT = 26, 16, 46, 64
+TOP, RIGHT, BOTTOM, LEFT = 26, 16, 46, 64
+"""Margins, in SVG units."""
 _X_TICKS, _Y_TICKS = 7, 5
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _HEADROOM = 0.06
@@ -89,8 +90,8 @@ def draw_chart(
     levels = [y for _, y in finite] + [item.y for item in references] + [item.y for item in markers]
     span = (max(levels) - min(levels)) or abs(levels[0]) or 1.0
     low, high = min(levels) - _HEADROOM * span, max(levels) + _HEADROOM * span
-    x_axis = Axis(*_widen_point(min(x for x, _ in finite), max(x for x, _ in finite)), _LEFT, WIDTH - _RIGHT)
-    y_axis = Axis(low, high, HEIGHT - _BOTTOM, _TOP)
+    x_axis = Axis(*_widen_point(min(x for x, _ in finite), max(x for x, _ in finite)), LEFT, WIDTH - RIGHT)
+    y_axis = Axis(low, high, HEIGHT - BOTTOM, TOP)
     parts = [_draw_grid(x_axis, y_axis), _draw_labels(x_label, y_label)]
     parts += [_draw_reference(item, y_axis) for item in references]
     parts.append(Markup('<path class="curve-line" d="{}"/>').format(svg_path(points, x_axis, y_axis)))
@@ -141,6 +142,11 @@ def choose_ticks(low: float, high: float, max_count: int) -> list[float]:
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
+def draw_text(classes: str, x: float, y: float, content: str) -> Markup:
+    """Draw text at a position, with the classes of its style."""
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(classes, x, y, content)
+
+
 def _widen_point(low: float, high: float) -> tuple[float, float]:
     """Return a range of some width, also for a single value."""
     return (low, high) if low < high else (low - 1.0, high + 1.0)
@@ -150,42 +156,38 @@ def _draw_grid(x_axis: Axis, y_axis: Axis) -> Markup:
     parts = []
     for value in choose_ticks(y_axis.low, y_axis.high, _Y_TICKS):
         y = y_axis.position(value)
-        line = Markup('<path class="curve-grid" d="M{} {:.1f}H{}"/>').format(_LEFT, y, WIDTH - _RIGHT)
-        parts += [line, _draw_text("curve-tick end", _LEFT - 8, y + 4, f"{value:.6g}")]
-    bottom = HEIGHT - _BOTTOM
+        line = Markup('<path class="curve-grid" d="M{} {:.1f}H{}"/>').format(LEFT, y, WIDTH - RIGHT)
+        parts += [line, draw_text("curve-tick end", LEFT - 8, y + 4, f"{value:.6g}")]
+    bottom = HEIGHT - BOTTOM
     for value in filter(float.is_integer, choose_ticks(x_axis.low, x_axis.high, _X_TICKS)):
         x = x_axis.position(value)
         line = Markup('<path class="curve-axis" d="M{:.1f} {}v5"/>').format(x, bottom)
-        parts += [line, _draw_text("curve-tick middle", x, bottom + 19, f"{value:.7g}")]
-    parts.append(Markup('<path class="curve-axis" d="M{} {}H{}"/>').format(_LEFT, bottom, WIDTH - _RIGHT))
+        parts += [line, draw_text("curve-tick middle", x, bottom + 19, f"{value:.7g}")]
+    parts.append(Markup('<path class="curve-axis" d="M{} {}H{}"/>').format(LEFT, bottom, WIDTH - RIGHT))
     return Markup("\n").join(parts)
 
 
 def _draw_labels(x_label: str, y_label: str) -> Markup:
     return Markup("\n").join(
         [
-            _draw_text("curve-label end", WIDTH - _RIGHT, HEIGHT - 6, x_label),
-            _draw_text("curve-label", 0, 11, y_label),
+            draw_text("curve-label end", WIDTH - RIGHT, HEIGHT - 6, x_label),
+            draw_text("curve-label", 0, 11, y_label),
         ]
     )
 
 
 def _draw_reference(item: ReferenceLine, y_axis: Axis) -> Markup:
     y = y_axis.position(item.y)
-    line = Markup('<path class="curve-reference" d="M{} {:.1f}H{}"/>').format(_LEFT, y, WIDTH - _RIGHT)
-    return Markup("\n").join([line, _draw_text("curve-note end", WIDTH - _RIGHT, y - 6, item.label)])
+    line = Markup('<path class="curve-reference" d="M{} {:.1f}H{}"/>').format(LEFT, y, WIDTH - RIGHT)
+    return Markup("\n").join([line, draw_text("curve-note end", WIDTH - RIGHT, y - 6, item.label)])
 
 
 def _draw_marker(item: Marker, x_axis: Axis, y_axis: Axis) -> Markup:
     x, y = x_axis.position(item.x), y_axis.position(item.y)
-    on_the_right = x > (_LEFT + WIDTH - _RIGHT) / 2
-    text = _draw_text(f"curve-note strong{' end' if on_the_right else ''}", x, y - 11, item.label)
+    on_the_right = x > (LEFT + WIDTH - RIGHT) / 2
+    text = draw_text(f"curve-note strong{' end' if on_the_right else ''}", x, y - 11, item.label)
     return Markup("\n").join([_draw_dot(x, y), text])
 
 
 def _draw_dot(x: float, y: float) -> Markup:
     return Markup('<circle class="curve-dot" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x, y)
-
-
-def _draw_text(classes: str, x: float, y: float, content: str) -> Markup:
-    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(classes, x, y, content)

@@ -1,0 +1,1 @@
+"""What every HTML page shares: formatting of values, charts, the style sheet, and the rendering of templates."""
