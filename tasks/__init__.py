@@ -13,7 +13,8 @@
                                                      ├──────────────► FullPipeline: report.html ◄── EvaluateModel (the IR, same code)
                                                      └──────────────► CompareModels: several models on several benchmarks
 
-    Beside it: VerifyDataset, ExportFolder on a dataset; BenchmarkModel, UpscaleImages, UpscaleVideo on a model.
+    Beside it: VerifyDataset, ExportFolder on a dataset; BenchmarkModel, UpscaleImages, UpscaleVideo on a model;
+    PublishDataset and FetchDataset on a dataset, selection, model or export and a URL.
 
 The same as a list, from each task to the tasks that require it. SelectSamples gives ExportOpenVINO the crops that
 calibrate int8. Download also gives EvaluateModel and TrainModel the weights of LPIPS where it is a metric or a loss.
@@ -23,7 +24,7 @@ calibrate int8. Download also gives EvaluateModel and TrainModel the weights of 
     IndexSource → PlanCrops, SelectSamples, EvaluateBaselines, EvaluateModel
     PlanCrops → PackShard, MakeCrops, VerifyDataset
     PackShard → MakeCrops
-    MakeCrops → SelectSamples, FullPipeline, VerifyDataset, ExportFolder
+    MakeCrops → SelectSamples, FullPipeline, VerifyDataset, ExportFolder, PublishDataset
     SelectSamples → TrainModel, ExportOpenVINO, FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
     ExportCheckpoint → ExportOnnx, EvaluateModel, BenchmarkModel, FullPipeline
@@ -35,6 +36,7 @@ calibrate int8. Download also gives EvaluateModel and TrainModel the weights of 
 MakeCrops yields its PackShard tasks once the plan has fixed their number; EvaluateModel yields EvaluateBaselines once
 the model's scale is known, and all models evaluated on the same terms share it. VerifyDataset reads what MakeCrops has made and
 never makes it, as verifying must not start a download; only with --rebuild it requires the plan and the download.
+With [selection] url, FetchDataset takes the place of SelectSamples in TrainModel and ExportOpenVINO.
 
 Each task has parameters, requires(), one output, and a make() that calls one function of `pipeline` or `sr`. This is the
 only folder that imports luigi. Heavy libraries are imported inside make(), in the process that needs them, so that
@@ -58,6 +60,7 @@ from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
 from tasks.export_folder import ExportFolder
 from tasks.full_pipeline import FullPipeline
 from tasks.index import IndexSource
+from tasks.publish import FetchDataset, PublishDataset
 from tasks.rip_disc import RipDisc
 from tasks.runtime import hooks
 from tasks.select import SelectSamples
@@ -77,11 +80,13 @@ __all__ = [
     "ExportFolder",
     "ExportOnnx",
     "ExportOpenVINO",
+    "FetchDataset",
     "FullPipeline",
     "IndexSource",
     "MakeCrops",
     "PackShard",
     "PlanCrops",
+    "PublishDataset",
     "RipDisc",
     "SelectSamples",
     "TrainModel",

@@ -11,6 +11,7 @@ from sr.export.settings import PRECISIONS, Int8Settings
 from sr.models.presets import find_preset
 from tasks.config import UNKNOWN_LICENSE, export
 from tasks.model_choice import TRAINED, find_weights, is_weights
+from tasks.publish import FetchDataset, selected_samples
 from tasks.runtime.parameters import ChoiceParameter, OptionalSizeParameter, Size, format_size
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
@@ -161,9 +162,9 @@ class ExportOpenVINO(ExportTask):
         return ExportOnnx(model=self.model, planes=self.planes)
 
     @property
-    def selection(self) -> SelectSamples | None:
+    def selection(self) -> SelectSamples | FetchDataset | None:
         """The crops to calibrate int8 with; None for the other precisions."""
-        return SelectSamples() if self.resolved_precision == "int8" else None
+        return selected_samples() if self.resolved_precision == "int8" else None
 
     def requires(self) -> dict[str, StoreTask]:
         """The ONNX file, and the crops that calibrate int8."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from data.errors import UserError
 from sr.export.settings import PRECISIONS
 from tasks.config import evaluation
 from tasks.crops import MakeCrops
@@ -9,6 +10,7 @@ from tasks.evaluate import TRAINED_VARIANTS, EvaluateModel, benchmark_labels
 from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
 from tasks.runtime.store_task import StoreTask
 from tasks.select import SelectSamples
+from tasks.selection_config import selection
 from tasks.train import TrainModel
 from tasks.training_config import describe_model
 
@@ -23,7 +25,14 @@ class FullPipeline(StoreTask):
 
     @property
     def datasets(self) -> list[MakeCrops]:
-        """The crop datasets of [selection]."""
+        """The crop datasets of [selection].
+
+        Raises:
+            UserError: the selection is at a URL, without the datasets that the report shows.
+        """
+        if selection().url:
+            message = "FullPipeline reports on datasets of this store, but [selection] url names a published selection"
+            raise UserError(message, "Leave it out, or run TrainModel, ExportOpenVINO and EvaluateModel")
         return SelectSamples().datasets
 
     @property

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import luigi
 
+from tasks.remote_config import UrlParameter
 from tasks.runtime.parameters import (
     IntListParameter,
     IntParameter,
@@ -20,6 +21,11 @@ class selection(luigi.Config):
         default=("DIV2K",),
         min_items=1,
         description="datasets to train on: names or paths, separated by commas",
+    )
+    url: str = UrlParameter(
+        default="",
+        description="URL of a published selection to train on; its shards are fetched, and the other keys of this "
+        "section do not count. Empty: a selection of this store",
     )
     near_duplicate_bits: int = IntParameter(
         default=2,

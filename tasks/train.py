@@ -7,6 +7,7 @@ from sr.training.job import RunOptions, TrainingJob
 from sr.training.run_files import CURVE
 from sr.training.settings import CHANGEABLE_FIELDS, parse_loss
 from tasks.download import LPIPS_WEIGHTS, Download
+from tasks.publish import FetchDataset, selected_samples
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 from tasks.select import SelectSamples
@@ -34,9 +35,9 @@ class TrainModel(StoreTask):
     resources = WHOLE_MACHINE
 
     @property
-    def selection(self) -> SelectSamples:
+    def selection(self) -> SelectSamples | FetchDataset:
         """The crops to train on."""
-        return SelectSamples()
+        return selected_samples()
 
     @property
     def lpips_weights(self) -> Download | None:

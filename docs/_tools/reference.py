@@ -24,6 +24,7 @@ DOCS = Path(__file__).parents[1]
 TASKS_PAGE, CONFIGURATION_PAGE = "reference/tasks.md", "reference/configuration.md"
 _SECTIONS = (
     "store",
+    "remote",
     "crops",
     "video",
     "selection",
