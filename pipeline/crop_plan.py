@@ -11,9 +11,10 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, write_json, write_jsonl
+from data.catalog.spec import is_group, name_group
 from data.errors import UserError
 from data.hashing import generator, number
 from data.record_json import from_plain, to_plain
@@ -54,6 +55,8 @@ class PlanSettings:
     crops_per_shard: int
     """Approximate number of crops in a shard."""
     seed: int
+    group: str = "image"
+    """Which images stay in one split, where their names tell: see `data.catalog.spec.DatasetSpec.group`."""
 
     def check(self) -> None:
         """Validate the settings.
@@ -80,6 +83,11 @@ class PlanSettings:
             ("max_pixels", self.max_pixels >= 1, "1 or more"),
             ("validation_fraction", 0 <= self.validation_fraction < 1, "at least 0 and below 1"),
             ("crops_per_shard", self.crops_per_shard >= 1, "1 or more"),
+            (
+                "group",
+                is_group(self.group),
+                "image, folder, or an expression with one group, as in (shot[0-9]+)",
+            ),
         ]
         for name, is_valid, requirement in rules:
             if not is_valid:
@@ -183,12 +191,13 @@ def plan_dataset(
         UserError: the settings are invalid, or no image gives a crop.
     """
     settings.check()
+    _check_group(entries, settings.group, name)
     counts = array.array("L")
     groups: dict[str, list[int]] = {}
     for place, entry in enumerate(entries):
         counts.append(count_crops(entry, settings))
         if counts[place]:
-            groups.setdefault(entry.group, []).append(place)
+            groups.setdefault(_regroup(entry, settings.group).group, []).append(place)
     rejections = (
         _explain_rejection(entries[place], settings) for place, count in enumerate(counts) if not count
     )
@@ -197,13 +206,27 @@ def plan_dataset(
     ordered = sorted(groups, key=lambda group: (number("order", settings.seed, group), group))
     cut = min(math.ceil(len(ordered) * settings.validation_fraction), len(ordered) - 1)
     planned = (
-        PlannedSource(entries[place], split, shard, counts[place])
+        PlannedSource(_regroup(entries[place], settings.group), split, shard, counts[place])
         for split, names in (("train", ordered[cut:]), ("validation", ordered[:cut]))
         for place, shard in _assign_shards(
             [groups[group] for group in names], counts, settings.crops_per_shard
         )
     )
     return planned, rejections
+
+
+def _regroup(entry: SourceEntry, group: str) -> SourceEntry:
+    """Return an entry with the group that its name has, if it has one."""
+    return dataclasses.replace(entry, group=name_group(entry.id, group) or entry.group)
+
+
+def _check_group(entries: Sequence[SourceEntry], group: str, name: str) -> None:
+    if group != "image" and entries and not any(name_group(entry.id, group) for entry in entries):
+        why = "all lie in one folder" if group == "folder" else f"the first is {entries[0].id}"
+        message = (
+            f"[crops] group is {group!r}, but the name of no image of dataset {name} has such a group: {why}"
+        )
+        raise UserError(message, "Give image, folder, or an expression that is found in their paths")
 
 
 def _no_crop_error(
@@ -244,6 +267,7 @@ def _assign_shards(
 def write_plan(planned: Iterable[PlannedSource], rejections: Iterable[Rejection], out_dir: Path) -> None:
     """Write a plan: one file for each shard in shards/, rejections.jsonl and, last, plan.json."""
     shards: list[PlannedShard] = []
+    groups: set[str] = set()
     by_shard = itertools.groupby(planned, key=lambda source: (source.split, source.shard))
     for (split, shard), members in by_shard:
         name, sources, crops = shard_name(split, shard), 0, 0
@@ -251,12 +275,14 @@ def write_plan(planned: Iterable[PlannedSource], rejections: Iterable[Rejection]
             for one in members:
                 file.write(jsonl_line(to_plain(one)))
                 sources, crops = sources + 1, crops + one.crops
+                groups.add(one.entry.group)
         shards.append({"name": name, "split": split, "sources": sources, "crops": crops})
     counter = RejectionCounter()
     write_jsonl(out_dir / REJECTIONS, map(to_plain, counter.count_each(rejections)))
     totals = {
         "sources": sum(shard["sources"] for shard in shards),
         "crops": sum(shard["crops"] for shard in shards),
+        "groups": len(groups),
         "rejected": counter.total,
     }
     record = {"schema": SCHEMA, "shards": shards, "totals": totals, "rejections": counter.by_reason}
@@ -271,4 +297,9 @@ def read_plan_shard(plan_dir: Path, shard: str) -> list[PlannedSource]:
 
 def read_planned_shards(plan_dir: Path) -> list[PlannedShard]:
     """Return name, split and numbers of sources and crops of every shard of a plan."""
-    return cast(list[PlannedShard], read_json(plan_dir / RECORD)["shards"])
+    return cast(list[PlannedShard], read_plan_record(plan_dir)["shards"])
+
+
+def read_plan_record(plan_dir: Path) -> dict[str, Any]:
+    """Return the content of plan.json: `shards`, `totals` and `rejections`."""
+    return cast(dict[str, Any], read_json(plan_dir / RECORD))

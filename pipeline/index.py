@@ -7,12 +7,12 @@ import array
 import contextlib
 import dataclasses
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast, overload
 
 from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, write_json
+from data.catalog.spec import name_group
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.record_json import from_plain, to_plain
@@ -156,12 +156,7 @@ def _apply_catalog(entry: SourceEntry, lossy: str, group: str) -> SourceEntry:
     """Return an entry with `lossy` and `group` as the catalog defines them."""
     if lossy != "by_format":
         entry = dataclasses.replace(entry, lossy=lossy == "yes")
-    if group == "folder":
-        return dataclasses.replace(entry, group=entry.id.rpartition("/")[0] or entry.group)
-    if group != "image":
-        found = re.search(group, entry.id)
-        return dataclasses.replace(entry, group=found.group(1) or entry.group) if found else entry
-    return entry
+    return dataclasses.replace(entry, group=name_group(entry.id, group) or entry.group)
 
 
 class Entries(Sequence[SourceEntry]):

@@ -73,6 +73,11 @@ class crops(luigi.Config):
         below=1,
         description="fraction of the images that goes to the validation split",
     )
+    group: str = luigi.Parameter(
+        default="image",
+        description="images of a path that stay on one side of the split: image (each alone), folder, or an expression "
+        "whose one group names them, as in (shot[0-9]+); a catalog file has its own",
+    )
     crops_per_shard: int = IntParameter(
         default=1000, at_least=1, description="approximate number of crops in a shard"
     )

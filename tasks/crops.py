@@ -38,7 +38,8 @@ class PlanCrops(DatasetTask):
 
     def settings(self) -> crop_plan.PlanSettings:
         """Return [crops] as the planner takes it."""
-        return plan_settings()
+        catalog_group = self.dataset_spec.group
+        return dataclasses.replace(plan_settings(), group="image" if catalog_group else crops().group)
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings; those of the grid only under the policy grid."""
@@ -58,9 +59,9 @@ class PlanCrops(DatasetTask):
         return {shard["name"]: shard["crops"] for shard in crop_plan.read_planned_shards(self.directory())}
 
     def counts(self) -> str:
-        """Return the numbers of crops and shards."""
-        shards = self.shards()
-        return f"{sum(shards.values())} crops in {len(shards)} shards"
+        """Return the numbers of crops, shards and groups."""
+        totals = crop_plan.read_plan_record(self.directory())["totals"]
+        return f"{totals['crops']} crops in {len(self.shards())} shards, {totals['groups']} groups of images"
 
 
 class PackShard(DatasetTask):
@@ -186,7 +187,7 @@ class MakeCrops(DatasetTask):
 
 
 def plan_settings() -> crop_plan.PlanSettings:
-    """Return [crops] as the planner takes it."""
+    """Return [crops] as the planner takes it, but for the group, which the catalog may have."""
     section = crops()
     return crop_plan.PlanSettings(
         policy=section.policy,

@@ -69,7 +69,7 @@ class IndexSource(DatasetTask):
             "source": source,
             "min_side_px": self.min_side_px,
             "lossy": self.dataset_spec.lossy,
-            "group": self.dataset_spec.group,
+            "group": self.dataset_spec.group or "image",
             "alpha": crops().alpha,
         }
 
@@ -96,7 +96,7 @@ class IndexSource(DatasetTask):
                 min_side_px=self.min_side_px,
                 max_bad_fraction=crops().max_bad_fraction,
                 lossy=self.dataset_spec.lossy,
-                group=self.dataset_spec.group,
+                group=self.dataset_spec.group or "image",
                 threads=cpu_share(),
                 progress=progress,
             )

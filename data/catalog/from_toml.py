@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.catalog.from_path import dataset_from_path
-from data.catalog.spec import SAMPLE_OPTIONS, DatasetSpec, RemoteFile
+from data.catalog.spec import GROUPS, SAMPLE_OPTIONS, DatasetSpec, RemoteFile, is_group
 from data.errors import UserError
 from data.exhaustion import hint_of
 from data.redacted_urls import redact
@@ -16,7 +16,6 @@ CATALOG_KINDS = ("archives", "sample", "photos")
 """The kinds that a catalog file may name. With `path` the kind follows from what is at the path."""
 FOLDER_KINDS = ("folder", "video")
 LOSSY = ("by_format", "yes", "no")
-GROUPS = ("image", "folder")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
 
@@ -50,7 +49,8 @@ def _dataset(table: dict[str, Any], folder: Path) -> DatasetSpec:
     for required in ("name", "title", "license", *([] if "path" in table else ["kind"])):
         _typed(table, required, str)
     texts = known - {"files", "options"}
-    fields: dict[str, Any] = {name: _typed(table, name, str) for name in texts & set(table)}
+    fields: dict[str, Any] = {"group": "image"}
+    fields |= {name: _typed(table, name, str) for name in texts & set(table)}
     fields["files"] = tuple(_remote_file(entry) for entry in _typed(table, "files", list, []))
     fields["options"] = _typed(table, "options", dict, {})
     if "path" in fields:
@@ -94,7 +94,7 @@ def _check(dataset: DatasetSpec, path: Path) -> None:
         raise ValueError(f"name is {dataset.name!r}; it must be the file's name without .toml")
     if dataset.lossy not in LOSSY:
         raise ValueError(f"lossy is {dataset.lossy!r}; it must be one of {', '.join(LOSSY)}")
-    if dataset.group not in GROUPS and re.compile(dataset.group).groups != 1:
+    if not is_group(dataset.group):
         choices = ", ".join(GROUPS)
         raise ValueError(f"group is {dataset.group!r}; it must be {choices} or an expression with one group")
     _check_options(dataset)

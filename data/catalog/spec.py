@@ -13,6 +13,8 @@ VIDEO_SUFFIXES = (
 
 _OTHER_PART = re.compile(r"(.+\.zip)\.(?!001)\d{3,}|(.+)\.z\d{2,}", re.IGNORECASE | re.DOTALL)
 
+GROUPS = ("image", "folder")
+"""Values of DatasetSpec.group that are no regular expression."""
 SAMPLE_OPTIONS = ("images", "height_px", "width_px", "seed")
 """Options of the kind sample. All but the seed are needed."""
 
@@ -66,13 +68,39 @@ class DatasetSpec:
     lossy: str = "by_format"
     """Whether images have compression artifacts to remove by downscaling: by_format (follow each file's format), yes
     or no."""
-    group: str = "image"
+    group: str = ""
     """Which images stay together in one split: image (each alone), folder (all of a folder), or a regular expression
-    that is searched for in the id and whose one group names the group of images."""
+    that is searched for in the id and whose one group names the group of images. Empty for what is not in the catalog:
+    [crops] group decides."""
     options: dict[str, int] = dataclasses.field(default_factory=dict)
     """For kind sample: the values of SAMPLE_OPTIONS, by name."""
     note: str = ""
     """What was chosen where a path can be read in two ways, and how to choose the other; empty otherwise."""
+
+
+def is_group(group: str) -> bool:
+    """Return whether a text says which images stay together: image, folder, or an expression with one group."""
+    try:
+        return group in GROUPS or re.compile(group).groups == 1
+    except (re.error, RecursionError, OverflowError):
+        return False
+
+
+def name_group(id: str, group: str) -> str:
+    r"""Return the group that the id of an image names; empty if it names none, so that the image is alone.
+
+    Args:
+        id: of the image.
+        group: image, folder, or an expression with one group.
+
+    Example:
+        >>> name_group("trip/IMG_0041.jpg", "folder"), name_group("shot3-0041.png", r"^(shot\d+)-")
+        ('trip', 'shot3')
+    """
+    if group == "folder":
+        return id.rpartition("/")[0]
+    found = None if group == "image" else re.search(group, id)
+    return (found[1] or "") if found else ""
 
 
 def archive_suffix(name: str) -> str:

@@ -1,11 +1,19 @@
 import dataclasses
+import re
 
 import pytest
 from settings import plan_settings
 
 from data.errors import UserError
 from data.records import RejectionReason, SourceEntry
-from pipeline.crop_plan import count_crops, place_crops, read_plan_shard, read_planned_shards, write_plan
+from pipeline.crop_plan import (
+    count_crops,
+    place_crops,
+    read_plan_record,
+    read_plan_shard,
+    read_planned_shards,
+    write_plan,
+)
 from pipeline.crop_plan import plan_dataset as plan_lazily
 
 SETTINGS = plan_settings(size_px=256, validation_fraction=0.1, crops_per_shard=20)
@@ -78,6 +86,41 @@ def test_groups_stay_together_and_splits_have_the_requested_size():
     assert shards == sorted(shards) and set(shards) == set(range(max(shards) + 1))
 
 
+@pytest.mark.parametrize(
+    ("group", "name"), [("folder", "trip{}/IMG_{:04}.jpg"), (r"^(shot\d+)-", "shot{}-{:04}.png")]
+)
+def test_a_group_that_names_tell_is_never_divided(group, name):
+    ids = [name.format(number % 8, number) for number in range(40)]
+    entries = [dataclasses.replace(entry(place), id=id, group=id) for place, id in enumerate(ids)]
+    alone = dataclasses.replace(entry(99), id="other.png", group="other.png")
+    settings = dataclasses.replace(SETTINGS, group=group, validation_fraction=0.25)
+    planned, _ = plan_dataset([*entries, alone], settings, "d")
+    splits: dict[str, set[str]] = {}
+    for one in planned:
+        splits.setdefault(one.entry.group, set()).add(one.split)
+    assert len(splits) == 9 and "other.png" in splits
+    assert all(len(split) == 1 for split in splits.values())
+    assert sum(split == {"validation"} for split in splits.values()) == 3
+    divided, _ = plan_dataset(entries, dataclasses.replace(settings, group="image"), "d")
+    assert len({one.entry.group for one in divided}) == 40
+
+
+@pytest.mark.parametrize(
+    ("group", "problem"),
+    [
+        ("folder", "'folder', but the name of no image of dataset d has such a group: all lie in one folder"),
+        (r"(shot\d)", "has such a group: the first is p0"),
+        ("shot", "it must be image, folder, or an expression with one group"),
+        ("(shot", "it must be image, folder, or an expression with one group"),
+        ("", "it must be image, folder, or an expression with one group"),
+    ],
+    ids=["flat", "unmatched", "no-group", "no-expression", "empty"],
+)
+def test_a_group_that_joins_no_image_is_an_error(group, problem):
+    with pytest.raises(UserError, match=re.escape(problem)):
+        plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, group=group), "d")
+
+
 def test_shards_have_about_the_requested_number_of_crops():
     planned, _ = plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, validation_fraction=0.0), "d")
     sizes: dict[int, int] = {}
@@ -134,6 +177,7 @@ def test_invalid_settings_are_refused(change):
 def test_a_plan_reads_back_shard_by_shard(tmp_path):
     planned, rejections = plan_dataset(ENTRIES, SETTINGS, "d")
     write_plan(planned, rejections, tmp_path)
+    assert read_plan_record(tmp_path)["totals"] == {"sources": 40, "crops": 280, "groups": 40, "rejected": 0}
     shards = read_planned_shards(tmp_path)
     again = [one for shard in shards for one in read_plan_shard(tmp_path, shard["name"])]
     assert again == planned
