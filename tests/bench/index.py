@@ -98,7 +98,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--index", nargs=2, type=Path, metavar=("TAR", "OUT"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.index:
-        index(*options.index, options.threads)
+        index(options.index[0], options.index[1], options.threads)
         return 0
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder, "whole.tar"), Path(folder, "index")

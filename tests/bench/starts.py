@@ -24,7 +24,7 @@ from sr.evaluation.metrics import crop_border, luma, psnr
 from sr.imaging.resize import pillow_resize
 from sr.models.network import SuperResolutionNetwork
 from sr.models.presets import ModelDescription, find_preset
-from sr.models.registry import build, build_network
+from sr.models.registry import build_network
 from sr.models.reparameterization import add_reparameterization
 
 CROPS_PER_IMAGE, CROP_PX, BATCH_SIZE, HR_PATCH_PX = 6, 240, 16, 60
@@ -140,8 +140,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate (default: 0.001)")
     options = parser.parse_args()
-    crops = load_crops(options.folder, build(options.preset).scale)
-    print(f"bicubic {evaluate(build(options.preset), options.benchmark):.3f} dB")
+    untrained = build_network(find_preset(options.preset))  # interpolates
+    crops = load_crops(options.folder, untrained.scale)
+    print(f"bicubic {evaluate(untrained, options.benchmark):.3f} dB")
     for start in STARTS:
         for seed in range(options.seeds):
             network = build_start(find_preset(options.preset), start, seed)

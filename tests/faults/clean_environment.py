@@ -8,7 +8,6 @@ that of `load_upscaler` by one level. pip must be able to download packages.
 """
 
 import subprocess
-import sys
 import tempfile
 import venv
 from pathlib import Path
@@ -23,7 +22,8 @@ from safetensors.torch import save_file
 from sr.export.to_onnx import export_onnx
 from sr.export.to_openvino import export_openvino
 from sr.models.checkpoint import export_checkpoint
-from sr.models.registry import build
+from sr.models.presets import find_preset
+from sr.models.registry import build_network
 from sr.runtime.load import load_upscaler
 
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
@@ -35,7 +35,7 @@ UNWANTED = {"torch", "onnx", "nncf", "opencv-python-headless", "safetensors", "s
 def export_network(folder: Path) -> dict[str, Path]:
     """Export a network with random weights; return the file for each runtime."""
     torch.manual_seed(0)
-    network = build("realtime-x2")
+    network = build_network(find_preset("realtime-x2"))
     torch.nn.init.normal_(network.core.layers[-1].weight, std=0.01)
     save_file(network.core.state_dict(), folder / "net.safetensors")
     export_checkpoint(folder / "net.safetensors", folder / "model")
@@ -83,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
