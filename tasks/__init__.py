@@ -4,7 +4,7 @@
     RipDisc ───► IndexSource                                                 │  one chain per dataset
     (archive · folder · nested tar · video · disc · embedded sample)          │
                                                                              ▼
-                   IndexSource of the benchmarks (Set5, Set14 …) ──► SelectSamples      near-duplicates, leakage, quality, caps
+                   IndexSource of the benchmarks (Set5, Set14 …) ──► SelectSamples ──► ReviewSelection: selection.html
                                                                              ▼
                                                                         TrainModel       DeepSpeed; TensorBoard; resumes
                                                                              ▼
@@ -21,11 +21,12 @@ calibrate int8. Download also gives EvaluateModel and TrainModel the weights of 
 
     Download → IndexSource, TrainModel, EvaluateBaselines, EvaluateModel, VerifyDataset
     RipDisc → IndexSource
-    IndexSource → PlanCrops, SelectSamples, EvaluateBaselines, EvaluateModel
+    IndexSource → PlanCrops, SelectSamples, ReviewSelection, EvaluateBaselines, EvaluateModel
     PlanCrops → PackShard, MakeCrops, VerifyDataset
     PackShard → MakeCrops
-    MakeCrops → SelectSamples, FullPipeline, VerifyDataset, ExportFolder, PublishDataset
-    SelectSamples → TrainModel, ExportOpenVINO, FullPipeline
+    MakeCrops → SelectSamples, ReviewSelection, FullPipeline, VerifyDataset, ExportFolder, PublishDataset
+    SelectSamples → ReviewSelection, TrainModel, ExportOpenVINO, FullPipeline
+    ReviewSelection → FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
     ExportCheckpoint → ExportOnnx, EvaluateModel, BenchmarkModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
@@ -61,6 +62,7 @@ from tasks.export_folder import ExportFolder
 from tasks.full_pipeline import FullPipeline
 from tasks.index import IndexSource
 from tasks.publish import FetchDataset, PublishDataset
+from tasks.review_selection import ReviewSelection
 from tasks.rip_disc import RipDisc
 from tasks.runtime import hooks
 from tasks.select import SelectSamples
@@ -87,6 +89,7 @@ __all__ = [
     "PackShard",
     "PlanCrops",
     "PublishDataset",
+    "ReviewSelection",
     "RipDisc",
     "SelectSamples",
     "TrainModel",

@@ -8,6 +8,7 @@ from tasks.config import evaluation
 from tasks.crops import MakeCrops
 from tasks.evaluate import TRAINED_VARIANTS, EvaluateModel, benchmark_labels
 from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
+from tasks.review_selection import ReviewSelection
 from tasks.runtime.store_task import StoreTask
 from tasks.select import SelectSamples
 from tasks.selection_config import selection
@@ -54,6 +55,7 @@ class FullPipeline(StoreTask):
         return {
             "datasets": [*self.datasets],
             "selection": [SelectSamples()],
+            "review": [ReviewSelection()],
             "run": [TrainModel()],
             "model": [ExportCheckpoint()],
             "exports": [*self.exports],
@@ -89,4 +91,5 @@ class FullPipeline(StoreTask):
         from sr.report.report import format_headline
 
         numbers = format_headline(self.load_record())
-        return f"{numbers}\nReport: {self.directory() / 'report.html'}"
+        page = ReviewSelection().page_path()
+        return f"{numbers}\nSelection: {page}\nReport: {self.directory() / 'report.html'}"

@@ -10,7 +10,7 @@ import luigi
 from data.errors import UserError
 from pipeline import index
 from pipeline.selection import select_samples as select
-from pipeline.selection.leakage import BenchmarkHashes, hash_benchmarks
+from pipeline.selection.leakage import Benchmark, hash_benchmarks
 from pipeline.selection.rules import parse_rule
 from pipeline.selection.scores import hash_scores
 from pipeline.selection.settings import SelectionSettings
@@ -87,11 +87,12 @@ class SelectSamples(StoreTask):
         rules = [str(rule) for rule in settings.rules]
         return vars(settings) | {"rules": rules, "scores": [hash_scores(path) for path in settings.scores]}
 
-    def benchmark_hashes(self) -> BenchmarkHashes:
-        """Return the hashes of the benchmark images."""
-        return hash_benchmarks(
-            [(one.name(), one.source(), index.read_entries(one.directory())) for one in self.benchmarks]
-        )
+    def open_benchmarks(self) -> list[Benchmark]:
+        """Open the benchmarks, and list their images."""
+        return [
+            Benchmark(one.name(), one.source(), index.read_entries(one.directory()))
+            for one in self.benchmarks
+        ]
 
     def make(self) -> None:
         """Reject near-duplicates, leaked and poor crops, and write the lists."""
@@ -101,7 +102,7 @@ class SelectSamples(StoreTask):
         with stage(self, "shards") as progress:
             select.select_samples(
                 [one.directory() for one in self.datasets],
-                self.benchmark_hashes(),
+                hash_benchmarks(self.open_benchmarks()),
                 self.settings(),
                 self.directory(),
                 self.spec_hash,
@@ -135,7 +136,9 @@ class SelectSamples(StoreTask):
                 )
                 raise UserError(message, f"Run: sr-factory {one.task_family} --dataset {one.dataset}")
         lines, empty = select.preview_selection(
-            [one.directory() for one in self.datasets], self.benchmark_hashes(), self.settings()
+            [one.directory() for one in self.datasets],
+            hash_benchmarks(self.open_benchmarks()),
+            self.settings(),
         )
         json.dump({"lines": lines, "empty": empty}, self._preview_file)
         self._preview_file.flush()

@@ -62,14 +62,15 @@ def test_every_stage_wrote_its_record(finished):
     store, _, result = finished
     for pattern in (
         "sources/Sample_tiny-*/index.json", "plans/Sample_tiny-*/plan.json", "crops/Sample_tiny-*/dataset.json",
-        "selections/Sample_tiny-*/selection.json", "runs/realtime-x2-*/training.json",
+        "selections/Sample_tiny-*/selection.json", "reviews/Sample_tiny-*/selection.html",
+        "runs/realtime-x2-*/training.json",
         "models/realtime-x2-*/model.safetensors", "exports/realtime-x2-onnx-*/model.onnx",
         "exports/realtime-x2-fp32-*/model.xml", "exports/realtime-x2-fp16-*/model.xml",
         "exports/realtime-x2-int8-*/model.xml", "reports/realtime-x2-*/report.html",
     ):  # fmt: skip
         assert only(pattern, store).stat().st_size > 0
     assert len(list(store.glob("evaluations/*/report.json"))) == 5
-    assert "report.html" in result.stdout
+    assert "report.html" in result.stdout and "selection.html" in result.stdout
     assert not list(store.rglob("*.part"))
 
 

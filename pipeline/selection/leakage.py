@@ -12,6 +12,15 @@ from pipeline.selection.crop_table import CropTable
 from pipeline.selection.hamming import find_first_within, parse_hashes
 
 
+class Benchmark(NamedTuple):
+    """A benchmark that a selection keeps clear of."""
+
+    name: str
+    source: Source
+    entries: list[SourceEntry]
+    """Its images."""
+
+
 class BenchmarkHashes(NamedTuple):
     """Hashes of all benchmark images, to find leakage."""
 
@@ -26,11 +35,11 @@ class BenchmarkHashes(NamedTuple):
 NO_BENCHMARKS = BenchmarkHashes((), (), {})
 
 
-def hash_benchmarks(benchmarks: Iterable[tuple[str, Source, list[SourceEntry]]]) -> BenchmarkHashes:
+def hash_benchmarks(benchmarks: Iterable[Benchmark]) -> BenchmarkHashes:
     """Hash the images of benchmarks, so that training crops of these images can be rejected.
 
     Args:
-        benchmarks: name, source and entries of each.
+        benchmarks: the benchmarks.
     """
     exact: dict[str, str] = {}
     perceptual: dict[str, str] = {}

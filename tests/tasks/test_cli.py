@@ -86,6 +86,7 @@ def test_the_base_alone_prepares_data_and_says_what_the_rest_needs(tmp_path):
         ("VerifyDataset", "--dataset", "Sample_tiny", "--level", "full"),
         ("ExportFolder", "--dataset", "Sample_tiny"),
         ("SelectSamples", *selection),
+        ("ReviewSelection", *selection),
     ):
         done = base(*command)
         assert done.returncode == 0, done.stderr

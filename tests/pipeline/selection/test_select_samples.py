@@ -21,7 +21,7 @@ from pipeline.perceptual_hash import HASH_DIGITS, hash_orientations
 from pipeline.quality_metrics import METRICS
 from pipeline.selection.counts_table import format_counts_table
 from pipeline.selection.decisions import DECISIONS, read_decisions
-from pipeline.selection.leakage import NO_BENCHMARKS, hash_benchmarks
+from pipeline.selection.leakage import NO_BENCHMARKS, Benchmark, hash_benchmarks
 from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import preview_selection, read_selection, select_samples
 from pipeline.selection.settings import SelectionSettings
@@ -135,7 +135,7 @@ def test_crops_of_benchmark_images_are_rejected(tmp_path):
         cv2.imwrite(str(tmp_path / "bench" / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     source = FolderSource(tmp_path / "bench")
     entries = [one for one in source.scan() if isinstance(one, SourceEntry)]
-    benchmarks = hash_benchmarks([("bench", source, entries)])
+    benchmarks = hash_benchmarks([Benchmark("bench", source, entries)])
     selection = select([make(tmp_path, "a", range(12))], tmp_path / "s", benchmarks=benchmarks)
     assert selection.rejections == {"leakage": 3}
     assert not {"a5", "a6", "a7"} & set(keys(selection, tmp_path / "s", "train"))

@@ -1,12 +1,12 @@
 """The report: its figures are those of the records, the page needs no other file, and no file name can break it."""
 
-import html.parser
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 import skimage.data
+from parsed_page import ParsedPage
 
 from data.atomic_files import write_bytes, write_json, write_jsonl
 from data.errors import UserError
@@ -166,35 +166,6 @@ def _change(path: Path, change) -> None:
     path.write_text(json.dumps(record))
 
 
-class _Page(html.parser.HTMLParser):
-    """Parse a page like a browser: check that elements are closed, and collect references and text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open, self.tags, self.references, self.ids, self.data = [], set(), [], set(), []
-        self.feed(text)
-        self.text = " ".join(" ".join(self.data).split())
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.add(tag)
-        self.references += [
-            value for name, value in attributes if name in ("src", "href", "srcset", "action")
-        ]
-        self.ids |= {value for name, value in attributes if name == "id"}
-        if tag not in ("meta", "img", "path", "circle", "br"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.add(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
-            self.data.append(data)
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("store"))
@@ -204,7 +175,7 @@ def store(tmp_path_factory):
 def page(store, tmp_path_factory):
     out_dir = tmp_path_factory.mktemp("report")
     write_report(store, out_dir)
-    return _Page((out_dir / "report.html").read_text())
+    return ParsedPage((out_dir / "report.html").read_text())
 
 
 def test_figures_are_those_of_the_records(store, tmp_path):
@@ -261,7 +232,7 @@ def test_no_file_is_deployed_if_none_can_be_compared_with_torch(tmp_path):
     report = write_report(make_store(tmp_path / "store", formats=("onnx", "int8")), tmp_path / "out")
     assert report["deploy"] is None
     assert report["gain_db"]["Photos"]["int8"] == 0.8
-    assert "none to deploy" in _Page((tmp_path / "out" / "report.html").read_text()).text
+    assert "none to deploy" in ParsedPage((tmp_path / "out" / "report.html").read_text()).text
 
 
 def test_the_page_needs_no_other_file(page):
@@ -320,7 +291,7 @@ def test_the_page_says_what_is_missing(tmp_path):
         lambda record: record.update(best_epoch=0, best_psnr_db=None, bicubic_psnr_db=None),
     )
     write_report(store, tmp_path / "out")
-    text = _Page((tmp_path / "out" / "report.html").read_text()).text
+    text = ParsedPage((tmp_path / "out" / "report.html").read_text()).text
     for phrase in (
         "there is no contact sheet",
         "Nothing: every file",
@@ -341,7 +312,7 @@ def test_a_psnr_that_is_not_finite_is_shown_as_such_and_stored_as_null(tmp_path,
     report = write_report(store, tmp_path / "out")
     assert report["benchmarks"]["Photos"]["models"]["onnx"]["psnr_db"] is None
     json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
-    text = _Page((tmp_path / "out" / "report.html").read_text()).text
+    text = ParsedPage((tmp_path / "out" / "report.html").read_text()).text
     assert f"ONNX fp32 {shown} 0." in text.replace(" deploy", "")
 
 

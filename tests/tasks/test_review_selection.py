@@ -1,0 +1,149 @@
+"""The page of a selection: its counts are those of other selections, and it shows the images nearest to thresholds."""
+
+import base64
+
+import cv2
+import luigi
+import pytest
+from crop_datasets import build, store
+from images import textured
+from parsed_page import ParsedPage
+
+from data.imaging.decode import decode
+from tasks.review_selection import ReviewSelection
+from tasks.select import SelectSamples
+
+RULES = "sharpness >= 2.4, noise <= p90"
+
+
+def write(path, image):
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def write_images(folder, benchmark):
+    """Write images, some of which are alike by degrees, and a benchmark that has two of them, more or less."""
+    folder.mkdir()
+    benchmark.mkdir()
+    for number in range(10):
+        write(folder / f"p{number}.png", textured(number, 280, 300))
+    for step in range(1, 7):
+        # More and more of another image, mirrored.
+        alike = cv2.addWeighted(
+            textured(1, 280, 300), 1 - 0.04 * step, textured(30, 280, 300), 0.04 * step, 0
+        )
+        write(folder / f"like-{step}.png", alike[:, ::-1])
+    write(benchmark / "same.png", textured(2, 280, 300))
+    near = cv2.addWeighted(textured(3, 280, 300), 0.8, textured(31, 280, 300), 0.2, 0)
+    write(benchmark / "near.png", near)
+
+
+def configure(values):
+    """Set options of the configuration; None removes one."""
+    config = luigi.configuration.get_config()
+    for (section, name), value in values.items():
+        if value is None:
+            config.remove_option(section, name)
+        else:
+            config.set(section, name, value)
+    luigi.task_register.Register.clear_instance_cache()
+
+
+@pytest.fixture(scope="module")
+def reviewed(tmp_path_factory):
+    """Make a selection and its page; give the task."""
+    root = tmp_path_factory.mktemp("review")
+    write_images(root / "photos", root / "bench")
+    values = {
+        ("selection", "datasets"): str(root / "photos"),
+        ("selection", "rules"): RULES,
+        ("selection", "leakage_bits"): "4",
+        ("selection", "copy_bits"): "3",
+        ("evaluation", "benchmarks"): str(root / "bench"),
+    }
+    with store(root / "store", min_contrast="0", min_sharpness="0", max_noise="0"):
+        configure(values)
+        task = ReviewSelection()
+        assert build(task)
+        yield task
+        configure(dict.fromkeys(values))
+
+
+@pytest.fixture(scope="module")
+def page(reviewed):
+    return ParsedPage(reviewed.page_path().read_text())
+
+
+def reject_with(**change):
+    """Return how many crops each filter rejects with other settings."""
+    configure({("selection", name): value for name, value in change.items()})
+    task = SelectSamples()
+    assert build(task)
+    counts = {one["filter"]: sum(one["rejected"]) for one in task.load_record()["filters"]}
+    before = {"rules": RULES, "leakage_bits": "4", "copy_bits": "3", "near_duplicate_bits": None}
+    configure({("selection", name): before[name] for name in change})
+    return counts
+
+
+def test_each_step_counts_what_another_selection_rejects(reviewed):
+    steps = {one["filter"]: one for one in reviewed.load_record()["steps"]}
+    filters = {one["filter"]: sum(one["rejected"]) for one in SelectSamples().load_record()["filters"]}
+    assert [*steps] == [name for name in filters if name in steps] and len(steps) == 5
+    for name, step in steps.items():
+        assert step["as_it_is"]["rejected"] == filters[name]
+        for side in ("looser", "stricter"):
+            label = step[side]["label"]
+            key, _, value = label.partition(" = ")
+            change = {key: value} if value else {"rules": RULES.replace(name, label)}
+            assert reject_with(**change)[label if not value else key] == step[side]["rejected"], label
+    rejected = {
+        name: step["stricter"]["rejected"] - step["looser"]["rejected"] for name, step in steps.items()
+    }
+    assert all(change >= 0 for change in rejected.values()) and rejected["sharpness >= 2.4"] > 0
+
+
+def test_the_histograms_count_every_crop(reviewed):
+    record = reviewed.load_record()
+    crops = sum(one["crops"] for one in SelectSamples().load_record()["datasets"])
+    assert {"contrast", "sharpness", "noise"} <= {one["metric"] for one in record["histograms"]}
+    for one in record["histograms"]:
+        assert sum(one["selected"]) == record["totals"]["train"] + record["totals"]["validation"]
+        assert sum(one["selected"]) + sum(one["rejected"]) + one["missing"] == crops
+        assert one["edges"] == sorted(set(one["edges"])) and len(one["edges"]) == len(one["selected"]) + 1
+
+
+def test_the_page_needs_no_other_file_and_shows_pairs_and_rules(page):
+    assert page.open == [] and {"filters", "steps", "pairs", "rules", "metrics"} <= page.ids
+    assert not page.tags & {"script", "link", "iframe"}
+    assert all(one.startswith(("data:image/jpeg;base64,", "#")) for one in page.references)
+    for words in (
+        "Copies of a source image: copy_bits", "Images that are in a benchmark: leakage_bits", "bench/same.png",
+        "like-1.png", "p1.png", "sharpness >= 2.4", "noise <= p90", "leakage_bits = 5", "copy_bits = 2",
+    ):  # fmt: skip
+        assert words in page.text, words
+    image = decode(base64.b64decode(page.references[-1].partition(",")[2]))
+    assert image.shape == (128, 128, 3)
+
+
+def test_pairs_stand_on_their_side_of_the_threshold(page):
+    copies = page.text.partition("copy_bits Just rejected")[2].partition("Crops that are nearly equal")[0]
+    rejected, _, kept = copies.partition("Just kept")
+    distances = [
+        [
+            int(word)
+            for word, unit in zip(side.split(), side.split()[1:], strict=False)
+            if unit in ("bit", "bits")
+        ]
+        for side in (rejected, kept)
+    ]
+    assert distances[0] and distances[1]
+    assert distances[0] == sorted(distances[0], reverse=True) and max(distances[0]) <= 3
+    kept_bits = [bits for bits in distances[1] if bits != 6]  # "none within 6 bits" is no pair
+    assert kept_bits == sorted(kept_bits) and min(kept_bits) > 3
+
+
+def test_the_page_is_the_same_when_it_is_made_again(reviewed):
+    before = reviewed.page_path().read_bytes()
+    reviewed.page_path().unlink()
+    reviewed.record_path().unlink()
+    assert build(reviewed)
+    assert reviewed.page_path().read_bytes() == before
