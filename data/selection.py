@@ -76,6 +76,9 @@ class SelectionManifest:
     """The datasets that were selected from, in their order."""
     filters: tuple[FilterCounts, ...] = ()
     """The filters, in the order in which they reject."""
+    moved: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Number of selected crops that are in another split than their shard, by the split that they are in, because their
+    group was in both. Empty if there are none."""
     decisions_sha256: str = ""
     """Of decisions.parquet: which filter rejects each crop."""
 

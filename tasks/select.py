@@ -31,7 +31,9 @@ class SelectSamples(StoreTask):
     )
     stage = "selections"
     record = select.RECORD
-    format_version = 3  # 2: the order of keys decides, not that of shards; copies; 3: decisions.parquet
+    format_version = (
+        4  # 2: the order of keys decides, not that of shards; copies; 3: decisions.parquet; 4: groups
+    )
 
     @property
     def datasets(self) -> list[MakeCrops]:
@@ -73,7 +75,9 @@ class SelectSamples(StoreTask):
             leakage_bits=section.leakage_bits,
             rules=tuple(map(parse_rule, section.rules)),
             scores=section.scores,
+            group_bits=section.group_bits,
             max_per_source=section.max_per_source,
+            max_per_group=section.max_per_group,
             max_per_dataset=section.max_per_dataset,
             weights=section.weights,
             max_train=section.max_train,
@@ -165,4 +169,10 @@ class SelectSamples(StoreTask):
                 f"No {split} crops are left: SelectSamples would refuse this." for split in preview["empty"]
             ]
             return "\n".join([*preview["lines"], *refused, "Nothing was written."])
-        return f"Selection: {self.record_path()}\n{self.counts()}."
+        moved = select.describe_moved(select.read_selection(self.directory()).moved)
+        lines = [
+            f"Selection: {self.record_path()}",
+            f"{self.counts()}.",
+            *(f"{line} (moved.jsonl)." for line in moved),
+        ]
+        return "\n".join(lines)

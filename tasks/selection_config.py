@@ -41,6 +41,13 @@ class selection(luigi.Config):
         description="images whose hashes differ in at most this many bits, mirrored and turned too, are copies, of "
         "which one is used; -1: off",
     )
+    group_bits: int = IntParameter(
+        default=16,
+        at_least=-1,
+        at_most=64,
+        description="images that follow each other by name and whose hashes differ in at most this many bits are one "
+        "group (frames, bursts), which is for training or for validation as a whole; -1: off",
+    )
     leakage_bits: int = IntParameter(
         default=8,
         at_least=-1,
@@ -58,6 +65,11 @@ class selection(luigi.Config):
     )
     max_per_source: int = IntParameter(
         default=0, at_least=0, description="maximum number of training crops of one image; 0: all"
+    )
+    max_per_group: int = IntParameter(
+        default=0,
+        at_least=0,
+        description="maximum number of training crops of one group of images, such as a scene or a burst; 0: all",
     )
     max_per_dataset: tuple[int, ...] = IntListParameter(
         default=(),

@@ -27,12 +27,23 @@ def draw_order(sources: Rows, keys: Sequence[str], seed: int) -> tuple[Rows, Row
     """
     draws = np.array([number("choose", seed, key) for key in keys], np.uint64)
     names = np.array(keys)
-    by_source = np.lexsort((names, draws, sources))
-    first = np.concatenate(([True], np.diff(sources[by_source]) != 0))[: len(keys)]
-    starts = np.flatnonzero(first)
-    ranks: Rows = np.empty(len(keys), np.int64)
-    ranks[by_source] = np.arange(len(keys)) - starts[np.cumsum(first) - 1]
+    ranks = rank_within(np.lexsort((names, draws)), sources)
     return np.lexsort((names, draws, ranks)), ranks
+
+
+def rank_within(order: Rows, groups: Rows) -> Rows:
+    """Return each crop's rank among those of its group, from 0, in the order in which crops are taken.
+
+    Args:
+        order: of all crops.
+        groups: number of each crop's group.
+    """
+    by_group = order[np.argsort(groups[order], kind="stable")]
+    first = np.concatenate(([True], np.diff(groups[by_group]) != 0))[: len(order)]
+    starts = np.flatnonzero(first)
+    ranks: Rows = np.empty(len(order), np.int64)
+    ranks[by_group] = np.arange(len(order)) - starts[np.cumsum(first) - 1]
+    return ranks
 
 
 def compute_quotas(available: Sequence[int], weights: Sequence[float], limit: int) -> list[int]:
@@ -91,13 +102,14 @@ def apply_caps(selection: Selection, settings: SelectionSettings, *, training: b
             _Draw(selection, rows, settings.seed).keep_first("max_validation", settings.max_validation)
         return
     caps, limit = settings.max_per_dataset, settings.max_train
-    if not len(rows) or not (
-        settings.max_per_source or any(caps) or settings.weights or 0 < limit < len(rows)
-    ):
+    per_image = settings.max_per_source or settings.max_per_group
+    if not len(rows) or not (per_image or any(caps) or settings.weights or 0 < limit < len(rows)):
         return
     draw = _Draw(selection, rows, settings.seed)
     if settings.max_per_source:
         draw.keep_per_source(settings.max_per_source)
+    if settings.max_per_group:
+        draw.keep_per_group(settings.max_per_group)
     if any(caps):
         quotas = [cap or len(rows) for cap in caps]
         draw.keep_quotas("max_per_dataset", quotas, "more than the {} of its dataset")
@@ -128,6 +140,13 @@ class _Draw:
     def keep_per_source(self, cap: int) -> None:
         """Keep so many of each source."""
         self._keep("max_per_source", self._ranks < cap, lambda _: f"more than {cap} of its source")
+
+    def keep_per_group(self, cap: int) -> None:
+        """Keep so many of each group."""
+        taken = np.zeros(len(self._rows), bool)
+        groups = self._selection.groups[self._rows[self.order]]
+        taken[self.order[rank_within(np.arange(len(groups)), groups) < cap]] = True
+        self._keep("max_per_group", taken, lambda _: f"more than {cap} of its group of images")
 
     def keep_quotas(self, name: str, quotas: Sequence[int], detail: str) -> None:
         """Keep the first of each dataset, as many as its quota."""

@@ -19,6 +19,12 @@ class SourceTable(NamedTuple):
     """Perceptual hashes, sources x 8 orientations."""
     of_crop: Rows
     """For each of the crops its source."""
+    training: npt.NDArray[np.bool_]
+    """Whether each source is for training. Those for validation come first."""
+    datasets: Rows
+    """The number of each source's dataset."""
+    groups: list[str]
+    """The group of each source, as its dataset has it."""
 
     def first_crops(self, rows: Rows) -> Rows:
         """Return the first of the rows of crops that each source has.
@@ -49,19 +55,42 @@ def list_sources(crops: CropTable, rows: Rows) -> SourceTable:
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     parsed = parse_hashes(hashes.values).reshape(-1, ORIENTATIONS)
-    return SourceTable(names[order].tolist(), parsed[hashes.rows[rows[first[order]]]], place[of_crop])
+    groups, samples = crops.shared("group"), rows[first[order]]
+    return SourceTable(
+        names[order].tolist(),
+        parsed[hashes.rows[samples]],
+        place[of_crop],
+        crops.training[samples],
+        crops.datasets[samples],
+        [groups.values[row] for row in groups.rows[samples].tolist()],
+    )
 
 
-def find_copies(hashes: Hashes, bits: int) -> Rows:
+def find_copies(hashes: Hashes, bits: int, validation: int = 0) -> Rows:
     """Keep each image that is no copy of one kept before it; return for each other one such image.
+
+    No image for training is kept that is a copy of one for validation, whether that one is kept or not.
 
     Args:
         hashes: images x 8 orientations, the image to keep first.
         bits: largest number of bits in which the hashes of copies differ, in any orientation.
+        validation: how many of the images are for validation: the first ones.
 
     Returns:
-        -1 for each image that is kept, else the index of a kept image before it.
+        -1 for each image that is kept, else the index of an image before it.
     """
+    if not 0 < validation < len(hashes):
+        return _keep_first(hashes, bits)
+    near = _find_first(hashes[validation:], np.ascontiguousarray(hashes[:validation, 0]), bits)
+    copied = np.concatenate((_keep_first(hashes[:validation], bits), near))
+    rest = validation + np.flatnonzero(near < 0)
+    among = _keep_first(hashes[rest], bits)
+    copied[rest[among >= 0]] = rest[among[among >= 0]]
+    return copied
+
+
+def _keep_first(hashes: Hashes, bits: int) -> Rows:
+    """Keep each image that is no copy of one kept before it; return for each other one such image, else -1."""
     upright = np.ascontiguousarray(hashes[:, 0])
     copied = np.full(len(hashes), -1, np.int64)
     undecided = np.arange(len(hashes))

@@ -16,7 +16,7 @@ from pipeline.dataset import PARQUET
 from pipeline.selection.hamming import Hashes, parse_hashes
 
 VALIDATION = "validation"
-_REPEATED = ["shard", "source", "source_sha256", "source_phashes", "split"]
+_REPEATED = ["shard", "source", "source_sha256", "source_phashes", "split", "group"]
 """Columns of texts that many crops share. Each text is kept once."""
 
 
@@ -86,6 +86,12 @@ class CropTable:
     def hashes(self) -> Hashes:
         """Return the perceptual hash of each crop."""
         return parse_hashes(self._table["phash"].to_pylist())
+
+    def set_training(self, training: npt.NDArray[np.bool_]) -> None:
+        """Let crops change to the other side of the split. Their order stays as it is."""
+        self._table = self._table.drop_columns(["training"]).append_column(
+            "training", pyarrow.array(training)
+        )
 
     @property
     def training(self) -> npt.NDArray[np.bool_]:

@@ -4,9 +4,10 @@ import numpy as np
 
 from data.records import RejectionReason
 from pipeline.selection.caps import apply_caps
-from pipeline.selection.copies import find_copies, list_sources
+from pipeline.selection.copies import SourceTable, find_copies, list_sources
 from pipeline.selection.crop_table import CropTable
-from pipeline.selection.hamming import find_near_duplicates
+from pipeline.selection.groups import find_groups, keep_groups_together
+from pipeline.selection.hamming import Rows, find_near_duplicates
 from pipeline.selection.leakage import BenchmarkHashes, find_leaks
 from pipeline.selection.rules import Rule
 from pipeline.selection.selection import Selection
@@ -19,7 +20,8 @@ LEAKAGE, COPIES, NEAR_DUPLICATES = "leakage_bits", "copy_bits", "near_duplicate_
 def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: SelectionSettings) -> Selection:
     """Reject leaked crops, those that break a rule, copies, nearly equal ones, then those above the caps.
 
-    Of several near duplicates the first one is kept: a validation crop before a training crop.
+    Of several near duplicates the first one is kept: a validation crop before a training crop. Once copies are known,
+    groups of images are moved to one side of the split.
 
     Args:
         crops: the crops of all datasets.
@@ -30,8 +32,7 @@ def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: Select
     _reject_leaks(selection, benchmarks, settings.leakage_bits)
     for rule in settings.rules:
         _apply_rule(selection, rule)
-    if settings.copy_bits >= 0:
-        _reject_copies(selection, settings.copy_bits)
+    _reject_copies_and_group(selection, settings)
     if settings.near_duplicate_bits >= 0:
         _reject_near_duplicates(selection, settings.near_duplicate_bits)
     apply_caps(selection, settings, training=True)
@@ -60,10 +61,22 @@ def _apply_rule(selection: Selection, rule: Rule) -> None:
     selection.reject(str(rule), RejectionReason.LOW_QUALITY, rows, details)
 
 
-def _reject_copies(selection: Selection, bits: int) -> None:
+def _reject_copies_and_group(selection: Selection, settings: SelectionSettings) -> None:
+    if settings.copy_bits < 0 and settings.group_bits < 0 and not settings.max_per_group:
+        return
     rows = selection.rows
     sources = list_sources(selection.crops, rows)
-    original = find_copies(sources.hashes, bits)[sources.of_crop]
+    copied = np.full(len(sources.names), -1)
+    if settings.copy_bits >= 0:
+        copied = find_copies(sources.hashes, settings.copy_bits, int((~sources.training).sum()))
+        _reject_copies(selection, rows, sources, copied)
+    selection.groups[rows] = find_groups(sources, copied, settings.group_bits)[sources.of_crop]
+    if settings.group_bits >= 0:
+        keep_groups_together(selection, sources, settings.seed)
+
+
+def _reject_copies(selection: Selection, rows: Rows, sources: SourceTable, copies: Rows) -> None:
+    original = copies[sources.of_crop]
     copied = original >= 0
     details = [
         f"{sources.names[source]} is a copy of {sources.names[kept]}"
@@ -75,7 +88,9 @@ def _reject_copies(selection: Selection, bits: int) -> None:
 
 
 def _reject_near_duplicates(selection: Selection, bits: int) -> None:
-    candidates = selection.rows
+    rows = selection.rows
+    # A group that was moved has left its place in the order.
+    candidates = rows[np.argsort(selection.crops.training[rows], kind="stable")]
     near = find_near_duplicates(selection.crops.hashes()[candidates], bits)
     twins = selection.crops.texts("key", candidates[near[near >= 0]])
     selection.reject(

@@ -6,10 +6,10 @@ order that the seed fixes.
 """
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data.atomic_files import atomic_file, jsonl_line, read_json, write_json
+from data.atomic_files import atomic_file, jsonl_line, read_json, write_json, write_jsonl
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.record_json import from_plain, to_plain
@@ -31,6 +31,7 @@ from pipeline.selection.settings import SelectionSettings
 from pipeline.selection.write_indexes import write_indexes
 
 RECORD = "selection.json"
+MOVED = "moved.jsonl"
 SPLITS = ("train", "validation")
 
 
@@ -42,7 +43,7 @@ def select_samples(
     spec_hash: str,
     progress: Progress = silent,
 ) -> None:
-    """Write a selection: filtered indexes, rejections.jsonl, decisions.parquet and, last, selection.json.
+    """Write a selection: filtered indexes, rejections.jsonl, moved.jsonl, decisions.parquet and, last, selection.json.
 
     Args:
         datasets: directories of finished crop datasets.
@@ -58,6 +59,7 @@ def select_samples(
     manifests = [read_manifest(directory) for directory in datasets]
     selection = run_filters(datasets, manifests, benchmarks, settings)
     counter = _write_rejections(selection, out_dir)
+    write_jsonl(out_dir / MOVED, selection.each_move())
     _check_splits(selection, manifests, counter)
     names = [one.name for one in manifests]
     decisions_sha256 = write_decisions(selection, names, out_dir)
@@ -73,6 +75,7 @@ def select_samples(
         rejections=counter.by_reason,
         datasets=selection.count_datasets(names),
         filters=selection.count_filters(),
+        moved=selection.count_moved(),
         decisions_sha256=decisions_sha256,
     )
     write_json(out_dir / RECORD, to_plain(manifest))
@@ -94,7 +97,14 @@ def preview_selection(
     manifests = [read_manifest(directory) for directory in datasets]
     selection = run_filters(datasets, manifests, benchmarks, settings)
     counts = selection.count_datasets([one.name for one in manifests])
-    return format_counts_table(counts, selection.count_filters()), _empty_splits(selection)
+    lines = format_counts_table(counts, selection.count_filters()) + describe_moved(selection.count_moved())
+    return lines, _empty_splits(selection)
+
+
+def describe_moved(moved: Mapping[str, int]) -> list[str]:
+    """Return a line about the crops that have changed sides, see `SelectionManifest.moved`; none if there are none."""
+    into = " and ".join(f"{count:,} to {split}" for split, count in moved.items())
+    return [f"Moved, because their group was in both splits: {into}"] if into else []
 
 
 def run_filters(
@@ -193,17 +203,17 @@ def _write_indexes(
     """Write the indexes of both splits and return their records."""
     rows = selection.rows
     shards = selection.crops.shared("shard")
-    keys: dict[tuple[int, str], set[str]] = collections.defaultdict(set)
-    for dataset, shard, key in zip(
+    keys: dict[tuple[int, str, str], set[str]] = collections.defaultdict(set)
+    for dataset, shard, training, key in zip(
         selection.crops.datasets[rows].tolist(),
         shards.rows[rows].tolist(),
+        selection.crops.training[rows].tolist(),
         selection.crops.texts("key", rows),
         strict=True,
     ):
-        keys[dataset, shards.values[shard]].add(key)
+        keys[dataset, shards.values[shard], SPLITS[not training]].add(key)
     written: dict[str, list[SelectedShard]] = {split: [] for split in SPLITS}
-    splits = {(place, one.shard): one.split for place, each in enumerate(manifests) for one in each.shards}
-    for count, (place, one) in enumerate(write_indexes(keys, datasets, manifests, out_dir, seed), 1):
-        written[splits[place]].append(one)
+    for count, (split, one) in enumerate(write_indexes(keys, datasets, manifests, out_dir, seed), 1):
+        written[split].append(one)
         progress(count, len(keys))
     return {split: tuple(of_split) for split, of_split in written.items()}

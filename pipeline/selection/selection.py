@@ -38,6 +38,12 @@ class Selection:
         """Whether each crop is still selected."""
         self.rejected: list[Rejected] = []
         """What each filter has rejected, in the order of the filters. One that has rejected nothing is there, too."""
+        self.groups: Rows = np.arange(len(crops))
+        """The number of each crop's group of source images, once copies are rejected."""
+        self.group_names: Sequence[str] = ()
+        """The id of an image of each group, by number."""
+        self.moved: Rows = np.empty(0, np.int64)
+        """The crops that have changed to the other side of the split, because their group was on both."""
 
     @property
     def rows(self) -> Rows:
@@ -69,6 +75,22 @@ class Selection:
         for one in self.rejected:
             for key, detail in zip(self.crops.texts("key", one.rows), one.details, strict=True):
                 yield Rejection(key, "select", one.reason, detail)
+
+    def count_moved(self) -> dict[str, int]:
+        """Return how many selected crops have changed sides with their group, by the split that they are in."""
+        moved = self.moved[self.selected[self.moved]]
+        training = int(self.crops.training[moved].sum())
+        counts = {"train": training, "validation": len(moved) - training}
+        return {split: count for split, count in counts.items() if count}
+
+    def each_move(self) -> Iterator[dict[str, str]]:
+        """Yield the crops that have changed sides: key, source, split and an image of the group."""
+        training = self.crops.training[self.moved].tolist()
+        groups = self.groups[self.moved].tolist()
+        texts = (self.crops.texts(name, self.moved) for name in ("key", "source"))
+        for key, source, is_training, group in zip(*texts, training, groups, strict=True):
+            split = "train" if is_training else "validation"
+            yield {"key": key, "source": source, "split": split, "group": self.group_names[group]}
 
     def count_filters(self) -> tuple[FilterCounts, ...]:
         """Return how many crops of each dataset each filter rejects."""

@@ -21,8 +21,13 @@ class SelectionSettings:
     """What the metrics and scores of a crop must be."""
     scores: tuple[Path, ...]
     """Files of scores, see `pipeline.selection.scores`."""
+    group_bits: int
+    """Source images that follow each other by name and whose perceptual hashes differ in at most this many bits are one
+    group, which is on one side of the split; -1 turns it off."""
     max_per_source: int
     """Largest number of training crops of one source image; 0 for all."""
+    max_per_group: int
+    """Largest number of training crops of one group of source images; 0 for all."""
     max_per_dataset: tuple[int, ...]
     """Largest number of training crops of each dataset, 0 for all; empty: all of all."""
     weights: tuple[float, ...]

@@ -13,29 +13,29 @@ from data.shards import ShardPaths, check_file
 
 
 def write_indexes(
-    selected_keys: Mapping[tuple[int, str], Set[str]],
+    selected_keys: Mapping[tuple[int, str, str], Set[str]],
     datasets: Sequence[Path],
     manifests: Sequence[DatasetManifest],
     out_dir: Path,
     seed: int,
-) -> Iterator[tuple[tuple[int, str], SelectedShard]]:
+) -> Iterator[tuple[str, SelectedShard]]:
     """Write an index for each shard with a selected crop, its samples shuffled.
 
     Args:
-        selected_keys: keys of the selected crops by dataset number and shard.
+        selected_keys: keys of the selected crops by dataset number, shard and split.
         datasets: directories of the datasets.
         manifests: their dataset.json.
         out_dir: directory of the selection.
         seed: of the order.
 
     Yields:
-        Dataset number and name of each shard, and its record.
+        The split, and the record of the shard in it.
 
     Raises:
         UserError: an index is missing or differs from its record.
     """
     headers = {(place, one.shard): one for place, manifest in enumerate(manifests) for one in manifest.shards}
-    for (place, shard), selected in sorted(selected_keys.items()):
+    for (place, shard, split), selected in sorted(selected_keys.items()):
         header = headers[place, shard]
         paths = ShardPaths(datasets[place], shard)
         check_file(paths.index, header.index_sha256)
@@ -43,10 +43,11 @@ def write_indexes(
         row_of = {row_key(row): row for row in read_index_rows(paths.index)}
         keys = sorted(selected & row_of.keys(), key=lambda key: (number("shuffle", seed, key), key))
         content = encode_index_rows([row_of[key] for key in keys])
-        index = f"index/{manifests[place].name}-{place}-{shard}.idx"
+        suffix = "" if split == header.split else f"-{split}"
+        index = f"index/{manifests[place].name}-{place}-{shard}{suffix}.idx"
         write_bytes(out_dir / index, content)
         yield (
-            (place, shard),
+            split,
             SelectedShard(
                 tar=os.path.relpath(paths.tar, out_dir),
                 index=index,

@@ -100,7 +100,9 @@ def _write_index(paths: ShardPaths, split: str, keys: list[str]) -> ShardHeader:
 
 def measure(directory: Path, out_dir: Path, bits: int, results: multiprocessing.Queue) -> None:
     """Select once, and put processor seconds, peak memory in MB and the number of near duplicates."""
-    settings = SelectionSettings(bits, bits, -1, (parse_rule("sharpness >= 0"),), (), 0, (), (), 0, 256, 0)
+    settings = SelectionSettings(
+        bits, bits, -1, (parse_rule("sharpness >= 0"),), (), 16, 0, 0, (), (), 0, 256, 0
+    )
     start = time.process_time()
     select_samples([directory], NO_BENCHMARKS, settings, out_dir, "abc")
     seconds = time.process_time() - start

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pipeline.selection.caps import compute_quotas, draw_order, take_in_order
+from pipeline.selection.caps import compute_quotas, draw_order, rank_within, take_in_order
 
 
 def test_every_source_is_drawn_before_any_is_drawn_twice():
@@ -40,3 +40,8 @@ def test_quotas_are_taken_in_order():
         True,
         True,
     ]
+
+
+def test_ranks_within_groups_follow_the_order():
+    assert rank_within(np.array([4, 2, 0, 1, 3]), np.array([7, 7, 9, 9, 7])).tolist() == [1, 2, 0, 1, 0]
+    assert rank_within(np.array([], int), np.array([], int)).tolist() == []

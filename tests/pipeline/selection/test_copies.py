@@ -24,3 +24,13 @@ def test_an_image_near_only_to_a_copy_is_kept():
     others = np.random.default_rng(0).integers(0, 2**63, (3, ORIENTATIONS - 1), np.uint64)
     assert find_copies(np.column_stack((rows, others)), 4).tolist() == [-1, 0, -1]
     assert find_copies(np.column_stack((rows, others))[:0], 4).tolist() == []
+
+
+def test_a_training_image_is_dropped_for_any_copy_in_validation():
+    # 1 is a copy of 0, and 2 one of 1; all three differ by 4 bits from the one before.
+    rows = np.array([0, 0b1111, 0b11111111, 0xFF000000, 0xFF000001], np.uint64)
+    others = np.random.default_rng(0).integers(0, 2**63, (5, ORIENTATIONS - 1), np.uint64)
+    hashes = np.column_stack((rows, others))
+    assert find_copies(hashes, 4).tolist() == [-1, 0, -1, -1, 3]
+    assert find_copies(hashes, 4, validation=2).tolist() == [-1, 0, 1, -1, 3]
+    assert find_copies(hashes, 4, validation=5).tolist() == [-1, 0, -1, -1, 3]

@@ -6,7 +6,7 @@ import pyarrow.parquet
 import pytest
 from images import textured
 
-from data.atomic_files import read_json, write_json
+from data.atomic_files import read_json, read_jsonl, write_json
 from data.dali_index import read_index
 from data.errors import UserError
 from data.hashing import sha256_file
@@ -26,7 +26,7 @@ from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import preview_selection, read_selection, select_samples
 from pipeline.selection.settings import SelectionSettings
 
-SETTINGS = SelectionSettings(2, -1, 4, (), (), 0, (), (), 0, 0, 0)
+SETTINGS = SelectionSettings(2, -1, 4, (), (), -1, 0, 0, (), (), 0, 0, 0)
 
 
 def make(
@@ -36,6 +36,8 @@ def make(
     split_of=lambda number: "validation" if number % 4 == 0 else "train",
     extension="png",
     order=None,
+    draw=lambda seed: textured(seed, 64, 64),
+    group="{}",
 ):
     """Write a dataset of 64-pixel crops, one shard a split, whose images follow from seeds."""
     directory = root / name
@@ -46,13 +48,13 @@ def make(
             for number in order:
                 seed = seeds[number]
                 if split_of(number) == split:
-                    image = textured(seed, 64, 64)
+                    image = draw(seed)
                     phashes = hash_orientations(image)
                     metrics = dict.fromkeys(METRICS, 0.0) | {"sharpness": float(number)}
                     writer.add(
                         CropRecord(
                             f"{name}{number}", "", 0, 0, "", f"s{seed}", f"{seed:x}", 1, Box(0, 0, 64, 64),
-                            phashes[:HASH_DIGITS], phashes, metrics, split, f"s{seed}",
+                            phashes[:HASH_DIGITS], phashes, metrics, split, group.format(f"s{seed}"),
                         ),
                         encode_png(image),
                     )  # fmt: skip
@@ -334,3 +336,91 @@ def test_the_order_of_rows_and_shards_and_the_number_of_threads_change_no_byte(t
         pyarrow.set_cpu_count(threads)
     assert {"selection.json", "rejections.jsonl", DECISIONS} < results[0].keys() and len(results[0]) > 5
     assert all(result == results[0] for result in results[1:])
+
+
+def shot(seed):
+    """Return image `seed % 100` of shot `seed // 100`: each shows what lies 1 pixel to the right of the one before."""
+    return textured(seed // 100, 64, 164)[:, seed % 100 : seed % 100 + 64]
+
+
+def shots_of(selected, out, split):
+    return {int(key[1:]) // 10 for key in keys(selected, out, split)}
+
+
+def test_frames_of_a_shot_are_on_one_side_and_no_crop_is_lost(tmp_path):
+    seeds = [100 * (number // 10) + number % 10 for number in range(100)]
+    directory = make(tmp_path, "a", seeds, split_of=lambda n: "train" if n % 10 else "validation", draw=shot)
+    off = {"near_duplicate_bits": -1}
+    out = tmp_path / "s"
+    selection = select([directory], out, group_bits=16, **off)
+    assert selection.totals == {"train": 90, "validation": 10, "rejected": 0}
+    assert selection.moved == {"train": 9, "validation": 9}
+    train, validation = (shots_of(selection, out, split) for split in ("train", "validation"))
+    assert len(train) == 9 and len(validation) == 1 and not train & validation
+    moves = list(read_jsonl(out / "moved.jsonl"))
+    assert len(moves) == 18 and {one["split"] for one in moves} == {"train", "validation"}
+    # The shards are as they were; a split reads its crops by an index of its own.
+    (shard,) = [one for one in selection.splits["validation"] if "train-000000" in one.tar]
+    assert shard.index == "index/a-0-train-000000-validation.idx" and shard.samples == 9
+    with open(out / shard.tar, "rb") as tar:
+        for line in read_index(out / shard.index):
+            assert np.array_equal(decode(read_image(tar, line)), shot(seeds[int(line.key[1:])]))
+    apart = select([directory], tmp_path / "t", group_bits=-1, **off)
+    assert apart.moved == {} and len(shots_of(apart, tmp_path / "t", "validation")) == 10
+    lines, _ = preview_selection(
+        [directory], NO_BENCHMARKS, dataclasses.replace(SETTINGS, group_bits=16, **off)
+    )
+    assert lines[-1] == "Moved, because their group was in both splits: 9 to train and 9 to validation"
+
+
+def test_a_moved_crop_gives_way_to_a_near_duplicate_in_validation(tmp_path):
+    # All of a shot changes to training; one of its frames is in another dataset's validation, too.
+    seeds = [100, 101, 102, 103, 900]
+    first = make(tmp_path, "a", seeds, split_of=lambda n: "validation" if n in (0, 4) else "train", draw=shot)
+    second = make(tmp_path, "b", [100, 800], split_of=lambda n: "train" if n else "validation", draw=shot)
+    selection = select([first, second], tmp_path / "s", group_bits=16)
+    assert "b0" in keys(selection, tmp_path / "s", "validation")
+    assert "a0" not in keys(selection, tmp_path / "s", "train") + keys(
+        selection, tmp_path / "s", "validation"
+    )
+
+
+def test_of_each_group_only_so_many_crops_are_used(tmp_path):
+    seeds = [100 * (number // 10) + number % 10 for number in range(30)]
+    directory = make(
+        tmp_path, "a", [*seeds, 900], split_of=lambda n: "train" if n < 30 else "validation", draw=shot
+    )
+    settings = {"near_duplicate_bits": -1, "group_bits": 16}
+    selection = select([directory], tmp_path / "s", max_per_group=4, **settings)
+    train = keys(selection, tmp_path / "s", "train")
+    assert [sum(int(key[1:]) // 10 == one for key in train) for one in range(3)] == [4, 4, 4]
+    assert selection.rejections == {"over_cap": 18}
+    # Groups that the dataset has count without any comparison, too.
+    scenes = make(tmp_path, "b", range(8), group="scene", draw=lambda seed: textured(seed, 64, 64))
+    capped = select([scenes], tmp_path / "t", max_per_group=4)
+    assert capped.totals["train"] == 4
+
+
+def test_copies_are_never_on_both_sides_in_one_dataset_and_in_two(tmp_path):
+    # Image 1 validates in b and trains in a, image 2 the other way round; 3 is on both sides of b, under two names.
+    seeds = {"a": [1, 2, 4, 5], "b": [1, 2, 3, 103, 6]}
+    validating = {"a": {1, 2}, "b": {0, 2}}
+    first, second = (
+        make(
+            tmp_path,
+            name,
+            seeds[name],
+            split_of=lambda n, name=name: "validation" if n in validating[name] else "train",
+            draw=lambda seed: textured(seed % 100, 64, 64),
+        )
+        for name in "ab"
+    )
+    for group_bits in (-1, 16):
+        for order in ([first, second], [second, first]):
+            out = tmp_path / f"{order[0].name}{group_bits}"
+            selection = select(order, out, copy_bits=8, near_duplicate_bits=-1, group_bits=group_bits)
+            train, validation = (
+                {seeds[key[0]][int(key[1:])] % 100 for key in keys(selection, out, split)}
+                for split in ("train", "validation")
+            )
+            assert (train, validation) == ({5, 6}, {1, 2, 3, 4})
