@@ -86,12 +86,9 @@ def _start_time(pid: int) -> str | None:
 def _this_host() -> str:
     """Return 8 hex digits for the processes that can see each other: one boot of one host, one container."""
     parts = [os.uname().nodename]
-    for read in (
-        lambda: (_PROC / "sys/kernel/random/boot_id").read_text(),
-        lambda: os.readlink(_PROC / "self/ns/pid"),  # noqa: PTH115  # its target is no path
-    ):
-        try:
-            parts.append(read())
-        except OSError:  # then this process knows no other
-            parts.append(secrets.token_hex(8))
+    try:
+        parts.append((_PROC / "sys/kernel/random/boot_id").read_text())
+        parts.append(os.readlink(_PROC / "self/ns/pid"))  # noqa: PTH115  # its target is no path
+    except OSError:  # then this process knows no other
+        parts.append(secrets.token_hex(8))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
