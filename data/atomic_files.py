@@ -1,7 +1,7 @@
 """Write files so that readers see a whole file or none.
 
 A file is written beside its final place, flushed, fsynced and renamed. No lock is taken. The partial files of a killed
-writer are removed by the next writer, which tells by their names that they are orphans (`data.part_names`).
+writer are removed by the next writer, which knows them by their names (`data.part_names`).
 
 A file that is there with the same bytes stays, and the new one is dropped: two hosts that made the same do not take it
 from each other's readers, whom NFS would answer "stale file handle".
@@ -116,7 +116,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 def _replace_directory(part: Path, path: Path) -> None:
-    """Rename a directory to `path`. An older one there is moved aside first: nobody ever sees half of one."""
+    """Rename a directory to `path`. An older one there is moved aside first, so that half of one is never seen."""
     while True:
         try:
             os.replace(part, path)

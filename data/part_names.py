@@ -1,8 +1,8 @@
 """Name partial files after their writer, so that the next writer can tell without a lock which ones are orphans.
 
 File locks may be missing, or hold within one host only, and nothing says which. A name can't fail: it has the host, the
-process and when that began. On its own host a writer is asked for directly. What another host left is removed once
-nobody has written to it for a day, by the file system's own clock.
+process and when that began. On its own host a writer is asked for directly. What another host left is removed when
+it was not written to for a day, by the file system's own clock.
 """
 
 import contextlib

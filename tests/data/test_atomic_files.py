@@ -110,7 +110,7 @@ def _refuse_links(part, path):
 
 
 @pytest.mark.parametrize("write", [_write_file, _write_directory])
-def test_what_another_host_writes_stays_until_nobody_has_written_to_it_for_a_day(write, tmp_path):
+def test_what_another_host_writes_stays_until_it_was_not_written_to_for_a_day(write, tmp_path):
     now = time.time()
     for part, age_s in zip(PARTS, (FOREIGN_AGE_S - 60, FOREIGN_AGE_S + 60), strict=True):
         (tmp_path / part).write_bytes(b"half")
