@@ -8,32 +8,32 @@ from pipeline.selection.rules import Rule
 
 @dataclasses.dataclass(frozen=True)
 class SelectionSettings:
-    """Everything a selection depends on besides its datasets and benchmarks."""
+    """Everything a selection depends on besides its datasets and benchmarks. By default nothing is rejected."""
 
-    near_duplicate_bits: int
+    near_duplicate_bits: int = -1
     """Crops whose perceptual hashes differ in at most this many of 64 bits are near duplicates; -1 turns it off."""
-    copy_bits: int
+    copy_bits: int = -1
     """Source images whose perceptual hashes differ in at most this many bits, in any orientation, are copies of one
     image; -1 turns it off."""
-    leakage_bits: int
+    leakage_bits: int = -1
     """The same for source images against the images of the benchmarks; -1 turns it off."""
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] = ()
     """What the metrics and scores of a crop must be."""
-    scores: tuple[Path, ...]
+    scores: tuple[Path, ...] = ()
     """Files of scores, see `pipeline.selection.scores`."""
-    group_bits: int
+    group_bits: int = -1
     """Source images that follow each other by name and whose perceptual hashes differ in at most this many bits are one
     group, which is on one side of the split; -1 turns it off."""
-    max_per_source: int
+    max_per_source: int = 0
     """Largest number of training crops of one source image; 0 for all."""
-    max_per_group: int
+    max_per_group: int = 0
     """Largest number of training crops of one group of source images; 0 for all."""
-    max_per_dataset: tuple[int, ...]
+    max_per_dataset: tuple[int, ...] = ()
     """Largest number of training crops of each dataset, 0 for all; empty: all of all."""
-    weights: tuple[float, ...]
+    weights: tuple[float, ...] = ()
     """How the numbers of training crops of the datasets are to each other; empty: as they are."""
-    max_train: int
+    max_train: int = 0
     """Largest number of training crops, chosen at random; 0 for all."""
-    max_validation: int
+    max_validation: int = 0
     """Largest number of validation crops, chosen at random; 0 for all."""
-    seed: int
+    seed: int = 0

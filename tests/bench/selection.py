@@ -1,6 +1,6 @@
 """Measure how long SelectSamples takes for made crop datasets of many rows, and how much memory.
 
-    python tests/bench/selection.py [--rows 1000000] [--bits 2,4,8,10]
+    python tests/bench/selection.py [--rows 1000000,10000000] [--bits 2,4,8,10]
 
 The rows have random perceptual hashes; a fifth of them are others with up to six bits flipped. Shards have no images,
 only their indexes: a selection reads nothing else. Each selection runs in a process of its own. Printed are the
@@ -13,6 +13,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,7 @@ def _make_table(hashes: np.ndarray, first: int, shard: str, split: str) -> pyarr
     sources = [f"folder/image-{(first + row) // 8:08d}.png" for row in range(len(rows))]
     texts = {
         "key": keys, "phash": rows, "source": sources, "shard": [shard] * len(rows), "split": [split] * len(rows),
+        "group": sources,
         "source_sha256": [sha256_bytes(one.encode()) for one in sources],
         "source_phashes": [rows[row // 8 * 8] * 8 for row in range(len(rows))],
     }  # fmt: skip
@@ -98,16 +100,20 @@ def _write_index(paths: ShardPaths, split: str, keys: list[str]) -> ShardHeader:
     )
 
 
-def measure(directory: Path, out_dir: Path, bits: int, results: multiprocessing.Queue) -> None:
-    """Select once, and put processor seconds, peak memory in MB and the number of near duplicates."""
+def measure(directory: Path, out_dir: Path, bits: int, results: Connection) -> None:
+    """Select once, and send processor seconds, peak memory in MB and the number of near duplicates."""
     settings = SelectionSettings(
-        bits, bits, -1, (parse_rule("sharpness >= 0"),), (), 16, 0, 0, (), (), 0, 256, 0
+        near_duplicate_bits=bits,
+        copy_bits=bits,
+        group_bits=16,
+        rules=(parse_rule("sharpness >= 0"),),
+        max_validation=256,
     )
     start = time.process_time()
     select_samples([directory], NO_BENCHMARKS, settings, out_dir, "abc")
     seconds = time.process_time() - start
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    results.put((seconds, peak_mb, read_selection(out_dir).rejections.get("near_duplicate", 0)))
+    results.send((seconds, peak_mb, read_selection(out_dir).rejections.get("near_duplicate", 0)))
 
 
 def compare_every_pair_s(count: int) -> float:
@@ -122,29 +128,43 @@ def compare_every_pair_s(count: int) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Measure how long SelectSamples takes for many crops.")
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", default="1000000", help="numbers of crops, separated by commas")
     parser.add_argument("--bits", default="2,4,8,10")
     options = parser.parse_args()
-    reference_s = compare_every_pair_s(options.rows)
+    print("    crops  bits  near duplicates  processor s  s per million  peak MB  every pair / this")
+    for rows in map(int, options.rows.split(",")):
+        reference_s = compare_every_pair_s(rows)
+        with tempfile.TemporaryDirectory() as folder:
+            directory = Path(folder) / "made"
+            directory.mkdir()
+            make_dataset(directory, rows)
+            for bits in map(int, options.bits.split(",")):
+                seconds, peak_mb, found = measure_alone(directory, Path(folder) / f"s{bits}", bits)
+                print(
+                    f"{rows:9}  {bits:4}  {found:15}  {seconds:11.1f}  {1e6 * seconds / rows:13.1f}  {peak_mb:7}"
+                    f"  {reference_s / seconds:17.1f}",
+                    flush=True,
+                )
+
+
+def measure_alone(directory: Path, out_dir: Path, bits: int) -> tuple[float, int, int]:
+    """Measure in a process of its own, whose peak of memory is that of the selection.
+
+    Raises:
+        RuntimeError: the process died.
+    """
     spawn = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder:
-        directory = Path(folder) / "made"
-        directory.mkdir()
-        make_dataset(directory, options.rows)
-        print(f"{options.rows} crops; comparing every pair takes about {reference_s:.0f} s")
-        print("bits  near duplicates  processor s  peak MB  every pair / this")
-        for bits in map(int, options.bits.split(",")):
-            results = spawn.Queue()
-            process = spawn.Process(
-                target=measure, args=(directory, Path(folder) / f"s{bits}", bits, results)
-            )
-            process.start()
-            seconds, peak_mb, found = results.get()
-            process.join()
-            print(
-                f"{bits:4}  {found:15}  {seconds:11.1f}  {peak_mb:7}  {reference_s / seconds:17.1f}",
-                flush=True,
-            )
+    receiver, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=measure, args=(directory, out_dir, bits, sender))
+    process.start()
+    sender.close()
+    try:
+        found: tuple[float, int, int] = receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"The selection ended with exit code {process.exitcode}") from None
+    process.join()
+    return found
 
 
 if __name__ == "__main__":

@@ -45,8 +45,13 @@ def select(datasets, tmp_path_factory):
 
     def select(max_train):
         out = tmp_path_factory.mktemp("selection")
-        rules = (parse_rule("noise <= p90"),)
-        settings = SelectionSettings(2, 8, -1, rules, (), 0, (), (), max_train, 7, 0)
+        settings = SelectionSettings(
+            near_duplicate_bits=2,
+            copy_bits=8,
+            rules=(parse_rule("noise <= p90"),),
+            max_train=max_train,
+            max_validation=7,
+        )
         select_samples(datasets, NO_BENCHMARKS, settings, out, "abc")
         assert read_selection(out).totals["train"] == max_train
         assert len(read_selection(out).splits["train"]) > 3
