@@ -63,6 +63,8 @@ bench: $(VENV)/.installed-test
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/bench/loader.py $(SOURCES)
 	PYTHONPATH=. $(BIN)/python tests/bench/shapes.py 4x32 5x32 6x32 3x48 4x48 5x48
 	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/leakage.py)
+	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/groups.py)
+	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/reencode.py $(SR_SHARED)/images/kodak)
 	$(if $(MODEL),PYTHONPATH=.:tests/support $(BIN)/python tests/bench/video.py $(MODEL))
 	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/inference.py $(SR_SHARED))
 

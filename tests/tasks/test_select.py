@@ -1,9 +1,14 @@
 """Test which datasets a selection requires."""
 
 import luigi
+import pyarrow.parquet
 import pytest
 from crop_datasets import build, store
+from images import textured
+from PIL import Image
 
+from data.dali_index import read_index
+from pipeline.selection.select_samples import read_selection
 from tasks.runtime.status import list_lines
 from tasks.select import SelectSamples
 
@@ -70,3 +75,40 @@ def test_with_leakage_the_benchmarks_are_required(select):
     task = select(0)
     assert [one.dataset for one in task.requires()["benchmarks"]] == ["Set5"]
     assert "Set5" in repr(list_lines(task))
+
+
+def images_of(task, split):
+    """Return the images that a split has crops of; a copy has the name of its original."""
+    (crops,) = (one.directory() for one in task.datasets)
+    table = pyarrow.parquet.read_table(crops / "dataset.parquet", columns=["key", "source"]).to_pydict()
+    sources = dict(zip(table["key"], table["source"], strict=True))
+    shards = read_selection(task.directory()).splits[split]
+    lines = [line for one in shards for line in read_index(task.directory() / one.index)]
+    return {sources[line.key].rpartition("/")[2].partition(".")[0].partition("-")[0] for line in lines}
+
+
+def test_a_folder_with_a_copy_of_each_image_has_none_on_both_sides(tmp_path):
+    """The copies are other PNGs, JPEGs or smaller, in a folder of their own."""
+    photos = tmp_path / "photos"
+    (photos / "again").mkdir(parents=True)
+    for number in range(9):
+        image = Image.fromarray(textured(number, 288, 300))
+        image.save(photos / f"{number}.png", compress_level=9)
+        copy = image.resize((270, 259)) if number % 3 == 2 else image
+        options = {"quality": 90} if number % 3 == 1 else {"compress_level": 1}
+        copy.save(photos / "again" / f"{number}-copy.{'jpg' if number % 3 == 1 else 'png'}", **options)
+    config = luigi.configuration.get_config()
+    values = {"datasets": str(photos), "leakage_bits": "-1", "max_validation": "0"}
+    off = {"copy_bits": "-1", "near_duplicate_bits": "-1", "group_bits": "-1"}
+    shared = []
+    with store(tmp_path / "store", validation_fraction="0.4", max_noise="0"):
+        for settings in (values | off, values):
+            for name, value in settings.items():
+                config.set("selection", name, value)
+            luigi.task_register.Register.clear_instance_cache()
+            task = SelectSamples()
+            assert build(task)
+            shared.append(images_of(task, "train") & images_of(task, "validation"))
+            for name in settings:
+                config.remove_option("selection", name)
+    assert len(shared[0]) >= 3 and not shared[1]
