@@ -54,6 +54,8 @@ class RejectionReason(enum.StrEnum):
     """Looks nearly the same as another crop."""
     LEAKAGE = "leakage"
     """Taken from an image of a benchmark."""
+    SHOWS_VALIDATION = "shows_validation"
+    """A training crop that shows a part of a validation image."""
     LOW_QUALITY = "low_quality"
     """A rule of the selection excludes its metrics or scores."""
     OVER_CAP = "over_cap"

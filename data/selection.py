@@ -56,6 +56,24 @@ class FilterCounts:
 
 
 @dataclasses.dataclass(frozen=True)
+class PartPair:
+    """Two images, one of which shows a part of the other, found by local features."""
+
+    dataset: int
+    """Number of the dataset of the crops, from 0."""
+    source: str
+    """Id of the source image of the crops."""
+    benchmark: bool
+    """Whether the other image is of a benchmark; otherwise it is one of validation."""
+    target: str
+    """The other image: benchmark/image, or the id of the validation image."""
+    crops: int
+    """Crops of the source image that show it; none of them is selected."""
+    inliers: int
+    """How many local features match and agree on one place, in the crop that has the most."""
+
+
+@dataclasses.dataclass(frozen=True)
 class SelectionManifest:
     """selection.json: the crops for training and for validation, from one or more datasets."""
 
@@ -81,6 +99,10 @@ class SelectionManifest:
     group was in both. Empty if there are none."""
     decisions_sha256: str = ""
     """Of decisions.parquet: which filter rejects each crop."""
+    part_pairs: tuple[PartPair, ...] = ()
+    """Pairs of images, one of which shows a part of the other, those with the most inliers first, at most 200."""
+    part_pairs_total: int = 0
+    """Number of all such pairs."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,12 +3,10 @@
 The bytes do not depend on the number of processes: images are processed in parallel, and written in turn.
 """
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 
 from data.hashing import pixels_digest
@@ -22,6 +20,7 @@ from pipeline import worker_pool
 from pipeline.crop_plan import PlanSettings, make_key_stem, place_crops, source_factors
 from pipeline.detail_boxes import find_best_crops
 from pipeline.downscale import downscale, downscale_by_two
+from pipeline.opencv_threads import single_threaded_opencv
 from pipeline.perceptual_hash import hash_orientations, luma_hash
 from pipeline.quality_filters import QualityThresholds, find_rejection
 from pipeline.quality_metrics import measure_quality, rgb_to_luma
@@ -79,7 +78,7 @@ def pack_shard(
     rejections: list[Rejection] = []
     warnings: list[ImageWarning] = []
     with (
-        _single_threaded_opencv(),
+        single_threaded_opencv(),
         open_shard(paths, planned[0].split, settings.image_extension, rejections, warnings) as writer,
     ):
         results = worker_pool.map_in_order(work, parts, processes, largest_bytes)
@@ -112,17 +111,6 @@ def _crop_part(
     part: _Part, source: Source, settings: PackSettings
 ) -> Iterator[tuple[CropRecord | Rejection | ImageWarning, bytes | None]]:
     return crop_source(part[0], source, settings, part[1])
-
-
-@contextlib.contextmanager
-def _single_threaded_opencv() -> Iterator[None]:
-    """Keep OpenCV from starting its own threads: every core already has a process."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def crop_source(

@@ -13,6 +13,8 @@
                                                      ├──────────────► FullPipeline: report.html ◄── EvaluateModel (the IR, same code)
                                                      └──────────────► CompareModels: several models on several benchmarks
 
+    Parts of benchmark images: MakeCrops ──► DescribeShard × N ──► DescribeCrops ──► MatchParts ──► SelectSamples
+
     Beside it: VerifyDataset, ExportFolder on a dataset; BenchmarkModel, UpscaleImages, UpscaleVideo on a model;
     PublishDataset and FetchDataset on a dataset, selection, model or export and a URL.
 
@@ -21,10 +23,13 @@ calibrate int8. Download also gives EvaluateModel and TrainModel the weights of 
 
     Download → IndexSource, TrainModel, EvaluateBaselines, EvaluateModel, VerifyDataset
     RipDisc → IndexSource
-    IndexSource → PlanCrops, SelectSamples, ReviewSelection, EvaluateBaselines, EvaluateModel
+    IndexSource → PlanCrops, MatchParts, SelectSamples, ReviewSelection, EvaluateBaselines, EvaluateModel
     PlanCrops → PackShard, MakeCrops, VerifyDataset
     PackShard → MakeCrops
-    MakeCrops → SelectSamples, ReviewSelection, FullPipeline, VerifyDataset, ExportFolder, PublishDataset
+    MakeCrops → DescribeShard, DescribeCrops, MatchParts, SelectSamples, ReviewSelection, FullPipeline, VerifyDataset, ExportFolder, PublishDataset
+    DescribeShard → DescribeCrops
+    DescribeCrops → MatchParts
+    MatchParts → SelectSamples, ReviewSelection
     SelectSamples → ReviewSelection, TrainModel, ExportOpenVINO, FullPipeline
     ReviewSelection → FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
@@ -61,6 +66,7 @@ from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
 from tasks.export_folder import ExportFolder
 from tasks.full_pipeline import FullPipeline
 from tasks.index import IndexSource
+from tasks.parts import DescribeCrops, DescribeShard, MatchParts
 from tasks.publish import FetchDataset, PublishDataset
 from tasks.review_selection import ReviewSelection
 from tasks.rip_disc import RipDisc
@@ -75,6 +81,8 @@ from tasks.verify import VerifyDataset
 __all__ = [
     "BenchmarkModel",
     "CompareModels",
+    "DescribeCrops",
+    "DescribeShard",
     "Download",
     "EvaluateBaselines",
     "EvaluateModel",
@@ -86,6 +94,7 @@ __all__ = [
     "FullPipeline",
     "IndexSource",
     "MakeCrops",
+    "MatchParts",
     "PackShard",
     "PlanCrops",
     "PublishDataset",

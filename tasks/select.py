@@ -14,9 +14,9 @@ from pipeline.selection.leakage import Benchmark, hash_benchmarks
 from pipeline.selection.rules import parse_rule
 from pipeline.selection.scores import hash_scores
 from pipeline.selection.settings import SelectionSettings
-from tasks.config import evaluation
 from tasks.crops import MakeCrops
 from tasks.index import IndexSource
+from tasks.parts import MatchParts, benchmarks_kept_clear, datasets_to_describe
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, StoreTask
 from tasks.selection_config import selection
@@ -43,13 +43,18 @@ class SelectSamples(StoreTask):
     @property
     def benchmarks(self) -> list[IndexSource]:
         """The benchmarks of [evaluation], whose images must not be trained on; none if leakage is not looked for."""
-        if selection().leakage_bits < 0:
-            return []
-        return [IndexSource(dataset=name) for name in evaluation().benchmarks]
+        return benchmarks_kept_clear()
 
-    def requires(self) -> dict[str, list[MakeCrops] | list[IndexSource]]:
-        """The datasets and the benchmarks; nothing for a dry run, which must not make any."""
-        return {} if self.dry_run else {"datasets": self.datasets, "benchmarks": self.benchmarks}
+    @property
+    def parts(self) -> list[MatchParts]:
+        """What finds crops that show parts of images; none if it is switched off, or there is nothing to compare."""
+        return [MatchParts()] if datasets_to_describe() else []
+
+    def requires(self) -> dict[str, Any]:
+        """The datasets, the benchmarks and the matches of parts; nothing for a dry run, which must not make any."""
+        if self.dry_run:
+            return {}
+        return {"datasets": self.datasets, "benchmarks": self.benchmarks, "parts": self.parts}
 
     def name(self) -> str:
         """Return the datasets' names."""
@@ -83,13 +88,15 @@ class SelectSamples(StoreTask):
             max_train=section.max_train,
             max_validation=section.max_validation,
             seed=section.seed,
+            parts=self.parts[0].directory() if self.parts else None,
         )
 
     def parameters(self) -> dict[str, object]:
         """Return the settings; files of scores by their content."""
         settings = self.settings()
         rules = [str(rule) for rule in settings.rules]
-        return vars(settings) | {"rules": rules, "scores": [hash_scores(path) for path in settings.scores]}
+        scores = [hash_scores(path) for path in settings.scores]
+        return vars(settings) | {"rules": rules, "scores": scores, "parts": bool(settings.parts)}
 
     def open_benchmarks(self) -> list[Benchmark]:
         """Open the benchmarks, and list their images."""
@@ -139,6 +146,9 @@ class SelectSamples(StoreTask):
                     f"--dry-run selects from what is finished, but {one.task_family} of {one.dataset} is not"
                 )
                 raise UserError(message, f"Run: sr-factory {one.task_family} --dataset {one.dataset}")
+        if self.parts and not self.parts[0].complete():
+            message = "--dry-run selects from what is finished, but MatchParts, which compares parts, is not"
+            raise UserError(message, "Run: sr-factory MatchParts, or add --selection-parts off")
         lines, empty = select.preview_selection(
             [one.directory() for one in self.datasets],
             hash_benchmarks(self.open_benchmarks()),

@@ -6,6 +6,7 @@ import luigi
 
 from tasks.remote_config import UrlParameter
 from tasks.runtime.parameters import (
+    ChoiceParameter,
     IntListParameter,
     IntParameter,
     PathListParameter,
@@ -54,6 +55,12 @@ class selection(luigi.Config):
         at_most=64,
         description="images whose hashes differ from a benchmark image's in at most this many bits, mirrored and "
         "turned too, are left out; -1: off",
+    )
+    parts: str = ChoiceParameter(
+        default="auto",
+        choices=("auto", "on", "off"),
+        description="leave out crops that show parts of benchmark and validation images, found by local features (10 "
+        "ms a crop, once); auto: if there are benchmarks, and not for drawn images",
     )
     rules: tuple[str, ...] = StrListParameter(
         default=(),

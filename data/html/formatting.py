@@ -31,6 +31,7 @@ REASONS: dict[RejectionReason, str] = {
     RejectionReason.BORDERED: "A black border runs along an edge, like the bars of a video.",
     RejectionReason.NEAR_DUPLICATE: "The crop looks nearly the same as another one.",
     RejectionReason.LEAKAGE: "The crop's image is in a benchmark dataset, which must stay unseen in training.",
+    RejectionReason.SHOWS_VALIDATION: "The training crop shows a part of an image for validation.",
     RejectionReason.LOW_QUALITY: "The crop's quality is below the threshold of the selection.",
     RejectionReason.OVER_CAP: "A good crop, but there are more than were asked for.",
 }

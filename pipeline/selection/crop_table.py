@@ -105,7 +105,10 @@ class CropTable:
 
 
 def read_crop_table(
-    directories: Sequence[Path], manifests: Sequence[DatasetManifest], metrics: Sequence[str]
+    directories: Sequence[Path],
+    manifests: Sequence[DatasetManifest],
+    metrics: Sequence[str],
+    others: Sequence[str] = (),
 ) -> CropTable:
     """Read the crops of datasets from their dataset.parquet.
 
@@ -113,11 +116,12 @@ def read_crop_table(
         directories: of the finished crop datasets.
         manifests: their dataset.json.
         metrics: names of the quality metrics to read.
+        others: further columns to read.
 
     Raises:
         UserError: a file is missing, or differs from what dataset.json says.
     """
-    columns = ["key", "phash", *_REPEATED, *(f"metric_{name}" for name in metrics)]
+    columns = ["key", "phash", *_REPEATED, *(f"metric_{name}" for name in metrics), *others]
     tables = []
     for number, (directory, manifest) in enumerate(zip(directories, manifests, strict=True)):
         path = directory / PARQUET
@@ -136,3 +140,19 @@ def _check_rows(table: pyarrow.Table, manifest: DatasetManifest, path: Path) -> 
     if table.num_rows != crops:
         message = f"{path} has {table.num_rows} crops, but the shards of {manifest.name} have {crops}"
         raise UserError(message, "Delete the directory of the dataset and run MakeCrops again")
+
+
+def check_same_format(manifests: Sequence[DatasetManifest]) -> None:
+    """Check that datasets have one crop size and one format.
+
+    Raises:
+        UserError: they have not.
+    """
+    formats = sorted({(one.crop_size_px, one.image_extension) for one in manifests})
+    if len(formats) != 1:
+        names = ", ".join(one.name for one in manifests)
+        found = ", ".join(f"{size_px} px {extension}" for size_px, extension in formats)
+        raise UserError(
+            f"The datasets {names} must have one crop size and one format, but they have {found}",
+            "Make all of them with the same [crops] settings",
+        )

@@ -1,4 +1,9 @@
-"""The filters of a selection, in their order: leakage, rules, copies, near-duplicates, caps."""
+"""The filters of a selection, in their order: leakage, rules, copies, near-duplicates, caps.
+
+Parts of benchmark images go out after leakage, parts of validation images after copies.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,12 +14,15 @@ from pipeline.selection.crop_table import CropTable
 from pipeline.selection.groups import find_groups, keep_groups_together
 from pipeline.selection.hamming import Rows, find_near_duplicates
 from pipeline.selection.leakage import BenchmarkHashes, find_leaks
+from pipeline.selection.part_records import ShownPart, read_parts
 from pipeline.selection.rules import Rule
 from pipeline.selection.selection import Selection
 from pipeline.selection.settings import SelectionSettings
 
 LEAKAGE, COPIES, NEAR_DUPLICATES = "leakage_bits", "copy_bits", "near_duplicate_bits"
 """Names of the filters that compare images: the keys of [selection] that hold their thresholds."""
+BENCHMARK_PARTS, VALIDATION_PARTS = "parts: benchmarks", "parts: validation"
+"""Names of the filters that compare parts of images: [selection] parts, against benchmarks and against validation."""
 
 
 def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: SelectionSettings) -> Selection:
@@ -30,9 +38,14 @@ def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: Select
     """
     selection = Selection(crops)
     _reject_leaks(selection, benchmarks, settings.leakage_bits)
+    shown = read_parts(settings.parts) if settings.parts else None
+    if shown is not None:
+        _reject_parts(selection, shown, BENCHMARK_PARTS, RejectionReason.LEAKAGE)
     for rule in settings.rules:
         _apply_rule(selection, rule)
     _reject_copies_and_group(selection, settings)
+    if shown is not None:
+        _reject_parts(selection, shown, VALIDATION_PARTS, RejectionReason.SHOWS_VALIDATION)
     if settings.near_duplicate_bits >= 0:
         _reject_near_duplicates(selection, settings.near_duplicate_bits)
     apply_caps(selection, settings, training=True)
@@ -47,6 +60,31 @@ def _reject_leaks(selection: Selection, benchmarks: BenchmarkHashes, bits: int) 
     likes = [leaks[row] for row in rows.tolist()]
     details = [f"{source} is the same image as {like}" for source, like in zip(sources, likes, strict=True)]
     selection.reject(LEAKAGE, RejectionReason.LEAKAGE, rows, details, likes)
+
+
+def _reject_parts(
+    selection: Selection, shown: Sequence[ShownPart], name: str, reason: RejectionReason
+) -> None:
+    """Reject the crops that show parts of benchmark images, or of validation images."""
+    wanted = {
+        (one.dataset, one.key): one for one in shown if one.benchmark == (reason is RejectionReason.LEAKAGE)
+    }
+    rows = selection.rows
+    named = zip(selection.crops.datasets[rows].tolist(), selection.crops.texts("key", rows), strict=True)
+    found = [(row, wanted[place]) for row, place in zip(rows.tolist(), named, strict=True) if place in wanted]
+    selection.reject(
+        name,
+        reason,
+        np.array([row for row, _ in found], np.int64),
+        [_explain_part(part) for _, part in found],
+        [part.like or part.target for _, part in found],
+    )
+
+
+def _explain_part(part: ShownPart) -> str:
+    where = f"as another crop of it does, {part.by}, " if part.by else ""
+    target = f"the validation image {part.target}" if part.like else part.target
+    return f"{part.source} shows a part of {target}: {where}{part.inliers} features agree"
 
 
 def _apply_rule(selection: Selection, rule: Rule) -> None:

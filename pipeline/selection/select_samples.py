@@ -8,6 +8,7 @@ order that the seed fixes.
 import collections
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data.atomic_files import atomic_file, jsonl_line, read_json, write_json, write_jsonl
 from data.errors import UserError
@@ -20,10 +21,11 @@ from pipeline.index import REJECTIONS
 from pipeline.quality_metrics import METRICS
 from pipeline.rejection_counts import RejectionCounter, format_counts
 from pipeline.selection.counts_table import format_counts_table
-from pipeline.selection.crop_table import CropTable, read_crop_table
+from pipeline.selection.crop_table import CropTable, check_same_format, read_crop_table
 from pipeline.selection.decisions import write_decisions
 from pipeline.selection.filters import filter_crops
 from pipeline.selection.leakage import BenchmarkHashes
+from pipeline.selection.part_records import pair_parts, read_parts
 from pipeline.selection.rules import check_metrics
 from pipeline.selection.scores import join_scores, read_scores, score_names
 from pipeline.selection.selection import Selection
@@ -33,6 +35,8 @@ from pipeline.selection.write_indexes import write_indexes
 RECORD = "selection.json"
 MOVED = "moved.jsonl"
 SPLITS = ("train", "validation")
+MOST_PAIRS = 200
+"""Pairs of images, one of which shows a part of the other, that selection.json names; parts.jsonl has all."""
 
 
 def select_samples(
@@ -77,8 +81,17 @@ def select_samples(
         filters=selection.count_filters(),
         moved=selection.count_moved(),
         decisions_sha256=decisions_sha256,
+        **_part_fields(settings),
     )
     write_json(out_dir / RECORD, to_plain(manifest))
+
+
+def _part_fields(settings: SelectionSettings) -> dict[str, Any]:
+    """Return the fields of selection.json about images that show parts of others."""
+    if settings.parts is None:
+        return {}
+    pairs = pair_parts(read_parts(settings.parts))
+    return {"part_pairs": pairs[:MOST_PAIRS], "part_pairs_total": len(pairs)}
 
 
 def preview_selection(
@@ -118,7 +131,7 @@ def run_filters(
     Raises:
         UserError: the datasets differ in crop size or format, or a rule names an unknown metric.
     """
-    _check_same_format(manifests)
+    check_same_format(manifests)
     return filter_crops(read_scored_crops(datasets, manifests, settings), benchmarks, settings)
 
 
@@ -154,17 +167,6 @@ def read_selection(directory: Path) -> SelectionManifest:
         UserError: it is missing, damaged or of another version.
     """
     return from_plain(SelectionManifest, read_json(directory / RECORD), str(directory / RECORD))
-
-
-def _check_same_format(manifests: Sequence[DatasetManifest]) -> None:
-    formats = sorted({(one.crop_size_px, one.image_extension) for one in manifests})
-    if len(formats) != 1:
-        names = ", ".join(one.name for one in manifests)
-        found = ", ".join(f"{size_px} px {extension}" for size_px, extension in formats)
-        raise UserError(
-            f"The datasets {names} must have one crop size and one format, but they have {found}",
-            "Make all of them with the same [crops] settings",
-        )
 
 
 def _write_rejections(selection: Selection, out_dir: Path) -> RejectionCounter:

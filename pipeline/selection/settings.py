@@ -37,3 +37,6 @@ class SelectionSettings:
     max_validation: int = 0
     """Largest number of validation crops, chosen at random; 0 for all."""
     seed: int = 0
+    parts: Path | None = None
+    """Directory with the crops that show parts of benchmark and validation images, see `pipeline.selection.parts`; None
+    if these are not looked for."""

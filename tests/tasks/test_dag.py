@@ -11,6 +11,7 @@ from data.errors import UserError
 from tasks import (
     BenchmarkModel,
     CompareModels,
+    DescribeShard,
     EvaluateModel,
     ExportFolder,
     ExportOnnx,
@@ -58,6 +59,7 @@ def required() -> set[tuple[str, str]]:
         BenchmarkModel(),
         CompareModels(models=("trained", "bicubic")),
         PackShard(dataset="DIV2K", shard="train-000000"),
+        DescribeShard(dataset="DIV2K", shard="train-000000"),
         VerifyDataset(dataset="DIV2K", rebuild=True),
         ExportFolder(dataset="DIV2K"),
         PublishDataset(dataset="DIV2K", url="file:///tmp/published"),
@@ -70,8 +72,8 @@ def required() -> set[tuple[str, str]]:
         if task.task_id in seen:
             continue
         seen.add(task.task_id)
-        if isinstance(task, PackShard):
-            arrows.add(("PackShard", task.home().task_family))
+        if isinstance(task, PackShard | DescribeShard):
+            arrows.add((task.task_family, task.home().task_family))
         if isinstance(task, VerifyDataset):
             arrows.add((task.home().task_family, "VerifyDataset"))
         for upstream in [*flatten(task.requires()), *task.dynamic_requires()]:

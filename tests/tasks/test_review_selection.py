@@ -58,6 +58,7 @@ def reviewed(tmp_path_factory):
         ("selection", "rules"): RULES,
         ("selection", "leakage_bits"): "4",
         ("selection", "copy_bits"): "3",
+        ("selection", "parts"): "off",  # of copies, this test shows what hashes find
         ("evaluation", "benchmarks"): str(root / "bench"),
     }
     with store(root / "store", min_contrast="0", min_sharpness="0", max_noise="0"):

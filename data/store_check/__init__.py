@@ -1,1 +1,0 @@
-"""Try whether a directory keeps what the store relies on, between two processes: the command `sr-factory doctor`."""
