@@ -26,6 +26,12 @@ class SourceTable(NamedTuple):
     groups: list[str]
     """The group of each source, as its dataset has it."""
 
+    def find_copies(self, bits: int) -> Rows:
+        """Return what `find_copies` does of these images; nothing is a copy with -1 bits."""
+        if bits < 0:
+            return np.full(len(self.names), -1)
+        return find_copies(self.hashes, bits, int((~self.training).sum()))
+
     def first_crops(self, rows: Rows) -> Rows:
         """Return the first of the rows of crops that each source has.
 

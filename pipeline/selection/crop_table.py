@@ -93,6 +93,10 @@ class CropTable:
             "training", pyarrow.array(training)
         )
 
+    def validation_first(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return rows with those for validation before the others: a group that was moved has left its place."""
+        return rows[np.argsort(self.training[rows], kind="stable")]
+
     @property
     def training(self) -> npt.NDArray[np.bool_]:
         """Whether each crop is for training; the others are for validation."""

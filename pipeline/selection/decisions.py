@@ -28,8 +28,11 @@ class Decisions(NamedTuple):
 
     filters: Rows
     """For each crop the number of the filter that rejects it, or -1 if it is selected."""
-    likes: pyarrow.ChunkedArray
-    """For each crop what it is like, see `pipeline.selection.selection.Rejected`; null if it is selected."""
+    training: npt.NDArray[np.bool_]
+    """Whether each crop is for training once groups are on one side of the split."""
+    table: pyarrow.Table
+    """The columns `detail` and `like`: why each crop is rejected, and what it is like, see
+    `pipeline.selection.selection.Rejected`; null if it is selected."""
 
     @property
     def selected(self) -> npt.NDArray[np.bool_]:
@@ -38,7 +41,19 @@ class Decisions(NamedTuple):
 
     def like(self, row: int) -> str:
         """Return what a rejected crop is like; empty if its filter compares nothing."""
-        return str(self.likes[row].as_py() or "")
+        return str(self.table["like"][row].as_py() or "")
+
+    def detail(self, row: int) -> str:
+        """Return why a crop is rejected; empty if it is selected."""
+        return str(self.table["detail"][row].as_py() or "")
+
+    def rows_with_like(self, number: int) -> Rows:
+        """Return the rows of the crops that a filter rejects because they are like another image."""
+        rows = np.flatnonzero(self.filters == number)
+        like: Rows = rows[
+            np.asarray(self.table["like"].take(pyarrow.array(rows)).is_valid().to_numpy(), bool)
+        ]
+        return like
 
 
 def write_decisions(selection: Selection, names: Sequence[str], out_dir: Path) -> str:
@@ -89,6 +104,7 @@ def read_decisions(selection_dir: Path, sha256: str) -> Decisions:
     path = selection_dir / DECISIONS
     check_file(path, sha256)
     with open(path, "rb") as file:  # pyarrow opens no path that is not UTF-8
-        table = pyarrow.parquet.read_table(file, columns=["filter_number", "like"])
+        table = pyarrow.parquet.read_table(file, columns=["filter_number", "split", "detail", "like"])
     filters = table["filter_number"].fill_null(-1).to_numpy().astype(np.int64)
-    return Decisions(filters, table["like"])
+    training = pyarrow.compute.equal(table["split"].cast(pyarrow.string()), "train").to_numpy()
+    return Decisions(filters, training, table.select(["detail", "like"]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from data.records import RejectionReason
 from pipeline.selection.caps import apply_caps
-from pipeline.selection.copies import SourceTable, find_copies, list_sources
+from pipeline.selection.copies import SourceTable, list_sources
 from pipeline.selection.crop_table import CropTable
 from pipeline.selection.groups import find_groups, keep_groups_together
 from pipeline.selection.hamming import Rows, find_near_duplicates
@@ -104,9 +104,8 @@ def _reject_copies_and_group(selection: Selection, settings: SelectionSettings) 
         return
     rows = selection.rows
     sources = list_sources(selection.crops, rows)
-    copied = np.full(len(sources.names), -1)
+    copied = sources.find_copies(settings.copy_bits)
     if settings.copy_bits >= 0:
-        copied = find_copies(sources.hashes, settings.copy_bits, int((~sources.training).sum()))
         _reject_copies(selection, rows, sources, copied)
     selection.groups[rows] = find_groups(sources, copied, settings.group_bits)[sources.of_crop]
     if settings.group_bits >= 0:
@@ -126,9 +125,7 @@ def _reject_copies(selection: Selection, rows: Rows, sources: SourceTable, copie
 
 
 def _reject_near_duplicates(selection: Selection, bits: int) -> None:
-    rows = selection.rows
-    # A group that was moved has left its place in the order.
-    candidates = rows[np.argsort(selection.crops.training[rows], kind="stable")]
+    candidates = selection.crops.validation_first(selection.rows)
     near = find_near_duplicates(selection.crops.hashes()[candidates], bits)
     twins = selection.crops.texts("key", candidates[near[near >= 0]])
     selection.reject(

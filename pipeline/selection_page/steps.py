@@ -11,13 +11,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.selection.copies import find_copies, list_sources
-from pipeline.selection.crop_table import CropTable
+from pipeline.selection.copies import list_sources
 from pipeline.selection.filters import COPIES, LEAKAGE, NEAR_DUPLICATES
 from pipeline.selection.hamming import Rows, find_near_duplicates
-from pipeline.selection.leakage import BenchmarkHashes, find_leaks
+from pipeline.selection.leakage import find_leaks
 from pipeline.selection.rules import Rule
-from pipeline.selection.settings import SelectionSettings
+from pipeline.selection_page.contents import Contents
 
 _STEPS_PER_RANGE = 20
 """Steps of a threshold between the 5th and the 95th percentile of its metric, about."""
@@ -87,30 +86,21 @@ def choose_step(values: npt.NDArray[np.float64]) -> float:
     return float(f"{min(_ROUND, key=lambda digit: abs(digit * power - part)) * power:.6g}")
 
 
-def count_bits(
-    crops: CropTable, benchmarks: BenchmarkHashes, settings: SelectionSettings, reached: dict[str, Rows]
-) -> list[ThresholdSteps]:
-    """Count what the filters that compare perceptual hashes reject at their thresholds and beside them.
+def count_bits(contents: Contents, name: str) -> ThresholdSteps:
+    """Count what a filter that compares perceptual hashes rejects at its threshold and beside it.
 
     Args:
-        crops: the crops of all datasets.
-        benchmarks: hashes of the benchmark images.
-        settings: of the selection.
-        reached: for each such filter that ran the rows of the crops that reach it.
+        contents: the crops and the decisions.
+        name: one of HASH_FILTERS.
     """
-    counted = []
-    for name, rows in reached.items():
-        bits = getattr(settings, name)
-        if name == LEAKAGE:
-            count = _count_leaks(crops, benchmarks, rows)
-        else:
-            count = {COPIES: _count_copies, NEAR_DUPLICATES: _count_near_duplicates}[name](crops, rows)
-        steps = [
-            ThresholdStep(f"{name} = {value}", value, count(value))
-            for value in (max(bits - 1, -1), bits, min(bits + 1, _HASH_BITS))
-        ]
-        counted.append(ThresholdSteps(name, len(rows), *steps))
-    return counted
+    bits, reached = getattr(contents.settings, name), contents.reached(name)
+    begin = {LEAKAGE: _count_leaks, COPIES: _count_copies, NEAR_DUPLICATES: _count_near_duplicates}[name]
+    count = begin(contents, reached)
+    steps = [
+        ThresholdStep(f"{name} = {value}", value, count(value))
+        for value in (max(bits - 1, -1), bits, min(bits + 1, _HASH_BITS))
+    ]
+    return ThresholdSteps(name, len(reached), *steps)
 
 
 def _clip(rule: Rule, value: float) -> float:
@@ -118,28 +108,28 @@ def _clip(rule: Rule, value: float) -> float:
     return min(max(value, 0.0), 100.0) if rule.is_percentile else float(f"{value:.9g}")
 
 
-def _count_leaks(crops: CropTable, benchmarks: BenchmarkHashes, rows: Rows) -> Callable[[int], int]:
-    is_reached = np.zeros(len(crops), bool)
+def _count_leaks(contents: Contents, rows: Rows) -> Callable[[int], int]:
+    is_reached = np.zeros(len(contents.crops), bool)
     is_reached[rows] = True
 
     def count(bits: int) -> int:
-        leaks = np.array([*find_leaks(crops, benchmarks, bits)], np.int64)
+        leaks = np.array([*find_leaks(contents.crops, contents.hashes, bits)], np.int64)
         return int(is_reached[leaks].sum())
 
     return count
 
 
-def _count_copies(crops: CropTable, rows: Rows) -> Callable[[int], int]:
-    sources = list_sources(crops, rows)
+def _count_copies(contents: Contents, rows: Rows) -> Callable[[int], int]:
+    sources = list_sources(contents.crops, rows)
 
     def count(bits: int) -> int:
-        return int((find_copies(sources.hashes, bits)[sources.of_crop] >= 0).sum()) if bits >= 0 else 0
+        return int((sources.find_copies(bits)[sources.of_crop] >= 0).sum())
 
     return count
 
 
-def _count_near_duplicates(crops: CropTable, rows: Rows) -> Callable[[int], int]:
-    hashes = crops.hashes()[rows]
+def _count_near_duplicates(contents: Contents, rows: Rows) -> Callable[[int], int]:
+    hashes = contents.crops.hashes()[contents.grouped.validation_first(rows)]
 
     def count(bits: int) -> int:
         return int((find_near_duplicates(hashes, bits) >= 0).sum()) if bits >= 0 else 0
