@@ -51,6 +51,7 @@ test-all: test
 	$(BIN)/python tests/faults/first_use.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/cluster.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/clean_environment.py
 
 bench: $(VENV)/.installed-test

@@ -33,6 +33,7 @@ class TrainModel(StoreTask):
     record = "training.json"
     format_version = 3
     resources = WHOLE_MACHINE
+    trains = True
 
     @property
     def selection(self) -> SelectSamples | FetchDataset:

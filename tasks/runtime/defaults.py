@@ -22,6 +22,8 @@ SETTINGS = {
         "check_complete_on_run": "true",
         # Task processes die with the main process, however it dies.
         "task_process_context": "tasks.runtime.processes.DiesWithParent",
+        # Among several hosts, an idle one asks for work after 1 to 2 s; Luigi's 1 to 6 s would lengthen every pause.
+        "wait_jitter": "1",
     },
     # Otherwise a failed task is tried again after a quarter of an hour if others still run.
     "scheduler": {"retry_count": "1"},
@@ -37,9 +39,15 @@ SETTINGS = {
 }
 
 
+SCHEDULER_NAMES = ("scheduler_host", "default-scheduler-host", "scheduler_url", "default-scheduler-url")
+
+
 def apply_defaults() -> None:
-    """Set each option of `SETTINGS` that no configuration file sets."""
+    """Set each option of `SETTINGS` that no configuration file sets; a scheduler that a file names is used."""
     config = luigi.configuration.get_config()
+    is_named = any(config.has_option("core", name) for name in SCHEDULER_NAMES)
+    if is_named and not config.has_option("core", "local_scheduler"):
+        config.set("core", "local_scheduler", "false")
     for section, options in SETTINGS.items():
         for option, value in options.items():
             if not config.has_option(section, option):

@@ -22,6 +22,10 @@ from luigi.execution_summary import LuigiRunResult, LuigiStatusCode
 
 from data.errors import UserError
 from tasks.runtime import arguments, processes, store_errors
+from tasks.runtime.cluster.errors import ClusterError
+from tasks.runtime.cluster.factory import ClusterFactory
+from tasks.runtime.cluster.worker import ClusterWorker
+from tasks.runtime.cluster_config import choose_scheduler, is_cluster
 from tasks.runtime.defaults import apply_defaults
 from tasks.runtime.extras import check_extras
 from tasks.runtime.progress import close_all
@@ -30,7 +34,8 @@ from tasks.runtime.store_task import StoreTask
 from tasks.runtime.streams import prepare_streams
 
 _SUCCESSES = (LuigiStatusCode.SUCCESS, LuigiStatusCode.SUCCESS_WITH_RETRY)
-_luigi_run: Callable[[list[str]], LuigiRunResult] = luigi.interface._run
+NOT_RUN_EXIT_CODE = 25
+_luigi_run: Callable[..., LuigiRunResult] = luigi.interface._run
 
 
 def install() -> None:
@@ -102,28 +107,50 @@ def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
     processes.check_semaphores()
     with CmdlineParser.global_instance(argv) as parser:
         arguments.check(parser)
+        choose_scheduler(vars(parser.known_args))
         check_extras(parser.get_task_obj())
     processes.prepare_to_fork()
     try:
-        result = _luigi_run(argv)
+        result = _run_in_cluster(argv) if is_cluster() else _luigi_run(argv)
     except KeyboardInterrupt:
         _save_partial(argv, board)
         raise
     close_all(board)
     with CmdlineParser.global_instance(argv) as parser:
         root = parser.get_task_obj()
-        if result.status in _SUCCESSES and not root.complete():
-            board.print_once(f"{root.task_family} is not done yet: other hosts are working on it.", cause="")
-            return result
-        if result.status in _SUCCESSES:
+        succeeded = root.complete() if is_cluster() else result.status in _SUCCESSES
+        if succeeded:
             print(root.summary() if hasattr(root, "summary") else f"{root.task_family} is done", flush=True)
-            if isinstance(root, StoreTask) and (code := root.exit_code()):
+            code = root.exit_code() if isinstance(root, StoreTask) else 0
+            # Luigi would count what other hosts have done as not run.
+            if code or is_cluster():
                 raise SystemExit(code)
             return result
     with board.locked() as sheet:
         is_explained = bool(sheet.printed)
     if not is_explained:
         board.print_once(f"{root.task_family} did not finish: {result.one_line_summary}", cause="")
+    if isinstance(result.worker, ClusterWorker):
+        raise SystemExit(result.worker.exit_code or NOT_RUN_EXIT_CODE)
+    return result
+
+
+def _run_in_cluster(argv: list[str]) -> LuigiRunResult:
+    """Run as one of several hosts.
+
+    Raises:
+        SystemExit: this host may not take part, or has lost luigid.
+    """
+    with CmdlineParser.global_instance(argv) as parser:
+        factory = ClusterFactory(parser.get_task_obj())
+    try:
+        result = _luigi_run(argv, worker_scheduler_factory=factory)
+    except ClusterError as error:
+        _print_error("luigi", error, "Luigi")
+        raise SystemExit(error.exit_code) from error
+    if isinstance(result.worker, ClusterWorker) and (share := result.worker.count_made()):
+        close_all(run_board())
+        print(share, file=sys.stderr, flush=True)
     return result
 
 

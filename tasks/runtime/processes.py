@@ -5,15 +5,20 @@ Luigi leaves its task processes running when it is killed. Programs that a task 
 is nothing to do. Linux only, like DALI.
 """
 
+import contextlib
 import gc
 import importlib
 import multiprocessing
 import signal
 from types import FrameType
 
+from luigi.worker import TaskProcess
+
 from data.errors import UserError
 from data.processes.parent_death import die_with_parent
 from data.processes.rust_panics import limit_rust_panics
+from tasks.runtime.fresh_view import refresh_view
+from tasks.runtime.machine_lock import machine_for
 
 _LOADED_LATE = ("numpy.ma", *(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Png", "Ppm")))
 """Modules that numpy (for a median) and Pillow (for its first image) load on first use: 20 ms in each process."""
@@ -23,12 +28,17 @@ _interrupted = False
 class DiesWithParent:
     """A context manager for `[worker] task_process_context`: it ends a task process when its parent ends.
 
+    It also waits for the machine, where the task needs all of it, and looks at the store as it is by then.
+
     Args:
         task_process: the process, as Luigi passes it.
     """
 
     def __init__(self, task_process: multiprocessing.Process) -> None:
         self._is_child = multiprocessing.current_process() is task_process
+        task = task_process.task if isinstance(task_process, TaskProcess) else None
+        self._task = task
+        self._machine = machine_for(task) if task else contextlib.nullcontext()
 
     def __enter__(self) -> None:
         parent = multiprocessing.parent_process()
@@ -40,9 +50,13 @@ class DiesWithParent:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             # A garbage collection would copy every inherited page, which costs a short task more than its work.
             gc.freeze()
+        self._machine.__enter__()
+        if self._task:
+            refresh_view(self._task)
 
     def __exit__(self, *error: object) -> None:
-        """Do nothing: the process ends now."""
+        """Let other tasks have the machine."""
+        self._machine.__exit__(None, None, None)
 
 
 def check_semaphores() -> None:

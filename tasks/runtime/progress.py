@@ -8,21 +8,21 @@ the states and the time.
 
 import contextlib
 import dataclasses
-import io
 import itertools
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from tqdm import tqdm
 
 from data.file_names import escape_name
 from data.progress import Progress
+from tasks.runtime.cluster_config import is_cluster
 from tasks.runtime.progress_board import Board, Screen, Sheet, State, run_board
+from tasks.runtime.streams_above_bars import prints_above_bars
 
 TICK_S = 0.25
 MIN_SHOWN_S = 2.0
@@ -61,14 +61,17 @@ def stage(task: NamedTask, unit: str, group_total: int = 0, resumes: bool = Fals
     """
     board = run_board()
     name = escape_name(task.name())
-    state = State(task.task_family, name, unit, time.monotonic(), group_total, pid=os.getpid())
+    is_shared = group_total > 0 and is_cluster()
+    name = f"{name}, this host" if is_shared else name
+    begun = time.monotonic()
+    state = State(task.task_family, name, unit, begun, group_total, pid=os.getpid(), is_shared=is_shared)
     reporter = Reporter(board, task.task_id, state, resumes)
     stop = threading.Event()
     ticker = threading.Thread(target=_tick_until, args=(reporter, stop), daemon=True)
     succeeded = False
     ticker.start()
     try:
-        with _prints_above_bars(board):
+        with prints_above_bars(board):
             yield reporter.report
         succeeded = True
     finally:
@@ -165,7 +168,7 @@ def merge(states: list[State]) -> State:
 
 def is_finished(group: State) -> bool:
     """Return whether all parts of a stage have ended."""
-    return group.ended is not None and group.done >= group.group_total
+    return group.ended is not None and group.done >= group.group_total and not group.is_shared
 
 
 def format_bar(group: State, now: float, width: int, encoding: str) -> str:
@@ -174,7 +177,7 @@ def format_bar(group: State, now: float, width: int, encoding: str) -> str:
     made = group.done - group.initial
     line: str = tqdm.format_meter(
         n=group.done,
-        total=group.group_total or group.total or None,
+        total=_total(group) or None,
         elapsed=elapsed_s,
         ncols=width - 1,
         prefix=f"{group.label} {group.name}",
@@ -203,7 +206,7 @@ def format_closing_line(group: State) -> str:
 
 
 def _format_numbers(group: State, now: float) -> str:
-    total = group.group_total or group.total
+    total = _total(group)
     elapsed_s = now - group.started
     rate = (group.done - group.initial) / elapsed_s if elapsed_s > 0 else 0.0
     done = _format_amount(group.done, group.unit)
@@ -217,6 +220,11 @@ def _format_numbers(group: State, now: float) -> str:
     if group.note:
         parts.append(group.note)
     return ", ".join(parts)
+
+
+def _total(group: State) -> int:
+    """Return how many units there will be; 0 if that is not known, as where other hosts do some of them."""
+    return 0 if group.is_shared else group.group_total or group.total
 
 
 def _format_amount(number: int, unit: str) -> str:
@@ -263,53 +271,3 @@ def _tick_until(reporter: Reporter, stop: threading.Event) -> None:
         # A closed terminal costs a bar, never the work.
         with contextlib.suppress(OSError):
             reporter.tick(time.monotonic())
-
-
-@contextlib.contextmanager
-def _prints_above_bars(board: Board) -> Iterator[None]:
-    """On a terminal, print what the block prints above the bars."""
-    if not board.screen.live or isinstance(sys.stderr, _StreamAboveBars):
-        yield
-        return
-    errors = _StreamAboveBars(sys.stderr, board)
-    output = _StreamAboveBars(sys.stdout, board) if sys.stdout and sys.stdout.isatty() else sys.stdout
-    try:
-        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(output):
-            yield
-    finally:
-        errors.close()
-        if isinstance(output, _StreamAboveBars):
-            output.close()
-
-
-class _StreamAboveBars(io.TextIOBase):
-    """A standard stream whose complete lines are written above the bars, so that neither breaks the other.
-
-    It claims not to be a terminal, so that programs print plainly and do not move the cursor.
-    """
-
-    def __init__(self, stream: TextIO, board: Board) -> None:
-        super().__init__()
-        self._stream, self._board, self._rest = stream, board, ""
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]  # typeshed's can be set, which is not needed here
-        return self._stream.encoding
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        lines, end, self._rest = (self._rest + text).rpartition("\n")
-        if end:
-            self._board.pass_through(lines + end, self._stream)
-        return len(text)
-
-    def close(self) -> None:
-        if self._rest:
-            self._board.pass_through(self._rest + "\n", self._stream)
-        self._rest = ""
-        super().close()

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -48,6 +49,8 @@ class State:
     ended: float | None = None
     pid: int = 0
     """The process that does the work; 0 once it has ended."""
+    is_shared: bool = False
+    """Whether other hosts make parts of the same thing: this host's parts do not add up to `group_total`."""
 
 
 @dataclass
@@ -191,7 +194,7 @@ def run_directory() -> Path:
     """Return the directory of the run that this process belongs to, whether main process or task."""
     parent = multiprocessing.parent_process()
     pid = os.getpid() if parent is None or parent.pid is None else parent.pid
-    return _runs_directory() / f"{pid}-{_start_time(pid)}"
+    return runs_directory() / f"{pid}-{_start_time(pid)}"
 
 
 def remove_stale_runs() -> None:
@@ -201,7 +204,7 @@ def remove_stale_runs() -> None:
         UserError: another user owns it.
         OSError: it can't be made or read.
     """
-    runs = _runs_directory()
+    runs = runs_directory()
     runs.mkdir(mode=0o700, exist_ok=True)
     if runs.stat().st_uid != os.getuid():
         raise UserError(f"{runs} belongs to another user", "Remove it, or set TMPDIR to another directory")
@@ -211,8 +214,14 @@ def remove_stale_runs() -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _runs_directory() -> Path:
-    return Path(tempfile.gettempdir()) / f"super-resolution-{os.getuid()}"
+def runs_directory() -> Path:
+    """Return a directory of this host alone: of the processes of another, in one TMPDIR, nothing is known here.
+
+    Hosts differ by their names, and containers with one name by their process ids' namespaces.
+    """
+    host = [socket.gethostname(), str(Path("/proc/self/ns/pid").readlink())]
+    digest = hashlib.sha256("/".join(host).encode(errors="surrogateescape")).hexdigest()[:8]
+    return Path(tempfile.gettempdir()) / f"super-resolution-{os.getuid()}-{digest}"
 
 
 def _start_time(pid: int) -> str:

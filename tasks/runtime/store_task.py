@@ -19,12 +19,13 @@ from luigi.task import flatten
 from data.atomic_files import write_json
 from data.hashing import spec_hash
 from tasks.runtime import store_errors
+from tasks.runtime.machine_lock import RESOURCE
 from tasks.runtime.record_target import RecordTarget
 from tasks.runtime.store import store
 
 INCOMPLETE_EXIT_CODE = 3
 """Exit code of a task that is done, but whose result lacks some of what its input should have held."""
-WHOLE_MACHINE = {"machine": 1}
+WHOLE_MACHINE = {RESOURCE: 1}
 """A Luigi resource: tasks that use every core, or measure time, run one at a time."""
 
 _LONGEST_NAME_BYTES = 200
@@ -45,6 +46,8 @@ class StoreTask(luigi.Task):
     """Raised when the same parameters give other bytes than before; older directories are then left alone."""
     extra: ClassVar[str] = ""
     """The extra whose packages it needs, a name of `tasks.runtime.extras.MODULES`; empty: the base is enough."""
+    trains: ClassVar[bool] = False
+    """Whether it trains: among several hosts only those with a GPU take it."""
 
     if TYPE_CHECKING:
 
