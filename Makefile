@@ -61,7 +61,7 @@ bench: $(VENV)/.installed-test
 	PYTHONPATH=. $(BIN)/python tests/bench/selection.py
 	PYTHONPATH=. $(BIN)/python tests/bench/evaluation.py
 	PYTHONPATH=tests/support $(BIN)/python tests/bench/train.py
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/bench/loader.py $(SOURCES)
+	$(BIN)/python tests/bench/loader.py $(SOURCES)
 	PYTHONPATH=. $(BIN)/python tests/bench/shapes.py 4x32 5x32 6x32 3x48 4x48 5x48
 	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/leakage.py)
 	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/groups.py)

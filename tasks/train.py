@@ -31,7 +31,7 @@ class TrainModel(StoreTask):
     extra = "train"
     stage = "runs"
     record = "training.json"
-    format_version = 3
+    format_version = 4
     resources = WHOLE_MACHINE
     trains = True
 

@@ -10,8 +10,16 @@ import luigi
 
 from sr.models.presets import ModelDescription, describe
 from sr.training.job import RunOptions, TrainingJob
-from sr.training.readers import resolve_reader
-from sr.training.settings import CHANGEABLE_FIELDS, MONITOR_METRICS, PRECISIONS, check_settings
+from sr.training.schedule import SCHEDULES
+from sr.training.settings import (
+    CACHE_PLACES,
+    CHANGEABLE_FIELDS,
+    DECODERS,
+    MONITOR_METRICS,
+    PRECISIONS,
+    check_micro_batch,
+    check_settings,
+)
 from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntParameter
 
 _JOB = TrainingJob(preset="", selection="", selection_hash="")
@@ -53,18 +61,16 @@ class training(luigi.Config):
         description="smaller patches at the start, as SIDE:FRACTION of all steps, e.g. 64:0.5,128:0.3; "
         "empty: patch_px throughout",
     )
-    micro_batch_size: int = IntParameter(
-        default=_JOB.micro_batch_size, at_least=1, description="patches that a device processes at once"
+    batch_size: int = IntParameter(
+        default=_JOB.batch_size,
+        at_least=1,
+        description="patches of an optimizer step, over all devices",
     )
     patches_per_image: int = IntParameter(
         default=_JOB.patches_per_image,
         at_least=1,
-        description="patches cut from each decoded crop; must divide micro_batch_size. More save decoding time",
-    )
-    gradient_accumulation_steps: int = IntParameter(
-        default=_JOB.gradient_accumulation_steps,
-        at_least=1,
-        description="micro batches in one optimizer step",
+        description="patches cut from each crop of a step; must divide batch_size. More save decoding where crop_cache "
+        "is off",
     )
     loss: str = luigi.Parameter(
         default=_JOB.loss,
@@ -97,8 +103,24 @@ class training(luigi.Config):
     )
     schedule: str = ChoiceParameter(
         default=_JOB.schedule,
-        choices=["constant", "cosine"],
-        description="learning rate after warm-up: constant, or falling to 0 at max_steps along a cosine",
+        choices=SCHEDULES,
+        description="learning rate after warm-up: constant, falling to learning_rate_min at max_steps along a cosine, "
+        "or falling at milestones (multistep)",
+    )
+    learning_rate_min: float = FloatParameter(
+        default=_JOB.learning_rate_min,
+        at_least=0,
+        description="the learning rate does not fall below this after warm-up",
+    )
+    milestones: str = luigi.Parameter(
+        default=_JOB.milestones,
+        description="for multistep: fractions of all steps after which the learning rate falls",
+    )
+    milestone_factor: float = FloatParameter(
+        default=_JOB.milestone_factor,
+        at_least=0,
+        at_most=1,
+        description="for multistep: the learning rate is multiplied by it at each milestone",
     )
     max_epochs: int = IntParameter(
         default=_JOB.max_epochs, at_least=1, description="training ends after this many epochs"
@@ -131,7 +153,7 @@ class training(luigi.Config):
     precision: str = ChoiceParameter(
         default=_JOB.precision,
         choices=PRECISIONS,
-        description="precision of the convolutions during training",
+        description="precision of the convolutions during training; fp32 is without TF32",
     )
     compile: bool = luigi.BoolParameter(
         default=_JOB.compile, description="compile network and loss with torch.compile where that works"
@@ -140,7 +162,8 @@ class training(luigi.Config):
         default=_JOB.ema_decay,
         at_least=0,
         below=1,
-        description="decay of an exponential moving average of the weights, e.g. 0.999; 0: no average",
+        description="decay of an exponential moving average of the weights, reached by a ramp, e.g. 0.999; 0: no "
+        "average",
     )
     flip_probability: float = FloatParameter(
         default=_JOB.flip_probability,
@@ -171,26 +194,37 @@ class training(luigi.Config):
         description="how LR patches are made: bicubic, then any of blur, noise, jpeg, codec, h264, hevc and "
         "av1, each as NAME:MIN-MAX@PROBABILITY",
     )
-    loader: str = ChoiceParameter(
-        default="auto",
-        choices=["auto", "dali", "torch"],
-        description="what reads the shards; auto: DALI where it is installed. Each shuffles in its own way",
-    )
 
     # Options of the run: fields of RunOptions, which do not change the result.
     world_size: int = IntParameter(
         default=_OPTIONS.world_size,
         at_least=0,
-        description="number of processes; 0: one for each GPU, as many as share the micro batches evenly",
+        description="number of processes; 0: one for each GPU, as many as share the batch evenly",
     )
     hostfile: str = luigi.Parameter(
         default=_OPTIONS.hostfile,
         description="DeepSpeed's list of hosts for training on several, see docs/tutorials/several-machines.md",
     )
+    micro_batch_size: int = IntParameter(
+        default=_OPTIONS.micro_batch_size,
+        at_least=0,
+        description="patches that a device processes at once; 0: as many as fit",
+    )
+    decoder: str = ChoiceParameter(
+        default=_OPTIONS.decoder,
+        choices=DECODERS,
+        description="what decodes crops; auto: DALI where it is installed, otherwise OpenCV",
+    )
+    crop_cache: str = ChoiceParameter(
+        default=_OPTIONS.crop_cache,
+        choices=CACHE_PLACES,
+        description="where decoded crops are kept; disk: in a file of the run; auto: the first of memory, disk and off "
+        "with room",
+    )
     num_workers: int = IntParameter(
         default=0,
         at_least=0,
-        description="CPU threads of each process's data loader; 0: chosen by the machine",
+        description="CPU threads of each process that read and decode crops; 0: chosen by the machine",
     )
     save_every_s: float = FloatParameter(
         default=_OPTIONS.save_every_s,
@@ -220,14 +254,15 @@ def describe_model() -> ModelDescription:
 
 
 def training_settings() -> dict[str, Any]:
-    """Return what [training] says of the result, with the loader that `auto` means on this machine.
+    """Return what [training] says of the result.
 
     Raises:
         UserError: a value is invalid, or two values exclude each other.
     """
     settings = _fields_of(TrainingJob)
-    settings |= {"loader": resolve_reader(settings["loader"])}
-    check_settings(TrainingJob(preset="", selection="", selection_hash="", **settings))
+    job = TrainingJob(preset="", selection="", selection_hash="", **settings)
+    check_settings(job)
+    check_micro_batch(job, training().micro_batch_size)
     return settings
 
 

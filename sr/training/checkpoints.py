@@ -2,12 +2,14 @@
 
 A checkpoint is a directory `checkpoints/step-<9 digits>/` with state.safetensors (all tensors, by name) and state.json
 (everything else, and the hash of the tensors). The other files of a run are rewritten from its checkpoint, so a
-checkpoint is all that a run needs to resume. This module does not know what the tensors mean.
+checkpoint is all that a run needs to resume. A thread writes them, from a copy of the state, while training goes on.
+This module does not know what the tensors mean.
 """
 
 import dataclasses
 import shutil
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from data.exhaustion import raise_if_exhausted
 from data.hashing import sha256_file
 from sr.training.settings import CHANGEABLE_FIELDS
 
-SCHEMA = 3
+SCHEMA = 4
 _TENSORS, _METADATA = "state.safetensors", "state.json"
 
 
@@ -61,6 +63,39 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int, best_ste
         shutil.rmtree(path)
 
 
+class CheckpointWriter:
+    """Writes one checkpoint after the other, in a thread."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write to the run's directory of checkpoints."""
+        self._directory = directory
+        self._thread = ThreadPoolExecutor(1, "checkpoints")
+        self._writing: Future[None] | None = None
+
+    def save(self, checkpoint: Checkpoint, keep: int, best_step: int) -> None:
+        """Begin to write a checkpoint as `save_checkpoint` does, once the one before is complete.
+
+        Args:
+            checkpoint: nothing may change it anymore.
+            keep, best_step: see `save_checkpoint`.
+
+        Raises:
+            OSError: the one before could not be written.
+        """
+        self.wait()
+        self._writing = self._thread.submit(save_checkpoint, self._directory, checkpoint, keep, best_step)
+
+    def wait(self) -> None:
+        """Return when all checkpoints are complete.
+
+        Raises:
+            OSError: one could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+
 def load_latest_checkpoint(directory: Path, report: Callable[[str], None]) -> Checkpoint | None:
     """Load the latest checkpoint whose files are intact; return None if there is none.
 
@@ -88,7 +123,8 @@ def _load(path: Path) -> Checkpoint | None:
         return None
     if version != SCHEMA:
         message = f"The checkpoint {path} has version {version}, but this program reads version {SCHEMA}"
-        raise UserError(message, "Resume with the version of the program that wrote it")
+        hint = "Resume with the version of the program that wrote it, or delete the run's checkpoints to start over"
+        raise UserError(message, hint)
     step, digest = metadata.pop("step", None), metadata.pop("tensors_sha256", None)
     if not (path / _TENSORS).is_file() or sha256_file(path / _TENSORS) != digest:
         return None

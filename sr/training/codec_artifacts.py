@@ -15,7 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.random import Generator
 
-from sr.training.shard_reader import Image
+from sr.training.crop_reader import Image
 
 _GRID_PX = 16
 """Images are padded to a multiple of it, with their corner anywhere in the first cell."""

@@ -13,8 +13,8 @@ from numpy.random import Generator
 
 from data.hashing import generator
 from sr.training.codec_artifacts import CODECS, apply_codec
+from sr.training.crop_reader import Image
 from sr.training.degradation_parser import DegradationStep
-from sr.training.shard_reader import Image
 
 BLUR_RADIUS_SIGMAS = 4
 """Radius of the blur kernel, in sigmas."""

@@ -1,18 +1,16 @@
-"""One optimizer step: DeepSpeed's engine around a network and its loss, and the EMA of the weights.
+"""One optimizer step: DeepSpeed's engine around a network and its loss, gradient clipping, AdamW and the EMA.
 
-Its whole state can be read and restored as plain tensors and numbers. This module does not know files, epochs or
-validation.
+A step never waits for a GPU. Its whole state can be read and restored as plain tensors and numbers. This module does
+not know files, epochs or validation.
 """
 
 import copy
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import deepspeed
-import deepspeed.ops
 import torch
 from torch import Tensor, nn
 
@@ -20,85 +18,12 @@ from data.errors import UserError
 from sr.evaluation.lpips import MIN_SIDE_PX
 from sr.models.network import SuperResolutionNetwork
 from sr.models.reparameterization import fuse_reparameterization
+from sr.training.batches import Batch
+from sr.training.graph import AUTOCAST, NetworkWithLoss, compile_module, fit_micro_batch
 from sr.training.job import TrainingJob
 from sr.training.losses import WeightedLoss
-from sr.training.partitions import Batch
-
-_AUTOCAST = {"fp32": None, "bf16": "bfloat16", "fp16": "float16"}
-"""Precision → the type that convolutions are computed in; weights and optimizer states are always float32."""
-
-
-class NetworkWithLoss(nn.Module):
-    """A network and its loss as one module: one graph for autocast, DeepSpeed and the compiler."""
-
-    def __init__(self, network: SuperResolutionNetwork, loss: WeightedLoss) -> None:
-        super().__init__()
-        self.network = network
-        self.loss = loss
-        self._compute = self._eager
-
-    def forward(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
-        """Compare prediction and target.
-
-        Args:
-            lr_image: uint8 [n,3,h,w].
-            hr_image: uint8 [n,3,scale·h,scale·w].
-
-        Returns:
-            The float32 loss, a scalar; and its terms, [number of terms], without a gradient.
-        """
-        return self._compute(lr_image, hr_image)
-
-    def _eager(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
-        total, terms = self.loss(self.network.predict(lr_image), self.network.normalize(hr_image))
-        return total, terms
-
-    def compile_graph(self, lr_image: Tensor, hr_image: Tensor) -> str:
-        """Compile forward and backward for batches of these shapes, under the active autocast.
-
-        Returns:
-            The reason in one line if compiling failed; the module then stays uncompiled. Empty on success.
-        """
-        self._compute = torch.compile(self._eager, dynamic=False)
-        try:
-            # The backward pass is compiled when it is first needed: needed here, it cannot fail later.
-            self(lr_image, hr_image)[0].backward()
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # compilers raise errors of many types; all mean the same here
-            self._compute = self._eager
-            return " ".join(str(error).split())[:300] or type(error).__name__
-        finally:
-            self.zero_grad(set_to_none=True)
-        return ""
-
-
-def start_ranks() -> tuple[int, int, torch.device]:
-    """Join the other ranks that the launcher started.
-
-    Returns:
-        This rank, the number of ranks, and the device of this rank.
-    """
-    # The launcher counts CPU ranks by the variable that hides GPUs, and so shows the first ones again.
-    on_gpu = os.environ.get("DS_ACCELERATOR") != "cpu" and torch.cuda.is_available()
-    # DeepSpeed would compile a shared-memory reduction here, for half a minute. Only inference calls it.
-    vars(deepspeed.ops)["__compatible_ops__"] = {}
-    device = torch.device("cpu")
-    if on_gpu:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-        # Patches have one size, so trying each convolution's algorithms once pays.
-        torch.backends.cudnn.benchmark = True
-    deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
-    return torch.distributed.get_rank(), torch.distributed.get_world_size(), device
-
-
-def sum_over_ranks(values: list[float], device: torch.device) -> list[float]:
-    """Add up each value over all ranks, in double precision; every rank gets the sums."""
-    total = torch.tensor(values, dtype=torch.float64, device=device)
-    torch.distributed.all_reduce(total)
-    sums: list[float] = total.tolist()
-    return sums
+from sr.training.ranks import Rank
+from sr.training.schedule import ema_decay_at, patch_sizes_px
 
 
 class TrainingEngine:
@@ -108,45 +33,45 @@ class TrainingEngine:
         self,
         network: SuperResolutionNetwork,
         job: TrainingJob,
-        world_size: int,
-        device: torch.device,
+        rank: Rank,
+        micro_batch_size: int = 0,
         lpips_weights: Path | None = None,
     ) -> None:
         """Wrap a network. All ranks must pass equal weights and make equal calls.
 
         Args:
-            network: the network to train; moved to `device`.
+            network: the network to train; moved to the rank's device.
             job: loss, optimizer and precision.
-            world_size: number of ranks.
-            device: where this rank computes.
+            rank: this process.
+            micro_batch_size: the largest number of pairs in one forward pass; 0: as many as fit.
             lpips_weights: the directory with the weights of LPIPS, if the loss has such a term.
 
         Raises:
-            UserError: loss or precision is unknown, or does not fit the patches.
+            UserError: loss or precision is unknown, or does not fit the patches; or not even one pair fits.
         """
         self.job, self.network = job, network
-        network.to(device)
-        # The fused update is one kernel, on CUDA and on CPUs.
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(), betas=(job.beta1, job.beta2), weight_decay=job.weight_decay, fused=True
-        )
-        self.loss = WeightedLoss(job.loss, network.value_range, device, lpips_weights)
+        network.to(rank.device)
+        # Said in the open: torch's own defaults differ between convolutions and products of matrices.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = job.precision == "tf32"
+        self.loss = WeightedLoss(job.loss, network.value_range, rank.device, lpips_weights)
         _check_lpips_patch(self.loss, job)
+        self._weights, self.optimizer = _build_optimizer(network, job)
         module = NetworkWithLoss(network, self.loss)
-        self._engine, *_ = deepspeed.initialize(
-            model=module, optimizer=self.optimizer, config=deepspeed_config(job, world_size)
-        )
+        self.micro_batch_size = fit_micro_batch(module, job, rank, micro_batch_size)
+        config = deepspeed_config(job, rank.world_size, self.micro_batch_size)
+        self._engine, *_ = deepspeed.initialize(model=module, optimizer=self.optimizer, config=config)
         # One rank has nothing to share, but DeepSpeed would still copy every gradient.
-        self._engine.enable_backward_allreduce = world_size > 1
+        self._engine.enable_backward_allreduce = rank.world_size > 1
         # Not before: DeepSpeed's first broadcast needs contiguous weights.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's overloads
-        self._weights = dict(network.core.named_parameters())
         self._ema = _copy_network(network) if job.ema_decay else None
         self._ema_weights: list[Tensor] = list(self._ema.core.parameters()) if self._ema else []
-        self._raw_weights = [weight.detach() for weight in self._weights.values()]
-        self.gradient_norm = math.nan
-        """Of the last step that measured it."""
-        self.not_compiled = _compile(module, job, device) if job.compile else ""
+        self._raw_weights = [weight.detach() for weight in network.core.parameters()]
+        self.gradient_norm = torch.tensor(math.nan)
+        """Of the last step, before clipping, on the device."""
+        self.not_compiled = (
+            compile_module(module, job, rank.device, self.micro_batch_size) if job.compile else ""
+        )
         """Why the module is not compiled although the job asks for it; empty otherwise."""
 
     @property
@@ -159,13 +84,13 @@ class TrainingEngine:
         total: Tensor = self.loss(prediction, target)[0]
         return total
 
-    def step(self, batches: list[Batch], learning_rate: float, measure: bool = False) -> Tensor:
-        """Make an optimizer step from this rank's micro-batches.
+    def step(self, batch: Batch, number: int, learning_rate: float) -> Tensor:
+        """Make an optimizer step.
 
         Args:
-            batches: this rank's share of the step.
+            batch: this rank's share of the step.
+            number: of the step, counted from 0.
             learning_rate: of this step.
-            measure: whether to update `gradient_norm`, which waits for a GPU.
 
         Returns:
             The mean loss and its terms, float32 [1 + number of terms] on the device, without waiting for it.
@@ -173,23 +98,29 @@ class TrainingEngine:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         losses = []
-        for number, batch in enumerate(batches, 1):
-            loss, terms = self._engine(batch.lr_image, batch.hr_image)
+        micro_batches = batch.split(self.micro_batch_size)
+        for index, micro_batch in enumerate(micro_batches, 1):
+            loss, terms = self._engine(micro_batch.lr_image, micro_batch.hr_image)
             self._engine.backward(loss)
-            if measure and number == len(batches):
-                self.gradient_norm = self._measure_gradient_norm()
-            self._engine.step()
             losses.append(torch.cat([loss.detach().reshape(1), terms]))
+            if index == len(micro_batches):
+                self._clip_gradients()
+            self._engine.step()
         if self._ema is not None:
-            torch._foreach_lerp_(self._ema_weights, self._raw_weights, 1.0 - self.job.ema_decay)
+            torch._foreach_lerp_(self._ema_weights, self._raw_weights, 1.0 - ema_decay_at(self.job, number))
         return torch.stack(losses).mean(dim=0)
 
-    def _measure_gradient_norm(self) -> float:
-        """Return the norm of all gradients together, over all ranks, before clipping."""
-        gradients = [weight.grad for weight in self._weights.values() if weight.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients))
-        scaler = self._scaler()
-        return norm / scaler.get_scale() if scaler else norm
+    def _clip_gradients(self) -> None:
+        """Clip the gradients together, after the ranks have shared them."""
+        if scaler := self._scaler():
+            scaler.unscale_(self.optimizer)
+        weights = list(self._weights.values())
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        self.gradient_norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+        if self.job.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(
+                weights, self.job.max_grad_norm, self.gradient_norm, foreach=True
+            )
 
     def is_finite(self) -> bool:
         """Return whether all weights, EMA weights and moments are finite: the same on every rank. Waits for a GPU."""
@@ -209,7 +140,7 @@ class TrainingEngine:
         return {name: _copy_to_cpu(weight) for name, weight in fused.state_dict().items()}
 
     def get_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return everything that the next step depends on: named tensors on the CPU, and the loss scaler's state."""
+        """Return a copy of all that the next step depends on: named tensors on the CPU, and the loss scaler's state."""
         tensors = {f"network.{name}": weight for name, weight in self.network.core.state_dict().items()}
         if self._ema is not None:
             tensors |= {f"ema.{name}": weight for name, weight in self._ema.core.state_dict().items()}
@@ -245,46 +176,58 @@ class TrainingEngine:
         return scaler
 
 
-def deepspeed_config(job: TrainingJob, world_size: int) -> dict[str, Any]:
+def _build_optimizer(
+    network: SuperResolutionNetwork, job: TrainingJob
+) -> tuple[dict[str, nn.Parameter], torch.optim.AdamW]:
+    """Return the weights by name in the order of the optimizer's groups, and the optimizer.
+
+    Kernels decay toward zero. Biases, norms and scales, which have one dimension, do not.
+    """
+    named = dict(network.core.named_parameters())
+    kernels = {
+        name: weight for name, weight in named.items() if max(weight.shape, default=1) < weight.numel()
+    }
+    others = {name: weight for name, weight in named.items() if name not in kernels}
+    groups = [
+        {"params": list(kernels.values()), "weight_decay": job.weight_decay},
+        {"params": list(others.values()), "weight_decay": 0.0},
+    ]
+    # The fused update is one kernel, on CUDA and on CPUs.
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]], betas=(job.beta1, job.beta2), fused=True
+    )
+    return kernels | others, optimizer
+
+
+def deepspeed_config(job: TrainingJob, world_size: int, micro_batch_size: int) -> dict[str, Any]:
     """Return DeepSpeed's configuration for a job, without ZeRO, since these networks are small.
 
-    Raises:
-        UserError: the ranks cannot share the micro-batches of a step evenly.
+    What torch does faster is off: clipping, which would take a kernel and an exchange for each weight, and the
+    measuring of its own throughput, which waits for the GPU twice a step.
     """
-    if job.gradient_accumulation_steps % world_size:
-        message = (
-            f"{world_size} ranks cannot share {job.gradient_accumulation_steps} micro-batches per step evenly"
-        )
-        raise UserError(message, "Change gradient_accumulation_steps or the number of devices")
-    autocast = _AUTOCAST[job.precision]
+    autocast = AUTOCAST[job.precision]
     return {
-        "train_micro_batch_size_per_gpu": job.micro_batch_size,
-        "gradient_accumulation_steps": job.gradient_accumulation_steps // world_size,
-        "gradient_clipping": job.max_grad_norm,
+        "train_micro_batch_size_per_gpu": micro_batch_size,
+        "gradient_accumulation_steps": job.batch_size // world_size // micro_batch_size,
+        "gradient_clipping": 0.0,
         "zero_optimization": {"stage": 0},
-        "torch_autocast": {"enabled": autocast is not None, "dtype": autocast or "float32"},
+        "torch_autocast": {"enabled": autocast is not None, "dtype": _name_of(autocast or torch.float32)},
+        "timers": {"throughput": {"enabled": False}},
         "steps_per_print": None,
     }
 
 
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def _check_lpips_patch(loss: WeightedLoss, job: TrainingJob) -> None:
-    if "lpips" in loss.names and job.patch_px < MIN_SIDE_PX:
-        message = f"The loss lpips needs patches of at least {MIN_SIDE_PX} px, but patch_px is {job.patch_px}"
-        raise UserError(message, "Change [training] patch_px")
-
-
-def _compile(module: NetworkWithLoss, job: TrainingJob, device: torch.device) -> str:
-    """Compile for the batches of a job; return the reason if that failed."""
-    network = module.network
-    lr_image, hr_image = (
-        torch.zeros(job.micro_batch_size, 3, side_px, side_px, dtype=torch.uint8, device=device).contiguous(
-            memory_format=torch.channels_last
+    smallest = min(patch_sizes_px(job))
+    if "lpips" in loss.names and smallest < MIN_SIDE_PX:
+        message = (
+            f"The loss lpips needs patches of at least {MIN_SIDE_PX} px, but the smallest is {smallest} px"
         )
-        for side_px in (job.patch_px // network.scale, job.patch_px)
-    )
-    autocast = _AUTOCAST[job.precision]
-    with torch.autocast(device.type, getattr(torch, autocast or "bfloat16"), enabled=autocast is not None):
-        return module.compile_graph(lr_image, hr_image)
+        raise UserError(message, "Change [training] patch_px or patch_stages")
 
 
 def _copy_network(network: SuperResolutionNetwork) -> SuperResolutionNetwork:

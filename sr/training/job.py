@@ -26,14 +26,12 @@ class TrainingJob:
     """Side of the HR patch cut from each crop."""
     patch_stages: str = ""
     """Smaller patches for the first steps: sides in pixels with their shares of all steps, such as "64:0.5,128:0.3".
-    The remaining steps use patch_px. Empty: patch_px throughout. The micro-batch size is the same in every stage."""
-    micro_batch_size: int = 32
-    """Pairs in one forward pass of one device."""
+    The remaining steps use patch_px. Empty: patch_px throughout. The batch size is the same in every stage."""
+    batch_size: int = 32
+    """Pairs of one optimizer step, over all devices."""
     patches_per_image: int = 1
-    """Patches cut from each decoded crop; divides micro_batch_size. More patches save decoding time when they are
-    small."""
-    gradient_accumulation_steps: int = 1
-    """Micro-batches per optimizer step, over all devices."""
+    """Patches cut from each crop of a step; divides batch_size. More patches save decoding if decoded crops are not
+    kept."""
     loss: str = "l1"
     """l1, charbonnier, mse, frequency, lpips, or a weighted sum of them: l1:1+frequency:0.05."""
     learning_rate: float = 1e-3
@@ -44,7 +42,12 @@ class TrainingJob:
     """Gradients are clipped to this norm; 0 turns clipping off."""
     warmup_steps: int = 1000
     schedule: str = "constant"
-    """constant, or cosine (to zero at the last step)."""
+    """constant, cosine (falls to learning_rate_min at the last step) or multistep (falls at each of milestones)."""
+    learning_rate_min: float = 0.0
+    """The learning rate does not fall below this, except in the warm-up."""
+    milestones: str = "0.5,0.8,0.9,0.95"
+    """For multistep: the shares of all steps after which the learning rate is multiplied by milestone_factor."""
+    milestone_factor: float = 0.5
     max_epochs: int = 10_000
     max_steps: int = 0
     """0: only max_epochs limits the run."""
@@ -58,11 +61,11 @@ class TrainingJob:
     monitor: str = "psnr"
     """psnr or loss: which validation metric selects the best weights."""
     precision: str = "bf16"
-    """fp32, bf16 or fp16."""
+    """fp32, tf32 (fp32 whose products a GPU rounds to 10 bits), bf16 or fp16."""
     compile: bool = False
     """Compile the network and the loss together. If that fails, the run warns and continues without compiling."""
     ema_decay: float = 0.0
-    """Decay of the exponential moving average (EMA) of the weights; 0: no EMA."""
+    """Decay of the exponential moving average (EMA) of the weights, reached by a ramp; 0: no EMA."""
     flip_probability: float = 0.4
     rotate_probability: float = 0.5
     brightness_probability: float = 0.2
@@ -71,20 +74,25 @@ class TrainingJob:
     degradation: str = "bicubic"
     """How LR images are made: bicubic, then any of blur, noise, jpeg, codec, h264, hevc and av1, each as
     name:min-max@probability; see sr.training.degradation_parser."""
-    loader: str = "dali"
-    """Which library reads the shards: dali or torch. They shuffle differently, so the choice affects the result."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """How a training is carried out. No option changes the result."""
+    """How a training is carried out. No option changes the result, but for the rounding of sums in another order."""
 
     world_size: int = 0
-    """Number of processes. 0: one per GPU, as many as divide the micro-batches evenly; one on a CPU."""
+    """Number of processes. 0: one per GPU, as many as divide the batch evenly; one on a CPU."""
     hostfile: str = ""
     """DeepSpeed's list of hosts and their devices, for several hosts. It then sets the number of processes."""
+    micro_batch_size: int = 0
+    """Pairs in one forward pass of one device: this many, or the next smaller number that divides the device's share of
+    the batch. 0: as many as fit."""
+    decoder: str = "auto"
+    """What decodes crops: dali, opencv, or auto: DALI where it is installed."""
+    crop_cache: str = "auto"
+    """Where decoded crops are kept: memory, disk (a file in the run's directory), off, or auto: the first with room."""
     num_workers: int = 0
-    """CPU threads of each rank's data loader; 0: chosen for the machine."""
+    """CPU threads of each rank that read and decode crops; 0: chosen for the machine."""
     save_every_s: float = 600.0
     """Seconds between checkpoints within an epoch; 0: one after each step."""
     save_every_steps: int = 0

@@ -11,12 +11,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
 import sr
 from data.atomic_files import read_json, write_json
+from data.cpu_count import usable_cores
 from data.errors import UserError
 from data.mounts import LACKS_LOCKS, no_locks_error
 from data.processes import supervise
@@ -27,16 +28,11 @@ from sr.models.run_files import JOB
 from sr.training.gpus import VISIBLE, find_usable_gpus
 from sr.training.job import RunOptions, TrainingJob
 from sr.training.rank_errors import clear_errors, read_first_error
-from sr.training.run_files import LOCK, LOG, PARENT_LOCK, PROGRESS, RECORD, RUN_OPTIONS
+from sr.training.run_files import LOCK, LOG, PARENT_LOCK, PLAN, PROGRESS, RECORD, RUN_OPTIONS
 from sr.training.settings import check_settings
 
 POLL_EVERY_S = 0.5
 LOG_TAIL_LINES = 12
-_WORKERS_PER_GPU = 8
-_IDLE_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
-"""How idle compute threads wait on a CPU, unless the environment says otherwise. The decoders need the same cores, so
-the threads must sleep; but gaps within a step are shorter than waking up takes. libgomp spins this many times before it
-sleeps, whatever the policy; other runtimes only know the policy."""
 _DEFAULT_OPTIONS = RunOptions()
 
 
@@ -45,6 +41,7 @@ def train(
     run_dir: Path,
     progress: Progress = silent,
     options: RunOptions = _DEFAULT_OPTIONS,
+    say: Callable[[str], object] = print,
 ) -> None:
     """Train a model, resuming from the latest checkpoint in `run_dir`; write training.json at the end.
 
@@ -57,6 +54,7 @@ def train(
             best.safetensors, run/ (options.json, progress.json, log.txt) and training.json.
         progress: called with the number of completed optimizer steps.
         options: how to carry it out.
+        say: called with each line of the run's plan: devices, batch, steps, precision, memory and, soon, hours.
 
     Raises:
         UserError: the job is not valid, or the training failed.
@@ -65,24 +63,28 @@ def train(
     run_dir = Path(run_dir).resolve()
     (run_dir / "run").mkdir(parents=True, exist_ok=True)
     with _lock_run(run_dir):
-        _train(job, run_dir, progress, options)
+        _train(job, run_dir, progress, options, say)
 
 
-def _train(job: TrainingJob, run_dir: Path, progress: Progress, options: RunOptions) -> None:
+def _train(
+    job: TrainingJob, run_dir: Path, progress: Progress, options: RunOptions, say: Callable[[str], object]
+) -> None:
     gpus = find_usable_gpus()
-    cores = len(os.sched_getaffinity(0))
-    world_size = options.world_size or choose_world_size(job.gradient_accumulation_steps, len(gpus))
-    num_workers = options.num_workers or (_WORKERS_PER_GPU if gpus else max(1, cores // world_size))
+    world_size = options.world_size or choose_world_size(job.batch_size, len(gpus))
+    if not options.world_size and not options.hostfile and world_size < len(gpus):
+        say(f"{world_size} of {len(gpus)} GPUs train: more cannot share a batch of {job.batch_size} evenly.")
+    # Each rank has its part of the cores, for its network on a CPU, and for its decoders.
+    cores = max(1, usable_cores() // (world_size if not options.hostfile else max(1, len(gpus))))
+    num_workers = options.num_workers or cores
     program = ["--module", "--no_local_rank", "sr.training.train", str(run_dir)]
     command = [*_launcher(world_size, gpus, options.hostfile), *program]
-    for stale in (RECORD, PROGRESS):
+    for stale in (RECORD, PROGRESS, PLAN):
         (run_dir / stale).unlink(missing_ok=True)
     clear_errors(run_dir)
     write_json(run_dir / JOB, to_plain(job))
     resolved = dataclasses.replace(options, world_size=world_size, num_workers=num_workers)
     write_json(run_dir / RUN_OPTIONS, to_plain(resolved))
-    environment = _environment(bool(gpus), max(1, cores // world_size))
-    status, interruption = _run(command, environment, run_dir, progress)
+    status, interruption = _run(command, _environment(bool(gpus), cores), run_dir, progress, say)
     if interruption is not None:
         raise interruption
     if not (run_dir / RECORD).is_file():
@@ -117,16 +119,12 @@ def _hold(run_dir: Path, lock: str) -> Iterator[None]:
         os.close(handle)
 
 
-def choose_world_size(gradient_accumulation_steps: int, gpus: int) -> int:
-    """Return the largest number of ranks, at most one per GPU, that share a step's micro-batches evenly.
+def choose_world_size(batch_size: int, gpus: int) -> int:
+    """Return the largest number of ranks, at most one per GPU, that share a batch evenly.
 
     Without a GPU it is 1.
     """
-    return max(
-        world_size
-        for world_size in range(1, max(1, gpus) + 1)
-        if gradient_accumulation_steps % world_size == 0
-    )
+    return max(number for number in range(1, max(1, gpus) + 1) if batch_size % number == 0)
 
 
 def _launcher(world_size: int, gpus: list[int], hostfile: str) -> list[str]:
@@ -176,19 +174,21 @@ def _environment(on_gpus: bool, compute_threads: int) -> dict[str, str]:
     root = str(Path(sr.__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    environment |= {"OMP_NUM_THREADS": str(compute_threads)}
     if on_gpus:
         # The command names them; the launcher would only count those that the variable shows.
         environment.pop(VISIBLE, None)
     else:
         environment |= {"DS_ACCELERATOR": "cpu"}
-        environment |= {"OMP_NUM_THREADS": str(compute_threads)}
-        if not _IDLE_THREADS.keys() & environment.keys():
-            environment |= _IDLE_THREADS
     return environment
 
 
 def _run(
-    command: list[str], environment: dict[str, str], run_dir: Path, progress: Progress
+    command: list[str],
+    environment: dict[str, str],
+    run_dir: Path,
+    progress: Progress,
+    say: Callable[[str], object] = print,
 ) -> tuple[int, BaseException | None]:
     """Run the launcher under supervision.
 
@@ -198,6 +198,7 @@ def _run(
     lock = run_dir / LOCK
     supervised = [sys.executable, "-I", supervise.__file__, str(lock), *command]
     interruption: BaseException | None = None
+    plan = _PlanReader(run_dir / PLAN, say)
     with open(run_dir / LOG, "ab") as log, _raise_on_sigterm():
         process = subprocess.Popen(
             supervised, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -208,6 +209,7 @@ def _run(
             while process.poll() is None and not (run_dir / RECORD).is_file():
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(POLL_EVERY_S)
+                plan.report()
                 _report(run_dir, progress)
         except (KeyboardInterrupt, SystemExit) as error:
             interruption = error
@@ -248,6 +250,21 @@ def _report(run_dir: Path, progress: Progress) -> None:
     if path.is_file():
         fields = read_json(path)
         progress(fields["done"], fields["total"], fields["note"])
+
+
+class _PlanReader:
+    """Passes on the lines of a run's plan, each once."""
+
+    def __init__(self, path: Path, say: Callable[[str], object]) -> None:
+        self._path, self._say, self._said = path, say, 0
+
+    def report(self) -> None:
+        """Pass on the lines that are new and complete."""
+        if self._path.is_file():
+            lines = self._path.read_text().split("\n")[:-1]
+            for line in lines[self._said :]:
+                self._say(line)
+            self._said = len(lines)
 
 
 def _failure(run_dir: Path, status: int) -> UserError:

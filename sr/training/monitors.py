@@ -3,13 +3,14 @@
 import math
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sr.training.partitions import Batch
 from sr.training.rank_errors import StepError
+from sr.training.ranks import Rank
 
 CHECK_EVERY_STEPS = 20
 """Reading a loss waits for the device, so losses are read together."""
@@ -24,32 +25,33 @@ SLOW_STEP_S = 1.0
 class LossMonitor:
     """Sums up the losses of an epoch, and stops the run at the first loss that is not finite."""
 
-    def __init__(self, num_losses: int, skips_steps: bool) -> None:
+    def __init__(self, num_losses: int, skips_steps: bool, describe: Callable[[int], str]) -> None:
         """Start an epoch.
 
         Args:
             num_losses: number of losses of each step: the total and its terms.
             skips_steps: tolerate `MAX_SKIPPED_STEPS` losses in a row that are not finite, because the loss scaler
                 skips such steps. They are left out of the sums.
+            describe: says where the images of a step are, for errors.
         """
+        self._describe = describe
         self.latest = math.nan
         self._max_skipped = MAX_SKIPPED_STEPS if skips_steps else 0
-        self._unread: list[tuple[int, Tensor, str]] = []
+        self._unread: list[tuple[int, Tensor]] = []
         self._skipped_in_a_row = 0
         self._sums, self._steps = [0.0] * num_losses, 0
 
-    def add(self, step: int, losses: Tensor, batches: list[Batch]) -> None:
+    def add(self, step: int, losses: Tensor) -> None:
         """Add the losses of a step.
 
         Args:
-            step: the number of the step, for errors.
+            step: the number of the step, counted from 1, for errors.
             losses: [num_losses] on the device, the total first.
-            batches: what they were computed from, for errors.
 
         Raises:
             StepError: a loss of this step or an earlier one is not finite.
         """
-        self._unread.append((step, losses, " ".join(key for batch in batches for key in batch.keys)))
+        self._unread.append((step, losses))
         if losses.device.type == "cpu" or len(self._unread) >= CHECK_EVERY_STEPS:
             self._read()
 
@@ -67,8 +69,8 @@ class LossMonitor:
     def _read(self) -> None:
         if not self._unread:
             return
-        rows = torch.stack([losses for _, losses, _ in self._unread]).tolist()  # [steps][num_losses]
-        for (step, _, keys), row in zip(self._unread, rows, strict=True):
+        rows = torch.stack([losses for _, losses in self._unread]).tolist()  # [steps][num_losses]
+        for (step, _), row in zip(self._unread, rows, strict=True):
             self.latest = row[0]
             if math.isfinite(self.latest):
                 self._skipped_in_a_row = 0
@@ -77,7 +79,8 @@ class LossMonitor:
                 continue
             self._skipped_in_a_row += 1
             if self._skipped_in_a_row > self._max_skipped:
-                message = f"The loss of step {step} is {self.latest}, not finite; its images are {keys}"
+                images = self._describe(step - 1)
+                message = f"The loss of step {step} is {self.latest}, not finite; its images are {images}"
                 hint = "Look at them, or train with a lower learning rate or with fp32; the run resumes before this"
                 raise StepError(step, message, hint)
         self._unread.clear()
@@ -100,9 +103,7 @@ class StopVote:
 
     def __init__(
         self,
-        world_size: int,
-        rank: int,
-        device: torch.device,
+        rank: Rank,
         save_every_s: float,
         save_every_steps: int = 0,
         seconds_left: float = math.inf,
@@ -110,14 +111,12 @@ class StopVote:
         """Handle SIGTERM and SIGINT from now on.
 
         Args:
-            world_size: number of ranks that must agree.
-            rank: this rank; the clock of rank 0 decides.
-            device: where the exchange happens.
+            rank: this process; the clock of rank 0 decides.
             save_every_s: seconds between checkpoints; 0: one after each step.
             save_every_steps: steps between checkpoints, in addition to the clock; 0: none.
             seconds_left: from now to the end of the run.
         """
-        self._world_size, self._rank, self._device = world_size, rank, device
+        self._rank = rank
         self._save_every_s, self._save_every_steps = save_every_s, save_every_steps
         self._end = time.monotonic() + seconds_left
         self.stop_requested = False
@@ -137,19 +136,17 @@ class StopVote:
     def decide(self, step: int) -> Decision:
         """Return what to do after `step`; the same on every rank."""
         now = time.monotonic()
-        due = self._rank == 0 and now - self._saved_at >= self._save_every_s
-        out_of_time = self._rank == 0 and now >= self._end
+        due = self._rank.number == 0 and now - self._saved_at >= self._save_every_s
+        out_of_time = self._rank.number == 0 and now >= self._end
         counted = bool(self._save_every_steps) and step % self._save_every_steps == 0
-        if self._world_size == 1:
+        if self._rank.world_size == 1:
             return Decision(self.stop_requested, due or counted, out_of_time)
         if step % self._vote_every_steps and self._save_every_s:
             return Decision(save=counted)
         voted_at, voted_step = self._last_vote
-        slow = self._rank == 0 and now - voted_at > SLOW_STEP_S * (step - voted_step)
+        slow = self._rank.number == 0 and now - voted_at > SLOW_STEP_S * (step - voted_step)
         self._last_vote = now, step
         own = [self.stop_requested, due, out_of_time, slow]
-        votes = torch.tensor(own, dtype=torch.int32, device=self._device)
-        torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
-        stop, due, out_of_time, slow = map(bool, votes.tolist())
+        stop, due, out_of_time, slow = map(bool, self._rank.maximum(list(map(float, own))))
         self._vote_every_steps = 1 if slow else VOTE_EVERY_STEPS
         return Decision(stop, due or counted, out_of_time)

@@ -5,6 +5,8 @@ to TensorBoard and `run/`. No part of training reads any of it back.
 """
 
 import contextlib
+import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from markupsafe import Markup
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from data.atomic_files import write_bytes, write_json, write_jsonl
+from data.atomic_files import write_bytes, write_jsonl
 from data.html.line_chart import ReferenceLine, draw_chart, stack_charts
 from sr.training.run_files import CURVE, EVENTS, HISTORY, PROGRESS
 
@@ -48,7 +50,10 @@ class RunLog:
         now = time.monotonic()
         if at_once or now - self._progress_written >= PROGRESS_EVERY_S:
             self._progress_written = now
-            write_json(self._progress, {"done": done, "total": total, "note": note})
+            # Not flushed to the disk, which would stop the training; it is worthless after a power cut.
+            part = self._progress.with_suffix(".part")
+            part.write_text(json.dumps({"done": done, "total": total, "note": note}))
+            os.replace(part, self._progress)
 
     def add_scalars(self, step: int, values: dict[str, float]) -> None:
         """Plot values in TensorBoard against the step."""

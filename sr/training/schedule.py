@@ -5,7 +5,6 @@ Nothing here has to be saved in a checkpoint.
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from data.errors import UserError
@@ -37,30 +36,60 @@ def plan_run(job: TrainingJob, training_pairs: int) -> Plan:
         job: its settings.
         training_pairs: number of pairs in one pass over the training split.
     """
-    per_step = job.micro_batch_size * job.gradient_accumulation_steps
-    steps_per_epoch = job.steps_per_epoch or max(1, math.ceil(training_pairs / per_step))
+    steps_per_epoch = job.steps_per_epoch or max(1, math.ceil(training_pairs / job.batch_size))
     total = job.max_epochs * steps_per_epoch
     return Plan(steps_per_epoch, min(total, job.max_steps) if job.max_steps else total)
 
 
-def _constant(_done: float) -> float:
-    return 1.0
-
-
-def _cosine(done: float) -> float:
-    return 0.5 * (1.0 + math.cos(math.pi * done))
-
-
-SCHEDULES: dict[str, Callable[[float], float]] = {"constant": _constant, "cosine": _cosine}
-"""Each maps the completed share of the steps after warm-up, 0 to 1, to a factor on the learning rate."""
+SCHEDULES = ("constant", "cosine", "multistep")
+"""How the learning rate goes on after the warm-up; see `learning_rate_at`."""
 
 
 def learning_rate_at(job: TrainingJob, step: int, total_steps: int) -> float:
-    """Return the learning rate of an optimizer step, counted from 0: a linear warm-up, then the schedule."""
+    """Return the learning rate of an optimizer step, counted from 0.
+
+    After a linear warm-up it is constant; or it falls along a half cosine to `learning_rate_min` at the last step; or
+    it is multiplied by `milestone_factor` at each of `milestones`, shares of all steps.
+    """
     if step < job.warmup_steps:
         return job.learning_rate * (step + 1) / job.warmup_steps
-    after_warmup = max(1, total_steps - job.warmup_steps)
-    return job.learning_rate * SCHEDULES[job.schedule](min(1.0, (step - job.warmup_steps) / after_warmup))
+    if job.schedule == "cosine":
+        done = min(1.0, (step - job.warmup_steps) / max(1, total_steps - job.warmup_steps))
+        lowest = min(job.learning_rate_min, job.learning_rate)
+        return lowest + (job.learning_rate - lowest) * 0.5 * (1.0 + math.cos(math.pi * done))
+    if job.schedule == "multistep":
+        passed = sum(step >= round(share * total_steps) for share in parse_milestones(job.milestones))
+        return max(job.learning_rate * job.milestone_factor**passed, job.learning_rate_min)
+    return job.learning_rate
+
+
+@functools.cache
+def parse_milestones(text: str) -> tuple[float, ...]:
+    """Parse `milestones`: rising shares of the steps, such as "0.5,0.8,0.9".
+
+    Raises:
+        UserError: the text is anything else.
+    """
+    try:
+        shares = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        shares = ()
+    if not shares or any(not 0 < share < 1 for share in shares) or list(shares) != sorted(set(shares)):
+        message = (
+            f"[training] milestones is {text!r}, but must be rising shares of the steps, such as 0.5,0.8,0.9"
+        )
+        raise UserError(message, "Change milestones")
+    return shares
+
+
+def ema_decay_at(job: TrainingJob, step: int) -> float:
+    """Return the decay of the EMA after an optimizer step, counted from 0.
+
+    It rises to `ema_decay`, so that the average soon forgets the untrained weights.
+
+    Source: the ramp (1 + n) / (10 + n) of TensorFlow's ExponentialMovingAverage.
+    """
+    return min(job.ema_decay, (1.0 + step) / (10.0 + step))
 
 
 @functools.cache
@@ -94,3 +123,8 @@ def patch_px_at(job: TrainingJob, step: int, total_steps: int) -> int:
         if step < round(end * total_steps):
             return side_px
     return job.patch_px
+
+
+def patch_sizes_px(job: TrainingJob) -> list[int]:
+    """Return the different sides of the HR patches of a job, in the order in which they come."""
+    return list(dict.fromkeys([*(side_px for side_px, _ in parse_stages(job.patch_stages)), job.patch_px]))

@@ -35,13 +35,12 @@ def main(arguments: list[str]) -> int:
 def _train(run_dir: Path) -> None:
     """Join the other ranks and train with them."""
     # Imported here, so that the rank watches its supervisor before the slow part begins.
-    from sr.training.engine import start_ranks
+    from sr.training.ranks import start_ranks
     from sr.training.trainer import Trainer
 
     job = from_plain(TrainingJob, read_json(run_dir / JOB), str(run_dir / JOB))
     options = from_plain(RunOptions, read_json(run_dir / RUN_OPTIONS), str(run_dir / RUN_OPTIONS))
-    rank, world_size, device = start_ranks()
-    Trainer(job, run_dir, rank, world_size, device, options).run()
+    Trainer(job, run_dir, start_ranks(), options).run()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ All ranks run it together. Its result depends only on the job and the checkpoint
 weights, unless the job has a limit of hours.
 """
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -20,22 +21,23 @@ from sr.models.checkpoint import serialize_weights
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
 from sr.models.run_files import BEST_WEIGHTS
-from sr.training.checkpoints import Checkpoint, find_changes, load_latest_checkpoint, save_checkpoint
-from sr.training.engine import TrainingEngine, sum_over_ranks
+from sr.training.batches import Batch, PairMaker, TrainingBatches, ValidationBatches, check_patches
+from sr.training.checkpoints import Checkpoint, CheckpointWriter, find_changes, load_latest_checkpoint
+from sr.training.crop_cache import open_cache
+from sr.training.crop_reader import CropReader
+from sr.training.engine import TrainingEngine
 from sr.training.job import RunOptions, TrainingJob
-from sr.training.loader import TrainingStream, ValidationSet
 from sr.training.monitors import LossMonitor, StopVote
-from sr.training.partitions import Batch
 from sr.training.rank_errors import StepError
-from sr.training.rank_state import gather_rank_states, read_partition_positions, restore_random_states
-from sr.training.run_files import CHECKPOINTS, CLOCK, RECORD
+from sr.training.ranks import Rank
+from sr.training.run_files import CHECKPOINTS, CLOCK, PLAN, RECORD
 from sr.training.run_log import Pace, RunLog
+from sr.training.run_plan import Announcements, RunPlan
 from sr.training.run_state import RunState, find_anomalies, format_db
 from sr.training.schedule import learning_rate_at, plan_run
 from sr.training.settings import check_settings
 from sr.training.validation import make_bicubic_upscaler, mean_psnr_db, validate
 
-VALIDATION_BATCH_SIZE = 4
 PLOT_EVERY_STEPS = 50
 SHOW_IMAGES_TIMES = 10
 """About how often validation images are shown during a run, besides after the first epoch."""
@@ -48,31 +50,20 @@ class _StopRequested(Exception):
 class Trainer:
     """One rank's part in a run."""
 
-    def __init__(
-        self,
-        job: TrainingJob,
-        run_dir: Path,
-        rank: int,
-        world_size: int,
-        device: torch.device,
-        options: RunOptions,
-    ) -> None:
+    def __init__(self, job: TrainingJob, run_dir: Path, rank: Rank, options: RunOptions) -> None:
         """Open the run at its latest checkpoint, if there is one.
 
         Args:
             job: everything that decides the result.
             run_dir: the run's directory; `job.selection` is relative to it.
-            rank: this process, 0 to `world_size` - 1.
-            world_size: number of processes.
-            device: where this process computes.
+            rank: this process.
             options: how to carry it out; `num_workers` must be 1 or more.
 
         Raises:
             UserError: the job is not valid, or the directory contains a run of another job.
         """
         check_settings(job)
-        self.job, self.run_dir, self.options = job, run_dir, options
-        self.rank, self.world_size, self.device = rank, world_size, device
+        self.job, self.run_dir, self.options, self.rank = job, run_dir, options, rank
         self.engine = self._build_engine()
         training, validation = (
             open_split(run_dir / job.selection, name, job.selection_hash) for name in ("train", "validation")
@@ -80,32 +71,40 @@ class Trainer:
         self.plan = plan_run(job, training.samples * job.patches_per_image)
         self.run_state, self.best_weights = RunState(), dict[str, Tensor]()
         self._trained_before_s, self._started = 0.0, time.monotonic()
-        checkpoint = load_latest_checkpoint(run_dir / CHECKPOINTS, self._print)
-        positions = self._restore(checkpoint) if checkpoint else None
-        # Micro-batches are dealt to ranks in turn: number n goes to rank n modulo world_size.
-        self.partitions = range(rank, job.gradient_accumulation_steps, world_size)
-        self.stream, self.validation = self._open_data(training, validation, positions)
-        self.losses = LossMonitor(1 + len(self.engine.loss.names), skips_steps=job.precision == "fp16")
-        self.log = RunLog(run_dir, self.run_state.step, self.run_state.history) if rank == 0 else None
+        if checkpoint := load_latest_checkpoint(run_dir / CHECKPOINTS, self._print):
+            self._restore(checkpoint)
+        self.batches, self.validation = self._open_data(training, validation)
+        skips_steps = job.precision == "fp16"
+        num_losses = 1 + len(self.engine.loss.names)
+        self.losses = LossMonitor(num_losses, skips_steps, self.batches.describe)
+        self.log = RunLog(run_dir, self.run_state.step, self.run_state.history) if not rank.number else None
+        self.checkpoints = CheckpointWriter(run_dir / CHECKPOINTS)
+        self.announcements = Announcements(run_dir / PLAN, self.run_state.step, self.plan.total_steps)
         self.pace = Pace(self.run_state.step)
 
     def _build_engine(self) -> TrainingEngine:
         """Build the network, with weights that depend only on the job's seed, and its engine."""
-        job, lpips = self.job, self.options.lpips_weights
+        job, options = self.job, self.options
         torch.manual_seed(number("weights", job.seed) % 2**63)
         network = build_for_training(describe(job.preset, job.color_space, job.reparameterize))
-        return TrainingEngine(network, job, self.world_size, self.device, Path(lpips) if lpips else None)
+        lpips = Path(options.lpips_weights) if options.lpips_weights else None
+        return TrainingEngine(network, job, self.rank, options.micro_batch_size, lpips)
 
-    def _open_data(
-        self, training: Split, validation: Split, positions: dict[int, bytes] | None
-    ) -> tuple[TrainingStream, ValidationSet]:
-        """Open the training stream at its saved positions, and the validation images of this rank."""
-        job, device, workers = self.job, self.device, self.options.num_workers
-        sizes = self.engine.network.scale, self.engine.network.size_multiple
-        steps = self.plan.total_steps
-        stream = TrainingStream(training, job, *sizes, self.partitions, device, workers, positions, steps)
-        ranks = self.rank, self.world_size
-        return stream, ValidationSet(validation, job, *sizes, VALIDATION_BATCH_SIZE, *ranks, device, workers)
+    def _open_data(self, training: Split, validation: Split) -> tuple[TrainingBatches, ValidationBatches]:
+        """Open the training pairs and the validation images of this rank."""
+        job, network, rank, workers = self.job, self.engine.network, self.rank, self.options.num_workers
+        check_patches(job, network.scale * network.size_multiple, training.crop_size_px)
+        maker = PairMaker(job, network.scale, rank.device, workers)
+        options, scratch = self.options, self.run_dir / "run"
+        caches = [
+            open_cache(CropReader(split, options.decoder, workers), options.crop_cache, scratch, rank)
+            for split in (training, validation)
+        ]
+        rows, steps = rank.share(job.batch_size), self.plan.total_steps
+        return (
+            TrainingBatches(caches[0], job, maker, rows, steps),
+            ValidationBatches(caches[1], job, maker, network.size_multiple, rank),
+        )
 
     def run(self) -> bool:
         """Train to the end, or until a signal asks to stop.
@@ -118,8 +117,7 @@ class Trainer:
         """
         self._started = time.monotonic()
         left_s = self.job.max_hours * 3600.0 - self._trained_before_s if self.job.max_hours else math.inf
-        every_s, every_steps = self.options.save_every_s, self.options.save_every_steps
-        self.vote = StopVote(self.world_size, self.rank, self.device, every_s, every_steps, left_s)
+        self.vote = StopVote(self.rank, self.options.save_every_s, self.options.save_every_steps, left_s)
         self._out_of_time = left_s <= 0.0
         try:
             self._report_start()
@@ -128,6 +126,8 @@ class Trainer:
             return self._train()
         except _StopRequested:
             return False
+        finally:
+            self.checkpoints.wait()
 
     def _train(self) -> bool:
         """Take steps to the end; return whether it was reached."""
@@ -149,11 +149,15 @@ class Trainer:
         return True
 
     def _report_start(self) -> None:
-        """Print the PSNR to beat, and warn if the network is not compiled as requested."""
+        """Announce the plan, print the PSNR to beat, and warn if the network is not compiled as requested."""
         state, plan = self.run_state, self.plan
+        if self.log:
+            caches, kept = (self.batches.cache, self.validation.cache), self.options.save_total_limit
+            run_plan = RunPlan(self.job, plan, state.step, self.rank, self.engine, *caches, kept)
+            self.announcements.add(run_plan.describe())
         if not state.bicubic_psnr_db:
             upscale = make_bicubic_upscaler(self.engine.network.scale)
-            state.bicubic_psnr_db = mean_psnr_db(upscale, self._validation_images(), self.device)
+            state.bicubic_psnr_db = mean_psnr_db(upscale, self._validation_images(), self.rank)
             self._print(f"bicubic psnr {state.bicubic_psnr_db:.3f} dB, {plan.total_steps} steps to go")
         if self.engine.not_compiled:
             self._warn({"not_compiled": f"training runs without compiling: {self.engine.not_compiled}"})
@@ -169,22 +173,23 @@ class Trainer:
         return "patience" if epochs_since_best >= self.job.patience_epochs else ""
 
     def _step(self) -> None:
+        step = self.run_state.step
         with self.pace.waiting():
-            batches = [next(self.stream) for _ in self.partitions]
-        rate = learning_rate_at(self.job, self.run_state.step, self.plan.total_steps)
-        plotted = (self.run_state.step + 1) % PLOT_EVERY_STEPS == 0
-        losses = self.engine.step(batches, rate, measure=plotted)
-        self.run_state.step += 1
-        self.losses.add(self.run_state.step, losses, batches)
+            batch = self.batches.get(step)
+        rate = learning_rate_at(self.job, step, self.plan.total_steps)
+        losses = self.engine.step(batch, step, rate)
+        self.run_state.step = step + 1
+        self.losses.add(step + 1, losses)
         if self.log:
             self._write_progress(self.log)
-            if plotted:
+            self.announcements.estimate_hours(step + 1)
+            if (step + 1) % PLOT_EVERY_STEPS == 0:
                 scalars = {
                     "step/loss": float(losses[0]),
                     "step/learning_rate": rate,
-                    "step/gradient_norm": self.engine.gradient_norm,
+                    "step/gradient_norm": float(self.engine.gradient_norm),
                 }
-                self.log.add_scalars(self.run_state.step, scalars)
+                self.log.add_scalars(step + 1, scalars)
 
     def _write_progress(self, log: RunLog, at_once: bool = False) -> None:
         note = self.run_state.describe_progress(self.plan.epochs, self.losses.latest)
@@ -193,10 +198,9 @@ class Trainer:
     def _end_epoch(self) -> None:
         """Validate, keep the weights if they are the best, append to the history, and save a checkpoint."""
         state, engine = self.run_state, self.engine
-        pairs_per_step = self.job.micro_batch_size * self.job.gradient_accumulation_steps
-        rates = self.pace.rates(state.step, pairs_per_step)
+        rates = self.pace.rates(state.step, self.job.batch_size)
         images = self._validation_images()
-        psnr_db, loss = validate(engine.evaluated_network, engine.total_loss, images, self.device)
+        psnr_db, loss = validate(engine.evaluated_network, engine.total_loss, images, self.rank)
         if state.update_best(psnr_db, loss, self.job.monitor):
             self.best_weights = engine.export_weights()
             self._write_best_weights()
@@ -227,13 +231,13 @@ class Trainer:
                 self._print(f"warning at step {self.run_state.step}: {text}")
 
     def _print(self, text: str) -> None:
-        if self.rank == 0:
+        if self.rank.number == 0:
             print(text, flush=True)
 
     def _collect_losses(self) -> None:
         """Add the losses of all ranks since the last call to the current epoch."""
         sums, steps = self.losses.collect()
-        *sums, total_steps = sum_over_ranks([*sums, steps], self.device)
+        *sums, total_steps = self.rank.sum([*sums, float(steps)])
         self.run_state.add_losses(sums, total_steps)
         if self.job.precision == "fp16":
             self.run_state.skipped_steps = self.run_state.step - self.engine.applied_steps()
@@ -241,13 +245,13 @@ class Trainer:
     def _show_images(self, log: RunLog, epoch: int) -> None:
         if epoch > 1 and epoch % max(1, self.plan.epochs // SHOW_IMAGES_TIMES):
             return
-        if (shown := self.validation.first) is not None:
-            with torch.inference_mode():
-                output = self.engine.evaluated_network(shown.lr_image)
-                log.add_images(self.run_state.step, shown.lr_image, output, shown.hr_image)
+        shown = self.validation.first()
+        with torch.inference_mode():
+            output = self.engine.evaluated_network(shown.lr_image)
+        log.add_images(self.run_state.step, shown.lr_image, output, shown.hr_image)
 
     def _save(self) -> None:
-        """Save a checkpoint of all ranks.
+        """Begin to save a checkpoint; all ranks have the same state.
 
         Raises:
             StepError: a loss or a weight is not finite. The previous checkpoint then stays the latest.
@@ -259,44 +263,41 @@ class Trainer:
                 "Train with a lower learning rate, or with fp32; the run resumes from the checkpoint before"
             )
             raise StepError(self.run_state.step, message, hint)
-        of_ranks = gather_rank_states(self.stream, self.rank, self.world_size, self.device)
-        if self.rank == 0:
+        if self.rank.number == 0:
             tensors, scaler = self.engine.get_state()
-            tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()} | of_ranks
+            tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
             metadata = {
                 "job": to_plain(self.job),
-                "run_state": vars(self.run_state),
+                "run_state": copy.deepcopy(vars(self.run_state)),
                 "scaler": scaler,
                 "clock": {"trained_s": self._trained_s()},
             }
             # A checkpoint that awaits validation will be written a second time.
             keep = self.options.save_total_limit + self.run_state.validation_pending
             checkpoint = Checkpoint(self.run_state.step, tensors, metadata)
-            save_checkpoint(self.run_dir / CHECKPOINTS, checkpoint, keep, self.run_state.best_step)
+            self.checkpoints.save(checkpoint, keep, self.run_state.best_step)
         self.vote.mark_saved()
 
     def _trained_s(self) -> float:
         """Return the seconds of training so far, including the earlier sessions of the run."""
         return self._trained_before_s + time.monotonic() - self._started
 
-    def _restore(self, checkpoint: Checkpoint) -> dict[int, bytes]:
-        """Restore everything but the stream; return the position of every partition."""
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Restore everything; the training pairs follow from the step."""
         tensors, metadata = checkpoint.tensors, checkpoint.metadata
         changes = find_changes(metadata["job"], to_plain(self.job), checkpoint.step, str(self.run_dir))
         self.run_state = RunState(**metadata["run_state"])
         self._trained_before_s = metadata["clock"]["trained_s"]
         self.run_state.changes += changes
         self.engine.load_state(tensors, metadata["scaler"])
-        restore_random_states(tensors, self.rank, self.device)
         best = {name: value for name, value in tensors.items() if name.startswith("best.")}
         self.best_weights = {name.removeprefix("best."): value for name, value in best.items()}
         if self.best_weights:
             self._write_best_weights()
         self._print(" ".join(map(str, [f"resumed at step {checkpoint.step}", *changes])))
-        return read_partition_positions(tensors)
 
     def _write_best_weights(self) -> None:
-        if self.rank == 0:
+        if self.rank.number == 0:
             write_bytes(self.run_dir / BEST_WEIGHTS, self._serialize_best_weights())
 
     def _serialize_best_weights(self) -> bytes:
@@ -308,6 +309,7 @@ class Trainer:
         Raises:
             UserError: no epoch produced weights worth keeping.
         """
+        self.checkpoints.wait()
         weights_sha256 = sha256_bytes(self._serialize_best_weights())
         record = self.run_state.build_record(self.job, self._stop_reason(), weights_sha256)
         if self.log:

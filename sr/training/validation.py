@@ -12,9 +12,9 @@ from torch import Tensor
 from sr.evaluation.metrics import PSNR_CAP_DB
 from sr.models.network import SuperResolutionNetwork
 from sr.runtime.filters import PillowUpscaler
-from sr.training.engine import sum_over_ranks
+from sr.training.batches import Batch
 from sr.training.losses import Loss
-from sr.training.partitions import Batch
+from sr.training.ranks import Rank
 
 
 def psnr_db(output: Tensor, target: Tensor) -> Tensor:
@@ -32,20 +32,20 @@ def psnr_db(output: Tensor, target: Tensor) -> Tensor:
     return (10.0 * torch.log10(255.0**2 / error)).clamp(max=PSNR_CAP_DB)
 
 
-def mean_psnr_db(upscale: Callable[[Tensor], Tensor], images: Iterable[Batch], device: torch.device) -> float:
+def mean_psnr_db(upscale: Callable[[Tensor], Tensor], images: Iterable[Batch], rank: Rank) -> float:
     """Return the mean PSNR over the validation images of all ranks, in dB.
 
     Args:
         upscale: uint8 [n,3,h,w] → uint8 [n,3,scale·h,scale·w].
         images: this rank's share; all ranks must call it together.
-        device: where sums are exchanged.
+        rank: this process.
     """
-    (mean,) = _means(lambda batch: [psnr_db(upscale(batch.lr_image), batch.hr_image)], 1, images, device)
+    (mean,) = _means(lambda batch: [psnr_db(upscale(batch.lr_image), batch.hr_image)], 1, images, rank)
     return mean
 
 
 def validate(
-    network: SuperResolutionNetwork, loss: Loss, images: Iterable[Batch], device: torch.device
+    network: SuperResolutionNetwork, loss: Loss, images: Iterable[Batch], rank: Rank
 ) -> tuple[float, float]:
     """Return the mean PSNR, in dB, and the mean loss over the validation images of all ranks.
 
@@ -54,7 +54,7 @@ def validate(
     Args:
         network: makes one prediction for both metrics.
         loss: compares a prediction and a target in the network's values.
-        images, device: as for `mean_psnr_db`.
+        images, rank: as for `mean_psnr_db`.
     """
 
     def measure(batch: Batch) -> list[Tensor]:
@@ -62,22 +62,23 @@ def validate(
         losses = [loss(values[index : index + 1], target[index : index + 1]) for index in range(len(values))]
         return [psnr_db(network.to_levels(values), batch.hr_image), torch.stack(losses)]
 
-    psnr, mean_loss = _means(measure, 2, images, device)
+    psnr, mean_loss = _means(measure, 2, images, rank)
     return psnr, mean_loss
 
 
 def _means(
-    measure: Callable[[Batch], list[Tensor]], num_metrics: int, images: Iterable[Batch], device: torch.device
+    measure: Callable[[Batch], list[Tensor]], num_metrics: int, images: Iterable[Batch], rank: Rank
 ) -> list[float]:
     """Return the mean of each metric over the images of all ranks; `measure` gives [n] per metric for a batch."""
-    sums, images_seen = [0.0] * num_metrics, 0.0
+    sums = torch.zeros(num_metrics, dtype=torch.float64, device=rank.device)
+    images_seen = 0
     with torch.inference_mode():
         for batch in images:
-            of_batch = [float(values.double().sum()) for values in measure(batch)]
-            sums = [old + new for old, new in zip(sums, of_batch, strict=True)]
-            images_seen += len(batch.keys)
-    *sums, images_seen = sum_over_ranks([*sums, images_seen], device)
-    return [total / images_seen for total in sums]
+            sums += torch.stack([values.double().sum() for values in measure(batch)])
+            images_seen += len(batch.hr_image)
+        # Only here a GPU is waited for.
+        *totals, count = rank.sum([*sums.tolist(), float(images_seen)])
+    return [total / count for total in totals]
 
 
 def make_bicubic_upscaler(scale: int) -> Callable[[Tensor], Tensor]:

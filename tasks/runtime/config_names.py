@@ -14,6 +14,11 @@ from data.errors import UserError
 _UNDECLARED = ("cors", "datadog", "hadoop", "logging", "resources", "retcode", "spark", "task_history")
 """Sections of Luigi that no class declares, or only one that not every program imports."""
 _PATH_VARIABLE = "LUIGI_CONFIG_PATH"
+_REPLACED = {
+    ("training", "gradient_accumulation_steps"): "Write batch_size, the patches of a step over all devices",
+    ("training", "loader"): "Write decoder = auto, dali or opencv",
+}
+"""What to write in place of keys that older versions read."""
 _Names = dict[str, set[str] | None]
 """For each section its keys; None where any key may be read."""
 
@@ -56,9 +61,8 @@ def _check_file(path: str, known: _Names) -> None:
         keys = known[section]
         for key in content[section] if keys is not None else ():
             if keys is not None and key.replace("-", "_") not in keys and key not in content.defaults():
-                raise UserError(
-                    f"{path} sets [{section}] {key}, which nothing reads", _hint(key, keys, known)
-                )
+                hint = _REPLACED.get((section, key)) or _hint(key, keys, known)
+                raise UserError(f"{path} sets [{section}] {key}, which nothing reads", hint)
 
 
 def _hint(key: str, keys: set[str], known: _Names) -> str:

@@ -9,8 +9,8 @@ def one_rank():
     """Join a group of one rank, as if the launcher had started it."""
     import deepspeed
 
-    from sr.training.engine import start_ranks
     from sr.training.launch import _free_port
+    from sr.training.ranks import start_ranks
 
     alone = {
         "RANK": "0",

@@ -57,8 +57,8 @@ def test_a_damaged_checkpoint_is_skipped_and_deleted_with_the_next_save(tmp_path
 def test_another_version_is_refused(tmp_path):
     save_checkpoint(tmp_path, checkpoint_at(1), keep=2)
     record = tmp_path / "step-000000001" / "state.json"
-    record.write_text(record.read_text().replace('"schema": 3', '"schema": 1'))
-    with pytest.raises(UserError, match="version 3"):
+    record.write_text(record.read_text().replace('"schema": 4', '"schema": 1'))
+    with pytest.raises(UserError, match="version 4"):
         load_latest_checkpoint(tmp_path, print)
 
 

@@ -7,19 +7,19 @@ import torch
 
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
+from sr.training.batches import Batch
 from sr.training.engine import TrainingEngine, _copy_network
 from sr.training.job import TrainingJob
-from sr.training.partitions import Batch
+from sr.training.ranks import Rank
 
 pytestmark = pytest.mark.usefixtures("one_rank")
-CPU = torch.device("cpu")
+ALONE = Rank(0, 1, torch.device("cpu"))
 JOB = TrainingJob(
     "realtime-x2",
     "",
     "",
     patch_px=16,
-    micro_batch_size=2,
-    gradient_accumulation_steps=2,
+    batch_size=4,
     weight_decay=1.0,
     max_grad_norm=0.01,
     precision="fp32",
@@ -37,38 +37,44 @@ def network():
 
 
 @pytest.fixture
-def batches():
+def batch():
     stream = torch.Generator().manual_seed(6)
 
     def images(side_px):
-        return torch.randint(0, 256, (2, 3, side_px, side_px), dtype=torch.uint8, generator=stream)
+        return torch.randint(0, 256, (4, 3, side_px, side_px), dtype=torch.uint8, generator=stream)
 
-    return [Batch(images(8), images(16), ("a", "b")) for _ in range(2)]
+    return Batch(images(8), images(16))
 
 
-def test_steps_equal_those_of_plain_torch_on_the_whole_batch(network, batches):
+@pytest.mark.parametrize("micro_batch_size", [0, 2, 1])
+def test_steps_equal_those_of_plain_torch_on_the_whole_batch(network, batch, micro_batch_size):
     plain = _copy_network(network).requires_grad_(True)
-    engine = TrainingEngine(network, JOB, 1, CPU)
+    engine = TrainingEngine(network, JOB, ALONE, micro_batch_size)
+    assert engine.micro_batch_size == (micro_batch_size or 4)
     weights = list(plain.core.parameters())
     ema_weights = [weight.detach().clone() for weight in weights]
-    optimizer = torch.optim.AdamW(weights, betas=(JOB.beta1, JOB.beta2), weight_decay=JOB.weight_decay)
-    lr_image, hr_image = (
-        torch.cat([getattr(batch, name) for batch in batches]) for name in ("lr_image", "hr_image")
-    )
-    for rate in RATES:
-        loss = engine.step(batches, rate, measure=True)[0]
-        optimizer.param_groups[0]["lr"] = rate
+    groups = [
+        {"params": [weight for weight in weights if weight.dim() > 1], "weight_decay": JOB.weight_decay},
+        {"params": [weight for weight in weights if weight.dim() == 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=(JOB.beta1, JOB.beta2))
+    for number, rate in enumerate(RATES):
+        loss = engine.step(batch, number, rate)[0]
+        for group in optimizer.param_groups:
+            group["lr"] = rate
         optimizer.zero_grad()
-        expected = torch.nn.functional.l1_loss(plain.predict(lr_image), plain.normalize(hr_image))
+        expected = torch.nn.functional.l1_loss(plain.predict(batch.lr_image), plain.normalize(batch.hr_image))
         expected.backward()
         norm = torch.nn.utils.clip_grad_norm_(weights, JOB.max_grad_norm)
         assert norm > 2 * JOB.max_grad_norm
         optimizer.step()
+        decay = (1 + number) / (10 + number)
         ema_weights = [
-            0.9 * old + 0.1 * weight.detach() for old, weight in zip(ema_weights, weights, strict=True)
+            decay * old + (1 - decay) * weight.detach()
+            for old, weight in zip(ema_weights, weights, strict=True)
         ]
         assert float(loss) == pytest.approx(float(expected.detach()), rel=1e-4)
-        assert engine.gradient_norm == pytest.approx(float(norm), rel=1e-3)
+        assert float(engine.gradient_norm) == pytest.approx(float(norm), rel=1e-3)
     for weight, own in zip(weights, engine.network.core.parameters(), strict=True):
         state, own_state = optimizer.state[weight], engine.optimizer.state[own]
         for moment in ("exp_avg", "exp_avg_sq"):
@@ -76,16 +82,17 @@ def test_steps_equal_those_of_plain_torch_on_the_whole_batch(network, batches):
     # In the mean: where a gradient is all but zero, its sign, and so AdamW's step, is that of rounding.
     for expected, found in ((weights, engine.network.core), (ema_weights, engine.evaluated_network.core)):
         apart = [(one - own).abs().mean() for one, own in zip(expected, found.parameters(), strict=True)]
-        assert float(max(apart)) < 1e-4
+        assert float(max(apart).detach()) < 1e-4
 
 
 @pytest.mark.parametrize(
-    ("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+    ("precision", "kind"),
+    [("fp32", torch.float32), ("tf32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
 )
-def test_convolutions_are_computed_in_the_requested_precision(network, batches, precision, kind):
-    engine = TrainingEngine(network, dataclasses.replace(JOB, precision=precision), 1, CPU)
+def test_convolutions_are_computed_in_the_requested_precision(network, batch, precision, kind):
+    engine = TrainingEngine(network, dataclasses.replace(JOB, precision=precision), ALONE)
     seen = []
     engine.network.core.layers[1].register_forward_hook(lambda layer, given, gives: seen.append(gives.dtype))
-    engine.step(batches, 1e-3)
+    engine.step(batch, 0, 1e-3)
     assert set(seen) == {kind}
     assert all(weight.dtype == torch.float32 for weight in engine.network.core.parameters())

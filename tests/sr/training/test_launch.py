@@ -1,5 +1,6 @@
 """Whole runs through DeepSpeed's launcher: interrupted, or shared by two ranks; and how failures are reported."""
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -22,7 +23,7 @@ import sr
 from data.atomic_files import read_json, write_json
 from data.errors import UserError
 from data.record_json import to_plain
-from sr.training import engine, launch
+from sr.training import launch, ranks
 from sr.training.job import RunOptions, TrainingJob
 from sr.training.launch import choose_world_size, train
 from sr.training.rank_errors import write_error
@@ -33,14 +34,15 @@ JOB = TrainingJob(
     "../selection/selection.json",
     SELECTION_HASH,
     patch_px=32,
-    micro_batch_size=4,
-    gradient_accumulation_steps=2,
+    batch_size=8,
     learning_rate=2e-3,
     warmup_steps=2,
     max_epochs=3,
     steps_per_epoch=10,
     precision="fp32",
 )
+ONE = RunOptions(world_size=1, micro_batch_size=4)
+"""Rounds like two ranks, whose micro-batches have four pairs."""
 LAST = "checkpoints/step-000000030/state.safetensors"
 START = """
 import sys
@@ -51,7 +53,7 @@ from sr.training.job import RunOptions, TrainingJob
 from sr.training.launch import train
 run_dir = Path(sys.argv[1])
 job = from_plain(TrainingJob, read_json(run_dir / "wanted.json"), "test")
-train(job, run_dir, options=RunOptions(save_every_s=0.0))
+train(job, run_dir, options=RunOptions(save_every_s=0.0, micro_batch_size=4))
 """
 FAILING_RANKS = """
 import sys
@@ -75,7 +77,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(store):
     reported = []
-    train(JOB, store / "undisturbed", lambda *progress: reported.append(progress), RunOptions(world_size=1))
+    train(JOB, store / "undisturbed", lambda *progress: reported.append(progress), ONE)
     return store / "undisturbed", reported
 
 
@@ -115,14 +117,17 @@ def test_an_interrupted_run_leaves_no_process_behind_and_ends_with_equal_weights
     process.wait()
     assert all_gone(below)
     assert not (run_dir / "training.json").exists()
-    train(JOB, run_dir)
+    train(JOB, run_dir, options=ONE)
     for file in ("best.safetensors", "history.jsonl", "training.json"):
         assert (run_dir / file).read_bytes() == (undisturbed[0] / file).read_bytes()
 
 
-def test_two_ranks_agree_with_one(store, undisturbed):
+def test_two_ranks_go_on_with_a_run_of_one_and_agree_with_it(store, undisturbed):
     run_dir = store / "two"
-    train(JOB, run_dir, options=RunOptions(world_size=2))
+    train(dataclasses.replace(JOB, max_epochs=1), run_dir, options=ONE)
+    said = []
+    train(JOB, run_dir, options=RunOptions(world_size=2), say=said.append)
+    assert "1 x 4 on each of 2 devices" in said[1] and "10 of them done" in said[2]
     expected, found = (load_file(path / "best.safetensors") for path in (undisturbed[0], run_dir))
     assert all(torch.allclose(found[name], expected[name], atol=2e-4) for name in expected)
     # AdamW's step is the same for gradients that are summed instead of averaged; its moments are not.
@@ -168,11 +173,10 @@ def test_any_other_failure_is_reported_with_the_end_of_the_log(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("gradient_accumulation_steps", "gpus", "world_size"),
-    [(1, 0, 1), (1, 8, 1), (4, 3, 2), (16, 8, 8), (6, 4, 3)],
+    ("batch_size", "gpus", "world_size"), [(1, 0, 1), (1, 8, 1), (4, 3, 2), (32, 8, 8), (6, 4, 3)]
 )
-def test_ranks_share_the_micro_batches_evenly(gradient_accumulation_steps, gpus, world_size):
-    assert choose_world_size(gradient_accumulation_steps, gpus) == world_size
+def test_ranks_share_the_batch_evenly(batch_size, gpus, world_size):
+    assert choose_world_size(batch_size, gpus) == world_size
 
 
 def test_a_hostfile_must_exist_and_is_passed_to_the_launcher(tmp_path):
@@ -204,22 +208,42 @@ def test_hidden_gpus_stay_hidden_from_the_ranks(monkeypatch):
     # As in a rank that DeepSpeed's launcher started: it has shown GPU 0 again.
     joined = []
     monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(engine.deepspeed, "init_distributed", lambda **how: joined.append(how))
+    monkeypatch.setattr(ranks.deepspeed, "init_distributed", lambda **how: joined.append(how))
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
-    assert engine.start_ranks()[2] == torch.device("cpu")
+    assert ranks.start_ranks().device == torch.device("cpu")
     assert joined[0]["dist_backend"] == "gloo"
 
 
-def test_idle_threads_wait_briefly_unless_the_environment_says_otherwise(monkeypatch):
+@pytest.mark.parametrize("on_gpus", [False, True])
+def test_ranks_share_the_cores_and_how_threads_wait_is_left_to_torch(monkeypatch, on_gpus):
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
-    ours = launch._environment(on_gpus=False, compute_threads=1)
-    assert (ours["OMP_WAIT_POLICY"], ours["GOMP_SPINCOUNT"]) == ("PASSIVE", "1000")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    theirs = launch._environment(on_gpus=False, compute_threads=1)
-    assert theirs["OMP_WAIT_POLICY"] == "ACTIVE" and "GOMP_SPINCOUNT" not in theirs
+    environment = launch._environment(on_gpus, compute_threads=3)
+    assert environment["OMP_NUM_THREADS"] == "3"
+    assert not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & environment.keys()
+
+
+def test_the_plan_of_a_run_is_passed_on_line_by_line(tmp_path):
+    said, path = [], tmp_path / "plan.txt"
+    plan = launch._PlanReader(path, said.append)
+    plan.report()
+    path.write_text("one\ntwo\nth")
+    plan.report()
+    path.write_text("one\ntwo\nthree\n")
+    plan.report()
+    assert said == ["one", "two", "three"]
+
+
+def test_idle_gpus_are_named(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(launch, "find_usable_gpus", lambda: [0, 1, 2])
+    monkeypatch.setattr(launch, "_launcher", lambda *arguments: ["false"])
+    with pytest.raises(UserError, match="exit status"):
+        train(JOB, tmp_path, say=said.append)
+    assert said == ["2 of 3 GPUs train: more cannot share a batch of 8 evenly."]
 
 
 def test_a_run_directory_on_a_mount_without_locks_is_refused_by_name(tmp_path, monkeypatch):

@@ -7,18 +7,22 @@ import torch
 from data.errors import UserError
 from sr.training import monitors
 from sr.training.monitors import MAX_SKIPPED_STEPS, Decision, LossMonitor, StopVote
-from sr.training.partitions import Batch
+from sr.training.ranks import Rank
 
-BATCHES = [Batch(torch.empty(0), torch.empty(0), ("a.tar:0:k1.png", "a.tar:9:k2.png"))]
+ALONE = Rank(0, 1, torch.device("cpu"))
+
+
+def images_of(step: int) -> str:
+    return f"those of {step}"
 
 
 def feed(monitor: LossMonitor, *losses: float) -> None:
     for step, loss in enumerate(losses, 1):
-        monitor.add(step, torch.tensor([loss, 2 * loss]), BATCHES)
+        monitor.add(step, torch.tensor([loss, 2 * loss]))
 
 
 def test_the_sums_restart_after_each_collection():
-    monitor = LossMonitor(2, skips_steps=False)
+    monitor = LossMonitor(2, skips_steps=False, describe=images_of)
     feed(monitor, 0.5, 0.25)
     assert monitor.collect() == ([0.75, 1.5], 2)
     feed(monitor, 1.0)
@@ -28,12 +32,12 @@ def test_the_sums_restart_after_each_collection():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_reported_with_step_and_images(bad):
-    with pytest.raises(UserError, match=r"step 2 is .*; its images are a\.tar:0:k1\.png a\.tar:9:k2\.png"):
-        feed(LossMonitor(2, skips_steps=False), 0.5, bad)
+    with pytest.raises(UserError, match=r"step 2 is .*; its images are those of 1"):
+        feed(LossMonitor(2, skips_steps=False, describe=images_of), 0.5, bad)
 
 
 def test_steps_that_the_scaler_skips_are_tolerated_up_to_a_limit():
-    monitor = LossMonitor(2, skips_steps=True)
+    monitor = LossMonitor(2, skips_steps=True, describe=images_of)
     feed(monitor, *[math.inf] * MAX_SKIPPED_STEPS, 0.5, *[math.nan] * MAX_SKIPPED_STEPS)
     assert monitor.collect() == ([0.5, 1.0], 1)
     with pytest.raises(UserError, match="not finite"):
@@ -49,7 +53,7 @@ def signals():
 
 
 def test_a_signal_stops_the_run_after_the_next_step(signals):
-    vote = StopVote(1, 0, torch.device("cpu"), save_every_s=1e9)
+    vote = StopVote(ALONE, save_every_s=1e9)
     assert vote.decide(1) == Decision()
     # Called, not raised: pytest's faulthandler sets an alternate stack for signals, and OpenVINO, compiling a model in
     # another test, replaces it by one that it then unmaps. Processes without a faulthandler are not concerned.
@@ -58,12 +62,12 @@ def test_a_signal_stops_the_run_after_the_next_step(signals):
 
 
 def test_saving_is_due_after_each_step_without_an_interval(signals):
-    vote = StopVote(1, 0, torch.device("cpu"), save_every_s=0.0)
+    vote = StopVote(ALONE, save_every_s=0.0)
     assert vote.decide(1) == Decision(save=True)
 
 
 def test_steps_decide_about_saving_and_the_clock_about_the_end(signals):
-    vote = StopVote(1, 0, torch.device("cpu"), 1e9, save_every_steps=3, seconds_left=0.0)
+    vote = StopVote(ALONE, 1e9, save_every_steps=3, seconds_left=0.0)
     assert [vote.decide(step) for step in (2, 3)] == [
         Decision(out_of_time=True),
         Decision(save=True, out_of_time=True),
@@ -73,8 +77,8 @@ def test_steps_decide_about_saving_and_the_clock_about_the_end(signals):
 def test_ranks_vote_after_each_step_while_steps_are_slow(signals, monkeypatch):
     now, voted = [0.0], []
     monkeypatch.setattr(monitors.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda votes, op: voted.append(step))
-    vote = StopVote(2, 0, torch.device("cpu"), save_every_s=1e9)
+    monkeypatch.setattr(Rank, "maximum", lambda rank, votes: voted.append(step) or votes)
+    vote = StopVote(Rank(0, 2, torch.device("cpu")), save_every_s=1e9)
     for step in range(101, 131):
         now[0] += 2.0 if step < 104 else 0.1
         vote.decide(step)

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from sr.training.job import TrainingJob
-from sr.training.schedule import learning_rate_at, plan_run
+from sr.training.schedule import ema_decay_at, learning_rate_at, patch_sizes_px, plan_run
 
 JOB = TrainingJob(
     "realtime-x2",
@@ -11,8 +11,7 @@ JOB = TrainingJob(
     "h",
     learning_rate=1.0,
     warmup_steps=10,
-    micro_batch_size=4,
-    gradient_accumulation_steps=2,
+    batch_size=8,
 )
 
 
@@ -26,6 +25,30 @@ def test_cosine_goes_from_the_learning_rate_to_zero():
     assert learning_rate_at(job, 10, 110) == 1.0
     assert learning_rate_at(job, 60, 110) == pytest.approx(0.5)
     assert learning_rate_at(job, 110, 110) == pytest.approx(0.0)
+
+
+def test_cosine_ends_at_the_minimum():
+    job = dataclasses.replace(JOB, schedule="cosine", learning_rate_min=0.2)
+    assert [learning_rate_at(job, step, 110) for step in (10, 60, 110)] == pytest.approx([1.0, 0.6, 0.2])
+    assert learning_rate_at(dataclasses.replace(job, learning_rate_min=2.0), 110, 110) == 1.0
+
+
+def test_multistep_falls_at_each_milestone_but_not_below_the_minimum():
+    job = dataclasses.replace(JOB, schedule="multistep", milestones="0.5,0.8,0.9", learning_rate_min=0.2)
+    rates = [learning_rate_at(job, step, 100) for step in (10, 49, 50, 79, 80, 90, 99)]
+    assert rates == pytest.approx([1.0, 1.0, 0.5, 0.5, 0.25, 0.2, 0.2])
+
+
+def test_the_ema_rises_to_its_decay():
+    job = dataclasses.replace(JOB, ema_decay=0.9)
+    assert [ema_decay_at(job, step) for step in (0, 10, 80, 81, 10**6)] == pytest.approx(
+        [0.1, 0.55, 0.9, 0.9, 0.9]
+    )
+
+
+def test_each_patch_size_is_named_once():
+    job = dataclasses.replace(JOB, patch_px=64, patch_stages="32:0.2,64:0.2,48:0.2")
+    assert patch_sizes_px(job) == [32, 64, 48]
 
 
 def test_a_run_without_warm_up_starts_at_the_learning_rate():

@@ -1,9 +1,10 @@
-"""What a selection of real shards names is what DALI and the plain reader deliver: all of it, once, on any rank."""
+"""What a selection of real shards names is what training sees: all of it, once, on any rank, with any decoder."""
 
 import collections
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from crop_datasets import build, store
@@ -15,13 +16,15 @@ from pipeline.selection.leakage import NO_BENCHMARKS
 from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import read_selection, select_samples
 from pipeline.selection.settings import SelectionSettings
+from sr.training.batches import PairMaker, TrainingBatches, ValidationBatches
+from sr.training.crop_cache import open_cache
+from sr.training.crop_reader import CropReader
 from sr.training.job import TrainingJob
-from sr.training.loader import TrainingStream, ValidationSet
-from sr.training.readers import READERS
+from sr.training.ranks import Rank
 from tasks.crops import MakeCrops
 
 CPU = torch.device("cpu")
-JOB = TrainingJob("realtime-x2", "selection.json", "abc", patch_px=32, micro_batch_size=2)
+JOB = TrainingJob("realtime-x2", "selection.json", "abc", patch_px=32, batch_size=12)
 
 
 @pytest.fixture(scope="module")
@@ -71,54 +74,56 @@ def named_by(path, split):
     return collections.Counter(named)
 
 
-def delivered(batches):
-    """Count the samples of batches by tar and key."""
-    locations = (location.rsplit(":", 2) for batch in batches for location in batch.keys)
-    return collections.Counter(
-        (str(Path(tar).resolve()), member.split(".")[0]) for tar, _, member in locations
-    )
+def count(locations):
+    """Count samples, given as tar:offset:member, by tar and key."""
+    parts = (location.rsplit(":", 2) for location in locations)
+    return collections.Counter((str(Path(tar).resolve()), member.split(".")[0]) for tar, _, member in parts)
 
 
-@pytest.mark.parametrize("loader", READERS)
+def opened(path, name, decoder):
+    """Open the crops of a split, which are decoded each time."""
+    return open_cache(CropReader(open_split(path, name), decoder, 1), "off", path.parent, Rank(0, 1, CPU))
+
+
+def delivered(path, job, ranks, decoder, steps):
+    """Count the samples that ranks deliver together in some steps."""
+    maker, found = PairMaker(job, 2, CPU, 1), collections.Counter()
+    for rank in range(ranks):
+        rows = Rank(rank, ranks, CPU).share(job.batch_size)
+        batches = TrainingBatches(opened(path, "train", decoder), job, maker, rows, 0)
+        for step in steps:
+            locations = batches.describe(step).split()
+            assert len(batches.get(step).hr_image) == len(locations)
+            found += count(locations)
+    return found
+
+
+@pytest.mark.parametrize("decoder", ["dali", "opencv"])
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_each_training_sample_comes_once_an_epoch(select, loader, ranks):
-    path, micro_batches = select(24), 6
-    job = TrainingJob(
-        **vars(JOB) | {"loader": loader, "gradient_accumulation_steps": micro_batches, "seed": ranks}
-    )
-    split = open_split(path, "train")
-    shares = [range(rank, micro_batches, ranks) for rank in range(ranks)]
-    streams = [TrainingStream(split, job, 2, 2, share, CPU, 1) for share in shares]
-    steps = 24 // (micro_batches * job.micro_batch_size)
-    for _ in range(3):
-        batches = [
-            next(stream)
-            for _ in range(steps)
-            for stream, share in zip(streams, shares, strict=True)
-            for _ in share
-        ]
-        assert delivered(batches) == named_by(path, "train")
+def test_each_training_sample_comes_once_an_epoch(select, decoder, ranks):
+    path, job = select(24), TrainingJob(**vars(JOB) | {"seed": ranks})
+    for epoch in range(3):
+        steps = range(2 * epoch, 2 * epoch + 2)
+        assert delivered(path, job, ranks, decoder, steps) == named_by(path, "train")
 
 
-@pytest.mark.parametrize("loader", READERS)
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_samples_that_do_not_fill_the_steps_are_neither_lost_nor_repeated(select, loader, ranks):
-    """Ranks have ranges of unequal length, and visit each other's in turn: after a round, all have had every sample."""
+def test_samples_that_do_not_fill_the_steps_are_neither_lost_nor_repeated(select, ranks):
+    """22 samples fill no number of steps of 12; after 11 steps, each has come six times."""
     path = select(22)
-    job = TrainingJob(**vars(JOB) | {"loader": loader, "gradient_accumulation_steps": ranks})
-    split = open_split(path, "train")
-    streams = [TrainingStream(split, job, 2, 2, [rank], CPU, 1) for rank in range(ranks)]
-    for stream in streams:
-        assert delivered(next(stream) for _ in range(11)) == named_by(path, "train")
+    expected = collections.Counter(dict.fromkeys(named_by(path, "train"), 6))
+    assert delivered(path, JOB, ranks, "opencv", range(11)) == expected
 
 
-@pytest.mark.parametrize("loader", READERS)
+@pytest.mark.parametrize("decoder", ["dali", "opencv"])
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_each_validation_sample_comes_once_a_pass(select, loader, ranks):
+def test_each_validation_sample_comes_once_a_pass(select, decoder, ranks):
     path = select(24)
-    job = TrainingJob(**vars(JOB) | {"loader": loader})
-    split = open_split(path, "validation")
-    assert split.samples == 7
-    shares = [ValidationSet(split, job, 2, 2, 2, rank, ranks, CPU, 1) for rank in range(ranks)]
+    cache, maker = opened(path, "validation", decoder), PairMaker(JOB, 2, CPU, 1)
+    assert cache.crops == 7
+    shares = [ValidationBatches(cache, JOB, maker, 2, Rank(rank, ranks, CPU)) for rank in range(ranks)]
+    numbers = {cache.load(np.array([number]))[0].tobytes(): number for number in range(cache.crops)}
     for _ in range(2):
-        assert delivered(batch for share in shares for batch in share) == named_by(path, "validation")
+        images = [image for share in shares for batch in share for image in batch.hr_image]
+        seen = [numbers[image.permute(1, 2, 0).numpy().tobytes()] for image in images]
+        assert count(map(cache.locate, seen)) == named_by(path, "validation")

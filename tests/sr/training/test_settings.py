@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from data.errors import UserError
-from sr.training.engine import _AUTOCAST
+from sr.training.graph import AUTOCAST
 from sr.training.job import TrainingJob
 from sr.training.settings import PRECISIONS, check_settings
 
@@ -15,15 +15,14 @@ JOB = TrainingJob("realtime-x2", "selection", "hash")
 
 def test_the_defaults_are_valid():
     check_settings(JOB)
-    assert tuple(_AUTOCAST) == PRECISIONS
+    assert tuple(AUTOCAST) == PRECISIONS
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("micro_batch_size", -3, "at least 1"),
+        ("batch_size", -3, "at least 1"),
         ("patch_px", 0, "at least 1"),
-        ("gradient_accumulation_steps", 0, "at least 1"),
         ("max_epochs", 0, "at least 1"),
         ("patience_epochs", 0, "at least 1"),
         ("warmup_steps", -1, "at least 0"),
@@ -37,9 +36,12 @@ def test_the_defaults_are_valid():
         ("flip_probability", 1.1, "probability"),
         ("brightness_min", 2.0, "above brightness_max"),
         ("patches_per_image", 5, "multiple of the patches"),
-        ("precision", "fp8", "fp32, bf16, fp16"),
-        ("schedule", "linear", "constant, cosine"),
-        ("loader", "pickle", "dali, torch"),
+        ("precision", "fp8", "fp32, tf32, bf16, fp16"),
+        ("schedule", "linear", "constant, cosine, multistep"),
+        ("milestones", "0.5,0.4", "rising shares"),
+        ("milestones", "x", "rising shares"),
+        ("milestone_factor", 0.0, "above 0"),
+        ("learning_rate_min", -1.0, "finite number"),
         ("monitor", "ssim", "psnr, loss"),
         ("loss", "l7", "charbonnier"),
         ("patch_stages", "16:0.5,24:0.5", "Change patch_stages"),

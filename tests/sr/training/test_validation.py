@@ -5,8 +5,8 @@ from images import textured
 from PIL import Image
 
 from sr.evaluation.metrics import PSNR_CAP_DB, psnr
-from sr.training import validation
-from sr.training.partitions import Batch
+from sr.training.batches import Batch
+from sr.training.ranks import Rank
 from sr.training.validation import make_bicubic_upscaler, mean_psnr_db, psnr_db
 
 
@@ -35,11 +35,9 @@ def test_bicubic_equals_pillows():
 
 def test_the_mean_is_over_images_of_all_ranks(monkeypatch):
     # The other rank has one image of 20 dB.
-    monkeypatch.setattr(
-        validation, "sum_over_ranks", lambda values, device: [values[0] + 20.0, values[1] + 1]
-    )
+    monkeypatch.setattr(Rank, "sum", lambda rank, values: [values[0] + 20.0, values[1] + 1])
     dark, gray = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)
-    batches = [Batch(dark, torch.cat([dark]), ("a",)), Batch(gray, dark, ("b",))]
-    assert mean_psnr_db(lambda lr_image: lr_image, batches, torch.device("cpu")) == pytest.approx(
+    batches = [Batch(dark, torch.cat([dark])), Batch(gray, dark)]
+    assert mean_psnr_db(lambda lr_image: lr_image, batches, Rank(0, 2, torch.device("cpu"))) == pytest.approx(
         (PSNR_CAP_DB + 0 + 20) / 3
     )

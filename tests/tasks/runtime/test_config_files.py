@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from data.errors import UserError
+from tasks.runtime.config_names import _check_file
+
 LUIGI = ("luigi", "--module", "toy_dag", "ToyPlan")
 
 
@@ -34,6 +37,13 @@ def test_what_nothing_reads_or_resolves_is_one_line(program, content, line):
     failed = program.module(*LUIGI)
     (printed,) = failed.stderr.splitlines()
     assert failed.returncode == 40 and line in printed
+
+
+def test_keys_of_older_versions_name_what_replaced_them(tmp_path):
+    path = tmp_path / "luigi.cfg"
+    path.write_text("[training]\ngradient_accumulation_steps = 4\n")
+    with pytest.raises(UserError, match="Write batch_size, the patches of a step over all devices"):
+        _check_file(str(path), {"training": {"batch_size"}})
 
 
 def test_status_refuses_what_a_run_refuses(program):
