@@ -85,7 +85,7 @@ class HostProgress:
         """Put a bar for each result that hosts make together into the sheet."""
         now = time.monotonic()
         bars: dict[str, State] = {}
-        for home, records in self._worker.records.copy().items():
+        for home, records in self._worker.parts.records.copy().items():
             done = _count_present(records)
             key = f"all hosts/{home.task_id}"
             first = self._bars.get(key) or State(

@@ -9,7 +9,6 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import luigi
@@ -17,10 +16,10 @@ from luigi.rpc import RPCError
 from luigi.task_status import DISABLED, DONE, FAILED, RUNNING
 from luigi.worker import GetWorkResponse, Worker
 
-from data.mounts import refresh_names
+from tasks.runtime.cluster.parts import Parts
 from tasks.runtime.cluster.scheduler_client import PatientScheduler, ResultIsThere
 from tasks.runtime.cluster_config import cluster
-from tasks.runtime.fresh_view import record_folders, refresh_folders
+from tasks.runtime.fresh_view import refresh_folders
 from tasks.runtime.machine_lock import RESOURCE
 from tasks.runtime.store_task import StoreTask
 
@@ -68,13 +67,7 @@ class ClusterWorker(Worker):
         self._known_returns = self._scheduler.returns
         self._added_at, self._adding_s = 0.0, 0.0
         self._asking_s = 0.0
-        self._parts: set[str] = set()
-        self._divided: set[str] = set()
-        """The tasks whose parts are known."""
-        self._folders: set[Path] = set()
-        """Where the records of tasks are."""
-        self.records: dict[StoreTask, list[Path]] = {}
-        """For each result that is made in parts, the records of its parts."""
+        self.parts = Parts()
         self._said: set[str] = set()
         self._paused_at, self._pause_began, self._is_pause_said = -1e9, 0.0, False
         self.is_registered = False
@@ -94,13 +87,13 @@ class ClusterWorker(Worker):
         """Add a task and all that it needs; the parts of a dataset as well, once their number is known."""
         begun = self.clock()
         if task == self.root:
-            self._refresh()
+            self.parts.refresh()
         self._scheduler.ids.register(task)
         succeeded = bool(super().add(task, multiprocess, processes))  # type: ignore[no-untyped-call]
         if task == self.root:
             self._added_at = self.clock()
             self._adding_s = self._added_at - begun
-            self._note_parts()
+            self.parts.note(self._scheduled_tasks.values())
         return succeeded
 
     def running(self) -> list[str]:
@@ -109,8 +102,8 @@ class ClusterWorker(Worker):
 
     def count_made(self) -> str:
         """Return how many of the parts this host has made, in words; empty where nothing is made in parts."""
-        made = sum(task_id in self._parts for task_id in set(self.made))
-        return f"This host made {made} of {len(self._parts)} parts." if self._parts else ""
+        known = self.parts.ids
+        return f"This host made {len(known.intersection(self.made))} of {len(known)} parts." if known else ""
 
     def run(self) -> bool:
         """Work until the root is complete; return whether it is."""
@@ -125,8 +118,8 @@ class ClusterWorker(Worker):
         for needed in itertools.chain(parts, super()._add(task, is_complete)):  # type: ignore[no-untyped-call]
             self._scheduler.ids.register(needed)
             yield needed
-        if isinstance(is_complete, bool) and task.task_id not in self._parts:
-            self._folders |= record_folders([task])
+        if isinstance(is_complete, bool):
+            self.parts.note_record(task)
 
     def _add_task(self, *args: Any, **kwargs: Any) -> None:
         """Tell luigid of a task. What counts for one machine is not its business: it would count for all together."""
@@ -181,7 +174,7 @@ class ClusterWorker(Worker):
         known = len(self._scheduled_tasks)
         super()._handle_next_task()  # type: ignore[no-untyped-call]
         if len(self._scheduled_tasks) != known:
-            self._note_parts()
+            self.parts.note(self._scheduled_tasks.values())
 
     def _keep_alive(self, get_work_response: GetWorkResponse) -> bool:
         if self._stop_requesting_work:
@@ -205,19 +198,14 @@ class ClusterWorker(Worker):
         if self.clock() - self._added_at < rest_s or self.root.complete():
             return
         self._added_at = self.clock()
-        self._refresh()
+        self.parts.refresh()
         has_nothing = response.n_pending_tasks == 0 and not response.running_tasks
         if has_nothing and (failed := self._find_disabled()):
             self._give_up(self._describe_failed(failed))
-        elif self._note_parts() or has_nothing:
+        elif self.parts.note(self._scheduled_tasks.values()) or has_nothing:
             self._add_again()
         elif not response.running_tasks and not self._running_tasks:
             self._note_pause(response.n_pending_tasks)
-
-    def _refresh(self) -> None:
-        """Look anew at the folders of all records, and notice what other hosts have finished."""
-        for folder in self._folders:
-            refresh_names(folder)
 
     def _note_pause(self, waiting: int) -> None:
         """Say that no host does anything, once it has been so for a while."""
@@ -257,34 +245,6 @@ class ClusterWorker(Worker):
                 module=task.task_module,
             )
         self._add_again()
-
-    def _note_parts(self) -> bool:
-        """Note the parts of tasks whose parts were not known so far; return whether there are any.
-
-        Luigi needs a millisecond to make a task: with 2,000 shards this is done once.
-        """
-        found = {
-            task: task.dynamic_requires()
-            for task in self._scheduled_tasks.values()
-            if self._may_have_parts(task)
-        }
-        for task, parts in found.items():
-            if parts:
-                self._divided.add(task.task_id)
-        new = [part for parts in found.values() for part in parts]
-        for part in new:
-            self._parts.add(part.task_id)
-            record = part.record_path()
-            self._folders.add(record.parent)
-            if (home := part.home()) is not part:
-                self.records.setdefault(home, []).append(record)
-        return bool(new)
-
-    def _may_have_parts(self, task: luigi.Task) -> bool:
-        is_divisible = (
-            isinstance(task, StoreTask) and type(task).dynamic_requires is not StoreTask.dynamic_requires
-        )
-        return is_divisible and task.task_id not in self._divided
 
     def _find_disabled(self) -> list[str]:
         """Return luigid's ids of the tasks of this run that failed too often."""
