@@ -108,7 +108,9 @@ def _differences(mine: HostIdentity, others: HostIdentity) -> list[str]:
             f"{name} is {mine.settings.get(name)!r} here and {others.settings.get(name)!r} there"
             for name in sorted(mine.settings.keys() | others.settings.keys())
             if mine.settings.get(name) != others.settings.get(name)
-        ] or [f"its result would be {mine.directory} here and {others.directory} there"]
+        ] or [
+            f"other inputs (files, sizes, times): they would give {mine.directory} here, {others.directory} there"
+        ]
     if mine.code != others.code:
         versions = {mine.version, others.version}
         found.append(

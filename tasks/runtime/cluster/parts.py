@@ -36,10 +36,10 @@ class Parts:
         self._divided |= {task.task_id for task, parts in found.items() if parts}
         new = [part for parts in found.values() for part in parts]
         for part in new:
-            self.ids.add(part.task_id)
             record = part.record_path()
             self._folders.add(record.parent)
             if (home := part.home()) is not part:
+                self.ids.add(part.task_id)
                 self.records.setdefault(home, []).append(record)
         return bool(new)
 

@@ -4,6 +4,7 @@ Luigi's own client gives up after a few attempts, and prints a traceback. The ta
 """
 
 import contextlib
+import http.client
 import json
 import threading
 import time
@@ -93,7 +94,8 @@ class PatientScheduler(RemoteScheduler):
         while True:
             try:
                 text: str = self._fetcher.fetch(_urljoin(self._url, url_suffix), body, self._connect_timeout)
-            except self._fetcher.raises as error:
+            # Also what Luigi's client without the package requests lets through: a connection that is closed midway.
+            except (OSError, http.client.HTTPException) as error:
                 reason = self._explain(error)
                 if getattr(self._hurried, "now", False):
                     raise RPCError(reason, error) from error
@@ -130,11 +132,13 @@ class PatientScheduler(RemoteScheduler):
 
     def _explain(self, error: Exception) -> str:
         """Return why a call failed, in a few words; raise where no waiting helps."""
-        response = getattr(error, "response", None)
-        if response is not None and 400 <= response.status_code < 500:
-            raise self._no_luigid(f"it answers {response.status_code}") from error
-        if response is not None:
-            return f"it answers {response.status_code}"
+        status = getattr(getattr(error, "response", error), "status_code", None) or getattr(
+            error, "code", None
+        )
+        if status is not None and 400 <= status < 500:
+            raise self._no_luigid(f"it answers {status}") from error
+        if status is not None:
+            return f"it answers {status}"
         text = str(error)
         for words in (
             "Name or service not known",
@@ -145,6 +149,8 @@ class PatientScheduler(RemoteScheduler):
                 return words
         if "refused" in text:
             return "connection refused"
+        if "closed" in text or "reset" in text:
+            return "connection closed"
         return "no answer in time" if "timed out" in text.lower() else type(error).__name__
 
     def _no_luigid(self, reason: str) -> SchedulerLost:

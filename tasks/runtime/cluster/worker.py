@@ -9,7 +9,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import luigi
 from luigi.rpc import RPCError
@@ -82,6 +82,12 @@ class ClusterWorker(Worker):
         """Tell luigid that this worker has left."""
         with contextlib.suppress(RPCError), self._scheduler.hurried():
             self._scheduler.disable_worker(self._id)
+
+    def __exit__(self, *error: object) -> Literal[False]:
+        """End the tasks that still run, and leave: luigid would take this worker for alive for a while."""
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self.withdraw()
+        return False
 
     def add(self, task: luigi.Task, multiprocess: bool = False, processes: int = 0) -> bool:
         """Add a task and all that it needs; the parts of a dataset as well, once their number is known."""

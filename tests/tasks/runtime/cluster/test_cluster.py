@@ -1,13 +1,18 @@
 """Hosts that share a luigid, each a worker in this process: the scheduler is Luigi's own, the DAG is the toy one."""
 
+import configparser
+import contextlib
 import itertools
 import os
+import socket
 import tempfile
+import threading
 from pathlib import Path
 
 import luigi
 import pytest
 import toy_dag
+from luigi.rpc import RequestsFetcher, URLLibFetcher
 from luigi.task_register import Register
 from luigi.worker import GetWorkResponse
 from luigid_here import LuigidHere, serve
@@ -18,6 +23,7 @@ from tasks.runtime.cluster.errors import RefusedHost, SchedulerLost
 from tasks.runtime.cluster.factory import ClusterFactory
 from tasks.runtime.cluster.host_progress import HostProgress
 from tasks.runtime.cluster.store_identity import FILE, ensure_identity, read_identity
+from tasks.runtime.every_run_task import EveryRunTask
 from tasks.runtime.progress_board import State, run_board
 from tasks.runtime.record_target import RecordTarget
 from tasks.runtime.store_task import WHOLE_MACHINE
@@ -217,7 +223,31 @@ def test_libraries_and_versions_that_differ_are_named():
         check_same(other, one)
 
 
-def test_luigids_ids_differ_with_settings_and_each_verification(hosts):
+def test_a_host_that_left_stands_in_no_ones_way(hosts):
+    with hosts.join() as worker:
+        assert worker.run()
+    hosts.set("toy", "size", 5)
+    assert hosts.join(host="b").run()
+
+
+class ToyCheck(EveryRunTask):
+    """A task that each host does for itself."""
+
+    stage, record = "toychecks", "check.json"
+
+    def name(self):
+        return "check"
+
+
+def test_what_each_run_does_anew_each_host_does(hosts):
+    known = []
+    for name in ("a", "b"):
+        Register.clear_instance_cache()
+        known.append(hosts.join(ToyCheck(), host=name)._scheduler.ids.register(ToyCheck()))
+    assert known[0] != known[1]
+
+
+def test_luigids_ids_differ_with_settings(hosts):
     ids = []
     for size in (4, 5):
         hosts.set("toy", "size", size)
@@ -384,6 +414,52 @@ def test_what_is_no_luigid_is_named(hosts):
     hosts.luigid = WebServer()
     with pytest.raises(SchedulerLost, match="http://luigid:8082 is not a luigid: its answer is not JSON"):
         hosts.join()
+
+
+@pytest.mark.parametrize("fetcher", [URLLibFetcher, RequestsFetcher])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "connection refused"),
+        (b"", "connection closed"),
+        (b"HTTP/1.0 500 Fault\r\n\r\n", "it answers 500"),
+        (b"HTTP/1.0 404 Not Found\r\n\r\n", "is not a luigid: it answers 404"),
+    ],
+    ids=["refused", "closed", "500", "404"],
+)
+def test_every_way_in_which_luigid_does_not_answer_is_in_words(hosts, monkeypatch, fetcher, answer, words):
+    clock = itertools.count(0, 2000)
+    monkeypatch.setattr("tasks.runtime.cluster.scheduler_client._clock", lambda: next(clock))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def serve_all():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.recv(65536)
+                    connection.sendall(answer)
+                    connection.close()
+
+        if answer is None:
+            server.close()
+        else:
+            threading.Thread(target=serve_all, daemon=True).start()
+        client = ClusterFactory(toy_dag.ToySet()).create_remote_scheduler(f"http://127.0.0.1:{port}")
+        client._fetcher, client.sleep, client.say = fetcher(), lambda seconds: None, hosts.said.append
+        with pytest.raises(SchedulerLost) as lost:
+            client.worker_list()
+        server.close()
+    assert words in " ".join([*hosts.said, str(lost.value)])
+
+
+def test_luigids_configuration_has_known_keys_alone():
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).parents[4] / "luigid.cfg")
+    assert config.sections() == ["scheduler"]
+    known = dict(luigi.scheduler.scheduler.get_params())
+    for key, value in config["scheduler"].items():
+        known[key].parse(value)
 
 
 def test_naming_a_scheduler_is_all_that_a_host_does(program):
