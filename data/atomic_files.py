@@ -1,8 +1,7 @@
 """Write files so that readers see a whole file or none.
 
-A file is written beside its final place, flushed, fsynced and renamed. The partial files of a killed writer are removed
-by the next writer: a live writer holds a lock on its partial file, so only orphans are removed. Where the file system
-has no locks, files are written all the same, and orphans stay.
+A file is written beside its final place, flushed, fsynced and renamed. No lock is taken. The partial files of a killed
+writer are removed by the next writer, which knows them by their names (`data.part_names`).
 
 A file that is there with the same bytes stays, and the new one is dropped: two hosts that made the same do not take it
 from each other's readers, whom NFS would answer "stale file handle".
@@ -10,23 +9,19 @@ from each other's readers, whom NFS would answer "stale file handle".
 
 import contextlib
 import errno
-import fcntl
 import filecmp
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from data.errors import UserError
-from data.hashing import canonical_json, encode_json, sha256_bytes
-from data.mounts import LACKS_LOCKS, lock_if_possible, sync, sync_directory
+from data.hashing import canonical_json, encode_json
+from data.mounts import sync, sync_directory
+from data.part_names import new_part, remove_orphans
 
-_PREFIX, _PART = ".srf-", ".part"
-_LOCK = ".lock"
-"""Marks the name of a file that is locked in place of a directory."""
 _LACKS_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES})
 """What a hard link raises where the file system has none, as FAT and several FUSE mounts."""
 _open_parts: set[Path] = set()
@@ -49,12 +44,13 @@ def atomic_file(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_orphans(path)
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
-    handle, part = _create_locked_part(path)
+    part = new_part(path)
+    handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     _open_parts.add(part)
     try:
         with open(handle, mode, encoding=encoding, newline=newline) as file:
+            remove_orphans(path, part)
             yield file
             file.flush()
             sync(file.fileno())
@@ -102,27 +98,36 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_orphans(path)
-    lock, lock_path = _create_locked_part(path, _LOCK)
-    part = lock_path.with_suffix("").with_suffix(_PART)
-    _open_parts.update((part, lock_path))
+    part = new_part(path)
+    _open_parts.add(part)
     try:
         part.mkdir()
+        remove_orphans(path, part)
         yield part
         for file in part.rglob("*"):
             if file.is_file():
                 with open(file, "rb") as opened:
                     sync(opened.fileno())
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(part, path)
+        _replace_directory(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            lock_path.unlink()
-        os.close(lock)
-        _open_parts.difference_update((part, lock_path))
+        _open_parts.discard(part)
     sync_directory(path.parent)
+
+
+def _replace_directory(part: Path, path: Path) -> None:
+    """Rename a directory to `path`. An older one there is moved aside first, so that half of one is never seen."""
+    while True:
+        try:
+            os.replace(part, path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        older = new_part(path)
+        with contextlib.suppress(FileNotFoundError):  # another writer has moved it
+            os.replace(path, older)
+            shutil.rmtree(older)
 
 
 def remove_open_parts() -> None:
@@ -131,63 +136,6 @@ def remove_open_parts() -> None:
         shutil.rmtree(part, ignore_errors=True)
         with contextlib.suppress(OSError):
             part.unlink()
-
-
-def _create_locked_part(path: Path, mark: str = "") -> tuple[int, Path]:
-    """Create a partial file of `path` and lock it; return its descriptor and its path.
-
-    Another writer may remove it as an orphan before the lock is taken. In that case a new one is created.
-    """
-    while True:
-        part = path.with_name(f"{_part_prefix(path)}{secrets.token_hex(4)}{mark}{_PART}")
-        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            if not lock_if_possible(handle) or _is_at(handle, part):
-                return handle, part
-        except BaseException:
-            os.close(handle)
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise
-        os.close(handle)
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    """Return whether the file at `path` is the open one."""
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ESTALE):  # ESTALE: another NFS host has removed it
-            return False
-        raise
-
-
-def _remove_orphans(path: Path) -> None:
-    """Remove partial files and directories of `path` whose lock is not held: their writer is dead.
-
-    The locked files are open for writing, because NFS has no other locks between hosts. A directory has such a lock
-    file beside it, from before the directory is made until after it is gone.
-    """
-    for part in path.parent.glob(f"{_part_prefix(path)}*{_PART}"):
-        lock_path, create = (part.with_suffix(_LOCK + _PART), os.O_CREAT) if part.is_dir() else (part, 0)
-        is_new = not lock_path.exists()
-        with contextlib.suppress(OSError):
-            lock = os.open(lock_path, os.O_RDWR | create, 0o666)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if part.is_dir():
-                    shutil.rmtree(part)
-                lock_path.unlink()
-            except OSError as error:
-                if is_new and error.errno in LACKS_LOCKS:
-                    lock_path.unlink()
-            finally:
-                os.close(lock)
-
-
-def _part_prefix(path: Path) -> str:
-    """Return how the names of partial files of `path` begin: short whatever its name, and like no other file's name."""
-    return f"{_PREFIX}{sha256_bytes(os.fsencode(path.name))[:16]}-"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 LONGEST_NAME_BYTES, _LONGEST_PATH_BYTES = 255, 4095
 """Of Linux and most of its file systems: NAME_MAX, and PATH_MAX without the zero at the end."""
-_PARTIAL_NAME_BYTES = 41
-"""Length of the names that `data.atomic_files` writes under."""
+_PARTIAL_NAME_BYTES = 64
+"""Largest length of the names that `data.atomic_files` writes under."""
 
 
 def escape_name(name: str) -> str:

@@ -6,6 +6,7 @@ documents the layout. Nothing here looks at pixels.
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -32,6 +33,7 @@ from data.tar_members import BLOCK_BYTES, END_BYTES, member_header
 
 _LOCATION_FIELDS = ("shard", "offset", "bytes")
 """Fields of a CropRecord that say where the crop is stored. The `<key>.json` beside the crop leaves them out."""
+_SHARD_NAME = re.compile(r"[a-z]{1,32}-[0-9]{6}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +79,11 @@ class ShardPaths:
 def shard_name(split: str, number: int) -> str:
     """Return the name of shard `number` of a split."""
     return f"{split}-{number:06d}"
+
+
+def is_shard_name(text: str) -> bool:
+    """Return whether a text has the form of a shard's name; such a text is never a path to elsewhere."""
+    return _SHARD_NAME.fullmatch(text) is not None
 
 
 def encode_sample_json(record: CropRecord) -> bytes:

@@ -3,6 +3,8 @@
 sr-factory                             list the tasks
 sr-factory MakeCrops --dataset DIV2K   the same as luigi --module tasks MakeCrops --dataset DIV2K
 sr-factory status FullPipeline         show what is done, what is not, and where
+sr-factory doctor --store /shared/work  try a directory as the store of several hosts
+sr-factory shards DIV2K                list the shards of a dataset for a batch system
 sr-factory upscale in.png out.png --model net.xml
 """
 
@@ -13,6 +15,8 @@ from tasks.runtime.streams import prepare_streams
 USAGE = """usage: sr-factory TASK [options]              run a task and all that it needs
        sr-factory TASK --help                list its options (--help-all: every configuration key, too)
        sr-factory status TASK [options]      show what is done, what is not, and where results are
+       sr-factory shards DATASET [--json]    plan a dataset, and list its shards for batch systems
+       sr-factory doctor [--store DIR]       try whether a directory can be the store of several hosts
        sr-factory upscale IN OUT [options]   upscale an image or a folder of images
 """
 
@@ -37,6 +41,14 @@ def main(argv: list[str] | None = None) -> int:
         from tasks.runtime import status
 
         return status.main(arguments[1:])
+    if command == "doctor":
+        from tasks.runtime import doctor
+
+        return doctor.main(arguments[1:])
+    if command == "shards":
+        from tasks import list_shards
+
+        return list_shards.main(arguments[1:], _run_task)
     if command == "upscale":
         from sr.upscale.__main__ import main as upscale
 

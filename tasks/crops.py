@@ -1,22 +1,26 @@
 """Turn an index into a crop dataset: PlanCrops, PackShard, MakeCrops."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import luigi
 
+from data.errors import UserError
 from data.progress import Progress, silent
 from data.shards import ShardPaths, read_header
 from pipeline import crop_plan, dataset, index, pack
 from pipeline.quality_filters import QualityThresholds
 from pipeline.rejection_counts import format_counts
+from pipeline.shard_parts import Part
 from tasks.config import crops
 from tasks.download import DatasetTask
 from tasks.index import IndexSource
 from tasks.runtime.cpu_share import cpu_share
 from tasks.runtime.progress import stage
+from tasks.shard_choice import PartParameter, ShardParameter
 
 
 class PlanCrops(DatasetTask):
@@ -56,7 +60,11 @@ class PlanCrops(DatasetTask):
 
     def shards(self) -> dict[str, int]:
         """Return the number of crops of each planned shard, by name; the plan must be finished."""
-        return {shard["name"]: shard["crops"] for shard in crop_plan.read_planned_shards(self.directory())}
+        return {shard["name"]: shard["crops"] for shard in self.planned_shards()}
+
+    def planned_shards(self) -> list[crop_plan.PlannedShard]:
+        """Return what plan.json says of each shard; the plan must be finished."""
+        return crop_plan.read_planned_shards(self.directory())
 
     def counts(self) -> str:
         """Return the numbers of crops, shards and groups."""
@@ -65,9 +73,14 @@ class PlanCrops(DatasetTask):
 
 
 class PackShard(DatasetTask):
-    """Crop plan → one shard with its index, manifest and header."""
+    """Crop plan → one shard with its index, manifest and header, or all shards of one part of the plan."""
 
-    shard: str = luigi.Parameter(description="name of the shard, e.g. train-000000")
+    shard: str = ShardParameter(default="", description="name of the shard, e.g. train-000000")
+    part: str = PartParameter(
+        default="",
+        description="in place of --shard: the shards of part I of N, I from 1, e.g. 7/64; the jobs of a batch system "
+        "take one part each",
+    )
     stage = "crops"
 
     @property
@@ -79,30 +92,81 @@ class PackShard(DatasetTask):
         """The plan."""
         return self.plan
 
+    def shards(self) -> list[str]:
+        """Return the names of the shards that it makes; those of a part are known once the plan is finished.
+
+        Raises:
+            UserError: neither a shard nor a part is given, or both.
+        """
+        if bool(self.shard) == bool(self.part):
+            message = (
+                f"PackShard takes one of --shard and --part, and has {'both' if self.shard else 'neither'}"
+            )
+            raise UserError(message, "Give --shard train-000000, or --part 1/8 for the first of eight parts")
+        return [self.shard] if self.shard else Part.parse(self.part).take(list(self.plan.shards()))
+
+    def headers(self) -> list[Path]:
+        """Return the paths of the shards' headers."""
+        return [ShardPaths(self.directory(), shard).header for shard in self.shards()]
+
     def record_path(self) -> Path:
-        """Return the path of the shard's header."""
-        return self.directory() / "manifest" / f"{self.shard}.json"
+        """Return the path of the shard's header; of a part, the folder of the headers."""
+        return self.headers()[0] if self.shard else self.directory() / "manifest"
+
+    def is_done(self) -> bool:
+        """Return whether every shard has its header."""
+        return (bool(self.shard) or self.plan.complete()) and all(path.exists() for path in self.headers())
 
     def home(self) -> "MakeCrops":
         """Return the dataset's task: shards are written into its directory."""
         return MakeCrops(dataset=self.dataset)
 
     def make(self) -> None:
-        """Cut the shard's crops out of their images and write them."""
-        shards = self.plan.shards()
-        with stage(self, "crops", sum(shards.values())) as progress:
-            pack.pack_shard(
-                crop_plan.read_plan_shard(self.plan.directory(), self.shard),
-                self.plan.index.source(),
-                ShardPaths(self.directory(), self.shard),
-                pack_settings(),
-                processes=cpu_share(len(shards), list(shards).index(self.shard)),
-                progress=progress,
-            )
+        """Cut the crops of the shards that are not there yet out of their images, and write them."""
+        planned = self.plan.shards()
+        if self.shard and self.shard not in planned:
+            raise _unknown_shard(self.shard, list(planned), self.name())
+        cores = cpu_share(len(planned), list(planned).index(self.shard)) if self.shard else cpu_share(1)
+        own = self.shards()
+        with stage(
+            self, "crops", sum(planned[shard] for shard in (planned if self.shard else own))
+        ) as progress:
+            done, total = 0, sum(planned[shard] for shard in own)
+            for shard, header in zip(own, self.headers(), strict=True):
+                if not header.exists():
+                    self.pack(shard, cores, functools.partial(_report_after, progress, done, total))
+                done += planned[shard]
+            progress(done, total)
+
+    def pack(self, shard: str, processes: int = 1, progress: Progress = silent) -> None:
+        """Pack one shard of the plan.
+
+        Args:
+            shard: its name.
+            processes: number of images to process at once.
+            progress: called with the number of crops made or rejected.
+        """
+        pack.pack_shard(
+            crop_plan.read_plan_shard(self.plan.directory(), shard),
+            self.plan.index.source(),
+            ShardPaths(self.directory(), shard),
+            pack_settings(),
+            processes=processes,
+            progress=progress,
+        )
 
     def counts(self) -> str:
         """Return the number of crops."""
-        return f"{read_header(self.record_path()).samples} crops"
+        crops_made = sum(read_header(path).samples for path in self.headers())
+        count = len(self.shards())
+        return f"{crops_made} crops" + (f" in {count} shard{'s' if count > 1 else ''}" if self.part else "")
+
+    def summary(self) -> str:
+        """Return where the shards are, and how many."""
+        if self.part and not self.shards():
+            return f"Part {self.part} is past the end: the plan of {self.name()} has {len(self.plan.shards())} shards."
+        part = f"Part {self.part}: " if self.part else ""
+        return f"{part}{self.counts()} of {self.name()} in {self.directory()}"
 
 
 class MakeCrops(DatasetTask):
@@ -214,3 +278,16 @@ def pack_settings() -> pack.PackSettings:
         jpeg_quality=section.jpeg_quality,
         thresholds=QualityThresholds(**thresholds),
     )
+
+
+def _unknown_shard(shard: str, planned: Sequence[str], dataset: str) -> UserError:
+    known = f"{len(planned)} shards, {planned[0]} to {planned[-1]}"
+    message = f"There is no shard {shard} in the plan of {dataset}, which has {known}"
+    return UserError(message, "`sr-factory shards` lists them")
+
+
+def _report_after(
+    progress: Progress, before: int, whole: int, done: int, _total: int, note: str = ""
+) -> None:
+    """Report the crops of one shard as those of a part of `whole` crops, of which `before` are done already."""
+    progress(before + done, whole, note)

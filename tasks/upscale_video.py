@@ -10,6 +10,7 @@ from typing import Any
 import luigi
 
 from data.errors import UserError
+from data.file_identity import size_and_second
 from data.file_names import escape_name, find_name_fault, is_file, is_folder
 from data.imaging.decode import SUFFIXES
 from data.imaging.foreign_content import OTHER_SUFFIXES, image_format
@@ -204,9 +205,8 @@ class UpscaleVideo(StoreTask):
         Streams that are left out, the sound's codec and --progressive change no segment: the same work continues.
         """
         settings = vars(self.settings())
-        status = self.source().stat()
         return {
-            "source": [self.source().name, status.st_size, status.st_mtime_ns],
+            "source": [self.source().name, *size_and_second(self.source().stat())],
             "model": identify_upscaler(self.model, self.scale, (BICUBIC,)),
             "settings": {name: value for name, value in settings.items() if name not in _UNSEEN}
             | {"leave_out": ()},

@@ -9,6 +9,7 @@ from typing import Any
 from data.catalog.spec import ARCHIVE_KINDS, archive_suffix, name_of_split_zip
 from data.errors import UserError
 from data.exhaustion import explain_exhaustion, hint_of
+from data.file_identity import size_and_second
 from data.foreign_kinds import GZIP, TAR, ZEROS, ZIP, advise, read_kind
 from data.hashing import canonical_json, sha256_bytes
 from data.sources.base import Archive, ListedMember, StoredSource
@@ -49,8 +50,7 @@ class ArchiveSource(StoredSource):
         listing = []
         for path in self.archives:
             for part in self._parts_of(path):
-                status = part.stat()
-                listing.append([part.name, status.st_size, status.st_mtime_ns])
+                listing.append([part.name, *size_and_second(part.stat())])
         digest = sha256_bytes(canonical_json(listing))
         return {"kind": "archives", "listing": digest, "members": self.path_prefix}
 

@@ -232,7 +232,7 @@ def _require_indexed(entry: SourceEntry, content: bytes) -> None:
 def _changed(entry: SourceEntry, problem: str) -> UserError:
     return UserError(
         f"The image {entry.id} ({entry.locator}) that was indexed with sha256 {entry.sha256[:12]}… {problem}",
-        "Put the old file back, or run again to index the changed source anew",
+        "Put the old file back, or run again to index the changed source anew; if it is not, `touch` the file",
     )
 
 

@@ -13,6 +13,7 @@ from data.catalog.folder_contents import is_closed
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.exhaustion import hint_of
+from data.file_identity import size_and_second
 from data.file_names import escape_name
 from data.hashing import canonical_json, sha256_bytes, sha256_file
 from data.imaging.decode import SUFFIXES, ImageFault
@@ -63,7 +64,7 @@ class FolderSource(StoredSource):
         """Return a hash over the paths, sizes and modification times of all files."""
         listing = []
         for one in self._list_files():
-            status = [one.status.st_size, one.status.st_mtime_ns] if one.status else [one.problem]
+            status = size_and_second(one.status) if one.status else [one.problem]
             listing.append([escape_name(one.path), *([] if _is_hidden(one.path) else status)])
         return {"kind": "folder", "files": len(listing), "listing": sha256_bytes(canonical_json(listing))}
 

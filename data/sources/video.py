@@ -13,6 +13,7 @@ import numpy.typing as npt
 from data.catalog.spec import VIDEO_SUFFIXES
 from data.errors import UserError
 from data.exhaustion import raise_if_exhausted
+from data.file_identity import size_and_second
 from data.hashing import canonical_json, sha256_bytes
 from data.imaging.decode import SUFFIXES, ImageFault
 from data.progress import Progress, silent
@@ -197,7 +198,7 @@ def _size_and_time(path: Path) -> list[int]:
         status = path.stat()
     except OSError:
         return []
-    return [status.st_size, status.st_mtime_ns]
+    return size_and_second(status)
 
 
 def printable_name(name: str) -> str:

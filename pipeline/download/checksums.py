@@ -7,10 +7,11 @@ is verified again.
 import hashlib
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data.atomic_files import jsonl_line, read_jsonl
 from data.catalog.spec import RemoteFile
+from data.file_identity import is_same_second
 from data.progress import Progress, silent
 from pipeline.download.first_bytes import HEAD_BYTES, find_fault, is_cut_off
 
@@ -36,7 +37,7 @@ class VerifiedFiles:
         if not self.path.exists() or not file.exists():
             return None
         identity = _identify(file)
-        rows = [row for row in read_jsonl(self.path) if identity.items() <= row.items()]
+        rows = [row for row in read_jsonl(self.path) if _is_of(row, identity)]
         return max((row.get(algorithm, "") for row in rows), default=None)
 
     def add(self, file: Path, algorithm: str, checksum: str) -> None:
@@ -49,7 +50,14 @@ class VerifiedFiles:
             os.close(handle)
 
 
-def _identify(file: Path) -> dict[str, str | int]:
+def _is_of(row: dict[str, Any], identity: dict[str, Any]) -> bool:
+    """Return whether a row is about this file as it is: another mount may cut its time to whole seconds."""
+    return (row["path"], row["bytes"]) == (identity["path"], identity["bytes"]) and is_same_second(
+        row["mtime_ns"], identity["mtime_ns"]
+    )
+
+
+def _identify(file: Path) -> dict[str, Any]:
     status = file.stat()
     return {"path": str(file.resolve()), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
 

@@ -3,11 +3,11 @@ import hashlib
 import multiprocessing
 import os
 import signal
-import stat
+import time
 
 import pytest
 
-from data import atomic_files
+from data import part_names
 from data.atomic_files import (
     atomic_directory,
     atomic_file,
@@ -18,9 +18,10 @@ from data.atomic_files import (
     write_jsonl,
 )
 from data.errors import UserError
+from data.part_names import FOREIGN_AGE_S, new_part
 
 PARTS = [f".srf-{hashlib.sha256(b'a').hexdigest()[:16]}-{end}.part" for end in ("0123abcd", "4567cdef")]
-"""Names of partial files of `a`, which a killed writer may leave."""
+"""Names of partial files of `a`, which a killed writer of another host, or of an earlier version, may leave."""
 
 
 def names(directory):
@@ -75,43 +76,19 @@ def _write_until_killed(write, path, is_writing):
         signal.pause()
 
 
-@pytest.mark.parametrize(("write", "parts"), [(_write_file, 1), (_write_directory, 2)])
-def test_partial_files_of_a_killed_writer_are_removed_and_those_of_a_live_one_are_kept(
-    write, parts, tmp_path
-):
+@pytest.mark.parametrize("write", [_write_file, _write_directory])
+def test_partial_files_of_a_killed_writer_are_removed_and_those_of_a_live_one_are_kept(write, tmp_path):
     context = multiprocessing.get_context("fork")
     is_writing = context.Event()
     writer = context.Process(target=_write_until_killed, args=(write, tmp_path / "a", is_writing))
     writer.start()
     assert is_writing.wait(20)
     list(write(tmp_path / "a"))
-    assert len(names(tmp_path)) == 1 + parts, "the partial files of the live writer must stay"
+    assert len(names(tmp_path)) == 2, "the partial files of the live writer must stay"
     os.kill(writer.pid, signal.SIGKILL)
     writer.join()
     list(write(tmp_path / "a"))
     assert names(tmp_path) == ["a"]
-
-
-def test_locks_are_taken_on_files_open_for_writing(tmp_path, monkeypatch):
-    """Between hosts, NFS has no other locks, and none on directories."""
-    modes, lock = [], atomic_files.fcntl.flock
-
-    def record_mode(handle, how):
-        modes.append(
-            (
-                stat.S_ISREG(os.fstat(handle).st_mode),
-                atomic_files.fcntl.fcntl(handle, atomic_files.fcntl.F_GETFL) & os.O_RDWR,
-            )
-        )
-        lock(handle, how)
-
-    monkeypatch.setattr(atomic_files.fcntl, "flock", record_mode)
-    (tmp_path / PARTS[0]).mkdir()
-    (tmp_path / PARTS[1]).write_bytes(b"half")
-    list(_write_directory(tmp_path / "a"))
-    list(_write_file(tmp_path / "b"))
-    assert names(tmp_path) == ["a", "b"]
-    assert modes == [(True, os.O_RDWR)] * 4
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -132,39 +109,66 @@ def _refuse_links(part, path):
     raise OSError(errno.EPERM, "no links here")
 
 
-@pytest.fixture(params=["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
-def no_locks(request, monkeypatch):
-    def refuse(handle, how):
-        raise OSError(getattr(errno, request.param), "no locks here")
-
-    monkeypatch.setattr(atomic_files.fcntl, "flock", refuse)
-
-
 @pytest.mark.parametrize("write", [_write_file, _write_directory])
-def test_a_mount_without_locks_is_written_to_and_nothing_is_left(write, no_locks, tmp_path):
+def test_what_another_host_writes_stays_until_it_was_not_written_to_for_a_day(write, tmp_path):
+    now = time.time()
+    for part, age_s in zip(PARTS, (FOREIGN_AGE_S - 60, FOREIGN_AGE_S + 60), strict=True):
+        (tmp_path / part).write_bytes(b"half")
+        os.utime(tmp_path / part, (now - age_s,) * 2)
     list(write(tmp_path / "a"))
-    with pytest.raises(RuntimeError):
-        for _ in write(tmp_path / "a"):
-            raise RuntimeError
+    assert names(tmp_path) == [PARTS[0], "a"]
+
+
+def test_a_directory_that_another_host_fills_is_as_old_as_its_newest_file(tmp_path):
+    for part in PARTS:
+        (tmp_path / part).mkdir()
+    (tmp_path / PARTS[0] / "new").write_bytes(b"half")
+    for part in PARTS:
+        os.utime(tmp_path / part, (0, 0))
+    list(_write_directory(tmp_path / "a"))
+    assert names(tmp_path) == [PARTS[0], "a"]
+
+
+def test_a_part_whose_writer_has_the_number_of_another_process_by_now_is_an_orphan(tmp_path):
+    live = new_part(tmp_path / "a")
+    pid, started = live.name.split("-")[3:5]
+    dead = live.with_name(live.name.replace(f"-{started}-", f"-{int(started) - 1}-"))
+    huge = live.with_name(live.name.replace(f"-{pid}-", f"-{10**30}-"))
+    for part in (live, dead, huge):
+        part.write_bytes(b"half")
+    list(_write_file(tmp_path / "a"))
+    assert names(tmp_path) == [live.name, "a"]
+
+
+def test_a_writer_that_cannot_be_seen_counts_as_alive(tmp_path, monkeypatch):
+    """/proc may hide the processes of other users (hidepid)."""
+    part = new_part(tmp_path / "a")
+    part.write_bytes(b"half")
+
+    def forbid(pid, signal):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", forbid)
+    monkeypatch.setattr(part_names, "_PROC", tmp_path / "hidden")
+    list(_write_file(tmp_path / "a"))
+    assert names(tmp_path) == [part.name, "a"]
+
+
+def test_a_writer_that_has_ended_but_was_not_waited_for_is_dead(tmp_path):
+    child = os.fork()
+    if not child:
+        os._exit(new_part(tmp_path / "a").write_bytes(b"half") - 4)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert part_names._start_time(child) == "ended"
+    list(_write_file(tmp_path / "a"))
+    os.waitpid(child, 0)
     assert names(tmp_path) == ["a"]
 
 
-def test_without_locks_partial_files_stay_since_their_writer_may_be_alive(no_locks, tmp_path):
-    (tmp_path / PARTS[0]).mkdir()
-    (tmp_path / PARTS[1]).write_bytes(b"half")
-    list(_write_file(tmp_path / "a"))
-    assert names(tmp_path) == [PARTS[0], PARTS[1], "a"]
-
-
-def test_a_lock_that_fails_leaves_no_partial_file(tmp_path, monkeypatch):
-    def fail(handle, how):
-        raise OSError(errno.EIO, "broken")
-
-    monkeypatch.setattr(atomic_files.fcntl, "flock", fail)
-    for write in (_write_file, _write_directory):
-        with pytest.raises(OSError, match="broken"):
-            list(write(tmp_path / "a"))
-    assert names(tmp_path) == []
+def test_two_writers_of_one_directory_leave_one_of_them_whole(tmp_path):
+    for _ in _write_directory(tmp_path / "a"):
+        list(_write_directory(tmp_path / "a"))
+    assert names(tmp_path) == ["a"] and names(tmp_path / "a") == ["x"]
 
 
 @pytest.mark.parametrize("write", [_write_file, _write_directory])
@@ -198,29 +202,12 @@ def test_jsonl_is_read_back_and_damage_is_reported(tmp_path):
         read_json(tmp_path / "none.json")
 
 
-def test_a_partial_file_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
-    target, swept = tmp_path / "a.json", []
-    lock = atomic_files.fcntl.flock
-
-    def lock_late(handle, how):
-        if not swept and how == atomic_files.fcntl.LOCK_EX:
-            swept.extend(tmp_path.glob(".srf-*"))
-            for part in swept:
-                part.unlink()
-        lock(handle, how)
-
-    monkeypatch.setattr(atomic_files.fcntl, "flock", lock_late)
-    write_bytes(target, b"whole")
-    assert len(swept) == 1 and target.read_bytes() == b"whole"
-    assert list(tmp_path.iterdir()) == [target]
-
-
 @pytest.mark.parametrize("name", [b"x" * 255, b"caf\xe9.json", "ä".encode() * 127, b"-rf\n*?[.json"])
 @pytest.mark.parametrize("write", [_write_file, _write_directory])
 def test_every_name_that_the_file_system_takes_can_be_written(write, name, tmp_path):
     path = tmp_path / os.fsdecode(name)
     for _ in write(path):
-        assert all(len(os.fsencode(part.name)) <= 41 for part in tmp_path.iterdir())
+        assert all(len(os.fsencode(part.name)) <= 64 for part in tmp_path.iterdir())
     assert os.listdir(os.fsencode(tmp_path)) == [name]
 
 

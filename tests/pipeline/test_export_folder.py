@@ -1,6 +1,7 @@
 """A dataset as plain files has the same images, lists that other trainers can read, and no incomplete folder."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -94,10 +95,12 @@ def test_an_interrupted_export_continues(crops, out, tmp_path):
     (out / RECORD).unlink()
     gone, *kept = sorted((out / "train").iterdir())
     shutil.rmtree(gone)
-    # A killed writer leaves an incomplete folder of its own, whose lock is free.
+    # A killed writer leaves an incomplete folder of its own, here one of another host, long ago.
     left = gone.with_name(f".srf-{sha256_bytes(gone.name.encode())[:16]}-0123abcd.part")
     left.mkdir()
     (left / "half.png").write_bytes(b"\x89PNG")
+    for path in (left / "half.png", left):
+        os.utime(path, (0, 0))
     before = [path.stat().st_mtime_ns for path in kept]
     calls = []
     export_folder(

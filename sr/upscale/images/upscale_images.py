@@ -13,6 +13,7 @@ from typing import Any
 
 from data.atomic_files import write_json, write_jsonl
 from data.errors import UserError
+from data.file_identity import size_and_second
 from data.hashing import sha256_bytes, sha256_file
 from data.imaging.decode import ImageFault
 from data.imaging.image_warnings import collect_warnings
@@ -154,6 +155,5 @@ def fingerprint_images(source: Path, output: Path) -> str:
     seen += [kind for kind in OPTIONAL_KINDS if missing_reader(kind)]
     for path in listed.images:
         with contextlib.suppress(FileNotFoundError):  # deleted after it was listed
-            status = path.stat()
-            seen.append([str(path), status.st_size, status.st_mtime_ns, os.access(path, os.R_OK)])
+            seen.append([str(path), *size_and_second(path.stat()), os.access(path, os.R_OK)])
     return sha256_bytes(json.dumps(seen).encode())

@@ -111,7 +111,8 @@ def _file_state(path: Path) -> dict[str, Any]:
 def _lock_directory(folder: Path) -> Iterator[None]:
     """Hold a lock that keeps other processes out of the same directory."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    # NFS locks only files that are open for writing.
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         lock(handle, folder)
         yield

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data.atomic_files import read_json, write_json
+from data.file_identity import size_and_second
 from data.video.color import FULL_RANGE
 from data.video.timeline import AS_STORED, Timeline
 
@@ -115,5 +116,4 @@ def load_video_info(path: Path, folder: Path) -> VideoInfo | None:
 
 
 def _file_state(path: Path) -> list[str | int]:
-    status = path.stat()
-    return [str(path.absolute()), status.st_size, status.st_mtime_ns]
+    return [str(path.absolute()), *size_and_second(path.stat())]

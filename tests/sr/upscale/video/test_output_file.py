@@ -1,7 +1,7 @@
 """A file in the output's place is replaced or deleted only if the same store put it there."""
 
+import errno
 import os
-from pathlib import Path
 
 import pytest
 from odd_videos import make_odd_video
@@ -20,10 +20,14 @@ def put(file: OutputFile, content: bytes) -> None:
         part.write(content)
 
 
+def refuse(*paths):
+    raise OSError(errno.EPERM, "no links here")
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_only_our_own_file_is_replaced_or_removed(tmp_path, links, monkeypatch):
     if not links:
-        monkeypatch.setattr(os, "link", lambda *given: Path("/nothing").stat())
+        monkeypatch.setattr(os, "link", refuse)
     file = OutputFile(tmp_path / "store", tmp_path / "video.mkv")
     put(file, b"ours")
     put(file, b"ours again")
@@ -41,7 +45,7 @@ def test_only_our_own_file_is_replaced_or_removed(tmp_path, links, monkeypatch):
 def test_of_two_processes_with_one_output_the_second_fails(tmp_path, links, monkeypatch):
     """Another process moves its video there between the check and the move."""
     if not links:
-        monkeypatch.setattr(os, "link", lambda *given: Path("/nothing").stat())
+        monkeypatch.setattr(os, "link", refuse)
     mine, other = (OutputFile(tmp_path / name, tmp_path / "video.mkv") for name in ("mine", "other"))
     monkeypatch.setattr(mine, "_write_receipt", lambda files: put(other, b"the other's"))
     with pytest.raises(UserError, match="free place"):

@@ -1,0 +1,38 @@
+"""Which shards a PackShard makes: `--shard` and `--part`."""
+
+import luigi
+
+from data.shards import is_shard_name
+from pipeline.shard_parts import Part
+
+
+class ShardParameter(luigi.Parameter[str]):
+    """The name of a shard; empty for none. Nothing else is accepted: the name becomes part of paths."""
+
+    expected = "the name of a shard, such as train-000000"
+
+    def normalize(self, x: str) -> str:
+        """Return the name.
+
+        Raises:
+            ValueError: it has another form.
+        """
+        if x and not is_shard_name(x):
+            raise ValueError(f"{x!r} is not {self.expected}")
+        return x
+
+
+class PartParameter(luigi.Parameter[str]):
+    """A part of the shards, I/N; empty for none."""
+
+    expected = "I/N with I from 1, such as 7/64 (add 1 to the index of a job that begins with 0)"
+
+    def normalize(self, x: str) -> str:
+        """Return the part.
+
+        Raises:
+            ValueError: it is no part.
+        """
+        if x:
+            Part.parse(x)
+        return x
