@@ -85,10 +85,11 @@ def find_copies(hashes: Hashes, bits: int, validation: int = 0) -> Rows:
     Returns:
         -1 for each image that is kept, else the index of an image before it.
     """
-    if not 0 < validation < len(hashes):
+    held = _keep_first(hashes[:validation], bits)
+    if (held < 0).all():
         return _keep_first(hashes, bits)
     near = _find_first(hashes[validation:], np.ascontiguousarray(hashes[:validation, 0]), bits)
-    copied = np.concatenate((_keep_first(hashes[:validation], bits), near))
+    copied = np.concatenate((held, near))
     rest = validation + np.flatnonzero(near < 0)
     among = _keep_first(hashes[rest], bits)
     copied[rest[among >= 0]] = rest[among[among >= 0]]

@@ -20,7 +20,7 @@ from pipeline.selection.selection import Selection
 
 _NEIGHBORS = 4
 """How many of the next images by name each one is compared with: some that are unlike may lie in between."""
-_NUMBER = re.compile(r"([0-9]+)")
+_NUMBER = re.compile(r"[0-9]+")
 
 
 class Side(NamedTuple):
@@ -59,11 +59,14 @@ def find_groups(sources: SourceTable, copied: Rows, bits: int) -> Rows:
 
 def _link_neighbors(sources: SourceTable, rows: Rows, bits: int) -> Rows:
     """Return the pairs of images that follow each other by name and look alike: pairs x 2."""
-    names = [(int(sources.datasets[row]), *natural_key(sources.names[row])) for row in rows.tolist()]
-    order = sorted(range(len(rows)), key=names.__getitem__)
-    folders: dict[tuple[int, str], int] = {}
-    folder = np.array([folders.setdefault(names[place][:2], len(folders)) for place in order], np.int64)
-    ordered = rows[order]
+    keys = [natural_key(sources.names[row]) for row in rows.tolist()]
+    ids: dict[tuple[int, str], int] = {}
+    folders = [
+        ids.setdefault((dataset, key[0]), len(ids))
+        for dataset, key in zip(sources.datasets[rows].tolist(), keys, strict=True)
+    ]
+    order = sorted(range(len(rows)), key=lambda place: (folders[place], keys[place][1]))
+    folder, ordered = np.array(folders, np.int64)[order], rows[order]
     hashes = sources.hashes[ordered, 0]
     links = [np.empty((0, 2), np.int64)]
     for step in range(1, min(_NEIGHBORS, len(rows) - 1) + 1):
@@ -73,35 +76,38 @@ def _link_neighbors(sources: SourceTable, rows: Rows, bits: int) -> Rows:
     return np.concatenate(links)
 
 
-def natural_key(name: str) -> tuple[str, tuple[tuple[int, str], ...]]:
+def natural_key(name: str) -> tuple[str, str]:
     """Return a key by which names sort as people number them: frame_9.png before frame_10.png.
 
     Returns:
-        The folder, and the parts of the file name: every second one is a number.
+        The folder, and the file name with the length of each number before it.
     """
     folder, _, file = name.rpartition("/")
-    parts = _NUMBER.split(file)
-    digits = [part.lstrip("0") for part in parts]
-    numbered = [
-        (len(digits[place]), digits[place]) if place % 2 else (0, part) for place, part in enumerate(parts)
-    ]
-    return folder, (*numbered, (0, file))
+    return folder, f"{_NUMBER.sub(_prepend_length, file)}\0{file}"
+
+
+def _prepend_length(found: re.Match[str]) -> str:
+    digits = found[0].lstrip("0")
+    return f"{len(digits):05}{digits}"
 
 
 def _join(groups: Rows, links: Rows) -> Rows:
     """Join the groups that links connect; each is numbered by its smallest index."""
-    parent = list(range(len(groups)))
+    parent = {group: group for group in np.unique(groups[links]).tolist()}
 
-    def find_root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
+    def find_root(group: int) -> int:
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
 
     for one, other in groups[links].tolist():
         low, high = sorted((find_root(one), find_root(other)))
         parent[high] = low
-    return np.array([find_root(row) for row in groups.tolist()], np.int64)
+    joined = np.arange(len(groups))
+    for group in parent:
+        joined[group] = find_root(group)
+    return joined[groups]
 
 
 def choose_sides(
