@@ -65,11 +65,16 @@ def _reject_leaks(selection: Selection, benchmarks: BenchmarkHashes, bits: int) 
 def _reject_parts(
     selection: Selection, shown: Sequence[ShownPart], name: str, reason: RejectionReason
 ) -> None:
-    """Reject the crops that show parts of benchmark images, or of validation images."""
+    """Reject the crops that show parts of benchmark or validation images, unless their group was moved to one side."""
     wanted = {
         (one.dataset, one.key): one for one in shown if one.benchmark == (reason is RejectionReason.LEAKAGE)
     }
     rows = selection.rows
+    if len(selection.moved):
+        training = selection.crops.training
+        rows = rows[training[rows]]
+        validating = set(selection.crops.texts("key", np.flatnonzero(~training)))
+        wanted = {place: one for place, one in wanted.items() if one.like in validating}
     named = zip(selection.crops.datasets[rows].tolist(), selection.crops.texts("key", rows), strict=True)
     found = [(row, wanted[place]) for row, place in zip(rows.tolist(), named, strict=True) if place in wanted]
     selection.reject(
@@ -109,7 +114,9 @@ def _reject_copies_and_group(selection: Selection, settings: SelectionSettings) 
         _reject_copies(selection, rows, sources, copied)
     selection.groups[rows] = find_groups(sources, copied, settings.group_bits)[sources.of_crop]
     if settings.group_bits >= 0:
-        keep_groups_together(selection, sources, settings.seed)
+        # Images that were for training have not been compared with the others by their parts.
+        into_validation = settings.parts is None
+        keep_groups_together(selection, sources, settings.seed, into_validation=into_validation)
 
 
 def _reject_copies(selection: Selection, rows: Rows, sources: SourceTable, copies: Rows) -> None:

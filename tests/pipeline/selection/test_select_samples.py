@@ -22,6 +22,7 @@ from pipeline.quality_metrics import METRICS
 from pipeline.selection.counts_table import format_counts_table
 from pipeline.selection.decisions import DECISIONS, read_decisions
 from pipeline.selection.leakage import NO_BENCHMARKS, Benchmark, hash_benchmarks
+from pipeline.selection.part_records import ShownPart, write_parts
 from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import preview_selection, read_selection, select_samples
 from pipeline.selection.settings import SelectionSettings
@@ -424,3 +425,21 @@ def test_copies_are_never_on_both_sides_in_one_dataset_and_in_two(tmp_path):
                 for split in ("train", "validation")
             )
             assert (train, validation) == ({5, 6}, {1, 2, 3, 4})
+
+
+def test_parts_of_an_image_that_has_moved_to_training_cost_no_crop(tmp_path):
+    # Frame 0 of a shot validates, and so does another image; frames 1 to 3 show parts of frame 0, image 5 of the other.
+    seeds = [100, 101, 102, 103, 900, 800]
+    directory = make(
+        tmp_path, "a", seeds, split_of=lambda n: "validation" if n in (0, 4) else "train", draw=shot
+    )
+    parts = [ShownPart(0, f"a{n}", f"s{seeds[n]}", False, "s100", "a0", 30, "") for n in (1, 2, 3)]
+    parts.append(ShownPart(0, "a5", "s800", False, "s900", "a4", 30, ""))
+    write_parts(tmp_path / "parts", parts, {})
+    off = {"near_duplicate_bits": -1, "parts": tmp_path / "parts"}
+    with pytest.raises(UserError, match="No train crops are left of a .rejected: 4 shows_validation"):
+        select([directory], tmp_path / "s", **off)
+    together = select([directory], tmp_path / "t", group_bits=16, **off)
+    assert together.rejections == {"shows_validation": 1} and together.moved == {"train": 1}
+    assert sorted(keys(together, tmp_path / "t", "train")) == ["a0", "a1", "a2", "a3"]
+    assert keys(together, tmp_path / "t", "validation") == ["a4"]
