@@ -1,6 +1,7 @@
 """The sections [model] and [training] of luigi.cfg: which network is trained, and how.
 
-The defaults of [training] are those of `TrainingJob` and `RunOptions`, which explain each in more detail.
+The defaults of [training] are those of `TrainingJob` and `RunOptions`, which explain each in more detail; what is empty
+comes from the recipe of the preset, `sr.training.recipes`.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ import luigi
 
 from sr.models.presets import ModelDescription, describe
 from sr.training.job import RunOptions, TrainingJob
+from sr.training.recipes import apply_recipe
 from sr.training.schedule import SCHEDULES
 from sr.training.settings import (
     CACHE_PLACES,
@@ -20,6 +22,7 @@ from sr.training.settings import (
     check_micro_batch,
     check_settings,
 )
+from tasks.runtime.optional_parameters import OptionalFloatParameter, OptionalIntParameter
 from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntParameter
 
 _JOB = TrainingJob(preset="", selection="", selection_hash="")
@@ -76,8 +79,8 @@ class training(luigi.Config):
         default=_JOB.loss,
         description="l1, charbonnier, mse, frequency, lpips, or a weighted sum such as l1:1+frequency:0.05",
     )
-    learning_rate: float = FloatParameter(
-        default=_JOB.learning_rate, at_least=0, description="learning rate after warm-up"
+    learning_rate: float | None = OptionalFloatParameter(
+        default=None, at_least=0, description="learning rate after warm-up; empty: the preset's"
     )
     beta1: float = FloatParameter(
         default=_JOB.beta1, at_least=0, below=1, description="AdamW's decay of the mean of the gradients"
@@ -88,29 +91,29 @@ class training(luigi.Config):
         below=1,
         description="AdamW's decay of the mean of the squared gradients",
     )
-    weight_decay: float = FloatParameter(
-        default=_JOB.weight_decay, at_least=0, description="AdamW's weight decay"
+    weight_decay: float | None = OptionalFloatParameter(
+        default=None, at_least=0, description="AdamW's weight decay; empty: the preset's"
     )
     max_grad_norm: float = FloatParameter(
         default=_JOB.max_grad_norm,
         at_least=0,
         description="gradients are clipped to this norm; 0: no clipping",
     )
-    warmup_steps: int = IntParameter(
-        default=_JOB.warmup_steps,
+    warmup_steps: int | None = OptionalIntParameter(
+        default=None,
         at_least=0,
-        description="optimizer steps over which the learning rate rises linearly",
+        description="optimizer steps over which the learning rate rises linearly; empty: the preset's",
     )
     schedule: str = ChoiceParameter(
-        default=_JOB.schedule,
-        choices=SCHEDULES,
+        default="",
+        choices=["", *SCHEDULES],
         description="learning rate after warm-up: constant, falling to learning_rate_min at max_steps along a cosine, "
-        "or falling at milestones (multistep)",
+        "or falling at milestones (multistep); empty: the preset's",
     )
-    learning_rate_min: float = FloatParameter(
-        default=_JOB.learning_rate_min,
+    learning_rate_min: float | None = OptionalFloatParameter(
+        default=None,
         at_least=0,
-        description="the learning rate does not fall below this after warm-up",
+        description="the learning rate does not fall below this after warm-up; empty: the preset's",
     )
     milestones: str = luigi.Parameter(
         default=_JOB.milestones,
@@ -125,10 +128,10 @@ class training(luigi.Config):
     max_epochs: int = IntParameter(
         default=_JOB.max_epochs, at_least=1, description="training ends after this many epochs"
     )
-    max_steps: int = IntParameter(
-        default=_JOB.max_steps,
+    max_steps: int | None = OptionalIntParameter(
+        default=None,
         at_least=0,
-        description="training ends after this many optimizer steps; 0: no limit",
+        description="training ends after this many optimizer steps; 0: no limit; empty: the preset's",
     )
     steps_per_epoch: int = IntParameter(
         default=_JOB.steps_per_epoch,
@@ -158,30 +161,30 @@ class training(luigi.Config):
     compile: bool = luigi.BoolParameter(
         default=_JOB.compile, description="compile network and loss with torch.compile where that works"
     )
-    ema_decay: float = FloatParameter(
-        default=_JOB.ema_decay,
+    ema_decay: float | None = OptionalFloatParameter(
+        default=None,
         at_least=0,
         below=1,
         description="decay of an exponential moving average of the weights, reached by a ramp, e.g. 0.999; 0: no "
-        "average",
+        "average; empty: the preset's",
     )
-    flip_probability: float = FloatParameter(
-        default=_JOB.flip_probability,
+    flip_probability: float | None = OptionalFloatParameter(
+        default=None,
         at_least=0,
         at_most=1,
-        description="probability that a patch is mirrored",
+        description="probability that a patch is mirrored; empty: the preset's",
     )
-    rotate_probability: float = FloatParameter(
-        default=_JOB.rotate_probability,
+    rotate_probability: float | None = OptionalFloatParameter(
+        default=None,
         at_least=0,
         at_most=1,
-        description="probability that a patch is rotated by 90, 180 or 270 degrees",
+        description="probability that a patch is rotated by 90, 180 or 270 degrees; empty: the preset's",
     )
-    brightness_probability: float = FloatParameter(
-        default=_JOB.brightness_probability,
+    brightness_probability: float | None = OptionalFloatParameter(
+        default=None,
         at_least=0,
         at_most=1,
-        description="probability that a patch is made darker or brighter",
+        description="probability that a patch is made darker or brighter; empty: the preset's",
     )
     brightness_min: float = FloatParameter(
         default=_JOB.brightness_min, at_least=0, description="smallest factor on the brightness"
@@ -254,12 +257,12 @@ def describe_model() -> ModelDescription:
 
 
 def training_settings() -> dict[str, Any]:
-    """Return what [training] says of the result.
+    """Return what [training] says of the result, with the preset's recipe for what it leaves empty.
 
     Raises:
         UserError: a value is invalid, or two values exclude each other.
     """
-    settings = _fields_of(TrainingJob)
+    settings = apply_recipe(model().preset, _fields_of(TrainingJob))
     job = TrainingJob(preset="", selection="", selection_hash="", **settings)
     check_settings(job)
     check_micro_batch(job, training().micro_batch_size)
@@ -277,8 +280,8 @@ def run_options(lpips_weights: str) -> RunOptions:
 
 def changeable_settings() -> dict[str, Any]:
     """Return the settings that may change while a run goes on."""
-    section = training()
-    return {name: getattr(section, name) for name in CHANGEABLE_FIELDS}
+    settings = training_settings()
+    return {name: settings[name] for name in CHANGEABLE_FIELDS}
 
 
 def _fields_of(record: type[TrainingJob | RunOptions]) -> dict[str, Any]:

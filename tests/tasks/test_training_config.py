@@ -1,0 +1,52 @@
+"""What [training] means for a preset."""
+
+import contextlib
+
+import luigi
+import pytest
+
+from data.errors import UserError
+from sr.models.presets import PRESETS
+from sr.training.recipes import RECIPES
+from tasks.training_config import changeable_settings, training_settings
+
+
+@contextlib.contextmanager
+def settings(sections):
+    """Set keys of luigi.cfg while the block runs."""
+    config = luigi.configuration.get_config()
+    with contextlib.ExitStack() as undo:
+        for section, keys in sections.items():
+            for name, value in keys.items():
+                config.set(section, name, value)
+                undo.callback(config.remove_option, section, name)
+        yield
+
+
+def test_what_is_empty_comes_from_the_recipe_of_the_preset():
+    with settings({"model": {"preset": "vapsr-x4"}}):
+        found = training_settings()
+    assert (found["schedule"], found["ema_decay"], found["max_steps"]) == ("cosine", 0.999, 1_000_000)
+    assert found["weight_decay"] == 0.0 and found["learning_rate_min"] == 1e-7
+
+
+def test_what_is_set_stays_also_where_it_is_zero():
+    chosen = {"max_steps": "0", "ema_decay": "0", "schedule": "constant", "learning_rate": "0.01"}
+    with settings({"model": {"preset": "vapsr-x4"}, "training": chosen}):
+        found = training_settings()
+        assert changeable_settings()["max_steps"] == 0
+    assert (found["max_steps"], found["ema_decay"], found["schedule"]) == (0, 0.0, "constant")
+    assert found["learning_rate"] == 0.01 and found["weight_decay"] == 0.0
+
+
+def test_every_preset_has_a_recipe_and_recipes_have_the_same_fields():
+    assert {description.architecture for description in PRESETS.values()} == set(RECIPES)
+    assert len({frozenset(recipe) for recipe in RECIPES.values()}) == 1
+
+
+def test_a_micro_batch_larger_than_the_batch_is_refused():
+    with (
+        settings({"training": {"micro_batch_size": "64"}}),
+        pytest.raises(UserError, match=r"micro_batch_size is 64, but batch_size.* is 32.*Raise batch_size"),
+    ):
+        training_settings()
