@@ -52,6 +52,8 @@ test-all: test
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/cluster.py
+	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/ray_nodes.py
+	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/slurm.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/clean_environment.py
 
 bench: $(VENV)/.installed-test

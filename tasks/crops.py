@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ import luigi
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.shards import ShardPaths, read_header
-from pipeline import crop_plan, dataset, index, pack
+from pipeline import crop_plan, dataset, index, pack, ray_engine
 from pipeline.quality_filters import QualityThresholds
 from pipeline.rejection_counts import format_counts
 from pipeline.shard_parts import Part
-from tasks.config import crops
+from tasks.config import crops, video
 from tasks.download import DatasetTask
 from tasks.index import IndexSource
+from tasks.runtime.cluster_config import cluster
 from tasks.runtime.cpu_share import cpu_share
 from tasks.runtime.progress import stage
-from tasks.shard_choice import PartParameter, ShardParameter
+from tasks.shard_choice import PartParameter, ShardParameter, report_after, unknown_shard_error
 
 
 class PlanCrops(DatasetTask):
@@ -125,7 +127,7 @@ class PackShard(DatasetTask):
         """Cut the crops of the shards that are not there yet out of their images, and write them."""
         planned = self.plan.shards()
         if self.shard and self.shard not in planned:
-            raise _unknown_shard(self.shard, list(planned), self.name())
+            raise unknown_shard_error(self.shard, list(planned), self.name())
         cores = cpu_share(len(planned), list(planned).index(self.shard)) if self.shard else cpu_share(1)
         own = self.shards()
         with stage(
@@ -134,7 +136,7 @@ class PackShard(DatasetTask):
             done, total = 0, sum(planned[shard] for shard in own)
             for shard, header in zip(own, self.headers(), strict=True):
                 if not header.exists():
-                    self.pack(shard, cores, functools.partial(_report_after, progress, done, total))
+                    self.pack(shard, cores, functools.partial(report_after, progress, done, total))
                 done += planned[shard]
             progress(done, total)
 
@@ -211,9 +213,36 @@ class MakeCrops(DatasetTask):
 
     def make(self) -> Iterator[Sequence[luigi.Task]]:
         """Wait for the shards, then combine them."""
-        yield self.dynamic_requires()
+        if cluster().engine == "ray":
+            self.pack_with_ray()
+        else:
+            yield self.dynamic_requires()
         with stage(self, "shards") as progress:
             self.finish(progress)
+
+    def pack_with_ray(self) -> None:
+        """Pack the missing shards on a Ray cluster, and print how many each host has packed."""
+        planned = self.plan.shards()
+        missing = [task.shard for task in self.dynamic_requires() if not task.is_done()]
+        job = ray_engine.ShardJob(
+            plan_dir=self.plan.directory().absolute(),
+            directory=self.directory().absolute(),
+            dataset=self.dataset_spec,
+            files=tuple(path.absolute() for path in self.plan.index.source_files()),
+            alpha=crops().alpha,
+            videos=video().settings(),
+            settings=pack_settings(),
+        )
+        section = cluster()
+        settings = ray_engine.RayCluster(
+            section.ray_address, section.ray_retries, int(section.ray_memory_gb * 1e9)
+        )
+        with stage(self, "crops") as progress:
+            hosts = ray_engine.pack_shards(
+                job, {shard: planned[shard] for shard in missing}, settings, progress
+            )
+        for host, count in sorted(Counter(hosts.values()).items()):
+            print(f"{count} shards packed on {host}", flush=True)
 
     def finish(self, progress: Progress = silent) -> None:
         """Write the files that make one dataset of the finished shards."""
@@ -278,16 +307,3 @@ def pack_settings() -> pack.PackSettings:
         jpeg_quality=section.jpeg_quality,
         thresholds=QualityThresholds(**thresholds),
     )
-
-
-def _unknown_shard(shard: str, planned: Sequence[str], dataset: str) -> UserError:
-    known = f"{len(planned)} shards, {planned[0]} to {planned[-1]}"
-    message = f"There is no shard {shard} in the plan of {dataset}, which has {known}"
-    return UserError(message, "`sr-factory shards` lists them")
-
-
-def _report_after(
-    progress: Progress, before: int, whole: int, done: int, _total: int, note: str = ""
-) -> None:
-    """Report the crops of one shard as those of a part of `whole` crops, of which `before` are done already."""
-    progress(before + done, whole, note)

@@ -51,11 +51,18 @@ class IndexSource(DatasetTask):
         Raises:
             UserError: an archive of a finished download was removed or changed.
         """
-        files: list[Path] = []
+        return open_source(self.dataset_spec, self.source_files(), crops().alpha, video().settings())
+
+    def source_files(self) -> list[Path]:
+        """Return the downloaded files, or the folder of a disc's videos; none where the source is already on disk.
+
+        Raises:
+            UserError: an archive of a finished download was removed or changed.
+        """
         upstream = self.upstream
-        if upstream:
-            files = [upstream.videos()] if isinstance(upstream, RipDisc) else upstream.verified_files()
-        return open_source(self.dataset_spec, files, crops().alpha, video().settings())
+        if isinstance(upstream, RipDisc):
+            return [upstream.videos()]
+        return upstream.verified_files() if upstream else []
 
     def parameters(self) -> dict[str, Any]:
         """Return the fingerprint of a source on disk, or which part of a download is read, and how it is indexed."""

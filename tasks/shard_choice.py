@@ -1,7 +1,11 @@
-"""Which shards a PackShard makes: `--shard` and `--part`."""
+"""Which shards a PackShard makes, `--shard` and `--part`, and how it reports them."""
+
+from collections.abc import Sequence
 
 import luigi
 
+from data.errors import UserError
+from data.progress import Progress
 from data.shards import is_shard_name
 from pipeline.shard_parts import Part
 
@@ -36,3 +40,15 @@ class PartParameter(luigi.Parameter[str]):
         if x:
             Part.parse(x)
         return x
+
+
+def unknown_shard_error(shard: str, planned: Sequence[str], dataset: str) -> UserError:
+    """Return the error for a shard that the plan of a dataset lacks."""
+    known = f"{len(planned)} shards, {planned[0]} to {planned[-1]}"
+    message = f"There is no shard {shard} in the plan of {dataset}, which has {known}"
+    return UserError(message, "`sr-factory shards` lists them")
+
+
+def report_after(progress: Progress, before: int, whole: int, done: int, _total: int, note: str = "") -> None:
+    """Report the crops of one shard as those of a part of `whole` crops, of which `before` are done already."""
+    progress(before + done, whole, note)

@@ -9,6 +9,23 @@ from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntParamet
 class cluster(luigi.Config):
     """How this host takes part in a run of several hosts."""
 
+    engine: str = ChoiceParameter(
+        default="luigi",
+        choices=("luigi", "ray"),
+        description="what packs the shards of MakeCrops: the workers of Luigi, or a Ray cluster, see "
+        "docs/how-to/ray.md",
+    )
+    ray_address: str = luigi.Parameter(
+        default="auto", description="the Ray cluster: auto (this host's), HOST:PORT or ray://HOST:PORT"
+    )
+    ray_retries: int = IntParameter(
+        default=5, at_least=0, description="how often Ray tries a shard again whose process or node died"
+    )
+    ray_memory_gb: float = FloatParameter(
+        default=0,
+        at_least=0,
+        description="memory that Ray keeps free for each shard, GB; 0: what its largest image may need",
+    )
     train: str = ChoiceParameter(
         default="auto",
         choices=("auto", "yes", "no"),
