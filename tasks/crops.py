@@ -16,11 +16,13 @@ from pipeline import crop_plan, dataset, index, pack, ray_engine
 from pipeline.quality_filters import QualityThresholds
 from pipeline.rejection_counts import format_counts
 from pipeline.shard_parts import Part
+from tasks import known_sources
 from tasks.config import crops, video
 from tasks.download import DatasetTask
 from tasks.index import IndexSource
 from tasks.runtime.cluster_config import cluster
 from tasks.runtime.cpu_share import cpu_share
+from tasks.runtime.parameters import PathParameter
 from tasks.runtime.progress import stage
 from tasks.shard_choice import PartParameter, ShardParameter, report_after, unknown_shard_error
 
@@ -59,6 +61,7 @@ class PlanCrops(DatasetTask):
         """Place the crops of every image and assign them to shards."""
         entries = index.Entries(self.index.directory())
         crop_plan.write_plan(*crop_plan.plan_dataset(entries, self.settings(), self.name()), self.directory())
+        known_sources.store(self.directory(), self.dataset, self.dataset_spec, self.index.source_identity)
 
     def shards(self) -> dict[str, int]:
         """Return the number of crops of each planned shard, by name; the plan must be finished."""
@@ -83,23 +86,27 @@ class PackShard(DatasetTask):
         description="in place of --shard: the shards of part I of N, I from 1, e.g. 7/64; the jobs of a batch system "
         "take one part each",
     )
+    plan_dir: str = PathParameter(
+        default="",
+        significant=False,
+        description="directory of the finished plan: the source counts as unchanged since, and is not listed again",
+    )
     stage = "crops"
 
     @property
     def plan(self) -> PlanCrops:
-        """The crop plan of the dataset."""
-        return PlanCrops(dataset=self.dataset)
+        """The crop plan of the dataset; a UserError where `--plan-dir` names another one."""
+        plan = self.home().plan
+        if self.plan_dir:
+            known_sources.check_plan(plan.directory(), Path(self.plan_dir))
+        return plan
 
     def requires(self) -> PlanCrops:
         """The plan."""
         return self.plan
 
     def shards(self) -> list[str]:
-        """Return the names of the shards that it makes; those of a part are known once the plan is finished.
-
-        Raises:
-            UserError: neither a shard nor a part is given, or both.
-        """
+        """Return the names of the shards that it makes; those of a part are known once the plan is finished."""
         if bool(self.shard) == bool(self.part):
             message = (
                 f"PackShard takes one of --shard and --part, and has {'both' if self.shard else 'neither'}"
@@ -121,6 +128,8 @@ class PackShard(DatasetTask):
 
     def home(self) -> "MakeCrops":
         """Return the dataset's task: shards are written into its directory."""
+        if self.plan_dir:
+            known_sources.load(Path(self.plan_dir), self.dataset)
         return MakeCrops(dataset=self.dataset)
 
     def make(self) -> None:

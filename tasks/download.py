@@ -11,6 +11,7 @@ from data.catalog.spec import DatasetSpec
 from data.errors import UserError
 from pipeline.download import download
 from pipeline.download.transfer import TransferSettings
+from tasks import known_sources
 from tasks.runtime.progress import stage
 from tasks.runtime.store import store
 from tasks.runtime.store_task import StoreTask
@@ -36,6 +37,8 @@ class DatasetTask(StoreTask):
         home = self.home()
         if home is not self and isinstance(home, DatasetTask):
             return home.dataset_spec
+        if known := known_sources.find_spec(self.dataset):
+            return known
         catalog = store().catalog
         return resolve_dataset(self.dataset, Path(catalog) if catalog else None)
 

@@ -1,5 +1,6 @@
 """List the images of a dataset: IndexSource."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from data.shards import read_rejections
 from data.sources import Source, open_source
 from pipeline import index
 from pipeline.rejection_counts import is_within_budget
+from tasks import known_sources
 from tasks.config import crops, video
 from tasks.download import DatasetTask, Download
 from tasks.rip_disc import RipDisc
@@ -64,16 +66,19 @@ class IndexSource(DatasetTask):
             return [upstream.videos()]
         return upstream.verified_files() if upstream else []
 
-    def parameters(self) -> dict[str, Any]:
-        """Return the fingerprint of a source on disk, or which part of a download is read, and how it is indexed."""
+    @cached_property
+    def source_identity(self) -> dict[str, Any]:
+        """The fingerprint of a source on disk, or which part of a download is read."""
         if self.dataset_spec.kind == "disc":
-            source: Any = {"settings": vars(video().settings())}
-        elif self.upstream:
-            source = {"members": self.dataset_spec.members}
-        else:
-            source = self.source().fingerprint()
+            return {"settings": vars(video().settings())}
+        if self.upstream:
+            return {"members": self.dataset_spec.members}
+        return known_sources.find_fingerprint(self.dataset) or self.source().fingerprint()
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what the source is, and how it is indexed."""
         return {
-            "source": source,
+            "source": self.source_identity,
             "min_side_px": self.min_side_px,
             "lossy": self.dataset_spec.lossy,
             "group": self.dataset_spec.group or "image",

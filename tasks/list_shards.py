@@ -16,6 +16,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import TaskClassException
 
 from data.errors import UserError
+from tasks import known_sources
 from tasks.crops import MakeCrops, PlanCrops
 from tasks.runtime import arguments
 
@@ -59,6 +60,10 @@ def _describe(command: list[str]) -> dict[str, Any]:
     with CmdlineParser.global_instance(["--module", "tasks", *command]) as parser:
         plan: PlanCrops = parser.get_task_obj()
         home = MakeCrops(dataset=plan.dataset)
+        if not known_sources.is_stored(
+            plan.directory()
+        ):  # it was planned by an earlier version, or killed just then
+            known_sources.store(plan.directory(), plan.dataset, plan.dataset_spec, plan.index.source_identity)
         done = _names(home.directory() / "manifest")
         shards = [dict(shard) | {"done": f"{shard['name']}.json" in done} for shard in plan.planned_shards()]
         return {

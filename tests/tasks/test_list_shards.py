@@ -1,8 +1,11 @@
 import json
+from pathlib import Path
 
+import luigi
 from commands import files
 from crop_datasets import SETTINGS, build, store
 
+from tasks import known_sources
 from tasks.cli import main
 from tasks.crops import MakeCrops, PackShard
 
@@ -57,3 +60,33 @@ def test_a_shard_that_is_not_planned_or_no_name_is_refused_in_words(photo_folder
         output = capfd.readouterr()
         assert words in output.err and len(output.err.splitlines()) == 1, output.err
     assert files(tmp_path) == before
+
+
+def test_a_job_that_is_given_the_plan_does_not_look_through_the_source_again(photo_folder, tmp_path, capfd):
+    command = [str(photo_folder), *OPTIONS, "--store-root", str(tmp_path / "store")]
+    assert main(["shards", *command, "--json"]) == 0
+    plan = json.loads(capfd.readouterr().out)["plan"]
+    known = Path(plan, "run", "source.json")
+    before = known.read_bytes()
+    known.unlink()
+    assert main(["shards", *command]) == 0 and known.read_bytes() == before
+    pack = ["PackShard", "--dataset", *command, "--shard", "train-000000"]
+
+    def run(*arguments):
+        """Run as a process of its own would, which remembers nothing."""
+        luigi.task_register.Register.clear_instance_cache()
+        known_sources._known.clear()
+        return main(list(arguments))
+
+    for options, words in (
+        (["--plan-dir", str(tmp_path)], "is not the directory of a plan"),
+        (["--plan-dir", plan, "--crops-seed", "7"], "is not the plan that follows from the settings here"),
+    ):
+        assert run(*pack, *options) not in (0, 3)
+        error = capfd.readouterr().err
+        assert words in error and len(error.splitlines()) == 1, error
+    (photo_folder / "new.png").write_bytes((photo_folder / "small.png").read_bytes())
+    assert run(*pack, "--plan-dir", plan) == 0
+    assert run("status", "MakeCrops", "--dataset", *command) == 0
+    assert "to do" in capfd.readouterr().out.splitlines()[1], "without the plan, the source is another one"
+    assert [path.name for path in tmp_path.glob("store/crops/*/shards/*.tar")] == ["train-000000.tar"]
