@@ -5,6 +5,8 @@ Nothing here depends on the clock, the process or Python's own hash seed.
 
 import hashlib
 import json
+from collections.abc import Iterable
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,17 @@ def number(*parts: Any) -> int:
     It assigns items to shards and splits, independent of their order and of the number of workers.
     """
     return int.from_bytes(_digest(parts)[:8], "big")
+
+
+def numbers(*parts: Any, texts: Iterable[str]) -> list[int]:
+    """Return `number(*parts, text)` for each of many texts, several times as fast."""
+    first = hashlib.sha256(canonical_json(list(parts))[:-1] + b",")
+    found = []
+    for text in texts:
+        digest = first.copy()
+        digest.update(encode_json(encode_basestring(text)) + b"]")
+        found.append(int.from_bytes(digest.digest()[:8], "big"))
+    return found
 
 
 def generator(*parts: Any) -> np.random.Generator:

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from data.hashing import number
+from data.hashing import numbers
 from data.records import RejectionReason
 from pipeline.selection.hamming import Rows
 from pipeline.selection.selection import Selection
@@ -25,7 +25,7 @@ def draw_order(sources: Rows, keys: Sequence[str], seed: int) -> tuple[Rows, Row
         keys: keys of the crops.
         seed: of the order.
     """
-    draws = np.array([number("choose", seed, key) for key in keys], np.uint64)
+    draws = np.array(numbers("choose", seed, texts=keys), np.uint64)
     names = np.array(keys)
     ranks = rank_within(np.lexsort((names, draws)), sources)
     return np.lexsort((names, draws, ranks)), ranks

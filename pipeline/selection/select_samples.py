@@ -5,7 +5,6 @@ duplicates, and keeps no more than the caps allow. Then writes filtered DALI ind
 order that the seed fixes.
 """
 
-import collections
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,10 @@ from pipeline.selection.rules import check_metrics
 from pipeline.selection.scores import join_scores, read_scores, score_names
 from pipeline.selection.selection import Selection
 from pipeline.selection.settings import SelectionSettings
-from pipeline.selection.write_indexes import write_indexes
+from pipeline.selection.write_indexes import SPLITS, group_by_shard, write_indexes
 
 RECORD = "selection.json"
 MOVED = "moved.jsonl"
-SPLITS = ("train", "validation")
 MOST_PAIRS = 200
 """Pairs of images, one of which shows a part of the other, that selection.json names; parts.jsonl has all."""
 
@@ -203,19 +201,10 @@ def _write_indexes(
     progress: Progress,
 ) -> dict[str, tuple[SelectedShard, ...]]:
     """Write the indexes of both splits and return their records."""
-    rows = selection.rows
-    shards = selection.crops.shared("shard")
-    keys: dict[tuple[int, str, str], set[str]] = collections.defaultdict(set)
-    for dataset, shard, training, key in zip(
-        selection.crops.datasets[rows].tolist(),
-        shards.rows[rows].tolist(),
-        selection.crops.training[rows].tolist(),
-        selection.crops.texts("key", rows),
-        strict=True,
-    ):
-        keys[dataset, shards.values[shard], SPLITS[not training]].add(key)
+    groups = group_by_shard(selection)
     written: dict[str, list[SelectedShard]] = {split: [] for split in SPLITS}
-    for count, (split, one) in enumerate(write_indexes(keys, datasets, manifests, out_dir, seed), 1):
+    indexes = write_indexes(groups, selection, datasets, manifests, out_dir, seed)
+    for count, (split, one) in enumerate(indexes, 1):
         written[split].append(one)
-        progress(count, len(keys))
+        progress(count, len(groups))
     return {split: tuple(of_split) for split, of_split in written.items()}

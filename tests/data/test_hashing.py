@@ -1,7 +1,9 @@
+import os
+
 import numpy as np
 import pytest
 
-from data.hashing import canonical_json, generator, number, sha256_bytes, sha256_file, spec_hash
+from data.hashing import canonical_json, generator, number, numbers, sha256_bytes, sha256_file, spec_hash
 
 
 def test_canonical_json_is_one_text_for_equal_values():
@@ -38,3 +40,15 @@ def test_generators_depend_on_every_part_and_on_nothing_else():
 
 PINNED_DRAW = 948760949
 PINNED_NUMBER = 13790882676540879489
+
+
+def test_numbers_of_many_texts_are_those_of_each():
+    texts = [
+        "",
+        "0a1b-1-0003",
+        'quote " and \\',
+        "umlaut ä, 漢字",
+        "line\nend",
+        os.fsdecode(b"not utf-8 \xff"),
+    ]
+    assert numbers("shuffle", 7, texts=texts) == [number("shuffle", 7, text) for text in texts]

@@ -7,7 +7,7 @@ import pytest
 from images import textured
 
 from data.atomic_files import read_json, read_jsonl, write_json
-from data.dali_index import read_index
+from data.dali_index import encode_index, read_index
 from data.errors import UserError
 from data.hashing import sha256_file
 from data.imaging.decode import decode
@@ -443,3 +443,16 @@ def test_parts_of_an_image_that_has_moved_to_training_cost_no_crop(tmp_path):
     assert together.rejections == {"shows_validation": 1} and together.moved == {"train": 1}
     assert sorted(keys(together, tmp_path / "t", "train")) == ["a0", "a1", "a2", "a3"]
     assert keys(together, tmp_path / "t", "validation") == ["a4"]
+
+
+def test_a_crop_that_its_index_lacks_is_refused_and_not_left_out(tmp_path):
+    directory = make(tmp_path, "a", range(8))
+    index = ShardPaths(directory, "train-000000").index
+    lines = read_index(index)
+    index.write_bytes(encode_index(lines[1:]))
+    record = read_json(directory / "dataset.json")
+    record["shards"][0]["index_sha256"] = sha256_file(index)
+    write_json(directory / "dataset.json", record)
+    with pytest.raises(UserError, match=rf"lacks 1 crops .* {lines[0].key} among them"):
+        select([directory], tmp_path / "s")
+    assert not (tmp_path / "s" / "selection.json").exists()
