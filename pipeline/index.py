@@ -50,7 +50,7 @@ def index_source(
         threads, progress: number of files to read at once; called with the number of images examined.
 
     Returns:
-        Which archives inside the source are left out, as a line to print; empty if there are none.
+        What to print: which archives inside the source are left out, and that `group` joins no images; else empty.
 
     Raises:
         UserError: no image is usable, or too many are damaged. Then only a list of damaged images is written.
@@ -68,9 +68,11 @@ def index_source(
         totals, reasons = index.totals(), index.rejections.by_reason
         check_budget(index.rejections, totals, max_bad_fraction, name, out_dir / REJECTIONS)
         index.require_sources(name)
-    notes = {"notes": source.notes} if source.notes else {}
-    write_json(out_dir / RECORD, {"schema": SCHEMA, "totals": totals, "rejections": reasons} | notes)
-    return index.describe_left_out(name)
+    missing = index.describe_missing_group(name)
+    notes = [*source.notes, *filter(None, [missing])]
+    record = {"schema": SCHEMA, "totals": totals, "rejections": reasons} | ({"notes": notes} if notes else {})
+    write_json(out_dir / RECORD, record)
+    return "\n".join(filter(None, [index.describe_left_out(name), missing]))
 
 
 @contextlib.contextmanager
@@ -92,6 +94,7 @@ class _IndexFilter:
         self.rejections = RejectionCounter()
         self._first_with: dict[bytes, str] = {}
         self._largest = (0, 0)
+        self._has_groups = False
         self._archives, self._first_archive = 0, ""
 
     @property
@@ -102,6 +105,7 @@ class _IndexFilter:
     def filter(self, found: SourceEntry | Rejection) -> SourceEntry | Rejection:
         """Return the entry to write, or count and return why the image is rejected."""
         if isinstance(found, SourceEntry):
+            self._has_groups = self._has_groups or bool(name_group(found.id, self.group))
             self._largest = max(self._largest, (found.width, found.height), key=min)
             found = self._reject_small_or_repeated(_apply_catalog(found, self.lossy, self.group))
         if isinstance(found, SourceEntry):
@@ -110,6 +114,12 @@ class _IndexFilter:
             self._archives += 1
             self._first_archive = self._first_archive or f"{found.id}, {found.detail}"
         return self.rejections.add(found)
+
+    def describe_missing_group(self, name: str) -> str:
+        """Say that no image has a group as the catalog defines them; empty if one has, or if each is to be alone."""
+        if self.group == "image" or self._has_groups:
+            return ""
+        return f"The group of dataset {name} is {self.group!r}, but no image's name has such a group: each is alone"
 
     def describe_left_out(self, name: str) -> str:
         """Say how many archives are left out, each of which may hold many images; empty if none is."""

@@ -4,10 +4,10 @@
 
 Each image of the folders is put into a folder of its own name, and beside it a copy: saved again as PNG, as JPEG of
 quality 90, or scaled to 0.9 of its size. MakeCrops and SelectSamples then run as a user runs them, with a fifth of the
-images for validation: once with what finds copies switched off, once with the defaults. Printed is the share of the
-selected validation crops of which at least half of the pixels are in selected training crops: where a crop lies in its
-image follows from its box, so that nothing is compared that SelectSamples compares. The exit code is 1 if the share
-with the defaults is above 3%.
+images for validation, and without the comparison of parts: with what finds copies switched off, with near-duplicates of
+crops alone, and with the other defaults. Printed is the share of the selected validation crops of which at least half
+of the pixels are in selected training crops. Where a crop lies in its image follows from its box, so nothing is
+compared here that SelectSamples compares. The exit code is 1 if the share with the defaults is above 3%.
 """
 
 import argparse
@@ -33,7 +33,12 @@ from pipeline.selection.select_samples import read_selection
 LARGEST_SHARE = 0.03
 _SIDE = 32
 """Places in a crop that are looked up in the training crops, by side."""
-_OFF = ("copy_bits", "near_duplicate_bits", "group_bits")
+_OFF = {
+    "off": ("copy_bits", "near_duplicate_bits", "group_bits"),
+    "near-duplicates alone": ("copy_bits", "group_bits"),
+    "defaults": (),
+}
+"""Which keys of [selection] are -1 in each run."""
 _COPY = "-copy"
 Copy = Callable[[Image.Image], tuple[str, bytes]]
 
@@ -174,9 +179,8 @@ def main() -> int:
         (Path(scratch) / "images").mkdir()
         images = fill_folder(options.folders, copies, options.limit, Path(scratch) / "images")
         for seed in map(int, options.seeds.split(",")):
-            for name in ("off", "defaults"):
-                switches = [f"--selection-{key.replace('_', '-')}" for key in _OFF] if name == "off" else []
-                flags = [part for switch in switches for part in (switch, "-1")]
+            for name, keys in _OFF.items():
+                flags = [part for key in keys for part in (f"--selection-{key.replace('_', '-')}", "-1")]
                 store = Path(scratch) / f"store-{seed}"
                 selection = select(Path(scratch) / "images", store, options.size_px, seed, *flags)
                 found, count = share_in_training(read_crops(selection, store))

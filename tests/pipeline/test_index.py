@@ -133,6 +133,14 @@ def test_the_catalog_decides_what_is_lossy_and_what_forms_a_group(photo_folder, 
     assert found["trip/p1.png"] == ("p1", False) and found["camera.jpg"] == ("camera.jpg", False)
 
 
+def test_a_group_that_no_image_has_is_said(photo_folder, tmp_path):
+    note = "The group of dataset photos is '(shot)', but no image's name has such a group: each is alone"
+    assert run(photo_folder, tmp_path / "none", group="(shot)") == note
+    assert read_index_record(tmp_path / "none")["notes"] == [note]
+    assert run(photo_folder, tmp_path / "some", group="folder") == ""
+    assert "notes" not in read_index_record(tmp_path / "some")
+
+
 def test_rows_have_the_stored_bit_depth(tmp_path):
     import cv2
     import numpy as np

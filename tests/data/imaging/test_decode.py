@@ -28,6 +28,13 @@ def test_lossless_formats_come_back_equal(format):
     assert (header.height, header.width, header.format, header.lossy) == (48, 80, format.lower(), False)
 
 
+def test_webp_is_lossy_unless_it_is_without_loss():
+    exact = stored(PIL_IMAGE, "WEBP", lossless=True)
+    assert np.array_equal(decode(exact), PIXELS) and not probe(exact).lossy
+    assert not probe(stored(PIL_IMAGE, "WEBP", lossless=True, exif=b"Exif\0\0", icc_profile=b"x" * 200)).lossy
+    assert probe(stored(PIL_IMAGE, "WEBP", quality=90)).lossy
+
+
 def test_exif_rotation_is_applied():
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -317,14 +317,16 @@ def shuffle_dataset(directory, seed):
 
 
 def test_the_order_of_rows_and_shards_and_the_number_of_threads_change_no_byte(tmp_path):
-    seeds = [0, 1, 0, 2, 3, 0, 4, 5, 1, 6, 7, 2, *range(10, 22)]
+    seeds, frames = [0, 1, 0, 2, 3, 0, 4, 5, 1, 6, 7, 2, *range(10, 22)], range(600, 608)
     scores = tmp_path / "scores.csv"
-    scores.write_text("\n".join(["file,beauty", *(f"s{seed},{seed % 3}" for seed in range(30))]))
+    scores.write_text("\n".join(["file,beauty", *(f"s{seed},{seed % 3}" for seed in [*range(30), *frames])]))
     settings = {
         "rules": (parse_rule("sharpness >= p10"), parse_rule("beauty >= 0")), "scores": (scores,),
-        "copy_bits": 8, "max_per_source": 2, "max_per_dataset": (12, 9), "weights": (2.0, 1.0), "max_train": 12,
+        "copy_bits": 2, "max_per_source": 2, "max_per_dataset": (12, 9), "weights": (2.0, 1.0), "max_train": 12,
+        "group_bits": 16, "max_per_group": 9,
     }  # fmt: skip
-    directories = [make(tmp_path, "a", seeds), make(tmp_path, "b", seeds[::-1])]
+    first = make(tmp_path, "a", [*seeds, *frames], draw=draw_shot)
+    directories = [first, make(tmp_path, "b", seeds[::-1])]
     threads, results = pyarrow.cpu_count(), []
     try:
         for run in range(4):
@@ -336,7 +338,12 @@ def test_the_order_of_rows_and_shards_and_the_number_of_threads_change_no_byte(t
     finally:
         pyarrow.set_cpu_count(threads)
     assert {"selection.json", "rejections.jsonl", DECISIONS} < results[0].keys() and len(results[0]) > 5
+    assert results[0]["moved.jsonl"]
     assert all(result == results[0] for result in results[1:])
+
+
+def draw_shot(seed):
+    return shot(seed) if seed >= 100 else textured(seed, 64, 64)
 
 
 def shot(seed):
