@@ -1,15 +1,23 @@
 """The page of a selection: its counts are those of other selections, and it shows the images nearest to thresholds."""
 
 import base64
+import dataclasses
 
 import cv2
 import luigi
+import pyarrow.parquet
 import pytest
 from crop_datasets import build, store
 from images import textured
 from parsed_page import ParsedPage
 
 from data.imaging.decode import decode
+from pipeline.selection.decisions import DECISIONS
+from pipeline.selection.leakage import hash_benchmarks
+from pipeline.selection.part_records import ShownPart, write_parts
+from pipeline.selection.select_samples import select_samples
+from pipeline.selection.write_indexes import SPLITS
+from pipeline.selection_page.selection_page import write_selection_page
 from tasks.review_selection import ReviewSelection
 from tasks.select import SelectSamples
 
@@ -155,3 +163,31 @@ def test_the_page_is_the_same_when_it_is_made_again(reviewed):
     reviewed.record_path().unlink()
     assert build(reviewed)
     assert reviewed.page_path().read_bytes() == before
+
+
+def test_pairs_of_a_filter_without_a_threshold_in_bits_are_shown_with_their_detail(reviewed, tmp_path):
+    selection = reviewed.selection
+    settings = dataclasses.replace(selection.settings(), group_bits=-1)
+    datasets, benchmarks = [one.directory() for one in selection.datasets], selection.open_benchmarks()
+    hashes = hash_benchmarks(benchmarks)
+    select_samples(datasets, hashes, settings, tmp_path / "first", "abc")
+    decided = pyarrow.parquet.read_table(tmp_path / "first" / DECISIONS).to_pylist()
+    kept = {
+        split: [row["key"] for row in decided if not row["filter"] and row["split"] == split]
+        for split in SPLITS
+    }
+    validation = kept["validation"][0]
+    parts = [
+        ShownPart(0, kept["train"][0], "first.png", True, "bench/near.png", "", 41, ""),
+        ShownPart(0, kept["train"][1], "second.png", False, "third.png", validation, 17, ""),
+    ]
+    write_parts(tmp_path / "parts", parts, {})
+    settings = dataclasses.replace(settings, parts=tmp_path / "parts")
+    select_samples(datasets, hashes, settings, tmp_path / "s", "abc")
+    write_selection_page(datasets, tmp_path / "s", benchmarks, settings, tmp_path / "page", "def")
+    text = ParsedPage((tmp_path / "page" / "selection.html").read_text()).text
+    benchmark_part, _, validation_part = text.partition("parts: benchmarks Rejected")[2].partition(
+        "parts: validation Rejected"
+    )
+    assert "41 features agree" in benchmark_part and "bench/near.png" in benchmark_part
+    assert "17 features agree" in validation_part and f"photos/{validation}" in validation_part
