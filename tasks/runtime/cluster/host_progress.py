@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tasks.runtime.cluster.scheduler_client import PatientScheduler
 from tasks.runtime.cluster.worker import ClusterWorker
 from tasks.runtime.progress import refresh
 from tasks.runtime.progress_board import Board, State
+from tasks.runtime.store_task import StoreTask
 
 TICK_S = 5.0
 
@@ -42,7 +44,10 @@ class HostProgress:
         self._worker, self._scheduler, self._board, self._clock = worker, scheduler, board, clock
         self._next_tick = 0.0
         self._sent: dict[str, str] = {}
-        self._bars: dict[str, State] = {}
+        self._begun: dict[StoreTask, State] = {}
+        """By result: what was there when this host first looked."""
+        self._whole: set[StoreTask] = set()
+        """The results all of whose parts are there."""
 
     def tick(self) -> None:
         """Report and draw, if it is time to; a luigid that does not answer costs a report, and nothing else."""
@@ -82,27 +87,28 @@ class HostProgress:
         return [one for one in workers if one["name"] in known and one["state"] != "disabled"]
 
     def _draw(self, hosts: int) -> None:
-        """Put a bar for each result that hosts make together into the sheet."""
+        """Put a bar for each result that hosts make together into the sheet; a whole one gets its closing line."""
         now = time.monotonic()
-        bars: dict[str, State] = {}
-        for home, records in self._worker.parts.records.copy().items():
-            done = _count_present(records)
-            key = f"all hosts/{home.task_id}"
-            first = self._bars.get(key) or State(
-                home.task_family,
-                f"{escape_name(home.name())}, all hosts",
-                "parts",
-                now,
-                initial=done,
-                pid=os.getpid(),
-            )
-            bars[key] = State(**(vars(first) | {"done": done, "total": len(records), "note": _count(hosts)}))
         with self._board.locked() as sheet:
-            for key in self._bars.keys() - bars.keys():
-                sheet.states.pop(key, None)
-            sheet.states.update(bars)
+            for home, records in self._worker.parts.records.copy().items():
+                if home not in self._whole:
+                    bar = self._measure(home, records, now)
+                    if bar.done < bar.total:
+                        bar = replace(bar, note=_count(hosts), pid=os.getpid())
+                    else:
+                        self._whole.add(home)
+                        bar = replace(bar, ended=now)
+                    if bar.ended is None or bar.done > bar.initial:
+                        sheet.states["/".join((bar.label, bar.name, bar.unit))] = bar
             refresh(sheet, self._board.screen, now)
-        self._bars = bars
+
+    def _measure(self, home: StoreTask, records: list[Path], now: float) -> State:
+        """Return how many parts of a result are there."""
+        done = _count_present(records)
+        if home not in self._begun:
+            name = f"{escape_name(home.name())}, all hosts"
+            self._begun[home] = State(home.task_family, name, "parts", now, initial=done)
+        return replace(self._begun[home], done=done, total=len(records))
 
 
 def _count(hosts: int) -> str:

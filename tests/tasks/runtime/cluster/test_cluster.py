@@ -362,7 +362,7 @@ def _lock_at_once(path):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_all_hosts_progress_is_on_luigids_page_and_in_the_bar(hosts):
+def test_all_hosts_progress_is_on_luigids_page_and_in_the_bar(hosts, capfd):
     toy_dag.ToyPlan().run()
     worker = hosts.join()
     hosts.do_next(worker)
@@ -372,20 +372,23 @@ def test_all_hosts_progress_is_on_luigids_page_and_in_the_bar(hosts):
     board = run_board()
     with board.locked() as sheet:
         sheet.states[part.task_id] = State("ToyPart", "Sample", "items", 0, done=3, total=4, pid=os.getpid())
-    HostProgress(worker, worker._scheduler, board).tick()
+    times = itertools.count(0, 100)
+    progress = HostProgress(worker, worker._scheduler, board, lambda: next(times))
+    progress.tick()
     known = next(
         task for task in hosts.luigid.scheduler._state.get_active_tasks() if task.status == "RUNNING"
     )
     assert (known.status_message, known.progress_percentage) == ("a: 3 of 4 items", 75)
     with board.locked() as sheet:
-        (bar,) = [state for key, state in sheet.states.items() if key.startswith("all hosts/")]
-        assert (bar.label, bar.name, bar.done, bar.total, bar.note) == (
-            "ToySet",
-            "Sample, all hosts",
-            1,
-            3,
-            "1 host",
-        )
+        bar = sheet.states["ToySet/Sample, all hosts/parts"]
+        assert (bar.done, bar.total, bar.note) == (1, 3, "1 host")
+    for number in (0, 1, 2):
+        toy_dag.ToyPart(parts=3, part=number).run()
+    progress.tick()
+    progress.tick()
+    assert "ToySet Sample, all hosts: 3 parts in" in capfd.readouterr().err
+    with board.locked() as sheet:
+        assert not [key for key in sheet.states if "all hosts" in key]
 
 
 def test_a_luigid_that_forgot_this_host_is_noticed(hosts):
