@@ -16,8 +16,9 @@ from typing import Any
 import luigi
 from luigi.task_register import Register
 
+from data.errors import UserError
 from data.version import VERSION
-from tasks.runtime.cluster.errors import RefusedHost
+from tasks.runtime.cluster.errors import RefusedHost, Unplannable
 from tasks.runtime.store import store
 from tasks.runtime.store_task import StoreTask
 
@@ -55,11 +56,19 @@ class HostIdentity:
 
     @classmethod
     def of_this_host(cls, root: luigi.Task, store_id: str) -> "HostIdentity":
-        """Return what this host would work with."""
+        """Return what this host would work with.
+
+        Raises:
+            Unplannable: the inputs of the root cannot be found.
+        """
+        try:
+            directory = root.directory_name if isinstance(root, StoreTask) else ""
+        except UserError as error:
+            raise Unplannable(error.message, error.hint) from error
         return cls(
             host=socket.gethostname(),
             root=root.task_id,
-            directory=root.directory_name if isinstance(root, StoreTask) else "",
+            directory=directory,
             code=hash_code(),
             store=store_id,
             libraries=_read_library_versions(),

@@ -17,6 +17,12 @@ class RefusedHost(ClusterError):
     exit_code = 2
 
 
+class Unplannable(ClusterError):
+    """What is to be done cannot be found out, as where a source does not exist on this host."""
+
+    exit_code = 35
+
+
 class SchedulerLost(ClusterError):
     """There is no luigid, or none that answers."""
 

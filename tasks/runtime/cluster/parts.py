@@ -3,14 +3,24 @@
 Luigi needs about a millisecond to make a task object, so with 2,000 shards nothing here is done twice.
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import luigi
 
+from data.errors import UserError
 from data.mounts import refresh_names
 from tasks.runtime.fresh_view import record_folders
 from tasks.runtime.store_task import StoreTask
+
+
+def parts_of(task: luigi.Task) -> Sequence[StoreTask]:
+    """Return the parts of a task; none where they can't be read: Luigi reports that when it asks about the task."""
+    if isinstance(task, StoreTask):
+        with contextlib.suppress(UserError, OSError):
+            return task.dynamic_requires()
+    return []
 
 
 class Parts:
@@ -29,7 +39,7 @@ class Parts:
     def note(self, tasks: Iterable[luigi.Task]) -> bool:
         """Note the parts of those tasks whose parts were not known so far; return whether there are any."""
         found = {
-            task: task.dynamic_requires()
+            task: parts_of(task)
             for task in tasks
             if isinstance(task, StoreTask) and self._may_have_parts(task)
         }

@@ -16,7 +16,8 @@ from luigi.rpc import RPCError
 from luigi.task_status import DISABLED, DONE, FAILED, RUNNING
 from luigi.worker import GetWorkResponse, Worker
 
-from tasks.runtime.cluster.parts import Parts
+from data.errors import UserError
+from tasks.runtime.cluster.parts import Parts, parts_of
 from tasks.runtime.cluster.scheduler_client import PatientScheduler, ResultIsThere
 from tasks.runtime.cluster_config import cluster
 from tasks.runtime.fresh_view import refresh_folders
@@ -29,7 +30,7 @@ _POLLING_SHARE = 0.05
 """Of luigid's time at most, for one idle worker."""
 _LONGEST_POLL_S = 15.0
 _PAUSE_S = 30.0
-FAILED_EXIT_CODE = 30
+FAILED_EXIT_CODE, SCHEDULING_EXIT_CODE = 30, 35
 
 
 class ClusterWorker(Worker):
@@ -63,7 +64,7 @@ class ClusterWorker(Worker):
         """Set where this worker gives up."""
         self.made: list[str] = []
         """Luigi's ids of the tasks that this host has done."""
-        self._failures = 0
+        self._failures, self._failed_adds = 0, 0
         self._known_returns = self._scheduler.returns
         self._added_at, self._adding_s = 0.0, 0.0
         self._asking_s = 0.0
@@ -99,6 +100,7 @@ class ClusterWorker(Worker):
         if task == self.root:
             self._added_at = self.clock()
             self._adding_s = self._added_at - begun
+            self._failed_adds = 0 if succeeded else self._failed_adds + 1
             self.parts.note(self._scheduled_tasks.values())
         return succeeded
 
@@ -116,11 +118,11 @@ class ClusterWorker(Worker):
         with contextlib.suppress(ResultIsThere):
             self.enable_again()
             super().run()  # type: ignore[no-untyped-call]
-        return bool(self.root.complete())
+        return self._is_done()
 
     def _add(self, task: luigi.Task, is_complete: Any) -> Iterator[luigi.Task]:
         """Yield what a task needs, also the parts that Luigi would learn of when it runs: so hosts share them."""
-        parts = task.dynamic_requires() if isinstance(task, StoreTask) and is_complete is False else []
+        parts = parts_of(task) if is_complete is False else []
         for needed in itertools.chain(parts, super()._add(task, is_complete)):  # type: ignore[no-untyped-call]
             self._scheduler.ids.register(needed)
             yield needed
@@ -131,7 +133,7 @@ class ClusterWorker(Worker):
         """Tell luigid of a task. What counts for one machine is not its business: it would count for all together."""
         task = self._scheduled_tasks.get(kwargs["task_id"])
         if kwargs.get("deps") is not None and isinstance(task, StoreTask):
-            kwargs["deps"] = [*kwargs["deps"], *(part.task_id for part in task.dynamic_requires())]
+            kwargs["deps"] = [*kwargs["deps"], *(part.task_id for part in parts_of(task))]
         resources = kwargs.get("resources") or {}
         kwargs["resources"] = {name: amount for name, amount in resources.items() if name != RESOURCE}
         if kwargs.get("runnable") and task is not None and not self._may_run(task):
@@ -186,7 +188,13 @@ class ClusterWorker(Worker):
         if self._stop_requesting_work:
             return False
         refresh_folders([self.root])
-        return not self.root.complete()
+        return not self._is_done()
+
+    def _is_done(self) -> bool:
+        """Return whether the root is complete; not where that can't be read now: the next look may tell."""
+        with contextlib.suppress(UserError, OSError):
+            return bool(self.root.complete())
+        return False
 
     def _sleeper(self) -> Iterator[None]:
         """Wait between two questions to luigid: longer where it takes long to answer, since many hosts ask."""
@@ -201,14 +209,17 @@ class ClusterWorker(Worker):
     def _look_again(self, response: GetWorkResponse) -> None:
         """Add the tasks again where there are new ones, or where luigid has nothing left for this host; or give up."""
         rest_s = max(cluster().look_again_s, self._adding_s / _ADDING_SHARE)
-        if self.clock() - self._added_at < rest_s or self.root.complete():
+        if self.clock() - self._added_at < rest_s or self._is_done():
             return
         self._added_at = self.clock()
         self.parts.refresh()
+        if self._failed_adds >= cluster().max_failures:
+            self._give_up("This host leaves: it cannot find out what is to be done.", SCHEDULING_EXIT_CODE)
+            return
         has_nothing = response.n_pending_tasks == 0 and not response.running_tasks
         if has_nothing and (failed := self._find_disabled()):
             self._give_up(self._describe_failed(failed))
-        elif self.parts.note(self._scheduled_tasks.values()) or has_nothing:
+        elif self.parts.note(self._scheduled_tasks.values()) or has_nothing or self._failed_adds:
             self._add_again()
         elif not response.running_tasks and not self._running_tasks:
             self._note_pause(response.n_pending_tasks)
@@ -271,9 +282,9 @@ class ClusterWorker(Worker):
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         return f"{error.get('displayName', failed[0])}{more} failed too often, on whatever host; the last error: {last}"
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str, exit_code: int = FAILED_EXIT_CODE) -> None:
         self.say(reason)
-        self.exit_code = FAILED_EXIT_CODE
+        self.exit_code = exit_code
         self._start_phasing_out()  # type: ignore[no-untyped-call]
 
 

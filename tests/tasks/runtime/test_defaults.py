@@ -18,6 +18,12 @@ def test_what_no_file_sets_is_set(config):
             assert config.get(section, option) == value
 
 
+def test_a_scheduler_that_a_file_names_is_used(config):
+    config.read_string("[core]\ndefault-scheduler-host = node1\n")
+    apply_defaults()
+    assert config.get("core", "local_scheduler") == "false"
+
+
 def test_what_a_file_sets_stays(config):
     config.read_string("[core]\nlocal_scheduler = false\n[retcode]\ntask-failed = 7\n")
     apply_defaults()

@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import errno
 import itertools
 import os
 import socket
@@ -19,7 +20,7 @@ from luigid_here import LuigidHere, serve
 
 from tasks.runtime import cluster_config, machine_lock, progress_board
 from tasks.runtime.cluster.admission import HostIdentity, check_same
-from tasks.runtime.cluster.errors import RefusedHost, SchedulerLost
+from tasks.runtime.cluster.errors import RefusedHost, SchedulerLost, Unplannable
 from tasks.runtime.cluster.factory import ClusterFactory
 from tasks.runtime.cluster.host_progress import HostProgress
 from tasks.runtime.cluster.store_identity import FILE, ensure_identity, read_identity
@@ -283,6 +284,28 @@ def test_a_host_on_which_everything_fails_leaves_before_it_ends_the_run_for_all(
     assert hosts.said[-1].startswith("This host leaves: its last 3 tasks failed.")
     statuses = {task.family: task.status for task in hosts.luigid.scheduler._state.get_active_tasks()}
     assert statuses["ToyPlan"] != "DISABLED"
+
+
+def test_a_host_that_lacks_the_inputs_says_so_before_it_takes_part(hosts):
+    with pytest.raises(Unplannable, match="The box has one toy, but two are needed"):
+        hosts.join(toy_dag.ToyPair(fault="requires"))
+
+
+@pytest.mark.parametrize("times", [2, 10**9])
+def test_a_store_that_cannot_be_read_is_looked_at_again_before_the_host_leaves(hosts, monkeypatch, times):
+    worker, is_done, failing = hosts.join(), toy_dag.ToyPlan.is_done, iter(range(times))
+    hosts.luigid.restart()
+
+    def is_done_at_last(plan):
+        if next(failing, None) is not None:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return is_done(plan)
+
+    monkeypatch.setattr(toy_dag.ToyPlan, "is_done", is_done_at_last)
+    assert worker.run() == (times == 2)
+    if times > 2:
+        assert (worker.exit_code, len(hosts.said)) == (35, 1)
+        assert "it cannot find out what is to be done" in hosts.said[0]
 
 
 def test_a_task_that_failed_too_often_ends_all_hosts_by_name_and_the_next_run_tries_again(hosts):
