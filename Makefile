@@ -37,7 +37,7 @@ docs: $(VENV)/.installed-test
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
 test: lint
-	$(PYTEST) tests/data tests/pipeline tests/tasks tests/faults tests/docs tests/test_end_to_end.py
+	$(PYTEST) tests/data tests/pipeline tests/tasks tests/faults tests/docs tests/deploy tests/test_end_to_end.py
 	$(PYTEST) tests/sr
 
 test-all: test
@@ -50,6 +50,7 @@ test-all: test
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/video_matrix.py --check
 	$(BIN)/python tests/faults/first_use.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_download.py
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/bucket.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/cluster.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/ray_nodes.py
@@ -61,6 +62,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python tests/bench/scheduling.py
 	$(BIN)/python tests/bench/index.py
 	PYTHONPATH=. $(BIN)/python tests/bench/selection.py
+	PYTHONPATH=.:tests/support $(BIN)/python tests/bench/plan.py
 	PYTHONPATH=. $(BIN)/python tests/bench/evaluation.py
 	PYTHONPATH=tests/support $(BIN)/python tests/bench/train.py
 	$(BIN)/python tests/bench/loader.py $(SOURCES)

@@ -1,13 +1,14 @@
 """Finished directories of the store at a URL: PublishDataset, FetchDataset."""
 
 import dataclasses
+import secrets
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import luigi
 
-from data.atomic_files import write_json
+from data.atomic_files import read_json, write_json
 from data.errors import UserError
 from data.redacted_urls import redact
 from pipeline.publish.fetch import fetch, is_fetched, split_url
@@ -136,6 +137,11 @@ class FetchDataset(StoreTask):
     stage = "crops"
     record = "dataset.json"
 
+    @cached_property
+    def run_id(self) -> str:
+        """A random id of this run."""
+        return secrets.token_hex(8)
+
     @property
     def place(self) -> Place:
         """Which directory it is."""
@@ -156,6 +162,7 @@ class FetchDataset(StoreTask):
 
     def is_done(self) -> bool:
         """Return whether the directory is whole, and the shards of a selection are there."""
+        assert self.run_id  # Luigi asks before it forks, so that all processes of a run have one id
         return is_fetched(self.directory(), self.place)
 
     def write_spec(self) -> None:
@@ -165,16 +172,15 @@ class FetchDataset(StoreTask):
         """Fetch it."""
         with stage(self, "bytes", resumes=True) as progress:
             fetched = fetch(self.url, Path(store().root), remote().settings(), progress)
-        write_json(self.directory() / "run" / "fetch.json", {"schema": 1, **dataclasses.asdict(fetched)})
+        record = {"schema": 1, "run": self.run_id, **dataclasses.asdict(fetched)}
+        write_json(self.directory() / "run" / "fetch.json", record)
 
     def summary(self) -> str:
         """Return where it is, and what was fetched."""
         path = self.directory() / "run" / "fetch.json"
-        if not path.is_file():
+        found: dict[str, Any] = read_json(path) if path.is_file() else {}
+        if found.get("run") != self.run_id:
             return f"Fetched: {self.directory()}\nIt was there already."
-        from data.atomic_files import read_json
-
-        found: dict[str, Any] = read_json(path)
         evicted = (
             f"\nRemoved from the cache to make room: {found['evicted']} shards of other selections."
             if found["evicted"]

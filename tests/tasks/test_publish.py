@@ -36,6 +36,8 @@ def test_publish_and_fetch_from_the_command_line(tmp_path):
     fetched = luigi(tmp_path / "b", "FetchDataset", "--url", f"{url}/crops/{crops.name}")
     assert fetched.returncode == 0, fetched.stderr
     assert "all verified" in fetched.stdout
+    again = luigi(tmp_path / "b", "FetchDataset", "--url", f"{url}/crops/{crops.name}", "--workers", "2")
+    assert again.returncode == 0 and "It was there already" in again.stdout, again.stdout
     assert files(tmp_path / "b" / "crops") == files(tmp_path / "a" / "crops")
     # What was fetched counts as made.
     with store(tmp_path / "b", crops_per_shard="20", validation_fraction="0.02"):
