@@ -3,6 +3,7 @@
 import luigi
 from luigi.interface import core
 
+from data.errors import UserError
 from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntParameter
 
 
@@ -59,6 +60,9 @@ def choose_scheduler(given: dict[str, object]) -> None:
 
     Args:
         given: what the command line gives, by Luigi's names.
+
+    Raises:
+        UserError: two engines are named.
     """
     global _is_cluster
     config = luigi.configuration.get_config()
@@ -66,3 +70,8 @@ def choose_scheduler(given: dict[str, object]) -> None:
     if named and not given.get("core_local_scheduler"):
         config.set("core", "local_scheduler", "false")
     _is_cluster = not core().local_scheduler
+    if _is_cluster and cluster().engine != "luigi":
+        raise UserError(
+            f"A luigid is named, and [cluster] engine is {cluster().engine}: both would give out the shards",
+            "Leave out --scheduler-host, or set [cluster] engine = luigi",
+        )

@@ -18,6 +18,7 @@ from luigi.task_register import Register
 from luigi.worker import GetWorkResponse
 from luigid_here import LuigidHere, serve
 
+from data.errors import UserError
 from tasks.runtime import cluster_config, machine_lock, progress_board
 from tasks.runtime.cluster.admission import HostIdentity, check_same
 from tasks.runtime.cluster.errors import RefusedHost, SchedulerLost, Unplannable
@@ -486,6 +487,12 @@ def test_luigids_configuration_has_known_keys_alone():
     known = dict(luigi.scheduler.scheduler.get_params())
     for key, value in config["scheduler"].items():
         known[key].parse(value)
+
+
+def test_two_engines_are_refused(hosts):
+    hosts.set("cluster", "engine", "ray")
+    with pytest.raises(UserError, match="A luigid is named, and \\[cluster\\] engine is ray"):
+        cluster_config.choose_scheduler({"core_scheduler_host": "node1"})
 
 
 def test_naming_a_scheduler_is_all_that_a_host_does(program):
