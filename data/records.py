@@ -41,15 +41,25 @@ class RejectionReason(enum.StrEnum):
     BLURRED = "blurred"
     """Too little detail."""
     UNDEREXPOSED = "underexposed"
-    """Too many pixels at black."""
+    """Too many pixels at black, without detail."""
     OVEREXPOSED = "overexposed"
-    """Too many pixels at white."""
+    """Too many pixels at white, without detail."""
     BLOCKY = "blocky"
     """Visible compression blocks."""
     NOISY = "noisy"
     """Too much noise."""
     BORDERED = "bordered"
     """A border of one color."""
+    PIXELATED = "pixelated"
+    """Repeated rows or columns: a mosaic, or an image upscaled without a filter."""
+    DRAWN = "drawn"
+    """Flat colors between edges: text, a user interface, a drawing."""
+    INTERLACED = "interlaced"
+    """The comb of two interlaced fields."""
+    UPSCALED = "upscaled"
+    """Next to nothing in the highest frequencies: upscaled, or out of focus."""
+    BANDED = "banded"
+    """Visible steps in smooth gradients."""
     NEAR_DUPLICATE = "near_duplicate"
     """Looks nearly the same as another crop."""
     LEAKAGE = "leakage"
@@ -242,8 +252,8 @@ class ShardHeader:
 class DatasetManifest:
     """dataset.json: a finished crop dataset."""
 
-    VERSION: ClassVar[int] = 4
-    """4: warnings; hashes of the source images in all orientations."""
+    VERSION: ClassVar[int] = 5
+    """5: quality metrics in natural units. 4: hashes of the source images in all orientations."""
 
     schema: int
     name: str

@@ -159,7 +159,7 @@ def _make_crop(
     pixels = cut_crop(image, crop)
     luma = rgb_to_luma(pixels)
     half = downscale_by_two(luma)
-    metrics = measure_quality(luma, half)
+    metrics = measure_quality(luma, half, crop.box.top, crop.box.left)
     rejected = find_rejection(metrics, settings.thresholds)
     if rejected:
         reason, detail = rejected

@@ -22,11 +22,19 @@ class QualityThresholds:
     """Fraction of the pixels, from 0 to 1."""
     max_overexposed: float = 0.0
     """Fraction of the pixels, from 0 to 1."""
-    max_blockiness: float = 0.0
-    """Ratio to the mean step between neighboring pixels."""
+    max_border_px: float = 0.0
+    max_repeated_lines: float = 0.0
+    """Fraction of the rows or columns, from 0 to 1."""
+    max_equal_neighbors: float = 0.0
+    """Fraction of the neighbors beside edges, from 0 to 1."""
+    max_bhi_blockiness: float = 0.0
+    """Sum over the 64 coefficients of a block of how much less they vary on the grid of JPEG's blocks."""
+    max_comb_db: float = 0.0
+    min_high_band_db: float = 0.0
+    max_banding: float = 0.0
+    """Steps in 1000 pixels."""
     max_noise: float = 0.0
     """Levels, from 0 to 255."""
-    max_border_px: float = 0.0
 
 
 _FILTERS: tuple[tuple[RejectionReason, str, str, Callable[[float, float], bool]], ...] = (
@@ -35,7 +43,12 @@ _FILTERS: tuple[tuple[RejectionReason, str, str, Callable[[float, float], bool]]
     (RejectionReason.FLAT, "contrast", "min_contrast", lt),
     (RejectionReason.BLURRED, "sharpness", "min_sharpness", lt),
     (RejectionReason.BORDERED, "border_px", "max_border_px", gt),
-    (RejectionReason.BLOCKY, "blockiness", "max_blockiness", gt),
+    (RejectionReason.PIXELATED, "repeated_lines", "max_repeated_lines", gt),
+    (RejectionReason.DRAWN, "equal_neighbors", "max_equal_neighbors", gt),
+    (RejectionReason.BLOCKY, "bhi_blockiness", "max_bhi_blockiness", gt),
+    (RejectionReason.INTERLACED, "comb_db", "max_comb_db", gt),
+    (RejectionReason.UPSCALED, "high_band_db", "min_high_band_db", lt),
+    (RejectionReason.BANDED, "banding", "max_banding", gt),
     (RejectionReason.NOISY, "noise", "max_noise", gt),
 )
 """Reason, metric, threshold, and the comparison that rejects. The first filter that rejects gives the reason."""

@@ -100,29 +100,58 @@ class crops(luigi.Config):
         default=0.6, at_least=0, description="crops of less detail are rejected, levels of 255; 0: off"
     )
     max_underexposed: float = FloatParameter(
-        default=0.9,
+        default=0.98,
         at_least=0,
         at_most=1,
-        description="largest fraction of near-black pixels in a crop; 0: off",
+        description="largest fraction of near-black pixels without detail in a crop; 0: off",
     )
     max_overexposed: float = FloatParameter(
-        default=0.9,
+        default=0.98,
         at_least=0,
         at_most=1,
-        description="largest fraction of near-white pixels in a crop; 0: off",
-    )
-    max_blockiness: float = FloatParameter(
-        default=0.75,
-        at_least=0,
-        description="how much stronger than other edges those of JPEG's 8x8 blocks may be, as a fraction; 0: off",
-    )
-    max_noise: float = FloatParameter(
-        default=20.0, at_least=0, description="crops of more noise are rejected, levels of 255; 0: off"
+        description="largest fraction of near-white pixels without detail in a crop; 0: off",
     )
     max_border_px: int = IntParameter(
         default=8,
         at_least=0,
-        description="crops with more black lines than this at an edge are rejected; 0: off",
+        description="crops with more lines of one color than this at an edge are rejected; 0: off",
+    )
+    max_repeated_lines: float = FloatParameter(
+        default=0.15,
+        at_least=0,
+        at_most=1,
+        description="largest fraction of rows or columns that repeat the one before, as in a mosaic; 0: off",
+    )
+    max_equal_neighbors: float = FloatParameter(
+        default=0.4,
+        at_least=0,
+        at_most=1,
+        description="largest fraction of equal neighbors beside edges, as in text and drawings; 0: off",
+    )
+    max_bhi_blockiness: float = FloatParameter(
+        default=30.0,
+        at_least=0,
+        description="how much less the coefficients of JPEG's blocks may vary than others, summed over 64; 0: off",
+    )
+    max_comb_db: float = FloatParameter(
+        default=2.5,
+        at_least=0,
+        description="how far the Nyquist frequency of columns may stand out, as in interlaced frames, dB; 0: off",
+    )
+    min_high_band_db: float = FloatParameter(
+        default=-9.0,
+        at_least=-40,
+        at_most=0,
+        description="crops with less in the highest frequencies, in relation to the middle ones, are rejected as "
+        "upscaled, dB; 0: off",
+    )
+    max_banding: float = FloatParameter(
+        default=20.0,
+        at_least=0,
+        description="crops with more steps between flat runs in 1000 pixels are rejected; 0: off",
+    )
+    max_noise: float = FloatParameter(
+        default=7.0, at_least=0, description="crops of more noise are rejected, levels of 255; 0: off"
     )
     alpha: str = ChoiceParameter(
         default="refuse",

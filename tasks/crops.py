@@ -184,7 +184,7 @@ class MakeCrops(DatasetTask):
     """Shards → a crop dataset with manifest, card, parquet and contact sheet."""
 
     stage = "crops"
-    format_version = 6  # 6: boxes follow from the pixels
+    format_version = 7  # 7: quality metrics in natural units
     record = dataset.RECORD
 
     @property

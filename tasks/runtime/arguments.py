@@ -18,6 +18,7 @@ from luigi.task_register import Register, TaskClassException
 
 from data.errors import UserError
 from tasks.runtime.config_names import check_names
+from tasks.runtime.renamed_keys import find_renamed_option
 from tasks.runtime.store_task import StoreTask
 
 _EXPECTED: dict[type, str] = {
@@ -121,7 +122,9 @@ def _flag(*words: str) -> str:
 
 def _exit_with_usage_error(parser: ArgumentParser, message: str) -> NoReturn:
     flags = [flag for action in parser._actions for flag in action.option_strings]
-    close = difflib.get_close_matches(message.rpartition(": ")[2].split()[0].partition("=")[0], flags, n=1)
+    option = message.rpartition(": ")[2].split()[0].partition("=")[0]
+    close = difflib.get_close_matches(option, flags, n=1)
     hint = f"did you mean {close[0]}?" if close else "--help lists the options."
+    hint = find_renamed_option(option) or hint
     print(f"{parser.prog}: {message}; {hint}", file=sys.stderr)
     raise SystemExit(USAGE_EXIT_CODE)

@@ -10,15 +10,11 @@ import luigi.configuration
 from luigi.task_register import Register
 
 from data.errors import UserError
+from tasks.runtime.renamed_keys import find_renamed
 
 _UNDECLARED = ("cors", "datadog", "hadoop", "logging", "resources", "retcode", "spark", "task_history")
 """Sections of Luigi that no class declares, or only one that not every program imports."""
 _PATH_VARIABLE = "LUIGI_CONFIG_PATH"
-_REPLACED = {
-    ("training", "gradient_accumulation_steps"): "Write batch_size, the patches of a step over all devices",
-    ("training", "loader"): "Write decoder = auto, dali or opencv",
-}
-"""What to write in place of keys that older versions read."""
 _Names = dict[str, set[str] | None]
 """For each section its keys; None where any key may be read."""
 
@@ -61,7 +57,7 @@ def _check_file(path: str, known: _Names) -> None:
         keys = known[section]
         for key in content[section] if keys is not None else ():
             if keys is not None and key.replace("-", "_") not in keys and key not in content.defaults():
-                hint = _REPLACED.get((section, key)) or _hint(key, keys, known)
+                hint = find_renamed(section, key) or _hint(key, keys, known)
                 raise UserError(f"{path} sets [{section}] {key}, which nothing reads", hint)
 
 

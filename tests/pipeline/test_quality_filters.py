@@ -9,7 +9,12 @@ GOOD = {
     "noise": 2.0,
     "underexposed": 0.005,
     "overexposed": 0.005,
-    "blockiness": 0.06,
+    "bhi_blockiness": 1.5,
+    "high_band_db": -4.0,
+    "comb_db": 0.3,
+    "equal_neighbors": 0.1,
+    "repeated_lines": 0.0,
+    "banding": 0.2,
     "border_px": 0.0,
 }
 THRESHOLDS = QualityThresholds(
@@ -17,9 +22,14 @@ THRESHOLDS = QualityThresholds(
     min_sharpness=0.6,
     max_underexposed=0.9,
     max_overexposed=0.9,
-    max_blockiness=0.75,
-    max_noise=10.0,
     max_border_px=8,
+    max_repeated_lines=0.15,
+    max_equal_neighbors=0.4,
+    max_bhi_blockiness=30.0,
+    max_comb_db=2.0,
+    min_high_band_db=-9.0,
+    max_banding=20.0,
+    max_noise=10.0,
 )
 
 
@@ -30,7 +40,12 @@ THRESHOLDS = QualityThresholds(
         ("sharpness", 0.59, RejectionReason.BLURRED),
         ("underexposed", 0.901, RejectionReason.UNDEREXPOSED),
         ("overexposed", 0.901, RejectionReason.OVEREXPOSED),
-        ("blockiness", 0.751, RejectionReason.BLOCKY),
+        ("bhi_blockiness", 30.01, RejectionReason.BLOCKY),
+        ("high_band_db", -9.01, RejectionReason.UPSCALED),
+        ("comb_db", 2.01, RejectionReason.INTERLACED),
+        ("equal_neighbors", 0.401, RejectionReason.DRAWN),
+        ("repeated_lines", 0.151, RejectionReason.PIXELATED),
+        ("banding", 20.001, RejectionReason.BANDED),
         ("noise", 10.01, RejectionReason.NOISY),
         ("border_px", 9.0, RejectionReason.BORDERED),
     ],
@@ -47,8 +62,12 @@ def test_each_filter_rejects_by_its_metric_and_says_so(metric, value, reason):
 
 
 def test_a_metric_equal_to_its_threshold_passes():
-    equal = {"contrast": 2.0, "sharpness": 0.6, "noise": 10.0, "underexposed": 0.9, "overexposed": 0.9}
-    assert find_rejection(equal | {"blockiness": 0.75, "border_px": 8.0}, THRESHOLDS) is None
+    equal = {
+        "contrast": 2.0, "sharpness": 0.6, "noise": 10.0, "underexposed": 0.9, "overexposed": 0.9, "border_px": 8.0,
+        "bhi_blockiness": 30.0, "high_band_db": -9.0, "comb_db": 2.0, "equal_neighbors": 0.4, "repeated_lines": 0.15,
+        "banding": 20.0,
+    }  # fmt: skip
+    assert find_rejection(equal, THRESHOLDS) is None
 
 
 def test_a_threshold_with_decimals_rejects_exactly_what_the_whole_numbers_did():
