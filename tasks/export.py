@@ -115,8 +115,16 @@ def is_luma_only(preset: str) -> bool:
 
 
 class ExportOnnx(ExportTask):
-    """Model → ONNX, uint8 in and out."""
+    """Model → ONNX: uint8 in and out, or as other programs take it."""
 
+    signature: str = ChoiceParameter(
+        default="native",
+        choices=["native", "interchange"],
+        description="input and output: native (uint8 NHWC), or interchange (float NCHW, 0 to 1) for other programs",
+    )
+    precision: str = ChoiceParameter(
+        default="fp32", choices=["fp32", "fp16"], description="of an interchange graph; native is always fp32"
+    )
     stage = "exports"
     record = "export.json"
 
@@ -130,14 +138,35 @@ class ExportOnnx(ExportTask):
         return {"model": self.checkpoint}
 
     def name(self) -> str:
-        """Return the model's name and the format."""
-        return f"{super().name()}-onnx"
+        """Return the model's name and the format.
+
+        Raises:
+            UserError: a native graph is to be fp16.
+        """
+        if self.signature == "native" and self.precision != "fp32":
+            hint = "Add --signature interchange, or leave --precision out"
+            raise UserError(
+                "--precision fp16 is for --signature interchange: native ONNX files are fp32", hint
+            )
+        parts = [] if self.signature == "native" else [self.signature, self.precision]
+        return "-".join([super().name(), "onnx", *parts])
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the planes, the signature and the precision, where they are not the defaults."""
+        interchange = {"signature": self.signature, "precision": self.precision}
+        return {**super().parameters(), **({} if self.signature == "native" else interchange)}
 
     def make(self) -> None:
         """Trace the network, write the graph and compare its output with torch's."""
-        from sr.export.to_onnx import export_onnx
+        directories = self.checkpoint.directory(), self.directory()
+        if self.signature == "native":
+            from sr.export.to_onnx import export_onnx
 
-        export_onnx(self.checkpoint.directory(), self.directory(), self.planes)
+            export_onnx(*directories, self.planes)
+        else:
+            from sr.export.to_interchange import export_interchange
+
+            export_interchange(*directories, self.planes, self.precision)
 
     def summary(self) -> str:
         """Return where the file is."""

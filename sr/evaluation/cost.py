@@ -9,7 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sr.runtime.network_upscalers import OnnxUpscaler, OpenVinoUpscaler, TorchUpscaler
+from sr.runtime.network_upscalers import (
+    ForeignOnnxUpscaler,
+    OnnxUpscaler,
+    OpenVinoUpscaler,
+    TorchUpscaler,
+)
 from sr.runtime.upscaler import Upscaler
 
 PATCH_PX = 64
@@ -30,7 +35,7 @@ def count_gmacs(upscaler: Upscaler) -> float | None:
     """
     if isinstance(upscaler, TorchUpscaler):
         macs = _count_in_torch(upscaler)
-    elif isinstance(upscaler, OnnxUpscaler | OpenVinoUpscaler):
+    elif isinstance(upscaler, OnnxUpscaler | ForeignOnnxUpscaler | OpenVinoUpscaler):
         macs = _count_in_file(upscaler.path)
     else:
         return None
@@ -59,8 +64,10 @@ def _count_in_file(path: Path) -> int:
     from sr.runtime.openvino_runtime import openvino
 
     model = openvino.Core().read_model(path)
-    channels = model.input("input").partial_shape[3]
-    model.reshape({"input": [1, PATCH_PX, PATCH_PX, channels]})
+    shape = model.input(0).partial_shape
+    is_nhwc = shape[3].is_static and shape[3].get_length() in (1, 3)
+    size = [1, PATCH_PX, PATCH_PX, shape[3]] if is_nhwc else [1, shape[1], PATCH_PX, PATCH_PX]
+    model.reshape({model.input(0): size})
     # Weights are [out, in, y, x], with the groups before them where there are any.
     leading = {"Convolution": 1, "GroupConvolution": 2}
     return sum(

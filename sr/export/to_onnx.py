@@ -75,7 +75,7 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
     metadata = from_model_json(read_json(model_dir / "model.json"))
     metadata = dataclasses.replace(metadata, halo_px=halo_px(loaded.core))
     if is_luma:
-        metadata = dataclasses.replace(metadata, color=planes, value_range=_LUMA_VALUE_RANGE)
+        metadata = luma_metadata(metadata)
     content = _trace(ImageInterface(exported_network), metadata).SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
     accuracy = _check(content, reference_network, metadata)
@@ -83,6 +83,11 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
     record = _describe(metadata, accuracy, content)
     write_json(out_dir / "export.json", record)
     return record
+
+
+def luma_metadata(metadata: ModelMetadata) -> ModelMetadata:
+    """Return the metadata of a network's luma graph."""
+    return dataclasses.replace(metadata, color="luma", value_range=_LUMA_VALUE_RANGE)
 
 
 def _check(content: bytes, network: nn.Module, metadata: ModelMetadata) -> dict[str, Any]:
@@ -127,9 +132,32 @@ def trace_original_graph(network: SuperResolutionNetwork, metadata: ModelMetadat
 def _trace(interface: ImageInterface, metadata: ModelMetadata) -> onnx.ModelProto:
     multiple = metadata.size_multiple
     example = torch.zeros(2, 16 * multiple, 24 * multiple, metadata.channels, dtype=torch.uint8)
-    batch, height, width = (torch.export.Dim(name) for name in ("n", "h", "w"))
+    graph = trace(interface, example, {"lr_image": {0: "n", 1: "h", 2: "w"}}, multiple, OPSET)
+    return tidy(graph, metadata.to_strings(), _tensor_sizes(metadata))
+
+
+def trace(
+    interface: nn.Module, example: Tensor, dynamic: dict[str, dict[int, str]], multiple: int, opset: int
+) -> onnx.ModelProto:
+    """Trace a module with torch's exporter.
+
+    Args:
+        interface: takes one tensor.
+        example: an input; its sides are multiples of `multiple`.
+        dynamic: for the argument of `forward`, which axes are of any size: n, h or w.
+        multiple: h and w are multiples of it.
+        opset: of the graph.
+    """
     # torch refuses 1 * Dim, so a multiple of 1 must stay a plain dimension.
-    sides = (height, width) if multiple == 1 else (multiple * height, multiple * width)
+    axes = {
+        argument: {
+            axis: torch.export.Dim(name)
+            if name == "n" or multiple == 1
+            else multiple * torch.export.Dim(name)
+            for axis, name in names.items()
+        }
+        for argument, names in dynamic.items()
+    }
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         # The exporter warns that torchvision is missing, which is not needed.
@@ -138,11 +166,11 @@ def _trace(interface: ImageInterface, metadata: ModelMetadata) -> onnx.ModelProt
             interface.eval(),
             (example,),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=["input"],
             output_names=["output"],
-            dynamic_shapes={"lr_image": {0: batch, 1: sides[0], 2: sides[1]}},
+            dynamic_shapes=axes,
             verbose=False,
         )
     assert program is not None  # with dynamo=True, it never is
-    return tidy(program.model_proto, metadata.to_strings(), _tensor_sizes(metadata))
+    return program.model_proto

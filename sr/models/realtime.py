@@ -106,6 +106,7 @@ class Realtime(Architecture):
             )
         ]
         self.layers = nn.ModuleList(convolutions)
+        self.unshuffle: nn.Module = nn.PixelUnshuffle(CELL_PX)
         self.upscaling = BicubicUpscaling(scale, colors)
         for layer in convolutions[:-1]:
             _initialize(layer)
@@ -115,7 +116,7 @@ class Realtime(Architecture):
     def forward(self, lr_image: Tensor) -> Tensor:
         """Upscale float [n,colors,h,w], h and w even, to float32 [n,colors,scale·h,scale·w]."""
         padded = nn.functional.pad(lr_image, (CELL_PX,) * 4, mode="replicate")
-        cells = nn.functional.pixel_unshuffle(padded, CELL_PX)  # [n,4·colors,h/2+2,w/2+2]
+        cells = self.unshuffle(padded)  # [n,4·colors,h/2+2,w/2+2]
         features = cells.to(cast(Tensor, self.layers[0].bias).dtype)
         for layer in self.layers[:-1]:
             features = nn.functional.relu(layer(features))

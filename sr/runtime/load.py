@@ -1,5 +1,6 @@
 """Finding the upscaler for a filter's name, a model file or a model directory."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import UserError
@@ -7,19 +8,19 @@ from data.file_names import is_file, is_folder
 from sr.models.metadata import HALO_PX
 from sr.models.model_contents import describe_content, describe_folder
 from sr.runtime.filters import INTERPOLATION_FILTERS, PillowUpscaler
-from sr.runtime.network_upscalers import NetworkUpscaler, OnnxUpscaler, OpenVinoUpscaler, TorchUpscaler
+from sr.runtime.network_upscalers import NetworkUpscaler, OpenVinoUpscaler, TorchUpscaler, load_onnx
 from sr.runtime.upscaler import CPU, Upscaler
 
-_Kind = type[TorchUpscaler] | type[OnnxUpscaler] | type[OpenVinoUpscaler]
+_Kind = Callable[[Path], NetworkUpscaler]
 _BY_SUFFIX: dict[str, _Kind] = {
     ".pth": TorchUpscaler,
     ".safetensors": TorchUpscaler,
-    ".onnx": OnnxUpscaler,
+    ".onnx": load_onnx,
     ".xml": OpenVinoUpscaler,
 }
 _BY_FILE: dict[str, _Kind] = {
     "model.json": TorchUpscaler,
-    "model.onnx": OnnxUpscaler,
+    "model.onnx": load_onnx,
     "model.xml": OpenVinoUpscaler,
 }
 """The upscaler of a model directory, by the file that it holds; the first one that is there counts."""
@@ -30,7 +31,7 @@ def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: st
 
     Args:
         spec: "bicubic", "lanczos" (both Pillow's), a .pth, .safetensors, .onnx or .xml file, or a directory that
-            ExportCheckpoint, ExportOnnx or ExportOpenVINO made.
+            ExportCheckpoint, ExportOnnx or ExportOpenVINO made. An .onnx file may be of another program.
         scale: for filters; a network has its own.
         tile_px: a network processes larger images in tiles of this side, in LR pixels; 0: the whole image at once.
         device: OpenVINO device for an .xml file: CPU, GPU, NPU or AUTO. Everything else accepts only CPU.

@@ -5,7 +5,7 @@ A damaged file or a missing device becomes one readable error. Nothing is run he
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from data.errors import UserError
 from data.exhaustion import raise_if_exhausted
@@ -13,18 +13,10 @@ from data.file_names import escape_name
 from data.hashing import sha256_bytes, sha256_file
 from sr.models.metadata import GROUP, ModelMetadata, from_strings
 from sr.models.model_contents import IR, find_content_kind, refuse_other_content
+from sr.runtime.ports import Port, describe_ports
 
 _UINT8 = ("uint8", "u8")
 """ONNX Runtime's name and OpenVINO's."""
-
-
-class Port(NamedTuple):
-    """An input of a graph."""
-
-    name: str
-    type: str
-    shape: Sequence[Any]
-    """Numbers, or names of sizes that are free."""
 
 
 if TYPE_CHECKING:
@@ -33,11 +25,11 @@ if TYPE_CHECKING:
     from sr.runtime.openvino_runtime import openvino
 
 
-def open_onnx(path: Path) -> "tuple[onnxruntime.InferenceSession, ModelMetadata]":
-    """Open an ONNX file in ONNX Runtime on the CPU, and read its metadata.
+def open_session(path: Path) -> "onnxruntime.InferenceSession":
+    """Open an ONNX file in ONNX Runtime on the CPU.
 
     Raises:
-        UserError: the file is damaged or something else, or this project did not export it.
+        UserError: the file is damaged or something else.
     """
     import onnxruntime
 
@@ -45,17 +37,25 @@ def open_onnx(path: Path) -> "tuple[onnxruntime.InferenceSession, ModelMetadata]
     try:
         # ONNX Runtime opens no path that is not UTF-8.
         model = str(path) if escape_name(str(path)) == str(path) else path.read_bytes()
-        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no other base class
         raise_if_exhausted(error)
         raise _damaged(path, error) from None
+
+
+def read_onnx_metadata(session: "onnxruntime.InferenceSession", path: Path) -> ModelMetadata:
+    """Return the metadata of an ONNX file that this project exported for itself.
+
+    Raises:
+        UserError: it has none, or was changed since.
+    """
+    strings = session.get_modelmeta().custom_metadata_map
     inputs = [
         Port(one.name, one.type.removeprefix("tensor(").removesuffix(")"), one.shape)
         for one in session.get_inputs()
     ]
-    strings = session.get_modelmeta().custom_metadata_map
     _check_interface(strings, inputs, path)
-    return session, from_strings(strings, str(path))
+    return from_strings(strings, str(path))
 
 
 def read_ir(core: "openvino.Core", path: Path) -> "tuple[openvino.Model, ModelMetadata]":
@@ -152,7 +152,7 @@ def _check_interface(strings: Mapping[str, str], inputs: Sequence[Port], path: P
     Raises:
         UserError: another program exported it, or changed it since.
     """
-    found = " and ".join(f"{one.name} ({one.type}, {' x '.join(map(str, one.shape))})" for one in inputs)
+    found = describe_ports(inputs)
     if "schema" not in strings:
         raise UserError(
             f"{path} is a graph of another program, without the metadata of an exported model; it takes {found}, "

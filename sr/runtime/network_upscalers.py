@@ -19,12 +19,14 @@ from sr.imaging.video_range import to_full_range, to_limited_range
 from sr.models.metadata import HALO_PX, ModelMetadata
 from sr.runtime.filters import INTERPOLATION_FILTERS, interpolate
 from sr.runtime.float_graph import onnx_to_float, openvino_to_float
+from sr.runtime.foreign_graph import recognize_graph
 from sr.runtime.model_files import (
     compile_ir,
     hash_ir,
-    open_onnx,
+    open_session,
     read_fixed_size,
     read_ir,
+    read_onnx_metadata,
     size_mismatch_error,
 )
 from sr.runtime.tiling import upscale_tiled
@@ -185,9 +187,9 @@ class OnnxUpscaler(NetworkUpscaler):
     """An ONNX file that this project exported, in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        self._session, metadata = open_onnx(path)
+        self._session = open_session(path)
         self.path, self.sha256 = path, sha256_file(path)
-        self._set_metadata(metadata, "onnx")
+        self._set_metadata(read_onnx_metadata(self._session, path), "onnx")
 
     def run(self, lr_image: UInt8Image) -> UInt8Image:
         """Run the network on uint8 NHWC."""
@@ -206,6 +208,37 @@ class OnnxUpscaler(NetworkUpscaler):
 
         model = onnx_to_float(onnx.load(self.path), str(self.path))
         return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+class ForeignOnnxUpscaler(NetworkUpscaler):
+    """An ONNX file of another program, or for other programs, in ONNX Runtime on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = open_session(path)
+        strings = self._session.get_modelmeta().custom_metadata_map
+        self._graph = graph = recognize_graph(self._session, strings, path)
+        self.path, self.sha256, self.name = path, sha256_file(path), f"{path.stem} onnx"
+        self.scale, self.size_multiple, self.halo_px = graph.scale, graph.size_multiple, graph.halo_px
+        self.color, self.fixed_size = "luma" if graph.channels == 1 else "rgb", graph.fixed_size
+
+    def run(self, lr_image: UInt8Image) -> UInt8Image:
+        """Run the network on uint8 NHWC."""
+        return np.rint(self.run_levels(lr_image)).astype(np.uint8)
+
+    def run_levels(self, lr_image: npt.NDArray[Any]) -> FloatImage:
+        """Run the network on float32 NHWC."""
+        output = self._session.run(None, {self._graph.name: self._graph.to_input(lr_image)})[0]
+        return self._graph.to_levels(output)
+
+
+def load_onnx(path: Path) -> OnnxUpscaler | ForeignOnnxUpscaler:
+    """Load an ONNX file: one that this project exported for itself, or one with the interface of other programs.
+
+    Raises:
+        UserError: it is damaged, or has another interface.
+    """
+    has_metadata = "schema" in open_session(path).get_modelmeta().custom_metadata_map
+    return OnnxUpscaler(path) if has_metadata else ForeignOnnxUpscaler(path)
 
 
 class OpenVinoUpscaler(NetworkUpscaler):
