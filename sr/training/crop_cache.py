@@ -89,8 +89,9 @@ def choose_place(wanted: str, needed_bytes: int, scratch: Path, rank: Rank) -> s
     """
     if wanted != AUTO:
         return wanted
-    in_memory = needed_bytes <= _SHARE * available_memory_bytes()
     on_disk = needed_bytes <= _SHARE * shutil.disk_usage(scratch).free
+    # Several ranks share memory through a file.
+    in_memory = needed_bytes <= _SHARE * available_memory_bytes() and (on_disk or rank.processes_here == 1)
     (worst,) = rank.maximum([0.0 if in_memory else 1.0 if on_disk else 2.0])
     return CACHE_PLACES[1 + int(worst)]
 

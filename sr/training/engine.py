@@ -24,6 +24,7 @@ from sr.training.job import TrainingJob
 from sr.training.losses import WeightedLoss
 from sr.training.ranks import Rank
 from sr.training.schedule import ema_decay_at, patch_sizes_px
+from sr.training.settings import parse_loss
 
 
 class TrainingEngine:
@@ -53,8 +54,8 @@ class TrainingEngine:
         network.to(rank.device)
         # Said in the open: torch's own defaults differ between convolutions and products of matrices.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = job.precision == "tf32"
+        _check_lpips_patch(job)
         self.loss = WeightedLoss(job.loss, network.value_range, rank.device, lpips_weights)
-        _check_lpips_patch(self.loss, job)
         self._weights, self.optimizer = _build_optimizer(network, job)
         module = NetworkWithLoss(network, self.loss)
         self.micro_batch_size = fit_micro_batch(module, job, rank, micro_batch_size)
@@ -221,9 +222,9 @@ def _name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _check_lpips_patch(loss: WeightedLoss, job: TrainingJob) -> None:
+def _check_lpips_patch(job: TrainingJob) -> None:
     smallest = min(patch_sizes_px(job))
-    if "lpips" in loss.names and smallest < MIN_SIDE_PX:
+    if "lpips" in parse_loss(job.loss) and smallest < MIN_SIDE_PX:
         message = (
             f"The loss lpips needs patches of at least {MIN_SIDE_PX} px, but the smallest is {smallest} px"
         )

@@ -35,12 +35,20 @@ def main(arguments: list[str]) -> int:
 def _train(run_dir: Path) -> None:
     """Join the other ranks and train with them."""
     # Imported here, so that the rank watches its supervisor before the slow part begins.
+    import torch
+
     from sr.training.ranks import start_ranks
     from sr.training.trainer import Trainer
 
     job = from_plain(TrainingJob, read_json(run_dir / JOB), str(run_dir / JOB))
     options = from_plain(RunOptions, read_json(run_dir / RUN_OPTIONS), str(run_dir / RUN_OPTIONS))
-    Trainer(job, run_dir, start_ranks(), options).run()
+    rank = start_ranks()
+    try:
+        Trainer(job, run_dir, rank, options).run()
+    except torch.OutOfMemoryError as error:
+        message = f"A step does not fit into the memory of {rank.device}: {str(error).splitlines()[0]}"
+        hint = "Set [training] micro_batch_size to less than the run's plan says; the result stays the same"
+        raise UserError(message, hint) from error
 
 
 if __name__ == "__main__":

@@ -142,6 +142,10 @@ def test_crops_are_kept_where_there_is_room(tmp_path, monkeypatch):
     found = [choose_place("auto", needed, tmp_path, ALONE) for needed in (50, 51, 500, 501)]
     assert found == ["memory", "disk", "disk", "off"]
     assert choose_place("disk", 10**9, tmp_path, ALONE) == "disk"
+    monkeypatch.setattr(crop_cache.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10}))
+    monkeypatch.setattr(Rank, "maximum", lambda rank, values: values)
+    shared = Rank(0, 2, ALONE.device, 0, 2)
+    assert [choose_place("auto", 50, tmp_path, rank) for rank in (ALONE, shared)] == ["memory", "off"]
 
 
 def test_a_full_disk_is_an_error_that_says_what_to_do(split, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from data.errors import UserError
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
 from sr.training.batches import Batch
@@ -96,3 +97,21 @@ def test_convolutions_are_computed_in_the_requested_precision(network, batch, pr
     engine.step(batch, 0, 1e-3)
     assert set(seen) == {kind}
     assert all(weight.dtype == torch.float32 for weight in engine.network.core.parameters())
+
+
+def test_lpips_needs_room_in_the_smallest_patches(network):
+    job = dataclasses.replace(JOB, loss="l1+lpips:0.1", patch_px=64, patch_stages="16:0.5")
+    with pytest.raises(UserError, match="the smallest is 16 px"):
+        TrainingEngine(network, job, ALONE)
+
+
+def test_biases_and_scales_do_not_decay(network):
+    network = build_for_training(describe("vapsr-x2"))
+    engine = TrainingEngine(network, dataclasses.replace(JOB, preset="vapsr-x2", ema_decay=0.0), ALONE)
+    kernels, others = engine.optimizer.param_groups
+    assert (kernels["weight_decay"], others["weight_decay"]) == (JOB.weight_decay, 0.0)
+    names = {weight: name for name, weight in network.core.named_parameters()}
+    assert all(names[weight].endswith(".weight") and weight.dim() == 4 for weight in kernels["params"])
+    assert {names[weight].rsplit(".", 1)[1] for weight in others["params"]} == {"weight", "bias"}
+    assert all("norm" in names[weight] for weight in others["params"] if names[weight].endswith("weight"))
+    assert len(names) == len(kernels["params"]) + len(others["params"])
