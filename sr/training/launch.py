@@ -174,7 +174,7 @@ def _environment(on_gpus: bool, compute_threads: int) -> dict[str, str]:
     root = str(Path(sr.__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-    environment |= {"OMP_NUM_THREADS": str(compute_threads)}
+    environment.setdefault("OMP_NUM_THREADS", str(compute_threads))
     if on_gpus:
         # The command names them; the launcher would only count those that the variable shows.
         environment.pop(VISIBLE, None)

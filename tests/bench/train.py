@@ -150,11 +150,12 @@ def work(way: str, root: Path, job: TrainingJob) -> None:
             trainer.batches.get = lambda number: batches[number % IN_MEMORY]
         step = trainer._step
     for line in sys.stdin:
+        waited = trainer.pace.waited_s if trainer else 0.0
         began, cpu = time.perf_counter(), time.process_time()
         for _ in range(int(line)):
             step()
         figures = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
-        figures |= {"decode_s": decode_s, "wait_s": trainer.pace.waited_s if trainer else 0.0}
+        figures |= {"decode_s": decode_s, "wait_s": trainer.pace.waited_s - waited if trainer else 0.0}
         print(json.dumps(figures), flush=True)
 
 
@@ -189,9 +190,8 @@ def measure(root: Path, job: TrainingJob, rounds: int, steps: int) -> dict[str, 
         found = [one / other for one, other in zip(rates[way], rates["bare"], strict=True)]
         shares[way] = statistics.median(found)
         cells += [f"{shares[way]:.3f} ({min(found):.2f} to {max(found):.2f})"]
-    whole = taken["whole"]
-    pairs_s = (whole[-1]["wait_s"] - whole[0]["wait_s"]) / sum(one["wall_s"] for one in whole[1:])
-    cells += [f"{pairs_s:.1%}", f"{whole[0]['decode_s']:.2f}"]
+    making = statistics.median(one["wait_s"] / one["wall_s"] for one in taken["whole"])
+    cells += [f"{making:.1%}", f"{taken['whole'][0]['decode_s']:.2f}"]
     ema = "on" if job.ema_decay else "off"
     print("| " + " | ".join([job.preset, job.precision, ema, *cells]) + " |", flush=True)
     return shares

@@ -67,6 +67,14 @@ sys.exit(1)
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """On tiny images threads wait for each other longer than they work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
@@ -221,6 +229,10 @@ def test_hidden_gpus_stay_hidden_from_the_ranks(monkeypatch):
 def test_ranks_share_the_cores_and_how_threads_wait_is_left_to_torch(monkeypatch, on_gpus):
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
+    assert launch._environment(on_gpus, compute_threads=3)["OMP_NUM_THREADS"] == "1", (
+        "as the environment says"
+    )
+    monkeypatch.delenv("OMP_NUM_THREADS")
     environment = launch._environment(on_gpus, compute_threads=3)
     assert environment["OMP_NUM_THREADS"] == "3"
     assert not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & environment.keys()
