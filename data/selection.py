@@ -68,7 +68,7 @@ class PartPair:
     target: str
     """The other image: benchmark/image, or the id of the validation image."""
     crops: int
-    """Crops of the source image that show it; none of them is selected."""
+    """Crops of the source image that were left out for it."""
     inliers: int
     """How many local features match and agree on one place, in the crop that has the most."""
 

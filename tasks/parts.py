@@ -14,6 +14,7 @@ from pipeline.parts import sidecar
 from pipeline.selection import part_records, parts
 from pipeline.selection.leakage import Benchmark, hash_benchmarks
 from pipeline.selection.part_matches import DescribedDataset
+from pipeline.selection.settings import SelectionSettings
 from tasks.config import evaluation
 from tasks.crops import MakeCrops
 from tasks.download import DatasetTask
@@ -23,6 +24,7 @@ from tasks.runtime.progress import stage
 from tasks.runtime.store_task import StoreTask
 from tasks.selection_config import selection
 
+_SETTINGS = ("leakage_bits", "copy_bits", "group_bits", "seed")
 _DRAWN = "sample"
 """Kind of a dataset whose images the program draws: no photograph can be in it."""
 
@@ -149,9 +151,9 @@ class MatchParts(StoreTask):
         """Return the datasets' names."""
         return "+".join(task.name() for task in self.datasets)[:60]
 
-    def parameters(self) -> dict[str, object]:
-        """Return the limit within which whole images are found, which are not compared again."""
-        return {"leakage_bits": selection().leakage_bits}
+    def parameters(self) -> dict[str, Any]:
+        """Return what says which images are found whole, which are not compared again, and which are for validation."""
+        return {name: getattr(selection(), name) for name in _SETTINGS}
 
     def make(self) -> None:
         """Compare the crops."""
@@ -172,7 +174,7 @@ class MatchParts(StoreTask):
                 datasets,
                 benchmarks,
                 hash_benchmarks(benchmarks),
-                selection().leakage_bits,
+                SelectionSettings(**self.parameters()),
                 self.directory(),
                 processes=cpu_share(),
                 progress=progress,

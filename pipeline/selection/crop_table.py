@@ -1,6 +1,6 @@
 """Read the crop records of datasets as columns: a million crops take 200 MB and a second."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +77,18 @@ class CropTable:
     def texts(self, column: str, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return the texts of a column in the given rows."""
         return [str(text) for text in self._table[column].take(pyarrow.array(rows)).to_pylist()]
+
+    def find_rows(self, places: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
+        """Return the rows of crops by dataset number and key; those that are not there are left out.
+
+        Args:
+            places: dataset number and key of each.
+        """
+        keys = pyarrow.array(sorted({key for _, key in places}), pyarrow.string())
+        rows = np.flatnonzero(pyarrow.compute.is_in(self._table["key"], keys).to_numpy())
+        named = zip(self.datasets[rows].tolist(), self.texts("key", rows), strict=True)
+        found = dict(zip(named, rows.tolist(), strict=True))
+        return {place: found[place] for place in places if place in found}
 
     def shared(self, column: str) -> Shared:
         """Return a column of texts that many crops share."""

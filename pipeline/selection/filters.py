@@ -6,6 +6,7 @@ Parts of benchmark images go out after leakage, parts of validation images after
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from data.records import RejectionReason
 from pipeline.selection.caps import apply_caps
@@ -53,6 +54,22 @@ def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: Select
     return selection
 
 
+def find_movable(
+    crops: CropTable, benchmarks: BenchmarkHashes, settings: SelectionSettings
+) -> npt.NDArray[np.bool_]:
+    """Return which crops have a group that stands on both sides of the split: they may end up on either.
+
+    Args:
+        crops, benchmarks, settings: as for `filter_crops`; rules are not looked at.
+    """
+    selection, training = Selection(crops), crops.training.copy()
+    _reject_leaks(selection, benchmarks, settings.leakage_bits)
+    _reject_copies_and_group(selection, settings)
+    crops.set_training(training)
+    movable = np.isin(selection.groups, np.unique(selection.groups[selection.moved]))
+    return movable & selection.selected
+
+
 def _reject_leaks(selection: Selection, benchmarks: BenchmarkHashes, bits: int) -> None:
     leaks = find_leaks(selection.crops, benchmarks, bits)
     rows = np.array(sorted(leaks), np.int64)
@@ -65,18 +82,19 @@ def _reject_leaks(selection: Selection, benchmarks: BenchmarkHashes, bits: int) 
 def _reject_parts(
     selection: Selection, shown: Sequence[ShownPart], name: str, reason: RejectionReason
 ) -> None:
-    """Reject the crops that show parts of benchmark or validation images, unless their group was moved to one side."""
-    wanted = {
-        (one.dataset, one.key): one for one in shown if one.benchmark == (reason is RejectionReason.LEAKAGE)
-    }
-    rows = selection.rows
-    if len(selection.moved):
-        training = selection.crops.training
-        rows = rows[training[rows]]
-        validating = set(selection.crops.texts("key", np.flatnonzero(~training)))
-        wanted = {place: one for place, one in wanted.items() if one.like in validating}
-    named = zip(selection.crops.datasets[rows].tolist(), selection.crops.texts("key", rows), strict=True)
-    found = [(row, wanted[place]) for row, place in zip(rows.tolist(), named, strict=True) if place in wanted]
+    """Reject the crops that show parts of benchmark images; or of validation images, if they are for training.
+
+    Images that have changed to training with their group may be shown.
+    """
+    of_benchmarks = reason is RejectionReason.LEAKAGE
+    wanted = [one for one in shown if one.benchmark == of_benchmarks]
+    places = [(one.dataset, one.key) for one in wanted] + [(one.like_dataset, one.like) for one in wanted]
+    row_of = selection.crops.find_rows(places)
+    training, found = selection.crops.training, []
+    for one in wanted:
+        row, like = row_of[one.dataset, one.key], row_of.get((one.like_dataset, one.like), -1)
+        if selection.selected[row] and (of_benchmarks or (training[row] and not training[like])):
+            found.append((row, one))
     selection.reject(
         name,
         reason,
@@ -114,9 +132,7 @@ def _reject_copies_and_group(selection: Selection, settings: SelectionSettings) 
         _reject_copies(selection, rows, sources, copied)
     selection.groups[rows] = find_groups(sources, copied, settings.group_bits)[sources.of_crop]
     if settings.group_bits >= 0:
-        # Images that were for training have not been compared with the others by their parts.
-        into_validation = settings.parts is None
-        keep_groups_together(selection, sources, settings.seed, into_validation=into_validation)
+        keep_groups_together(selection, sources, settings.seed)
 
 
 def _reject_copies(selection: Selection, rows: Rows, sources: SourceTable, copies: Rows) -> None:

@@ -115,8 +115,6 @@ def choose_sides(
     training: npt.NDArray[np.bool_],
     names: Sequence[str],
     seed: int,
-    *,
-    into_validation: bool = True,
 ) -> list[Side]:
     """Choose one side for each group that stands on both.
 
@@ -130,7 +128,6 @@ def choose_sides(
         training: whether each crop is for training.
         names: of the groups, by number.
         seed: of the order.
-        into_validation: whether groups may be for validation where that is not needed to have any.
 
     Returns:
         The side of each such group, by number.
@@ -139,7 +136,7 @@ def choose_sides(
     for_validation = np.bincount(groups[~training], minlength=len(names))
     sizes = for_training + for_validation
     mixed = np.flatnonzero((for_training > 0) & (for_validation > 0)).tolist()
-    room = int(for_validation[mixed].sum()) if into_validation else 0
+    room = int(for_validation[mixed].sum())
     sides = dict.fromkeys(mixed, True)
     for group in sorted(mixed, key=lambda one: (number("group", seed, names[one]), names[one], one)):
         if sizes[group] <= room:
@@ -151,21 +148,18 @@ def choose_sides(
     return [Side(group, is_training) for group, is_training in sides.items()]
 
 
-def keep_groups_together(
-    selection: Selection, sources: SourceTable, seed: int, *, into_validation: bool
-) -> None:
+def keep_groups_together(selection: Selection, sources: SourceTable, seed: int) -> None:
     """Move the selected crops of each group that is on both sides of the split to one side.
 
     Args:
         selection: what the filters before have left, with the number of each crop's group.
         sources: the source images.
         seed: of the choice of sides.
-        into_validation: see `choose_sides`.
     """
     rows, training = selection.rows, selection.crops.training
     selection.group_names = sources.names
     groups = selection.groups[rows]
-    sides = choose_sides(groups, training[rows], sources.names, seed, into_validation=into_validation)
+    sides = choose_sides(groups, training[rows], sources.names, seed)
     side = np.full(len(sources.names), -1)
     side[[one.group for one in sides]] = [one.training for one in sides]
     new = side[groups]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from data.atomic_files import jsonl_line, read_jsonl, write_bytes
 from data.dali_index import read_index_rows, row_key
@@ -103,10 +104,12 @@ class PartSearch:
 
     index: FeatureIndex
     """The features of the targets, those of benchmarks first."""
-    benchmarks: int
-    """Number of targets that are benchmark images."""
-    training: np.ndarray
-    """Whether each crop is for training; the others are compared with benchmarks only."""
+    target_sources: list[int]
+    """For each target the number of its source image; -1 for a benchmark image."""
+    sources: Rows
+    """For each crop the number of its source image."""
+    training: npt.NDArray[np.bool_]
+    """Whether each crop may be for training; the others are compared with benchmarks only."""
     skipped: frozenset[int]
     """Rows of crops that are not compared."""
     side_px: int
@@ -120,7 +123,7 @@ def _match_shard(
     wanted = [
         one
         for one in features.read(place)
-        if one[0] not in search.skipped and (search.benchmarks or search.training[one[0]])
+        if one[0] not in search.skipped and (-1 in search.target_sources or search.training[one[0]])
     ]
     found: list[Found] = []
     for start in range(0, len(wanted), _CROPS_AT_ONCE):
@@ -131,8 +134,9 @@ def _match_shard(
 def _match_batch(batch: list[tuple[int, StoredFeatures]], search: PartSearch) -> Iterator[Found]:
     described = [restore_features(stored, search.side_px) for _, stored in batch]
     for match in match_crops(described, search.side_px, search.index):
-        row = batch[match.crop][0]
-        if match.target < search.benchmarks or search.training[row]:
+        row, source = batch[match.crop][0], search.target_sources[match.target]
+        # An image may be for training or for validation, depending on its group: it is not compared with itself.
+        if source < 0 or (search.training[row] and source != search.sources[row]):
             yield Found(row, match.target, match.inliers, match.similarity)
 
 

@@ -29,6 +29,8 @@ class ShownPart:
     """Whether the image is of a benchmark; otherwise it is one of validation."""
     target: str
     """benchmark/image, or the id of the validation image."""
+    like_dataset: int
+    """Number of the dataset of the crop `like`; -1 for a benchmark."""
     like: str
     """Key of the validation crop that shows the most of the same; empty for a benchmark."""
     inliers: int

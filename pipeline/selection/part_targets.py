@@ -24,6 +24,8 @@ class Target(NamedTuple):
 
     name: str
     """benchmark/image, or the id of the source image of validation crops."""
+    source: int
+    """Number of the source image, see `source_numbers`; -1 for a benchmark image."""
     rows: tuple[int, ...]
     """The validation crops that it is known from; empty for a benchmark image."""
     boxes: Boxes
@@ -57,21 +59,24 @@ def describe_benchmarks(benchmarks: Iterable[Benchmark]) -> list[Target]:
                     height, width = image.shape[:2]
                     boxes = np.array([[0, 0, width, height]], np.float64)
                     features = describe_target(rgb_to_luma(image))
-                    targets.append(Target(f"{name}/{entry.id}", (), boxes, features))
+                    targets.append(Target(f"{name}/{entry.id}", -1, (), boxes, features))
     return targets
 
 
 def gather_validation(
-    crops: CropTable, side_px: int, features_of: Callable[[Rows], Iterable[tuple[int, StoredFeatures]]]
+    crops: CropTable,
+    rows: Rows,
+    side_px: int,
+    features_of: Callable[[Rows], Iterable[tuple[int, StoredFeatures]]],
 ) -> list[Target]:
     """Put the features of validation crops together to images: what is known of each source image.
 
     Args:
         crops: all crops.
+        rows: the crops that are for validation.
         side_px: their side.
         features_of: yields rows of crops with their stored features.
     """
-    rows = np.flatnonzero(~crops.training)
     numbers, boxes, ids = source_numbers(crops), source_boxes(crops), crops.texts("source", rows)
     names = dict(zip(numbers[rows].tolist(), ids, strict=True))
     parts: dict[int, list[tuple[int, Features]]] = {}
@@ -85,6 +90,7 @@ def gather_validation(
     return [
         Target(
             names[number],
+            number,
             tuple(row for row, _ in found),
             boxes[[row for row, _ in found]],
             join_features([features for _, features in found]),

@@ -17,6 +17,7 @@ from pipeline.dataset import read_manifest
 from pipeline.parts.lookup import FeatureIndex
 from pipeline.quality_metrics import rgb_to_luma
 from pipeline.selection.crop_table import CropTable, check_same_format, read_crop_table
+from pipeline.selection.filters import find_movable
 from pipeline.selection.leakage import Benchmark, BenchmarkHashes, find_leaks
 from pipeline.selection.part_matches import DescribedDataset, PartSearch, ShardFeatures, find_matches
 from pipeline.selection.part_proof import (
@@ -27,7 +28,14 @@ from pipeline.selection.part_proof import (
     spread_matches,
 )
 from pipeline.selection.part_records import ShownPart, write_parts
-from pipeline.selection.part_targets import BOX_COLUMNS, Target, describe_benchmarks, gather_validation
+from pipeline.selection.part_targets import (
+    BOX_COLUMNS,
+    Target,
+    describe_benchmarks,
+    gather_validation,
+    source_numbers,
+)
+from pipeline.selection.settings import SelectionSettings
 
 SHARDS = "shards"
 """Folder for the matches of each shard."""
@@ -37,7 +45,7 @@ def find_parts(
     datasets: Sequence[DescribedDataset],
     benchmarks: Sequence[Benchmark],
     hashes: BenchmarkHashes,
-    bits: int,
+    settings: SelectionSettings,
     out_dir: Path,
     *,
     processes: int = 1,
@@ -50,7 +58,8 @@ def find_parts(
     Args:
         datasets: the crop datasets.
         benchmarks: the benchmarks.
-        hashes, bits: hashes of the benchmark images, and [selection] leakage_bits.
+        hashes: of the benchmark images.
+        settings: those of leakage, copies and groups, which say what may be for validation.
         out_dir: directory to write to.
         processes, progress: number of processes; called with the number of shards.
 
@@ -61,23 +70,30 @@ def find_parts(
     crops = read_crop_table(directories, manifests, ["sharpness"], [*BOX_COLUMNS, "offset", "bytes"])
     side_px = manifests[0].crop_size_px
     features = ShardFeatures(crops, datasets)
-    images = describe_benchmarks(benchmarks)
-    targets = images + gather_validation(crops, side_px, features.read_rows)
-    skipped = frozenset(find_leaks(crops, hashes, bits))
-    index = FeatureIndex([one.features for one in targets])
-    search = PartSearch(index, len(images), crops.training, skipped, side_px)
+    skipped = frozenset(find_leaks(crops, hashes, settings.leakage_bits))
+    movable = find_movable(crops, hashes, settings)
+    validation = np.flatnonzero(~crops.training | movable)
+    targets = describe_benchmarks(benchmarks)
+    targets += gather_validation(crops, validation, side_px, features.read_rows)
+    index, own = FeatureIndex([one.features for one in targets]), [one.source for one in targets]
+    search = PartSearch(index, own, source_numbers(crops), crops.training | movable, skipped, side_px)
     found = find_matches(features, search, out_dir / SHARDS, processes=processes, progress=progress)
     read_crop = functools.partial(read_crop_pixels, crops, directories)
     read_benchmark = _BenchmarkPixels(benchmarks, targets).read
     proven = prove_matches(found, crops, targets, read_crop, read_benchmark)
     leaks = _name_parts(spread_matches(proven, crops, targets), crops, targets)
-    totals = {
-        "crops": len(set(features.rows().tolist()) - skipped),
-        "benchmark_images": len(images),
-        "validation_images": len(targets) - len(images),
+    write_parts(out_dir, leaks, _count_compared(features, search))
+
+
+def _count_compared(features: ShardFeatures, search: PartSearch) -> dict[str, int]:
+    """Return how many crops were compared with what."""
+    images = search.target_sources.count(-1)
+    return {
+        "crops": len(set(features.rows().tolist()) - search.skipped),
+        "benchmark_images": images,
+        "validation_images": len(search.target_sources) - images,
         "features": len(search.index),
     }
-    write_parts(out_dir, leaks, totals)
 
 
 def _name_parts(leaks: Sequence[PartLeak], crops: CropTable, targets: Sequence[Target]) -> list[ShownPart]:
@@ -91,6 +107,7 @@ def _name_parts(leaks: Sequence[PartLeak], crops: CropTable, targets: Sequence[T
             source=source,
             benchmark=one.like < 0,
             target=targets[one.target].name,
+            like_dataset=int(crops.datasets[one.like]) if one.like >= 0 else -1,
             like=keys[one.like] if one.like >= 0 else "",
             inliers=one.inliers,
             by=keys[one.by] if one.by != one.row else "",

@@ -22,7 +22,7 @@ from pipeline.rejection_counts import RejectionCounter, format_counts
 from pipeline.selection.counts_table import format_counts_table
 from pipeline.selection.crop_table import CropTable, check_same_format, read_crop_table
 from pipeline.selection.decisions import write_decisions
-from pipeline.selection.filters import filter_crops
+from pipeline.selection.filters import BENCHMARK_PARTS, VALIDATION_PARTS, filter_crops
 from pipeline.selection.leakage import BenchmarkHashes
 from pipeline.selection.part_records import pair_parts, read_parts
 from pipeline.selection.rules import check_metrics
@@ -79,16 +79,27 @@ def select_samples(
         filters=selection.count_filters(),
         moved=selection.count_moved(),
         decisions_sha256=decisions_sha256,
-        **_part_fields(settings),
+        **_part_fields(selection, settings),
     )
     write_json(out_dir / RECORD, to_plain(manifest))
 
 
-def _part_fields(settings: SelectionSettings) -> dict[str, Any]:
+def _part_fields(selection: Selection, settings: SelectionSettings) -> dict[str, Any]:
     """Return the fields of selection.json about images that show parts of others."""
     if settings.parts is None:
         return {}
-    pairs = pair_parts(read_parts(settings.parts))
+    rows = {
+        name: set(selection.rows_rejected_by(name).tolist()) for name in (BENCHMARK_PARTS, VALIDATION_PARTS)
+    }
+    shown = read_parts(settings.parts)
+    row_of = selection.crops.find_rows([(one.dataset, one.key) for one in shown])
+    pairs = pair_parts(
+        [
+            one
+            for one in shown
+            if row_of[one.dataset, one.key] in rows[BENCHMARK_PARTS if one.benchmark else VALIDATION_PARTS]
+        ]
+    )
     return {"part_pairs": pairs[:MOST_PAIRS], "part_pairs_total": len(pairs)}
 
 

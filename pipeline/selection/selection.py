@@ -70,6 +70,11 @@ class Selection:
         self.selected[rows] = False
         self.rejected.append(Rejected(name, reason, rows, details, likes))
 
+    def rows_rejected_by(self, name: str) -> Rows:
+        """Return the rows of the crops that a filter has rejected, by its name."""
+        found = [one.rows for one in self.rejected if one.filter == name]
+        return np.concatenate([np.zeros(0, np.int64), *found])
+
     def each_rejection(self) -> Iterator[Rejection]:
         """Yield a record of every rejected crop."""
         for one in self.rejected:

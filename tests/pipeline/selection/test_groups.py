@@ -112,16 +112,6 @@ def test_a_large_group_does_not_become_validation_for_a_few_crops():
     assert sides([0] * 50 + [1, 2, 3], [0, 50]) == [Side(0, True)]
 
 
-def test_groups_stay_out_of_validation_where_that_is_asked_for():
-    groups, training = np.arange(101) // 5, np.arange(101) % 5 > 0
-    names = [f"g{number}" for number in range(21)]
-    chosen = choose_sides(groups, training, names, 0, into_validation=False)
-    assert len(chosen) == 20 and all(one.training for one in chosen)
-    # Without the last image, nothing else validates.
-    chosen = choose_sides(groups[:100], training[:100], names, 0, into_validation=False)
-    assert [one.training for one in chosen].count(False) == 1
-
-
 def test_validation_is_not_emptied():
     # Two shots of which some frames validate, and nothing else does: the smaller one validates.
     assert sides([0] * 30 + [1] * 20 + [2], [0, 30]) == [Side(0, True), Side(1, False)]

@@ -1,6 +1,7 @@
 import dataclasses
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -17,12 +18,15 @@ from data.records import Box, CropRecord, DatasetManifest, RejectionReason, Sour
 from data.shards import ShardPaths, open_shard, read_header, read_image
 from data.sources.folder import FolderSource
 from pipeline.dataset import PARQUET, write_parquet
+from pipeline.parts.sidecar import FeaturePaths, describe_shard
 from pipeline.perceptual_hash import HASH_DIGITS, hash_orientations
 from pipeline.quality_metrics import METRICS
 from pipeline.selection.counts_table import format_counts_table
 from pipeline.selection.decisions import DECISIONS, read_decisions
 from pipeline.selection.leakage import NO_BENCHMARKS, Benchmark, hash_benchmarks
+from pipeline.selection.part_matches import DescribedDataset
 from pipeline.selection.part_records import ShownPart, write_parts
+from pipeline.selection.parts import find_parts
 from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import preview_selection, read_selection, select_samples
 from pipeline.selection.settings import SelectionSettings
@@ -440,8 +444,8 @@ def test_parts_of_an_image_that_has_moved_to_training_cost_no_crop(tmp_path):
     directory = make(
         tmp_path, "a", seeds, split_of=lambda n: "validation" if n in (0, 4) else "train", draw=shot
     )
-    parts = [ShownPart(0, f"a{n}", f"s{seeds[n]}", False, "s100", "a0", 30, "") for n in (1, 2, 3)]
-    parts.append(ShownPart(0, "a5", "s800", False, "s900", "a4", 30, ""))
+    parts = [ShownPart(0, f"a{n}", f"s{seeds[n]}", False, "s100", 0, "a0", 30, "") for n in (1, 2, 3)]
+    parts.append(ShownPart(0, "a5", "s800", False, "s900", 0, "a4", 30, ""))
     write_parts(tmp_path / "parts", parts, {})
     off = {"near_duplicate_bits": -1, "parts": tmp_path / "parts"}
     with pytest.raises(UserError, match="No train crops are left of a .rejected: 4 shows_validation"):
@@ -463,3 +467,29 @@ def test_a_crop_that_its_index_lacks_is_refused_and_not_left_out(tmp_path):
     with pytest.raises(UserError, match=rf"lacks 1 crops .* {lines[0].key} among them"):
         select([directory], tmp_path / "s")
     assert not (tmp_path / "s" / "selection.json").exists()
+
+
+def test_an_image_that_moves_to_validation_with_its_group_is_kept_out_of_training_by_parts(tmp_path):
+    def draw(seed):
+        if seed > 1:
+            return np.rot90(draw(1)) if seed == 7 else textured(seed, 64, 64)
+        # Two frames that look alike from afar, and have no detail in common.
+        coarse = cv2.resize(textured(0, 8, 8), (64, 64), interpolation=cv2.INTER_CUBIC).astype(int)
+        return np.clip(coarse // 2 + textured(50 + seed, 64, 64) // 2, 0, 255).astype(np.uint8)
+
+    directory = make(tmp_path, "a", range(10), split_of=lambda n: "train" if n else "validation", draw=draw)
+    for split in ("train", "validation"):
+        shard = f"{split}-000000"
+        describe_shard(ShardPaths(directory, shard), 64, FeaturePaths(tmp_path / "f", shard))
+    grouping = SelectionSettings(group_bits=24)
+    find_parts([DescribedDataset(directory, tmp_path / "f")], [], NO_BENCHMARKS, grouping, tmp_path / "parts")
+    off = {"near_duplicate_bits": -1, "copy_bits": -1, "leakage_bits": -1, "group_bits": 24}
+    selection = select([directory], tmp_path / "s", parts=tmp_path / "parts", **off)
+    assert selection.moved == {"validation": 1}
+    assert selection.rejections == {"shows_validation": 1} and "a7" not in keys(
+        selection, tmp_path / "s", "train"
+    )
+    assert [(one.source, one.target, one.crops) for one in selection.part_pairs] == [("s7", "s1", 1)]
+    # Where the group stays for training, its parts may be shown there.
+    apart = select([directory], tmp_path / "t", parts=tmp_path / "parts", **off | {"group_bits": -1})
+    assert apart.rejections == {} and apart.part_pairs == ()
