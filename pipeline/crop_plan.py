@@ -9,7 +9,7 @@ import array
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -176,8 +176,8 @@ def plan_dataset(
 ) -> tuple[Iterator[PlannedSource], Iterator[Rejection]]:
     """Count all crops, split them into training and validation, and distribute them over shards.
 
-    Groups are ordered by a hash. The first ones become the validation split, and each split is divided into shards of
-    about `crops_per_shard` crops. A group is never divided.
+    Groups are ordered by a hash. The first ones become the validation split, but for one with more than half of all
+    crops. Each split is divided into shards of about `crops_per_shard` crops. A group is never divided.
 
     Args:
         entries: the index of the dataset.
@@ -203,16 +203,31 @@ def plan_dataset(
     )
     if not groups:
         raise _no_crop_error(entries, rejections, settings, name)
-    ordered = sorted(groups, key=lambda group: (number("order", settings.seed, group), group))
-    cut = min(math.ceil(len(ordered) * settings.validation_fraction), len(ordered) - 1)
+    training, validation = _split_groups(groups, counts, settings)
     planned = (
         PlannedSource(_regroup(entries[place], settings.group), split, shard, counts[place])
-        for split, names in (("train", ordered[cut:]), ("validation", ordered[:cut]))
+        for split, names in (("train", training), ("validation", validation))
         for place, shard in _assign_shards(
             [groups[group] for group in names], counts, settings.crops_per_shard
         )
     )
     return planned, rejections
+
+
+def _split_groups(
+    groups: Mapping[str, Sequence[int]], counts: Sequence[int], settings: PlanSettings
+) -> tuple[list[str], list[str]]:
+    """Return the groups for training and those for validation, each in an order that the seed fixes.
+
+    A group with more than half of all crops is for training, or a folder of few large groups might train on the least.
+    """
+    ordered = sorted(groups, key=lambda group: (number("order", settings.seed, group), group))
+    cut = min(math.ceil(len(ordered) * settings.validation_fraction), len(ordered) - 1)
+    half = sum(counts) / 2
+    fitting = (group for group in ordered if sum(counts[place] for place in groups[group]) <= half)
+    validation = list(itertools.islice(fitting, cut))
+    chosen = set(validation)
+    return [group for group in ordered if group not in chosen], validation
 
 
 def _regroup(entry: SourceEntry, group: str) -> SourceEntry:

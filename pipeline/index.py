@@ -42,15 +42,14 @@ def index_source(
 
     Args:
         source: the source to scan.
-        name: name of the dataset, for errors.
-        out_dir: directory of the index.
+        name, out_dir: name of the dataset, for errors; directory of the index.
         min_side_px: images whose shorter side is below this are rejected.
         max_bad_fraction: largest share of damaged images, from 0 to 1; more fail the whole index.
         lossy, group: see `data.catalog.spec.DatasetSpec`.
         threads, progress: number of files to read at once; called with the number of images examined.
 
     Returns:
-        What to print: which archives inside the source are left out, and that `group` joins no images; else empty.
+        Lines to print: which archives inside the source are left out, and that `group` joins no images.
 
     Raises:
         UserError: no image is usable, or too many are damaged. Then only a list of damaged images is written.
@@ -68,11 +67,10 @@ def index_source(
         totals, reasons = index.totals(), index.rejections.by_reason
         check_budget(index.rejections, totals, max_bad_fraction, name, out_dir / REJECTIONS)
         index.require_sources(name)
-    missing = index.describe_missing_group(name)
-    notes = [*source.notes, *filter(None, [missing])]
-    record = {"schema": SCHEMA, "totals": totals, "rejections": reasons} | ({"notes": notes} if notes else {})
-    write_json(out_dir / RECORD, record)
-    return "\n".join(filter(None, [index.describe_left_out(name), missing]))
+    notes = [*source.notes, *index.describe_missing_group(name)]
+    record = {"schema": SCHEMA, "totals": totals, "rejections": reasons}
+    write_json(out_dir / RECORD, record | ({"notes": notes} if notes else {}))
+    return "\n".join([*index.describe_left_out(name), *index.describe_missing_group(name)])
 
 
 @contextlib.contextmanager
@@ -115,18 +113,20 @@ class _IndexFilter:
             self._first_archive = self._first_archive or f"{found.id}, {found.detail}"
         return self.rejections.add(found)
 
-    def describe_missing_group(self, name: str) -> str:
+    def describe_missing_group(self, name: str) -> list[str]:
         """Say that no image has a group as the catalog defines them; empty if one has, or if each is to be alone."""
         if self.group == "image" or self._has_groups:
-            return ""
-        return f"The group of dataset {name} is {self.group!r}, but no image's name has such a group: each is alone"
+            return []
+        return [
+            f"The group of dataset {name} is {self.group!r}, but no image's name has such a group: each is alone"
+        ]
 
-    def describe_left_out(self, name: str) -> str:
+    def describe_left_out(self, name: str) -> list[str]:
         """Say how many archives are left out, each of which may hold many images; empty if none is."""
         if not self._archives:
-            return ""
+            return []
         others = f" ({self._archives} archives in all)" if self._archives > 1 else ""
-        return f"Left out of {name}: {self._first_archive}{others}"
+        return [f"Left out of {name}: {self._first_archive}{others}"]
 
     def _reject_small_or_repeated(self, entry: SourceEntry) -> SourceEntry | Rejection:
         if min(entry.height, entry.width) < self.min_side_px:
@@ -156,7 +156,7 @@ class _IndexFilter:
                 "Lower [crops] size_px or use larger images",
             )
         found = format_counts(self.rejections.by_reason) or "no files at all"
-        left_out = f". {self.describe_left_out(name)}" if self._archives else ""
+        left_out = "".join(f". {line}" for line in self.describe_left_out(name))
         raise UserError(
             f"Dataset {name} has no images (found: {found}){left_out}", "Check the path and the files in it"
         )

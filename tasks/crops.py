@@ -13,11 +13,11 @@ from data.errors import UserError
 from data.progress import Progress, silent
 from data.shards import ShardPaths, read_header
 from pipeline import crop_plan, dataset, index, pack, ray_engine
-from pipeline.quality_filters import QualityThresholds
 from pipeline.rejection_counts import format_counts
 from pipeline.shard_parts import Part
 from tasks import known_sources
 from tasks.config import crops, video
+from tasks.crop_settings import pack_settings, plan_settings
 from tasks.download import DatasetTask
 from tasks.index import IndexSource
 from tasks.runtime.cluster_config import cluster
@@ -62,6 +62,11 @@ class PlanCrops(DatasetTask):
         entries = index.Entries(self.index.directory())
         crop_plan.write_plan(*crop_plan.plan_dataset(entries, self.settings(), self.name()), self.directory())
         known_sources.store(self.directory(), self.dataset, self.dataset_spec, self.index.source_identity)
+        totals = crop_plan.read_plan_record(self.directory())["totals"]
+        if totals["groups"] == 1 and crops().validation_fraction:
+            print(
+                f"All images of {self.name()} that give crops are one group, so none of them is for validation"
+            )
 
     def shards(self) -> dict[str, int]:
         """Return the number of crops of each planned shard, by name; the plan must be finished."""
@@ -286,33 +291,3 @@ class MakeCrops(DatasetTask):
             f"Crops: {self.directory()}\n"
             f"{self.counts()}, {manifest.totals['bytes'] / 1e6:.1f} MB. Open contact-sheet.jpg to look at some.{warned}"
         )
-
-
-def plan_settings() -> crop_plan.PlanSettings:
-    """Return [crops] as the planner takes it, but for the group, which the catalog may have."""
-    section = crops()
-    return crop_plan.PlanSettings(
-        policy=section.policy,
-        size_px=section.size_px,
-        downscale_factors=tuple(sorted(set(section.downscale_factors))),
-        max_crops_per_image=section.max_crops_per_image,
-        grid_step_px=section.grid_step_px,
-        grid_min_rest_px=section.grid_min_rest_px,
-        max_pixels=int(section.max_megapixels * 1e6),
-        validation_fraction=section.validation_fraction,
-        crops_per_shard=section.crops_per_shard,
-        seed=section.seed,
-    )
-
-
-def pack_settings() -> pack.PackSettings:
-    """Return [crops] as the packer takes it."""
-    section = crops()
-    thresholds = {field.name: getattr(section, field.name) for field in dataclasses.fields(QualityThresholds)}
-    return pack.PackSettings(
-        plan=plan_settings(),
-        image_extension=section.image_format,
-        png_effort=section.png_effort,
-        jpeg_quality=section.jpeg_quality,
-        thresholds=QualityThresholds(**thresholds),
-    )

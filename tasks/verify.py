@@ -11,7 +11,8 @@ from data.record_json import from_plain, to_plain
 from data.records import SCHEMA, ShardHeader
 from pipeline import rebuild, verify
 from pipeline.verify_records import Damage, Verification
-from tasks.crops import MakeCrops, PlanCrops, pack_settings
+from tasks.crop_settings import pack_settings
+from tasks.crops import MakeCrops, PlanCrops
 from tasks.download import DatasetTask
 from tasks.runtime.every_run_task import EveryRunTask
 from tasks.runtime.parameters import ChoiceParameter

@@ -68,8 +68,7 @@ def write_indexes(
     Args:
         groups: as `group_by_shard` returns them.
         selection: all filters of which have run.
-        datasets: directories of the datasets.
-        manifests: their dataset.json.
+        datasets, manifests: directories of the datasets, and their dataset.json.
         out_dir: directory of the selection.
         seed: of the order.
 

@@ -47,7 +47,7 @@ from pipeline.crop_plan import PlanSettings, place_crops, plan_dataset
 from pipeline.downscale import downscale
 from pipeline.index import index_source, read_entries
 from pipeline.pack import PackSettings, cut_crop, pack_shard
-from tasks.crops import pack_settings
+from tasks.crop_settings import pack_settings
 
 HEIGHT, WIDTH, CROP = 1356, 2040, 512
 TRIES = 10_000

@@ -36,7 +36,8 @@ from pipeline.crop_plan import PlanSettings, plan_dataset, read_plan_shard, read
 from pipeline.dataset import finish_dataset
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
-from tasks.crops import PlanCrops, pack_settings
+from tasks.crop_settings import pack_settings
+from tasks.crops import PlanCrops
 
 SIDE_PX = 32
 MAX_SECOND_RUN_S = 3.0

@@ -11,7 +11,8 @@ from failures import assert_one_error_line
 from data.errors import UserError
 from data.video.sampling_settings import FrameSamplingSettings
 from pipeline import ray_engine
-from tasks.crops import MakeCrops, pack_settings
+from tasks.crop_settings import pack_settings
+from tasks.crops import MakeCrops
 
 ON_RAY = ("--cluster-engine", "ray", "--cluster-ray-address")
 

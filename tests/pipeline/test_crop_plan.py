@@ -121,6 +121,14 @@ def test_a_group_that_joins_no_image_is_an_error(group, problem):
         plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, group=group), "d")
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_group_of_more_than_half_of_the_crops_does_not_validate(seed):
+    entries = [entry(number, group="large" if number < 30 else f"small{number % 2}") for number in range(40)]
+    planned, _ = plan_dataset(entries, dataclasses.replace(SETTINGS, seed=seed), "d")
+    assert {one.split for one in planned if one.entry.group == "large"} == {"train"}
+    assert sum(one.split == "validation" for one in planned) == 5
+
+
 def test_shards_have_about_the_requested_number_of_crops():
     planned, _ = plan_dataset(ENTRIES, dataclasses.replace(SETTINGS, validation_fraction=0.0), "d")
     sizes: dict[int, int] = {}

@@ -89,3 +89,10 @@ def test_a_group_on_the_command_line_is_for_paths_alone(photo_folder, catalog, t
     with store(tmp_path / "store", catalog):
         path = PlanCrops(dataset=str(photo_folder))
         assert path.directory() != plan and path.index.directory() == index
+
+
+def test_a_single_group_is_said_to_leave_nothing_for_validation(photo_folder, tmp_path, capfd):
+    for group, is_said in ((r"(\.)", True), ("image", False)):
+        with store(tmp_path / "store", group=group):
+            assert build(PlanCrops(dataset=str(photo_folder)))
+            assert ("are one group, so none of them is for validation" in capfd.readouterr().out) == is_said
