@@ -149,7 +149,7 @@ class ClusterWorker(Worker):
         elif status == FAILED:
             self._failures += 1
         if self._failures >= cluster().max_failures:
-            self._give_up(f"This host leaves: its last {self._failures} tasks failed. Other hosts go on.")
+            self._give_up(f"This host leaves: its last {self._failures} tasks failed. Others may go on.")
 
     def _may_run(self, task: luigi.Task) -> bool:
         """Return whether this host does such work; say so where it does not."""
@@ -283,6 +283,8 @@ class ClusterWorker(Worker):
         return f"{error.get('displayName', failed[0])}{more} failed too often, on whatever host; the last error: {last}"
 
     def _give_up(self, reason: str, exit_code: int = FAILED_EXIT_CODE) -> None:
+        if self.exit_code is not None:
+            return
         self.say(reason)
         self.exit_code = exit_code
         self._start_phasing_out()  # type: ignore[no-untyped-call]

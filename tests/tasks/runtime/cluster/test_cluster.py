@@ -283,6 +283,8 @@ def test_a_host_on_which_everything_fails_leaves_before_it_ends_the_run_for_all(
     assert not worker.run()
     assert worker.exit_code == 30
     assert hosts.said[-1].startswith("This host leaves: its last 3 tasks failed.")
+    worker._note_end("another that still ran", "FAILED")
+    assert len(hosts.said) == 1
     statuses = {task.family: task.status for task in hosts.luigid.scheduler._state.get_active_tasks()}
     assert statuses["ToyPlan"] != "DISABLED"
 
