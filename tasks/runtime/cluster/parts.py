@@ -15,43 +15,42 @@ from tasks.runtime.fresh_view import record_folders
 from tasks.runtime.store_task import StoreTask
 
 
-def parts_of(task: luigi.Task) -> Sequence[StoreTask]:
-    """Return the parts of a task; none where they can't be read: Luigi reports that when it asks about the task."""
-    if isinstance(task, StoreTask):
-        with contextlib.suppress(UserError, OSError):
-            return task.dynamic_requires()
-    return []
-
-
 class Parts:
     """The parts that are known so far."""
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
-        """Luigi's ids of all parts."""
+        """Luigi's ids of all parts of results."""
         self.records: dict[StoreTask, list[Path]] = {}
         """For each result that is made in parts, the records of its parts."""
-        self._divided: set[str] = set()
-        """The tasks whose parts are known."""
+        self._of: dict[str, Sequence[StoreTask]] = {}
+        """By id of the task that waits for them."""
         self._folders: set[Path] = set()
         """Where the records of all tasks are."""
 
-    def note(self, tasks: Iterable[luigi.Task]) -> bool:
-        """Note the parts of those tasks whose parts were not known so far; return whether there are any."""
-        found = {
-            task: parts_of(task)
-            for task in tasks
-            if isinstance(task, StoreTask) and self._may_have_parts(task)
-        }
-        self._divided |= {task.task_id for task, parts in found.items() if parts}
-        new = [part for parts in found.values() for part in parts]
-        for part in new:
-            record = part.record_path()
+    def of(self, task: luigi.Task) -> Sequence[StoreTask]:
+        """Return the parts that a task waits for; none while they are not known, or can't be read.
+
+        What can't be read is reported by Luigi when it asks whether the task is complete.
+        """
+        if not isinstance(task, StoreTask) or task.task_id in self._of:
+            return self._of.get(task.task_id, ())
+        found: Sequence[StoreTask] = ()
+        with contextlib.suppress(UserError, OSError):
+            found = task.dynamic_requires()
+        if found:
+            self._of[task.task_id] = found
+        for part in found:
+            record, home = part.record_path(), part.home()
             self._folders.add(record.parent)
-            if (home := part.home()) is not part:
+            if home is not part:
                 self.ids.add(part.task_id)
                 self.records.setdefault(home, []).append(record)
-        return bool(new)
+        return found
+
+    def find(self, tasks: Iterable[luigi.Task]) -> set[str]:
+        """Return the ids of all parts of some tasks that are known by now."""
+        return {part.task_id for task in list(tasks) for part in self.of(task)}
 
     def note_record(self, task: luigi.Task) -> None:
         """Note where the record of a task is that may be no part."""
@@ -62,7 +61,3 @@ class Parts:
         """Look anew at the folders of all records, to see what other hosts have finished."""
         for folder in self._folders:
             refresh_names(folder)
-
-    def _may_have_parts(self, task: StoreTask) -> bool:
-        is_divisible = type(task).dynamic_requires is not StoreTask.dynamic_requires
-        return is_divisible and task.task_id not in self._divided

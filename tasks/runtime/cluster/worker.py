@@ -17,12 +17,11 @@ from luigi.task_status import DISABLED, DONE, FAILED, RUNNING
 from luigi.worker import GetWorkResponse, Worker
 
 from data.errors import UserError
-from tasks.runtime.cluster.parts import Parts, parts_of
+from tasks.runtime.cluster.parts import Parts
 from tasks.runtime.cluster.scheduler_client import PatientScheduler, ResultIsThere
 from tasks.runtime.cluster_config import cluster
 from tasks.runtime.fresh_view import refresh_folders
 from tasks.runtime.machine_lock import RESOURCE
-from tasks.runtime.store_task import StoreTask
 
 _ADDING_SHARE = 0.1
 """Of a worker's time at most, for adding the same tasks again: 2,000 shards take seconds."""
@@ -101,7 +100,7 @@ class ClusterWorker(Worker):
             self._added_at = self.clock()
             self._adding_s = self._added_at - begun
             self._failed_adds = 0 if succeeded else self._failed_adds + 1
-            self.parts.note(self._scheduled_tasks.values())
+            self.parts.find(self._scheduled_tasks.values())
         return succeeded
 
     def running(self) -> list[str]:
@@ -122,7 +121,7 @@ class ClusterWorker(Worker):
 
     def _add(self, task: luigi.Task, is_complete: Any) -> Iterator[luigi.Task]:
         """Yield what a task needs, also the parts that Luigi would learn of when it runs: so hosts share them."""
-        parts = parts_of(task) if is_complete is False else []
+        parts = self.parts.of(task) if is_complete is False else ()
         for needed in itertools.chain(parts, super()._add(task, is_complete)):  # type: ignore[no-untyped-call]
             self._scheduler.ids.register(needed)
             yield needed
@@ -132,8 +131,8 @@ class ClusterWorker(Worker):
     def _add_task(self, *args: Any, **kwargs: Any) -> None:
         """Tell luigid of a task. What counts for one machine is not its business: it would count for all together."""
         task = self._scheduled_tasks.get(kwargs["task_id"])
-        if kwargs.get("deps") is not None and isinstance(task, StoreTask):
-            kwargs["deps"] = [*kwargs["deps"], *(part.task_id for part in parts_of(task))]
+        if kwargs.get("deps") is not None and task is not None:
+            kwargs["deps"] = [*kwargs["deps"], *(part.task_id for part in self.parts.of(task))]
         resources = kwargs.get("resources") or {}
         kwargs["resources"] = {name: amount for name, amount in resources.items() if name != RESOURCE}
         if kwargs.get("runnable") and task is not None and not self._may_run(task):
@@ -182,7 +181,7 @@ class ClusterWorker(Worker):
         known = len(self._scheduled_tasks)
         super()._handle_next_task()  # type: ignore[no-untyped-call]
         if len(self._scheduled_tasks) != known:
-            self.parts.note(self._scheduled_tasks.values())
+            self.parts.find(self._scheduled_tasks.values())
 
     def _keep_alive(self, get_work_response: GetWorkResponse) -> bool:
         if self._stop_requesting_work:
@@ -219,10 +218,14 @@ class ClusterWorker(Worker):
         has_nothing = response.n_pending_tasks == 0 and not response.running_tasks
         if has_nothing and (failed := self._find_disabled()):
             self._give_up(self._describe_failed(failed))
-        elif self.parts.note(self._scheduled_tasks.values()) or has_nothing or self._failed_adds:
+        elif has_nothing or self._failed_adds or self._has_new_parts():
             self._add_again()
         elif not response.running_tasks and not self._running_tasks:
             self._note_pause(response.n_pending_tasks)
+
+    def _has_new_parts(self) -> bool:
+        """Return whether luigid does not know of this host yet as one that can make some part."""
+        return not self.parts.find(self._scheduled_tasks.values()) <= self._scheduled_tasks.keys()
 
     def _note_pause(self, waiting: int) -> None:
         """Say that no host does anything, once it has been so for a while."""

@@ -102,6 +102,14 @@ def test_a_host_takes_the_parts_that_another_has_planned(hosts):
     assert second.count_made() == "This host made 2 of 3 parts."
 
 
+def test_a_host_that_was_busy_while_the_parts_were_planned_takes_some(hosts):
+    first, second = hosts.join(), hosts.join(host="b")
+    assert [hosts.do_next(first), hosts.do_next(first)] == ["ToyPlan", "ToySet"]
+    second.parts.find(second._scheduled_tasks.values())  # as when a task of its own ends
+    assert second.run()
+    assert second.count_made() == "This host made 3 of 3 parts."
+
+
 def test_a_host_whose_part_another_has_done_ends_well(hosts):
     first, second = hosts.join(), hosts.join(host="b")
     assert first.run()
