@@ -16,6 +16,7 @@ from data.progress import Progress, silent
 from data.records import CropRecord, ImageWarning, PlannedCrop, PlannedSource, Rejection
 from data.shards import ShardPaths, open_shard
 from data.sources import Source
+from data.sources.sample import DRAWN_FORMAT
 from pipeline import worker_pool
 from pipeline.crop_plan import PlanSettings, make_key_stem, place_crops, source_factors
 from pipeline.detail_boxes import find_best_crops
@@ -160,7 +161,9 @@ def _make_crop(
     luma = rgb_to_luma(pixels)
     half = downscale_by_two(luma)
     metrics = measure_quality(luma, half, crop.box.top, crop.box.left)
-    rejected = find_rejection(metrics, settings.thresholds)
+    is_drawn = planned.entry.format == DRAWN_FORMAT
+    thresholds = settings.thresholds.without_camera_faults() if is_drawn else settings.thresholds
+    rejected = find_rejection(metrics, thresholds)
     if rejected:
         reason, detail = rejected
         return Rejection(crop.key, "pack", reason, f"{planned.entry.id}: {detail}"), None

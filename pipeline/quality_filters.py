@@ -36,6 +36,12 @@ class QualityThresholds:
     max_noise: float = 0.0
     """Levels, from 0 to 255."""
 
+    def without_camera_faults(self) -> "QualityThresholds":
+        """Return the thresholds for drawn images: their texture may be noise, and their blur is no fault."""
+        return dataclasses.replace(
+            self, max_equal_neighbors=0.0, max_comb_db=0.0, min_high_band_db=0.0, max_noise=0.0
+        )
+
 
 _FILTERS: tuple[tuple[RejectionReason, str, str, Callable[[float, float], bool]], ...] = (
     (RejectionReason.UNDEREXPOSED, "underexposed", "max_underexposed", gt),

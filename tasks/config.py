@@ -151,7 +151,7 @@ class crops(luigi.Config):
         description="crops with more steps between flat runs in 1000 pixels are rejected; 0: off",
     )
     max_noise: float = FloatParameter(
-        default=7.0, at_least=0, description="crops of more noise are rejected, levels of 255; 0: off"
+        default=6.0, at_least=0, description="crops of more noise are rejected, levels of 255; 0: off"
     )
     alpha: str = ChoiceParameter(
         default="refuse",

@@ -22,6 +22,8 @@ _DEFECT_PERIOD = 24
 _OUT_OF_FOCUS, _EMPTY = 7, 15
 """Positions of the two defective images in every `_DEFECT_PERIOD` images."""
 _FOCUS_SIGMA_PX = 8.0
+DRAWN_FORMAT = "procedural"
+"""`SourceEntry.format` of these images."""
 RECIPE_VERSION = 1
 """Raise it whenever the drawing changes, so that stale crops are not reused."""
 
@@ -65,7 +67,7 @@ class SampleSource(Source):
                 locator=str(number),
                 width=self.width_px,
                 height=self.height_px,
-                format="procedural",
+                format=DRAWN_FORMAT,
                 bytes=0,
                 sha256=sha256_bytes(canonical_json(self._recipe(number))),
                 lossy=False,

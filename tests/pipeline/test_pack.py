@@ -13,9 +13,10 @@ from settings import pack_settings, plan_settings
 
 from data.hashing import pixels_digest, sha256_bytes
 from data.imaging.decode import decode
-from data.records import RejectionReason, SourceEntry
+from data.records import Rejection, RejectionReason, SourceEntry
 from data.shards import ShardPaths, read_header, read_records, read_rejections
 from data.sources.folder import FolderSource
+from data.sources.sample import SampleSource
 from pipeline import pack, worker_pool
 from pipeline.crop_plan import place_crops, plan_dataset
 from pipeline.detail_boxes import find_best_crops
@@ -82,6 +83,18 @@ def test_a_damaged_source_is_one_rejection(planned, photo_folder):
     assert [(rejection.reason, content) for rejection, content in made] == [
         (RejectionReason.UNREADABLE, None)
     ]
+
+
+def test_only_photographs_can_be_noisy(planned, tmp_path):
+    """The sample images are drawn with textures that are noise."""
+    settings = pack_settings(thresholds=QualityThresholds(max_noise=0.01))
+    drawn = SampleSource(images=2, height_px=256, width_px=256)
+    index_source(drawn, "drawn", tmp_path / "drawn", min_side_px=128, max_bad_fraction=0)
+    sample = list(plan_dataset(read_entries(tmp_path / "drawn"), plan_settings(), "drawn")[0])
+    for plan, source, rejected in ((planned[1], planned[0], True), (sample, drawn, False)):
+        made = [crop for one in plan for crop, _ in crop_source(one, source, settings)]
+        reasons = [crop.reason for crop in made if isinstance(crop, Rejection)]
+        assert (RejectionReason.NOISY in reasons) == rejected and made
 
 
 def test_crops_can_be_jpeg(planned):

@@ -76,3 +76,10 @@ def test_a_threshold_with_decimals_rejects_exactly_what_the_whole_numbers_did():
         value, threshold = hundredths / 100, float("13.37")
         rejected = find_rejection(GOOD | {"contrast": value}, QualityThresholds(min_contrast=threshold))
         assert (rejected is not None) == (hundredths < 1337)
+
+
+def test_drawn_images_have_no_faults_of_cameras():
+    for metric in ("noise", "comb_db", "equal_neighbors"):
+        assert find_rejection(GOOD | {metric: 99.0}, THRESHOLDS.without_camera_faults()) is None
+    assert find_rejection(GOOD | {"high_band_db": -40.0}, THRESHOLDS.without_camera_faults()) is None
+    assert find_rejection(GOOD | {"sharpness": 0.5}, THRESHOLDS.without_camera_faults()) is not None
