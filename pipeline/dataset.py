@@ -8,13 +8,14 @@ import heapq
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from data.atomic_files import atomic_file, read_json, write_bytes, write_json, write_jsonl
+from data.atomic_files import atomic_file, read_json, read_jsonl, write_bytes, write_json, write_jsonl
 from data.catalog.spec import DatasetSpec
 from data.errors import UserError
 from data.hashing import number, sha256_file
@@ -187,16 +188,17 @@ def read_all_records(directory: Path, headers: Sequence[ShardHeader]) -> Iterato
 
 def draw_contact_sheet(directory: Path, manifest: DatasetManifest) -> bytes:
     """Return a JPEG of up to 60 crops at 128 x 128 pixels, chosen at random but the same every time."""
-    records = read_all_records(directory, manifest.shards)
+    lines = itertools.chain.from_iterable(_read_plain(directory, header) for header in manifest.shards)
+    places = ((line["key"], line["shard"], line["offset"], line["bytes"]) for line in lines)
     cells = _SHEET_ROWS * _SHEET_COLUMNS
-    chosen = heapq.nsmallest(cells, records, key=lambda record: (number("sheet", record.key), record.key))
+    chosen = heapq.nsmallest(cells, places, key=lambda place: (number("sheet", place[0]), place[0]))
     rows = -(-len(chosen) // _SHEET_COLUMNS)
     columns = min(len(chosen), _SHEET_COLUMNS)
     sheet = np.full((rows * _SHEET_CELL_PX, columns * _SHEET_CELL_PX, 3), 255, np.uint8)
-    for place, record in enumerate(chosen):
-        with open(ShardPaths(directory, record.shard).tar, "rb") as tar:
-            tar.seek(record.offset)
-            image = decode(tar.read(record.bytes))
+    for place, (_, shard, offset, size) in enumerate(chosen):
+        with open(ShardPaths(directory, shard).tar, "rb") as tar:
+            tar.seek(offset)
+            image = decode(tar.read(size))
         top, left = (place // _SHEET_COLUMNS) * _SHEET_CELL_PX, (place % _SHEET_COLUMNS) * _SHEET_CELL_PX
         small = cv2.resize(image, (_SHEET_CELL_PX, _SHEET_CELL_PX), interpolation=cv2.INTER_AREA)
         sheet[top : top + _SHEET_CELL_PX, left : left + _SHEET_CELL_PX] = small
@@ -213,15 +215,22 @@ def write_parquet(directory: Path, headers: Sequence[ShardHeader]) -> None:
         pyarrow.parquet.ParquetWriter(file, PARQUET_COLUMNS, compression="zstd") as writer,
     ):
         for header in headers:
-            rows = map(_make_row, read_records(ShardPaths(directory, header.shard)))
+            rows = map(_make_row, _read_plain(directory, header))
             writer.write_table(pyarrow.Table.from_pylist(list(rows), schema=PARQUET_COLUMNS))
 
 
-def _make_row(record: CropRecord) -> dict[str, int | float | str]:
-    row: dict[str, int | float | str] = to_plain(record)
-    del row["box"], row["metrics"]
-    row |= {f"box_{name}": value for name, value in vars(record.box).items()}
-    return row | {f"metric_{name}": value for name, value in record.metrics.items()}
+def _read_plain(directory: Path, header: ShardHeader) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a shard's manifest as JSON data.
+
+    The manifest is bound to its header by a hash that was just checked, so its lines need not be checked one by one.
+    """
+    return read_jsonl(ShardPaths(directory, header.shard).manifest)
+
+
+def _make_row(line: dict[str, Any]) -> dict[str, Any]:
+    row = {name: value for name, value in line.items() if name not in ("box", "metrics")}
+    row |= {f"box_{name}": value for name, value in line["box"].items()}
+    return row | {f"metric_{name}": value for name, value in line["metrics"].items()}
 
 
 def render_card(manifest: DatasetManifest) -> str:

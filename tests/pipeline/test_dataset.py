@@ -110,7 +110,7 @@ def test_only_the_rows_of_one_shard_are_in_memory(crops, monkeypatch):
     def counted(record):
         nonlocal most
         row = Row(plain_row(record))
-        alive[record.key] = row
+        alive[record["key"]] = row
         most = max(most, len(alive))
         return row
 
