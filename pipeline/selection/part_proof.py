@@ -121,26 +121,38 @@ def spread_matches(proven: Sequence[Found], crops: CropTable, targets: Sequence[
         crops, targets: what they are between.
     """
     sources, boxes = source_numbers(crops), source_boxes(crops)
-    order = np.argsort(sources, kind="stable")
-    sorted_sources = sources[order]
     best: dict[tuple[int, bool], tuple[tuple[bool, int, int], PartLeak]] = {}
-    for one in proven:
-        first, last = np.searchsorted(sorted_sources, sources[one.row], "left"), 0
-        last = int(np.searchsorted(sorted_sources, sources[one.row], "right"))
-        target = targets[one.target]
-        for row in order[int(first) : last].tolist():
-            side_px = one.similarity.side_px
-            in_source = _grid(_GRID, 1) * (boxes[row, 2] - boxes[row, 0]) + complex(*boxes[row, :2])
-            mapped = one.similarity.apply(_into_crop(in_source, boxes[one.row], side_px))
-            if row != one.row and share_inside(mapped, target.boxes) < _MIN_SHARE:
-                continue
+
+    def keep(row: int, one: Found) -> None:
+        target, place = targets[one.target], (row, bool(targets[one.target].rows))
+        rank = (row == one.row, one.inliers, -one.target)
+        if place in best and rank <= best[place][0]:
+            return
+        mapped = _map_box(boxes[row], boxes[one.row], one)
+        if row == one.row or share_inside(mapped, target.boxes) >= _MIN_SHARE:
             like = best_box(mapped, target) if target.rows else -1
-            leak = PartLeak(row, one.target, one.inliers, one.row, like)
-            rank = (row == one.row, one.inliers, -one.target)
-            place = (row, bool(target.rows))
-            if place not in best or rank > best[place][0]:
-                best[place] = rank, leak
+            best[place] = rank, PartLeak(row, one.target, one.inliers, one.row, like)
+
+    for one in proven:
+        keep(one.row, one)
+    # Crops that match by themselves need no other's match, however many an image has.
+    matching = {kind: np.array([row for row, known in best if known == kind]) for kind in (False, True)}
+    numbers = np.unique(sources[[one.row for one in proven]])
+    for kind in (False, True):
+        rest = np.setdiff1d(np.flatnonzero(np.isin(sources, numbers)), matching[kind])
+        rows_of: dict[int, list[int]] = collections.defaultdict(list)
+        for row in rest.tolist():
+            rows_of[int(sources[row])].append(row)
+        for one in proven:
+            for row in rows_of[int(sources[one.row])] if bool(targets[one.target].rows) == kind else ():
+                keep(row, one)
     return [best[place][1] for place in sorted(best)]
+
+
+def _map_box(box: Boxes, matching: Boxes, one: Found) -> npt.NDArray[np.complex128]:
+    """Return where points spread over a crop are in the target, by the match of another crop of its source image."""
+    points = _grid(_GRID, 1) * (box[2] - box[0]) + complex(*box[:2])
+    return one.similarity.apply(_into_crop(points, matching, one.similarity.side_px))
 
 
 def read_crop_pixels(crops: CropTable, directories: Sequence[Path], row: int) -> Luma:
