@@ -1,12 +1,12 @@
 """Training a model: from shards to batches, optimizer steps, checkpoints, and the launcher of a run.
 
-    job.py          the two records that describe a training
+    job.py          the two records that describe a training; recipes.py has the defaults of each preset
     launch.py       starts DeepSpeed's launcher; train.py is what it runs, one process per rank
-    trainer.py      the training loop
-    engine.py       one optimizer step, with losses.py
-    loader.py       batches from partitions.py, which build pairs.py with degradation.py from shard readers
+    trainer.py      a run from its first step to its last
+    batches.py      the path of a pair: sampler.py chooses it, crop_cache.py has its crop, augment.py makes it
+    engine.py       one optimizer step, around the network and its loss (graph.py, losses.py)
     checkpoints.py  what a run resumes from
-    run_log.py      what a run reports
+    run_plan.py     what a run says before it starts; run_log.py is what it reports
 
 Importing this package loads none of its modules.
 """

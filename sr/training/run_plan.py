@@ -10,10 +10,12 @@ from sr.training.crop_cache import CropCache
 from sr.training.engine import TrainingEngine
 from sr.training.job import TrainingJob
 from sr.training.ranks import Rank
-from sr.training.schedule import Plan, patch_sizes_px
+from sr.training.schedule import Plan, patch_px_at, patch_sizes_px
 
 WARM_UP_STEPS, MEASURED_STEPS = 10, 50
 """Steps of a session that are left out of the estimate of its hours, and steps that it is made from."""
+STAGE_SAMPLES = 200
+"""Places among the steps to come whose patches the estimate looks at."""
 _PRECISIONS = {
     "fp32": "fp32, without TF32",
     "tf32": "fp32, with products in TF32 where a GPU has it",
@@ -67,15 +69,17 @@ def _describe_devices(rank: Rank) -> str:
 class Announcements:
     """Writes the plan to a file of the run, which the launching process passes on."""
 
-    def __init__(self, path: Path, first_step: int, total_steps: int) -> None:
+    def __init__(self, path: Path, job: TrainingJob, first_step: int, total_steps: int) -> None:
         """Begin a session.
 
         Args:
             path: the file.
+            job: its patches.
             first_step: steps that earlier sessions have made.
             total_steps: steps of the whole run.
         """
-        self._path, self._first_step, self._total_steps = path, first_step, total_steps
+        self._path, self._job = path, job
+        self._first_step, self._total_steps = first_step, total_steps
         self._started = 0.0
 
     def add(self, lines: list[str]) -> None:
@@ -93,9 +97,15 @@ class Announcements:
         made = step - self._first_step
         if made == WARM_UP_STEPS:
             self._started = time.perf_counter()
-        elif made == WARM_UP_STEPS + MEASURED_STEPS:
+        elif made == WARM_UP_STEPS + MEASURED_STEPS and step < self._total_steps:
             steps_per_s = MEASURED_STEPS / max(time.perf_counter() - self._started, 1e-9)
-            hours = (self._total_steps - step) / steps_per_s / 3600.0
-            self.add(
-                [f"{steps_per_s:,.1f} steps a second: {hours:,.2f} hours to go, validation not counted."]
-            )
+            hours = self._cost_of_rest(step) / steps_per_s / 3600.0
+            text = f"{hours:,.1f} hours" if hours >= 1.0 else f"{hours * 60.0:,.0f} minutes"
+            self.add([f"{steps_per_s:,.1f} steps a second: about {text} to go, validation not counted."])
+
+    def _cost_of_rest(self, step: int) -> float:
+        """Return the cost of the steps to come, in steps like the last one: it grows with the pixels of patches."""
+        rest = self._total_steps - step
+        places = [step + rest * number // STAGE_SAMPLES for number in range(STAGE_SAMPLES)]
+        last, *sides = (patch_px_at(self._job, one, self._total_steps) for one in [step - 1, *places])
+        return rest * sum((side / last) ** 2 for side in sides) / STAGE_SAMPLES

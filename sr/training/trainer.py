@@ -79,7 +79,7 @@ class Trainer:
         self.losses = LossMonitor(num_losses, skips_steps, self.batches.describe)
         self.log = RunLog(run_dir, self.run_state.step, self.run_state.history) if not rank.number else None
         self.checkpoints = CheckpointWriter(run_dir / CHECKPOINTS)
-        self.announcements = Announcements(run_dir / PLAN, self.run_state.step, self.plan.total_steps)
+        self.announcements = Announcements(run_dir / PLAN, job, self.run_state.step, self.plan.total_steps)
         self.pace = Pace(self.run_state.step)
 
     def _build_engine(self) -> TrainingEngine:
