@@ -73,7 +73,7 @@ class TrainingJob:
     brightness_max: float = 1.2
     degradation: str = "bicubic"
     """How LR images are made: bicubic, then any of blur, noise, jpeg, codec, h264, hevc and av1, each as
-    name:min-max@probability; see sr.training.degradation_parser."""
+    name:min-max@probability; see sr.degradation.parser."""
 
 
 @dataclasses.dataclass(frozen=True)

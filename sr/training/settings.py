@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from data.errors import UserError
-from sr.training.degradation_parser import parse_degradation
+from sr.degradation.parser import parse_degradation
 from sr.training.job import TrainingJob
 from sr.training.schedule import SCHEDULES, parse_milestones, parse_stages
 

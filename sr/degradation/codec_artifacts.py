@@ -10,13 +10,14 @@ from typing import Literal, cast
 import av
 import cv2
 import numpy as np
+import numpy.typing as npt
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.random import Generator
 
-from sr.training.crop_reader import Image
-
+Image = npt.NDArray[np.uint8]
+"""uint8 [height, width, 3], RGB."""
 _GRID_PX = 16
 """Images are padded to a multiple of it, with their corner anywhere in the first cell."""
 _MIN_SIDE_PX = 64

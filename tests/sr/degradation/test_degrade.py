@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from images import textured
 
-from sr.training.codec_artifacts import CODECS
-from sr.training.degradation import degrade_lr_image
-from sr.training.degradation_parser import STEPS, parse_degradation
+from sr.degradation.codec_artifacts import CODECS
+from sr.degradation.degrade import degrade_lr_image
+from sr.degradation.parser import STEPS, parse_degradation
 
 
 def psnr(one, other):

@@ -1,4 +1,4 @@
-"""Parses the text of a degradation, without the libraries that carry it out (see `degradation`).
+"""Parses the text of a degradation, without the libraries that carry it out (see `degrade`).
 
 A degradation is text: `bicubic`, then any of the steps in STEPS, separated by commas. A step may be followed by its
 range and its probability: `bicubic,blur:0.4-1.5,jpeg:30-90@0.5`. Steps are always applied in the order of STEPS.

@@ -1,7 +1,7 @@
 """Degrades LR images beyond bicubic downscaling: random blur, noise, JPEG and video codecs.
 
-`degradation_parser` explains the text of the setting. Steps are applied in the order in which they happen to a real
-image: a lens blurs, a sensor adds noise, files are compressed. As in `pairs`, randomness depends on the pair's number
+`parser` explains the text of the setting. Steps are applied in the order in which they happen to a real image: a lens
+blurs, a sensor adds noise, files are compressed. As in `sr.training.sampler`, randomness depends on the pair's number
 alone, and each step has its own generator, so the settings of one step do not change what the others do.
 """
 
@@ -12,9 +12,8 @@ import numpy as np
 from numpy.random import Generator
 
 from data.hashing import generator
-from sr.training.codec_artifacts import CODECS, apply_codec
-from sr.training.crop_reader import Image
-from sr.training.degradation_parser import DegradationStep
+from sr.degradation.codec_artifacts import CODECS, Image, apply_codec
+from sr.degradation.parser import DegradationStep
 
 BLUR_RADIUS_SIGMAS = 4
 """Radius of the blur kernel, in sigmas."""
