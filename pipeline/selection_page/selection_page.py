@@ -72,15 +72,15 @@ def write_selection_page(
         hash_benchmarks(benchmarks),
         settings,
     )
-    steps, histograms = _count_steps(contents), _count_metrics(contents)
+    steps, histograms = count_steps(contents), count_metrics(contents)
     sources = Sources(datasets, [one.name for one in manifests], benchmarks)
     write_bytes(out_dir / PAGE, render_page(contents, steps, histograms, sources))
     review = SelectionReview(SCHEMA, spec_hash, manifest.spec_hash, manifest.totals, steps, histograms)
     write_json(out_dir / RECORD, to_plain(review))
 
 
-def _count_steps(contents: Contents) -> tuple[ThresholdSteps, ...]:
-    """Count what each threshold rejects, in the order of the filters."""
+def count_steps(contents: Contents) -> tuple[ThresholdSteps, ...]:
+    """Count what each threshold rejects, and would one step looser and stricter, in the order of the filters."""
     counted = [count_bits(contents, name) for name in HASH_FILTERS if contents.is_comparing(name)]
     counted += [
         count_rule(rule, contents.crops.numbers(rule.metric), contents.reached(str(rule)))
@@ -89,7 +89,8 @@ def _count_steps(contents: Contents) -> tuple[ThresholdSteps, ...]:
     return tuple(sorted(counted, key=lambda one: contents.filters.index(one.filter)))
 
 
-def _count_metrics(contents: Contents) -> tuple[Histogram, ...]:
+def count_metrics(contents: Contents) -> tuple[Histogram, ...]:
+    """Count the values of every metric and score."""
     selected = contents.decisions.selected
     found = [
         count_values(name, contents.crops.numbers(name), selected)

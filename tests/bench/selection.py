@@ -1,6 +1,6 @@
 """Measure how long SelectSamples takes for made crop datasets of many rows, and how much memory.
 
-    python tests/bench/selection.py [--rows 1000000,10000000] [--bits 2,4,8,10]
+    python tests/bench/selection.py [--rows 1000000,10000000] [--bits 2,4,8,10] [--page]
 
 The rows have random perceptual hashes; a fifth of them are others with up to six bits flipped. Shards have no images,
 only their indexes: a selection reads nothing else. Each selection runs in a process of its own. Printed are the
@@ -15,6 +15,7 @@ import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow
@@ -26,11 +27,16 @@ from data.hashing import sha256_bytes, sha256_file
 from data.record_json import to_plain
 from data.records import SCHEMA, DatasetManifest, ShardHeader
 from data.shards import ShardPaths
-from pipeline.dataset import PARQUET, PARQUET_COLUMNS
+from pipeline.dataset import PARQUET, PARQUET_COLUMNS, read_manifest
+from pipeline.quality_metrics import METRICS
+from pipeline.selection.decisions import read_decisions
 from pipeline.selection.leakage import NO_BENCHMARKS
 from pipeline.selection.rules import parse_rule
-from pipeline.selection.select_samples import read_selection, select_samples
+from pipeline.selection.select_samples import read_scored_crops, read_selection, select_samples
 from pipeline.selection.settings import SelectionSettings
+from pipeline.selection_page.contents import HASH_FILTERS, Contents
+from pipeline.selection_page.pairs import find_pairs
+from pipeline.selection_page.selection_page import count_metrics, count_steps
 
 _CROPS_PER_SHARD = 5000
 _SAMPLE = 4000
@@ -100,8 +106,20 @@ def _write_index(paths: ShardPaths, split: str, keys: list[str]) -> ShardHeader:
     )
 
 
-def measure(directory: Path, out_dir: Path, bits: int, results: Connection) -> None:
-    """Select once, and send processor seconds, peak memory in MB and the number of near duplicates."""
+class Measured(NamedTuple):
+    """What a selection has taken."""
+
+    seconds: float
+    """Processor seconds."""
+    peak_mb: int
+    """Of memory."""
+    near_duplicates: int
+    page_seconds: float
+    """Processor seconds of the figures of its page, without the images; 0 if they are not measured."""
+
+
+def measure(directory: Path, out_dir: Path, bits: int, page: bool, results: Connection) -> None:
+    """Select once, and send what that has taken."""
     settings = SelectionSettings(
         near_duplicate_bits=bits,
         copy_bits=bits,
@@ -113,7 +131,25 @@ def measure(directory: Path, out_dir: Path, bits: int, results: Connection) -> N
     select_samples([directory], NO_BENCHMARKS, settings, out_dir, "abc")
     seconds = time.process_time() - start
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    results.send((seconds, peak_mb, read_selection(out_dir).rejections.get("near_duplicate", 0)))
+    found = read_selection(out_dir).rejections.get("near_duplicate", 0)
+    results.send(
+        Measured(seconds, peak_mb, found, _make_page_figures(directory, out_dir, settings) if page else 0.0)
+    )
+
+
+def _make_page_figures(directory: Path, out_dir: Path, settings: SelectionSettings) -> float:
+    """Make the figures of a selection's page; return the processor seconds."""
+    start = time.process_time()
+    selection = read_selection(out_dir)
+    crops = read_scored_crops([directory], [read_manifest(directory)], settings, METRICS)
+    decisions = read_decisions(out_dir, selection.decisions_sha256)
+    contents = Contents(selection, crops, decisions, NO_BENCHMARKS, settings)
+    count_steps(contents)
+    count_metrics(contents)
+    for name in HASH_FILTERS:
+        if contents.is_comparing(name):
+            find_pairs(contents, name)
+    return time.process_time() - start
 
 
 def compare_every_pair_s(count: int) -> float:
@@ -130,8 +166,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how long SelectSamples takes for many crops.")
     parser.add_argument("--rows", default="1000000", help="numbers of crops, separated by commas")
     parser.add_argument("--bits", default="2,4,8,10")
+    parser.add_argument("--page", action="store_true", help="also make the figures of ReviewSelection")
     options = parser.parse_args()
-    print("    crops  bits  near duplicates  processor s  s per million  peak MB  every pair / this")
+    heads = (
+        "crops",
+        "bits",
+        "near duplicates",
+        "processor s",
+        "s per million",
+        "peak MB",
+        "every pair / this",
+        "page s",
+    )
+    print("  ".join(f"{head:>9}" for head in heads))
     for rows in map(int, options.rows.split(",")):
         reference_s = compare_every_pair_s(rows)
         with tempfile.TemporaryDirectory() as folder:
@@ -139,15 +186,19 @@ def main() -> None:
             directory.mkdir()
             make_dataset(directory, rows)
             for bits in map(int, options.bits.split(",")):
-                seconds, peak_mb, found = measure_alone(directory, Path(folder) / f"s{bits}", bits)
-                print(
-                    f"{rows:9}  {bits:4}  {found:15}  {seconds:11.1f}  {1e6 * seconds / rows:13.1f}  {peak_mb:7}"
-                    f"  {reference_s / seconds:17.1f}",
-                    flush=True,
-                )
+                one = measure_alone(directory, Path(folder) / f"s{bits}", bits, options.page)
+                cells = [f"{rows}", f"{bits}", f"{one.near_duplicates}", f"{one.seconds:.1f}"]
+                cells += [
+                    f"{1e6 * one.seconds / rows:.1f}",
+                    f"{one.peak_mb}",
+                    f"{reference_s / one.seconds:.1f}",
+                ]
+                cells += [f"{one.page_seconds:.1f}" if options.page else ""]
+                row = (cell.rjust(max(9, len(head))) for head, cell in zip(heads, cells, strict=True))
+                print("  ".join(row), flush=True)
 
 
-def measure_alone(directory: Path, out_dir: Path, bits: int) -> tuple[float, int, int]:
+def measure_alone(directory: Path, out_dir: Path, bits: int, page: bool) -> Measured:
     """Measure in a process of its own, whose peak of memory is that of the selection.
 
     Raises:
@@ -155,11 +206,11 @@ def measure_alone(directory: Path, out_dir: Path, bits: int) -> tuple[float, int
     """
     spawn = multiprocessing.get_context("spawn")
     receiver, sender = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=measure, args=(directory, out_dir, bits, sender))
+    process = spawn.Process(target=measure, args=(directory, out_dir, bits, page, sender))
     process.start()
     sender.close()
     try:
-        found: tuple[float, int, int] = receiver.recv()
+        found: Measured = receiver.recv()
     except EOFError:
         process.join()
         raise RuntimeError(f"The selection ended with exit code {process.exitcode}") from None

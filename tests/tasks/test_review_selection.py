@@ -178,8 +178,8 @@ def test_pairs_of_a_filter_without_a_threshold_in_bits_are_shown_with_their_deta
     }
     validation = kept["validation"][0]
     parts = [
-        ShownPart(0, kept["train"][0], "first.png", True, "bench/near.png", "", 41, ""),
-        ShownPart(0, kept["train"][1], "second.png", False, "third.png", validation, 17, ""),
+        ShownPart(0, kept["train"][0], "first.png", True, "bench/near.png", -1, "", 41, ""),
+        ShownPart(0, kept["train"][1], "second.png", False, "third.png", 0, validation, 17, ""),
     ]
     write_parts(tmp_path / "parts", parts, {})
     settings = dataclasses.replace(settings, parts=tmp_path / "parts")
