@@ -89,4 +89,14 @@ def test_every_setting_of_the_roles_has_a_default(settings):
     used = set()
     for path in [*ROLES.rglob("*.j2"), *ROLES.rglob("tasks/*.yml"), *ROLES.rglob("handlers/*.yml")]:
         used |= set(re.findall(r"\bsr_\w+", path.read_text()))
-    assert used - set(settings) - {"sr_store_unit"} == set()
+    assert used - set(settings) == set()
+
+
+@pytest.mark.parametrize("path", ["/srv/srf/store", "/mnt/fast-disk/store"])
+def test_the_mount_has_the_name_that_systemd_wants(path, settings, tmp_path):
+    if not shutil.which("systemd-escape"):
+        pytest.skip("systemd-escape is not installed")
+    (tmp_path / "name.j2").write_text(settings["sr_store_unit"])
+    name = render(tmp_path / "name.j2", settings | {"sr_store": path})
+    wanted = ["systemd-escape", "--path", "--suffix=mount", path]
+    assert name == subprocess.run(wanted, capture_output=True, text=True, check=True).stdout.strip()
