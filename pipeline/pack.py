@@ -12,6 +12,7 @@ import numpy as np
 from data.hashing import pixels_digest
 from data.imaging.encode import encode_jpeg, encode_png
 from data.imaging.image_warnings import collect_warnings
+from data.processes.heap import keep_freed_memory
 from data.progress import Progress, silent
 from data.records import CropRecord, ImageWarning, PlannedCrop, PlannedSource, Rejection
 from data.shards import ShardPaths, open_shard
@@ -71,6 +72,7 @@ def pack_shard(
     Raises:
         UserError: the source has changed since it was indexed.
     """
+    keep_freed_memory()
     max_crop_bytes = _MAX_BYTES_PER_PIXEL[settings.image_extension] * settings.plan.size_px**2 + _HEADER_BYTES
     parts = _split_sources(planned, max(1, _LARGEST_PART_BYTES // max_crop_bytes))
     work = functools.partial(_crop_part, source=source, settings=settings)

@@ -29,6 +29,7 @@ from PIL import Image, ImageDraw, ImageFont
 from data.hashing import generator
 from data.imaging.decode import decode
 from data.imaging.encode import encode_png
+from data.processes.heap import keep_freed_memory
 from pipeline.downscale import downscale_by_two
 from pipeline.quality_filters import find_rejection
 from pipeline.quality_metrics import measure_quality, rgb_to_luma
@@ -306,6 +307,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    keep_freed_memory()  # as packing does
     images = Path(os.environ["SR_SHARED"]) / "images"
     sets = [read_set(images / "photos", options.crops), read_set(images / "kodak", min(2, options.crops))]
     damages = dict(DAMAGES)
