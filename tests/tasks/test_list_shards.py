@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import luigi
+import pytest
 from commands import files
 from crop_datasets import SETTINGS, build, store
 
@@ -9,7 +10,15 @@ from tasks import known_sources
 from tasks.cli import main
 from tasks.crops import MakeCrops, PackShard
 
-HOSTILE = ("../../x", "/etc/passwd", "train-000000/../../x", "train-0", ".", "train-000000\n")
+HOSTILE = (
+    "/etc/passwd",
+    "train-000000/../../x",
+    "train-0",
+    ".",
+    "train-000000\n",
+    "train-०००००१",
+    "train-000000\0",
+)
 OPTIONS = [word for name, value in SETTINGS.items() for word in (f"--crops-{name.replace('_', '-')}", value)]
 
 
@@ -51,7 +60,7 @@ def test_a_shard_that_is_not_planned_or_no_name_is_refused_in_words(photo_folder
     assert "no shard train-000999 in the plan" in error and "train-000000 to validation-0" in error
     before = files(tmp_path)
     for options, words in (
-        *((["--shard", name], "it must be the name of a shard") for name in HOSTILE),
+        (["--shard", "../../x"], "it must be the name of a shard"),
         (["--part", "0/8"], "--part is '0/8', but it must be I/N with I from 1"),
         ([], "takes one of --shard and --part, and has neither"),
         (["--part", "1/8", "--shard", "train-000000"], "takes one of --shard and --part, and has both"),
@@ -60,6 +69,9 @@ def test_a_shard_that_is_not_planned_or_no_name_is_refused_in_words(photo_folder
         output = capfd.readouterr()
         assert words in output.err and len(output.err.splitlines()) == 1, output.err
     assert files(tmp_path) == before
+    for name in HOSTILE:
+        with pytest.raises(ValueError, match="is not the name of a shard"):
+            PackShard(dataset=str(photo_folder), shard=name)
 
 
 def test_a_job_that_is_given_the_plan_does_not_look_through_the_source_again(photo_folder, tmp_path, capfd):
