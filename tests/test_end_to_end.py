@@ -19,7 +19,7 @@ OPTIONS = {
     "crops-crops-per-shard": "20",
     "crops-validation-fraction": "0.2",
     "training-patch-px": "64",
-    "training-micro-batch-size": "8",
+    "training-batch-size": "8",
     "training-max-steps": "12",
     "training-steps-per-epoch": "6",
     "training-warmup-steps": "2",

@@ -87,7 +87,7 @@ TRAINING = {
     "crops-size-px": "128",
     "crops-validation-fraction": "0.2",
     "training-patch-px": "32",
-    "training-micro-batch-size": "4",
+    "training-batch-size": "4",
     "training-steps-per-epoch": "3",
     "training-warmup-steps": "2",
     "training-precision": "fp32",
