@@ -58,19 +58,18 @@ def index_source(
     with _removed_if_empty(out_dir), atomic_file(out_dir / ENTRIES) as rows:
         with atomic_file(out_dir / REJECTIONS) as rejected:
             for found in map(index.filter, source.scan(threads, progress)):
-                if isinstance(found, Rejection):
-                    rejected.write(jsonl_line(to_plain(found)))
-                else:
-                    rows.write(jsonl_line(vars(found)))
+                is_rejected = isinstance(found, Rejection)
+                (rejected if is_rejected else rows).write(jsonl_line(to_plain(found)))
             if not index.rejections.damaged:
                 index.require_sources(name)
-        totals, reasons = index.totals(), index.rejections.by_reason
+        totals = index.totals()
         check_budget(index.rejections, totals, max_bad_fraction, name, out_dir / REJECTIONS)
         index.require_sources(name)
-    notes = [*source.notes, *index.describe_missing_group(name)]
-    record = {"schema": SCHEMA, "totals": totals, "rejections": reasons}
+    missing_group = index.describe_missing_group(name)
+    record = {"schema": SCHEMA, "totals": totals, "rejections": index.rejections.by_reason}
+    notes = [*source.notes, *missing_group]
     write_json(out_dir / RECORD, record | ({"notes": notes} if notes else {}))
-    return "\n".join([*index.describe_left_out(name), *index.describe_missing_group(name)])
+    return "\n".join([*index.describe_left_out(name), *missing_group])
 
 
 @contextlib.contextmanager

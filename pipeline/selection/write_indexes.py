@@ -87,17 +87,15 @@ def write_indexes(
         suffix = "" if split == header.split else f"-{split}"
         index = f"index/{manifests[place].name}-{place}-{shard}{suffix}.idx"
         write_bytes(out_dir / index, content)
-        yield (
-            split,
-            SelectedShard(
-                tar=os.path.relpath(paths.tar, out_dir),
-                index=index,
-                samples=len(rows),
-                tar_bytes=header.tar_bytes,
-                tar_xxh3=header.tar_xxh3,
-                index_sha256=sha256_bytes(content),
-            ),
+        record = SelectedShard(
+            tar=os.path.relpath(paths.tar, out_dir),
+            index=index,
+            samples=len(rows),
+            tar_bytes=header.tar_bytes,
+            tar_xxh3=header.tar_xxh3,
+            index_sha256=sha256_bytes(content),
         )
+        yield split, record
 
 
 def _encode_shuffled(index: Path, keys: Sequence[str], seed: int) -> bytes:
