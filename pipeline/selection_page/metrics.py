@@ -45,8 +45,11 @@ def count_values(
     if not known.any():
         return None
     low, high = np.percentile(values[known], _OUTER_PERCENTILES, method="nearest").tolist()
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    scale = max(abs(low), abs(high))
+    if (
+        high - low <= 1e-9 * scale
+    ):  # equal values, or a range that has too few different numbers for the edges
+        low, high = low - 0.5 * max(scale, 1.0), high + 0.5 * max(scale, 1.0)
     edges = [float(f"{low + (high - low) * place / BINS:.6g}") for place in range(BINS + 1)]
     if len(set(edges)) <= BINS:  # more digits than are written
         edges = [low + (high - low) * place / BINS for place in range(BINS + 1)]

@@ -8,6 +8,7 @@ from images import textured
 from PIL import Image
 
 from data.dali_index import read_index
+from data.errors import UserError
 from pipeline.selection.select_samples import read_selection
 from tasks.runtime.status import list_lines
 from tasks.select import SelectSamples
@@ -63,6 +64,16 @@ def test_a_dry_run_that_leaves_nothing_says_so_by_its_exit_code(select, tmp_path
     assert build(dry)
     config.remove_option("selection", "rules")
     assert dry.exit_code() == 3 and "No train crops are left" in dry.summary()
+
+
+def test_as_many_caps_as_datasets_are_asked_for(select):
+    select(-1)
+    config = luigi.configuration.get_config()
+    config.set("selection", "max_per_dataset", "5,6")
+    luigi.task_register.Register.clear_instance_cache()
+    with pytest.raises(UserError, match="has 1 datasets, but 2 caps in max_per_dataset"):
+        SelectSamples().settings()
+    config.remove_option("selection", "max_per_dataset")
 
 
 def test_without_leakage_no_benchmark_is_required(select):
