@@ -93,6 +93,7 @@ class DescribeCrops(DatasetTask):
     """Crop dataset → local features of all its crops, beside the dataset."""
 
     stage = "features"
+    format_version = 2  # 2: described at a quarter of the size; the number of plain crops
     record = "features.json"
 
     @property
@@ -186,7 +187,7 @@ class MatchParts(StoreTask):
         return (
             f"{totals['crops']} crops compared with {totals['benchmark_images']} benchmark and "
             f"{totals['validation_images']} validation images: {totals['shows_benchmark']} and "
-            f"{totals['shows_validation']} show parts of them"
+            f"{totals['shows_validation']} show parts of them; {totals['too_plain']} crops are too plain to tell"
         )
 
     def summary(self) -> str:

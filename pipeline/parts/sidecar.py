@@ -23,6 +23,7 @@ from data.shards import ShardPaths, read_image
 from pipeline import worker_pool
 from pipeline.opencv_threads import single_threaded_opencv
 from pipeline.parts.features import FEATURE, StoredFeatures, describe_crop, features_per_crop
+from pipeline.parts.match import FEWEST_INLIERS
 from pipeline.quality_metrics import rgb_to_luma
 
 _CROPS_AT_ONCE = 32
@@ -41,7 +42,7 @@ class FeaturePaths(NamedTuple):
 
     @property
     def record(self) -> Path:
-        """How many crops, and the sha256 of the features. Written last."""
+        """How many crops, how many of these are too plain to compare, and the sha256 of the features. Written last."""
         return self.directory / f"{self.shard}.json"
 
 
@@ -86,7 +87,10 @@ def describe_shard(
     np.save(stored, features)
     write_bytes(out.features, stored.getvalue())
     sha256 = sha256_bytes(stored.getvalue())
-    write_json(out.record, {"schema": SCHEMA, "crops": len(lines), "features_sha256": sha256})
+    plain = int(((features["place"] > 0).sum(axis=1) < FEWEST_INLIERS).sum())
+    write_json(
+        out.record, {"schema": SCHEMA, "crops": len(lines), "too_plain": plain, "features_sha256": sha256}
+    )
 
 
 def read_features(paths: FeaturePaths) -> StoredFeatures:

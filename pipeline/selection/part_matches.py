@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data.atomic_files import jsonl_line, read_jsonl, write_bytes
+from data.atomic_files import jsonl_line, read_json, read_jsonl, write_bytes
 from data.dali_index import read_index_rows, row_key
 from data.progress import Progress
 from data.shards import ShardPaths
@@ -77,6 +77,13 @@ class ShardFeatures:
     def rows(self) -> Rows:
         """Return the rows of all crops that have features."""
         return np.concatenate([np.zeros(0, np.int64), *(self._rows[place] for place in self.shards())])
+
+    def count_plain(self) -> int:
+        """Return how many crops have too few features to match anything."""
+        paths = [
+            FeaturePaths(self._datasets[place].features or Path(), shard) for place, shard in self.shards()
+        ]
+        return sum(int(read_json(one.record)["too_plain"]) for one in paths)
 
     def read(self, place: tuple[int, str]) -> Iterator[tuple[int, StoredFeatures]]:
         """Yield the rows of a shard's crops with their features, in ascending order of the rows."""

@@ -45,8 +45,8 @@ class PartsRecord:
 
     schema: int
     totals: dict[str, int]
-    """crops (compared), benchmark_images, validation_images, features (of these images), shows_benchmark and
-    shows_validation (crops)."""
+    """crops (compared), too_plain (crops with too little texture to compare), benchmark_images, validation_images,
+    features (of these images), shows_benchmark and shows_validation (crops)."""
     leaks_sha256: str
     """Of parts.jsonl."""
 

@@ -90,6 +90,7 @@ def _count_compared(features: ShardFeatures, search: PartSearch) -> dict[str, in
     images = search.target_sources.count(-1)
     return {
         "crops": len(set(features.rows().tolist()) - search.skipped),
+        "too_plain": features.count_plain(),
         "benchmark_images": images,
         "validation_images": len(search.target_sources) - images,
         "features": len(search.index),

@@ -12,7 +12,7 @@ from images import textured
 
 from data.atomic_files import read_jsonl
 from data.dali_index import read_index
-from pipeline.selection.part_records import read_parts
+from pipeline.selection.part_records import read_parts, read_parts_record
 from tasks.crops import MakeCrops
 from tasks.parts import DescribeCrops, MatchParts
 from tasks.select import SelectSamples
@@ -97,6 +97,8 @@ def test_crops_that_show_parts_of_a_benchmark_go_out_and_are_named(select):
     assert record["rejections"]["leakage"] == len(leaks)
     pairs = {pair["target"]: pair for pair in record["part_pairs"] if pair["benchmark"]}
     assert pairs["bench/1.png"]["crops"] == by_source["hidden.png"] and pairs["bench/1.png"]["inliers"] >= 8
+    totals = read_parts_record(MatchParts().directory()).totals
+    assert totals["shows_benchmark"] == len(leaks) and "0 crops are too plain" in MatchParts().summary()
     assert record["part_pairs_total"] == len(record["part_pairs"])
     assert "shows a part of bench/1.png" in rejected(task)[leaks[0].key]["detail"]
     kept = [
