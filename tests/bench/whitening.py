@@ -26,7 +26,7 @@ _LARGEST_WEIGHT = 2047
 def describe_folder(folder: Path) -> np.ndarray:
     """Return the descriptors of all images of a folder at several sizes, n x 128."""
     found = []
-    detector = cv2.SIFT_create(nfeatures=_PER_LEVEL, contrastThreshold=0.01)  # words: ok
+    detector = cv2.SIFT.create(nfeatures=_PER_LEVEL, contrastThreshold=0.01)  # words: ok
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in {".png", ".jpg"}:
             continue

@@ -24,6 +24,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 from images import textured
@@ -89,7 +90,7 @@ class Luigid:
         self._process.wait()
         self._state.unlink(missing_ok=True)
 
-    def ask(self, method: str) -> object:
+    def ask(self, method: str) -> Any:
         """Return the answer to a call without arguments; None while there is none."""
         try:
             with urllib.request.urlopen(

@@ -130,9 +130,9 @@ def run_jobs(scratch: Path, photos: Path) -> None:
     )
     factory.chmod(0o755)
     os.environ["PATH"] = f"{scratch / 'bin'}:{os.environ['PATH']}"
-    command = [REPOSITORY / "deploy" / "slurm" / "pack-dataset.sh", photos, str(PARTS), *OPTIONS]
+    command = [str(REPOSITORY / "deploy" / "slurm" / "pack-dataset.sh"), str(photos), str(PARTS), *OPTIONS]
     done = subprocess.run(
-        [*command, "--store-root", scratch / "slurm"],
+        [*command, "--store-root", str(scratch / "slurm")],
         cwd=scratch,
         capture_output=True,
         text=True,
