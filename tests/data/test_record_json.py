@@ -22,7 +22,8 @@ HEADER = ShardHeader(2, "train-000000", "train", 2, 1, 10, 2048, "aa", "bb", "cc
 EXAMPLES = [
     ENTRY,
     Rejection("x", "pack", RejectionReason.FLAT, "contrast 3"),
-    PlannedSource(ENTRY, "train", 0, (PlannedCrop("k", 2, Box(1, 2, 3, 4)),)),
+    PlannedSource(ENTRY, "train", 0, 3),
+    PlannedCrop("k", 2, Box(1, 2, 3, 4)),
     HEADER,
     DatasetManifest(
         DatasetManifest.VERSION,

@@ -17,7 +17,17 @@ DENSE = [
     "--video-max-spacing-s",
     "1",
 ]
-SMALL = ["--crops-size-px", "64", "--crops-crops-per-shard", "8", "--crops-validation-fraction", "0.2"]
+SMALL = [
+    "--crops-size-px",
+    "64",
+    "--crops-crops-per-shard",
+    "8",
+    "--crops-validation-fraction",
+    "0.2",
+    # The frames show their number in squares, which lie on the grid of blocks.
+    "--crops-max-bhi-blockiness",
+    "1000",
+]
 MAKEMKV = """#!{python}
 import shutil, sys
 switches, (verb, disc, titles, folder) = sys.argv[1:-4], sys.argv[-4:]

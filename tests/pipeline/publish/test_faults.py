@@ -42,7 +42,7 @@ def settings(bucket, waits):
 @pytest.fixture
 def crops(made, tmp_path):
     copy = tmp_path / "local" / "crops" / made[0].name
-    shutil.copytree(made[0], copy)
+    shutil.copytree(made[0], copy, ignore=shutil.ignore_patterns("published"))
     return copy
 
 
