@@ -23,7 +23,7 @@ _KNOWN: dict[str, Sequence[Any]] = {
     "halo_px": range(HALO_PX + 1),
     "color": ("rgb", "luma"),
     "precision": ("fp32", "fp16", "int8"),
-    "layout": ("NHWC", "NCHW"),
+    "layout": ("NHWC",),
 }
 """The permitted values of fields that decide how an image is padded, tiled and colored. Others are refused."""
 

@@ -25,7 +25,7 @@ def kill_at(module, name: str, call: int = 1) -> None:
 MOMENTS = {
     "encoding the second segment": lambda: kill_at(upscale_video, "SegmentEncoder", 2),
     "muxing": lambda: kill_at(mux, "retime_packets"),
-    "after writing the receipt": lambda: kill_at(output_file.os, "link"),
+    "after writing the receipt": lambda: kill_at(output_file.OutputFile, "_move_without_replacing"),
     "after moving the output": lambda: kill_at(upscale_video, "write_json"),
     "after writing the record": lambda: kill_at(upscale_video.shutil, "rmtree"),
 }
