@@ -10,19 +10,13 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypedDict, cast
 
-from data.atomic_files import atomic_file, jsonl_line, read_json, read_jsonl, write_json, write_jsonl
 from data.catalog.spec import is_group, name_group
 from data.errors import UserError
 from data.hashing import generator, number
-from data.record_json import from_plain, to_plain
-from data.records import SCHEMA, Box, PlannedCrop, PlannedSource, Rejection, RejectionReason, SourceEntry
-from data.shards import shard_name
+from data.records import Box, PlannedCrop, PlannedSource, Rejection, RejectionReason, SourceEntry
 from pipeline.crop_boxes import place_grid_boxes, place_random_boxes
 from pipeline.crop_policies import POLICIES
-from pipeline.index import REJECTIONS
 from pipeline.rejection_counts import RejectionCounter, format_counts
 
 RECORD = "plan.json"
@@ -95,15 +89,6 @@ class PlanSettings:
                     f"[crops] {name} is {getattr(self, name)!r}, but it must be {requirement}",
                     f"Change it in luigi.cfg or with --crops-{name.replace('_', '-')}",
                 )
-
-
-class PlannedShard(TypedDict):
-    """A shard as plan.json lists it."""
-
-    name: str
-    split: str
-    sources: int
-    crops: int
 
 
 def make_key_stem(entry: SourceEntry) -> str:
@@ -277,44 +262,3 @@ def _assign_shards(
             shard, last_part = shard + 1, part
         yield from ((place, shard) for place in group)
         crops_before += sum(counts[place] for place in group)
-
-
-def write_plan(planned: Iterable[PlannedSource], rejections: Iterable[Rejection], out_dir: Path) -> None:
-    """Write a plan: one file for each shard in shards/, rejections.jsonl and, last, plan.json."""
-    shards: list[PlannedShard] = []
-    groups: set[str] = set()
-    by_shard = itertools.groupby(planned, key=lambda source: (source.split, source.shard))
-    for (split, shard), members in by_shard:
-        name, sources, crops = shard_name(split, shard), 0, 0
-        with atomic_file(out_dir / "shards" / f"{name}.jsonl") as file:
-            for one in members:
-                file.write(jsonl_line(to_plain(one)))
-                sources, crops = sources + 1, crops + one.crops
-                groups.add(one.entry.group)
-        shards.append({"name": name, "split": split, "sources": sources, "crops": crops})
-    counter = RejectionCounter()
-    write_jsonl(out_dir / REJECTIONS, map(to_plain, counter.count_each(rejections)))
-    totals = {
-        "sources": sum(shard["sources"] for shard in shards),
-        "crops": sum(shard["crops"] for shard in shards),
-        "groups": len(groups),
-        "rejected": counter.total,
-    }
-    record = {"schema": SCHEMA, "shards": shards, "totals": totals, "rejections": counter.by_reason}
-    write_json(out_dir / RECORD, record)
-
-
-def read_plan_shard(plan_dir: Path, shard: str) -> list[PlannedSource]:
-    """Return the planned sources of one shard, in packing order."""
-    path = plan_dir / "shards" / f"{shard}.jsonl"
-    return [from_plain(PlannedSource, value, str(path)) for value in read_jsonl(path)]
-
-
-def read_planned_shards(plan_dir: Path) -> list[PlannedShard]:
-    """Return name, split and numbers of sources and crops of every shard of a plan."""
-    return cast(list[PlannedShard], read_plan_record(plan_dir)["shards"])
-
-
-def read_plan_record(plan_dir: Path) -> dict[str, Any]:
-    """Return the content of plan.json: `shards`, `totals` and `rejections`."""
-    return cast(dict[str, Any], read_json(plan_dir / RECORD))

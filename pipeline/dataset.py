@@ -33,8 +33,8 @@ from data.shards import (
     read_records,
     read_rejections,
 )
-from pipeline.crop_plan import read_planned_shards
 from pipeline.index import REJECTIONS, read_index_record
+from pipeline.plan_files import read_planned_shards
 from pipeline.quality_metrics import METRICS
 from pipeline.rejection_counts import RejectionCounter, check_budget, format_counts, is_within_budget
 

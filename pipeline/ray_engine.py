@@ -25,8 +25,8 @@ from data.progress import Progress, silent
 from data.shards import ShardPaths
 from data.sources import open_source
 from data.video.sampling_settings import FrameSamplingSettings
-from pipeline.crop_plan import read_plan_shard
 from pipeline.pack import PackSettings, pack_shard
+from pipeline.plan_files import read_plan_shard
 
 _BASE_BYTES = 400_000_000
 """Memory of a process that packs, without images."""

@@ -13,8 +13,8 @@ from data.progress import Progress, silent
 from data.records import ShardHeader
 from data.shards import ShardPaths, read_header
 from data.sources import Source
-from pipeline.crop_plan import read_plan_shard
 from pipeline.pack import PackSettings, pack_shard
+from pipeline.plan_files import read_plan_shard
 
 _REBUILT = Path("run") / "rebuilt"
 

@@ -5,7 +5,7 @@ from typing import Any
 from data.catalog.published_figures import published
 from tasks.config import evaluation
 from tasks.evaluate import EvaluateModel, ProtocolTask, benchmark_labels, distinct_labels
-from tasks.runtime.parameters import StrListParameter
+from tasks.runtime.list_parameters import StrListParameter
 
 
 class CompareModels(ProtocolTask):

@@ -4,7 +4,7 @@ import dataclasses
 
 from pipeline import crop_plan, pack
 from pipeline.quality_filters import QualityThresholds
-from tasks.config import crops
+from tasks.crops_config import crops
 
 
 def plan_settings() -> crop_plan.PlanSettings:

@@ -12,12 +12,12 @@ import luigi
 from data.errors import UserError
 from data.progress import Progress, silent
 from data.shards import ShardPaths, read_header
-from pipeline import crop_plan, dataset, index, pack, ray_engine
+from pipeline import crop_plan, dataset, index, pack, plan_files, ray_engine
 from pipeline.rejection_counts import format_counts
 from pipeline.shard_parts import Part
 from tasks import known_sources
-from tasks.config import crops, video
 from tasks.crop_settings import pack_settings, plan_settings
+from tasks.crops_config import crops, video
 from tasks.download import DatasetTask
 from tasks.index import IndexSource
 from tasks.runtime.cluster_config import cluster
@@ -32,7 +32,7 @@ class PlanCrops(DatasetTask):
 
     stage = "plans"
     format_version = 3  # 3: the number of crops of each image, not their boxes
-    record = crop_plan.RECORD
+    record = plan_files.RECORD
 
     @property
     def index(self) -> IndexSource:
@@ -60,9 +60,11 @@ class PlanCrops(DatasetTask):
     def make(self) -> None:
         """Place the crops of every image and assign them to shards."""
         entries = index.Entries(self.index.directory())
-        crop_plan.write_plan(*crop_plan.plan_dataset(entries, self.settings(), self.name()), self.directory())
+        plan_files.write_plan(
+            *crop_plan.plan_dataset(entries, self.settings(), self.name()), self.directory()
+        )
         known_sources.store(self.directory(), self.dataset, self.dataset_spec, self.index.source_identity)
-        totals = crop_plan.read_plan_record(self.directory())["totals"]
+        totals = plan_files.read_plan_record(self.directory())["totals"]
         if totals["groups"] == 1 and crops().validation_fraction:
             print(
                 f"All images of {self.name()} that give crops are one group, so none of them is for validation"
@@ -72,13 +74,13 @@ class PlanCrops(DatasetTask):
         """Return the number of crops of each planned shard, by name; the plan must be finished."""
         return {shard["name"]: shard["crops"] for shard in self.planned_shards()}
 
-    def planned_shards(self) -> list[crop_plan.PlannedShard]:
+    def planned_shards(self) -> list[plan_files.PlannedShard]:
         """Return what plan.json says of each shard; the plan must be finished."""
-        return crop_plan.read_planned_shards(self.directory())
+        return plan_files.read_planned_shards(self.directory())
 
     def counts(self) -> str:
         """Return the numbers of crops, shards and groups."""
-        totals = crop_plan.read_plan_record(self.directory())["totals"]
+        totals = plan_files.read_plan_record(self.directory())["totals"]
         return f"{totals['crops']} crops in {len(self.shards())} shards, {totals['groups']} groups of images"
 
 
@@ -163,7 +165,7 @@ class PackShard(DatasetTask):
             progress: called with the number of crops made or rejected.
         """
         pack.pack_shard(
-            crop_plan.read_plan_shard(self.plan.directory(), shard),
+            plan_files.read_plan_shard(self.plan.directory(), shard),
             self.plan.index.source(),
             ShardPaths(self.directory(), shard),
             pack_settings(),

@@ -11,7 +11,7 @@ from data.sources import Source, open_source
 from pipeline import index
 from pipeline.rejection_counts import is_within_budget
 from tasks import known_sources
-from tasks.config import crops, video
+from tasks.crops_config import crops, video
 from tasks.download import DatasetTask, Download
 from tasks.rip_disc import RipDisc
 from tasks.runtime.cpu_share import cpu_share

@@ -18,7 +18,7 @@ from pipeline.publish.remote import check_url
 from tasks.crops import MakeCrops
 from tasks.remote_config import UrlParameter, remote
 from tasks.runtime.every_run_task import EveryRunTask
-from tasks.runtime.parameters import PathParameter
+from tasks.runtime.parameters import BoolParameter, PathParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.store import store
 from tasks.runtime.store_task import StoreTask
@@ -43,7 +43,7 @@ class PublishDataset(EveryRunTask):
         description="where to: s3://bucket/folder, gs://, az://, hf://datasets/USER/REPOSITORY, file:///folder; "
         "empty: [remote] url",
     )
-    read_back: bool = luigi.BoolParameter(description="read every byte back in the end, and compare it")
+    read_back: bool = BoolParameter(description="read every byte back in the end, and compare it")
     stage = "crops"
     record = "run/publication.json"
 

@@ -5,8 +5,6 @@ import tempfile
 from functools import cached_property
 from typing import IO, Any
 
-import luigi
-
 from data.errors import UserError
 from pipeline import index
 from pipeline.selection import select_samples as select
@@ -17,6 +15,7 @@ from pipeline.selection.settings import SelectionSettings
 from tasks.crops import MakeCrops
 from tasks.index import IndexSource
 from tasks.parts import MatchParts, benchmarks_kept_clear, datasets_to_describe
+from tasks.runtime.parameters import BoolParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, StoreTask
 from tasks.selection_config import selection
@@ -25,7 +24,7 @@ from tasks.selection_config import selection
 class SelectSamples(StoreTask):
     """Crop datasets and benchmarks → which crops are for training and which for validation."""
 
-    dry_run: bool = luigi.BoolParameter(
+    dry_run: bool = BoolParameter(
         significant=False,
         description="print how many crops of finished datasets each filter would reject, and write nothing",
     )

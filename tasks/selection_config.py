@@ -5,14 +5,13 @@ from pathlib import Path
 import luigi
 
 from tasks.remote_config import UrlParameter
-from tasks.runtime.parameters import (
-    ChoiceParameter,
+from tasks.runtime.list_parameters import (
     IntListParameter,
-    IntParameter,
     PathListParameter,
     StrListParameter,
     WeightListParameter,
 )
+from tasks.runtime.parameters import ChoiceParameter, IntParameter
 
 
 class selection(luigi.Config):

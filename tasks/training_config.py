@@ -23,7 +23,7 @@ from sr.training.settings import (
     check_settings,
 )
 from tasks.runtime.optional_parameters import OptionalFloatParameter, OptionalIntParameter
-from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntParameter
+from tasks.runtime.parameters import BoolParameter, ChoiceParameter, FloatParameter, IntParameter
 
 _JOB = TrainingJob(preset="", selection="", selection_hash="")
 _OPTIONS = RunOptions()
@@ -158,7 +158,7 @@ class training(luigi.Config):
         choices=PRECISIONS,
         description="precision of the convolutions during training; fp32 is without TF32",
     )
-    compile: bool = luigi.BoolParameter(
+    compile: bool = BoolParameter(
         default=_JOB.compile, description="compile network and loss with torch.compile where that works"
     )
     ema_decay: float | None = OptionalFloatParameter(

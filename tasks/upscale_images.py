@@ -15,7 +15,7 @@ from sr.runtime.filters import INTERPOLATION_FILTERS
 from tasks.config import MAX_SCALE, MIN_SCALE, upscaling
 from tasks.export import ExportOpenVINO, make_ir_of
 from tasks.model_choice import TRAINED, identify_upscaler
-from tasks.runtime.parameters import ChoiceParameter, IntParameter
+from tasks.runtime.parameters import BoolParameter, ChoiceParameter, IntParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.record_target import RecordTarget
 from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, WHOLE_MACHINE, StoreTask
@@ -87,7 +87,7 @@ class UpscaleImages(StoreTask):
     quality: int = IntParameter(
         default=95, at_least=1, at_most=100, description="quality of JPEG and WebP results"
     )
-    allow_rejected: bool = luigi.BoolParameter(
+    allow_rejected: bool = BoolParameter(
         description="exit with 0 also if images are rejected; the results are the same"
     )
     stage = "images"

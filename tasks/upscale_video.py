@@ -21,7 +21,8 @@ from sr.upscale.video.settings import AUDIO, BIT_DEPTHS, CODECS, CONTAINERS, Vid
 from tasks.config import upscaling
 from tasks.export import ExportOpenVINO, is_luma_only, make_ir_of
 from tasks.model_choice import TRAINED, identify_upscaler
-from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntListParameter, IntParameter
+from tasks.runtime.list_parameters import IntListParameter
+from tasks.runtime.parameters import BoolParameter, ChoiceParameter, FloatParameter, IntParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.record_target import RecordTarget
 from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, WHOLE_MACHINE, StoreTask
@@ -101,16 +102,14 @@ class UpscaleVideo(StoreTask):
         at_most=64,
         description="threads of the encoder; x264 gives other bytes with another number",
     )
-    deinterlace: bool = luigi.BoolParameter(
-        description="deinterlace; without it, interlaced videos are refused"
-    )
-    progressive: bool = luigi.BoolParameter(
+    deinterlace: bool = BoolParameter(description="deinterlace; without it, interlaced videos are refused")
+    progressive: bool = BoolParameter(
         description="take a video that is marked as interlaced as it is: its frames are whole (PsF)"
     )
     leave_out: tuple[int, ...] = IntListParameter(
         default=(), description="numbers of the input's streams that are not copied, separated by commas"
     )
-    allow_truncated: bool = luigi.BoolParameter(
+    allow_truncated: bool = BoolParameter(
         description="exit with 0 also if the video is cut short or damaged; the result is the same"
     )
     audio: str = ChoiceParameter(

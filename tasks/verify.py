@@ -2,8 +2,6 @@
 
 import datetime
 
-import luigi
-
 from data.atomic_files import write_json
 from data.cpu_count import usable_cores
 from data.errors import UserError
@@ -15,7 +13,7 @@ from tasks.crop_settings import pack_settings
 from tasks.crops import MakeCrops, PlanCrops
 from tasks.download import DatasetTask
 from tasks.runtime.every_run_task import EveryRunTask
-from tasks.runtime.parameters import ChoiceParameter
+from tasks.runtime.parameters import BoolParameter, ChoiceParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 
@@ -31,7 +29,7 @@ class VerifyDataset(EveryRunTask, DatasetTask):
         choices=verify.LEVELS,
         description="headers: sizes and small files; hashes: also every byte; full: also every image decoded",
     )
-    rebuild: bool = luigi.BoolParameter(description="make the damaged shards again, and no others")
+    rebuild: bool = BoolParameter(description="make the damaged shards again, and no others")
     stage = "crops"
     record = "run/verification.json"
     resources = WHOLE_MACHINE

@@ -206,6 +206,7 @@ def _read_back(remote: RemoteFolder, job: _Job, counter: Counter) -> None:
         UserError: one differs.
     """
     transfers = Transfers[PublishedFile](remote.settings.connections)
+    damaged: list[PublishedFile] = []
 
     def check(file: PublishedFile) -> None:
         digest = xxhash.xxh3_128() if file.digest.startswith("xxh3:") else hashlib.sha256()
@@ -214,15 +215,20 @@ def _read_back(remote: RemoteFolder, job: _Job, counter: Counter) -> None:
             end = min(file.bytes, start + remote.settings.block_bytes)
             digest.update(remote.read_block(job.path(file.path), start, end))
         if digest.hexdigest() != file.digest.partition(":")[2]:
-            remote.remove(job.path(job.place.record))
-            remote.remove(job.path(file.path))
+            damaged.append(file)
             message = (
                 f"{remote.place(job.path(file.path))} has other bytes than were sent, and was removed there"
             )
             raise UserError(message, "Run the same command again to send it anew")
         counter.note(f"reading back {file.path}")
 
-    transfers.run(job.published.files, check)
+    try:
+        transfers.run(job.published.files, check)
+    finally:
+        # Only now, as nothing is read any more: a file that vanishes while it is read would be another error.
+        if damaged:
+            for path in dict.fromkeys([job.place.record, *(file.path for file in damaged)]):
+                remote.remove(job.path(path))
 
 
 def _summarize(job: _Job, note: str) -> Publication:

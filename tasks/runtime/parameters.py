@@ -1,4 +1,4 @@
-"""Luigi parameters that check their own values: ranges, choices, comma-separated lists and image sizes.
+"""Luigi parameters that check their own values: ranges, choices and image sizes.
 
 Each describes its values in `expected`, e.g. "a whole number from 16 to 8192", which `tasks.runtime.arguments` puts
 into the error for a wrong one. The check is in `normalize`, so it also holds for defaults and for values given in
@@ -7,15 +7,13 @@ Python.
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 import luigi
 
 from data.user_paths import expand_home
 
-Item = TypeVar("Item")
 Size = tuple[int, int]
 """Height and width in pixels."""
 MAX_SIDE_PX = 99_999
@@ -43,7 +41,7 @@ class IntParameter(luigi.IntParameter):
         """
         too_small = self._at_least is not None and x < self._at_least
         if too_small or (self._at_most is not None and x > self._at_most):
-            raise _invalid(x, self.expected)
+            raise invalid(x, self.expected)
         return x
 
 
@@ -85,7 +83,7 @@ class FloatParameter(luigi.FloatParameter):
             and (self._below is None or x < self._below)
         )
         if not is_valid:
-            raise _invalid(x, self.expected)
+            raise invalid(x, self.expected)
         return x
 
 
@@ -107,55 +105,16 @@ class ChoiceParameter(luigi.ChoiceParameter[str]):
         self.description = f"{description}; {self.expected}" if description else self.expected
 
 
-class _ListParameter(luigi.Parameter[tuple[Item, ...]], Generic[Item]):
-    """A tuple, written with commas between its items.
+class BoolParameter(luigi.BoolParameter):
+    """Yes or no: `--flag` says yes, and `--flag false` no, whatever the default or luigi.cfg says.
 
-    Args:
-        min_items: how many there must be at least.
-        options: what `luigi.Parameter` takes.
+    Luigi's own takes no value on the command line, so that what is on by default can't be switched off there.
     """
 
-    expected = "a list with commas between the items"
+    expected = "true or false"
 
-    def __init__(self, *, min_items: int = 0, **options: Any) -> None:
-        super().__init__(**options)
-        self._min_items = min_items
-
-    def parse(self, x: str) -> tuple[Item, ...]:
-        """Return the items of a text."""
-        return tuple(self.parse_item(part.strip()) for part in x.split(",") if part.strip())
-
-    def serialize(self, x: Iterable[Item]) -> str:
-        """Return the text that `parse` reads."""
-        return ",".join(self.format_item(item) for item in x)
-
-    def normalize(self, x: Sequence[Item]) -> tuple[Item, ...]:
-        """Return the items as a tuple.
-
-        Raises:
-            ValueError: there are too few, or it is a text.
-        """
-        if isinstance(x, str) or len(x) < self._min_items:
-            raise _invalid(x, self.expected)
-        return tuple(x)
-
-    def parse_item(self, text: str) -> Item:
-        """Return the item that a text means; raise ValueError where it means none."""
-        raise NotImplementedError
-
-    def format_item(self, item: Item) -> str:
-        """Return the text that `parse_item` reads."""
-        return str(item)
-
-
-class StrListParameter(_ListParameter[str]):
-    """Names or paths, e.g. `Set5,Set14`."""
-
-    expected = "one or more names or paths with commas between them"
-
-    def parse_item(self, text: str) -> str:
-        """Return the text."""
-        return text
+    def __init__(self, **options: Any) -> None:
+        super().__init__(parsing=luigi.BoolParameter.EXPLICIT_PARSING, **options)
 
 
 class PathParameter(luigi.Parameter[str]):
@@ -164,105 +123,6 @@ class PathParameter(luigi.Parameter[str]):
     def parse(self, x: str) -> str:
         """Return the path."""
         return str(expand_home(x)) if x.startswith("~") else x
-
-
-class PathListParameter(_ListParameter[Path]):
-    """Paths, with `~` expanded."""
-
-    expected = "one or more paths with commas between them"
-
-    def parse_item(self, text: str) -> Path:
-        """Return the path."""
-        return expand_home(text)
-
-
-class ChoiceListParameter(_ListParameter[str]):
-    """Some of several names, e.g. `fp32,int8`.
-
-    Args:
-        choices: the names.
-        options: what `luigi.Parameter` takes.
-    """
-
-    def __init__(self, *, choices: Iterable[str], **options: Any) -> None:
-        super().__init__(**options)
-        self._choices = tuple(choices)
-        self.expected = f"some of {', '.join(self._choices)}, with commas between them"
-
-    def parse_item(self, text: str) -> str:
-        """Return the name; raise ValueError for an unknown one."""
-        if text not in self._choices:
-            raise _invalid(text, self.expected)
-        return text
-
-
-class IntListParameter(_ListParameter[int]):
-    """Whole numbers, e.g. `1,2,4`.
-
-    Args:
-        at_least: smallest allowed number.
-        auto: the number that the word "auto" stands for; None: the word is not allowed.
-        options: what `luigi.Parameter` takes.
-    """
-
-    def __init__(self, *, at_least: int = 0, auto: int | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        self._at_least, self._auto = at_least, auto
-        words = f"whole numbers of {at_least} or more" + ("" if auto is None else " or auto")
-        self.expected = f"{words}, with commas between them"
-
-    def parse_item(self, text: str) -> int:
-        """Return the number; raise ValueError for any other text."""
-        if text == "auto" and self._auto is not None:
-            return self._auto
-        number = int(text)
-        if number < self._at_least:
-            raise _invalid(text, self.expected)
-        return number
-
-    def format_item(self, item: int) -> str:
-        """Return the number's digits, or auto."""
-        return "auto" if item == self._auto else str(item)
-
-
-class WeightListParameter(_ListParameter[float]):
-    """Numbers above 0, e.g. `2,1`."""
-
-    expected = "numbers above 0 with commas between them"
-
-    def parse_item(self, text: str) -> float:
-        """Return the number; raise ValueError for any other text."""
-        number = float(text)
-        if not 0 < number < math.inf:
-            raise _invalid(text, self.expected)
-        return number
-
-
-class SizeListParameter(_ListParameter[Size]):
-    """Image sizes, e.g. `960x540,1280x720`; each value is height and width.
-
-    Args:
-        max_side_px: longest allowed side.
-        options: what `luigi.Parameter` takes.
-    """
-
-    def __init__(self, *, max_side_px: int = MAX_SIDE_PX, **options: Any) -> None:
-        super().__init__(**options)
-        self._max_side_px = max_side_px
-        self.expected = (
-            f"sizes such as 960x540 (WIDTHxHEIGHT, at most {max_side_px} pixels a side), with commas"
-        )
-
-    def parse_item(self, text: str) -> Size:
-        """Return height and width; raise ValueError for any other text."""
-        size = parse_size(text)
-        if max(size) > self._max_side_px:
-            raise _invalid(text, self.expected)
-        return size
-
-    def format_item(self, item: Size) -> str:
-        """Return WIDTHxHEIGHT."""
-        return format_size(item)
 
 
 class OptionalSizeParameter(luigi.Parameter[Size | None]):
@@ -290,7 +150,7 @@ def parse_size(text: str) -> Size:
     """
     match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if match is None:
-        raise _invalid(text, OptionalSizeParameter.expected)
+        raise invalid(text, OptionalSizeParameter.expected)
     return int(match[2]), int(match[1])
 
 
@@ -316,5 +176,6 @@ def _describe_range(
     return f" {' and '.join(parts)}" if parts else ""
 
 
-def _invalid(value: object, expected: str) -> ValueError:
+def invalid(value: object, expected: str) -> ValueError:
+    """Return the error for a value that a parameter does not take."""
     return ValueError(f"{value!r} is not {expected}")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import luigi
 
-from tasks.runtime.parameters import IntParameter, PathListParameter, PathParameter
+from tasks.runtime.list_parameters import PathListParameter
+from tasks.runtime.parameters import IntParameter, PathParameter
 
 
 class store(luigi.Config):

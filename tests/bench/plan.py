@@ -34,17 +34,11 @@ from data.hashing import sha256_bytes
 from data.records import SourceEntry
 from data.shards import ShardPaths
 from data.sources import open_source
-from pipeline.crop_plan import (
-    MAX_SHARDS,
-    PlanSettings,
-    plan_dataset,
-    read_plan_shard,
-    read_planned_shards,
-    write_plan,
-)
+from pipeline.crop_plan import MAX_SHARDS, PlanSettings, plan_dataset
 from pipeline.dataset import finish_dataset, read_manifest
 from pipeline.index import Entries, index_source
 from pipeline.pack import PackSettings, pack_shard
+from pipeline.plan_files import read_plan_shard, read_planned_shards, write_plan
 from tasks.crops import pack_settings
 
 HEIGHT, WIDTH, QUALITY, CROP = 375, 500, 92, 128

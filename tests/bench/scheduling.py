@@ -32,10 +32,11 @@ from data.catalog.resolve import resolve_dataset
 from data.hashing import sha256_file
 from data.shards import ShardPaths
 from data.sources import open_source
-from pipeline.crop_plan import PlanSettings, plan_dataset, read_plan_shard, read_planned_shards, write_plan
+from pipeline.crop_plan import PlanSettings, plan_dataset
 from pipeline.dataset import finish_dataset
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
+from pipeline.plan_files import read_plan_shard, read_planned_shards, write_plan
 from tasks.crop_settings import pack_settings
 from tasks.crops import PlanCrops
 

@@ -6,15 +6,9 @@ from settings import plan_settings
 
 from data.errors import UserError
 from data.records import RejectionReason, SourceEntry
-from pipeline.crop_plan import (
-    count_crops,
-    place_crops,
-    read_plan_record,
-    read_plan_shard,
-    read_planned_shards,
-    write_plan,
-)
+from pipeline.crop_plan import count_crops, place_crops
 from pipeline.crop_plan import plan_dataset as plan_lazily
+from pipeline.plan_files import read_plan_record, read_plan_shard, read_planned_shards, write_plan
 
 SETTINGS = plan_settings(size_px=256, validation_fraction=0.1, crops_per_shard=20)
 

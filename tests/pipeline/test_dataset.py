@@ -17,7 +17,7 @@ from data.imaging.decode import decode
 from data.record_json import to_plain
 from data.shards import ShardPaths
 from pipeline import dataset
-from pipeline.crop_plan import plan_dataset, read_plan_shard, read_planned_shards, write_plan
+from pipeline.crop_plan import plan_dataset
 from pipeline.dataset import (
     PARQUET,
     finish_dataset,
@@ -28,6 +28,7 @@ from pipeline.dataset import (
 )
 from pipeline.index import index_source, read_entries
 from pipeline.pack import pack_shard
+from pipeline.plan_files import read_plan_shard, read_planned_shards, write_plan
 from pipeline.verify import verify_dataset
 
 

@@ -6,7 +6,7 @@ import pytest
 from commands import files
 from crop_datasets import build, store
 
-from pipeline.crop_plan import read_plan_shard
+from pipeline.plan_files import read_plan_shard
 from tasks.crops import MakeCrops, PackShard, PlanCrops
 
 

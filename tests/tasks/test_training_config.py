@@ -8,6 +8,7 @@ import pytest
 from data.errors import UserError
 from sr.models.presets import PRESETS
 from sr.training.recipes import RECIPES
+from tasks.train import TrainModel
 from tasks.training_config import changeable_settings, training_settings
 
 
@@ -50,3 +51,11 @@ def test_a_micro_batch_larger_than_the_batch_is_refused():
         pytest.raises(UserError, match=r"micro_batch_size is 64, but batch_size.* is 32.*Raise batch_size"),
     ):
         training_settings()
+
+
+def test_a_setting_that_gives_another_network_gives_another_run_and_a_limit_does_not():
+    first = TrainModel().parameters()
+    with settings({"training": {"seed": "1"}}):
+        assert TrainModel().parameters() != first
+    with settings({"training": {"max_steps": "6", "learning_rate": "0.0005"}}):
+        assert TrainModel().parameters() == first

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import pytest
 from commands import files
@@ -11,7 +12,7 @@ from pipeline.dataset import read_all_records, read_manifest
 from pipeline.publish.fetch import fetch, is_fetched, split_url
 from pipeline.publish.file_list import Place, check_relative, find_place
 from pipeline.publish.publish import publish
-from pipeline.publish.remote import check_form
+from pipeline.publish.remote import RemoteFolder, check_form
 from pipeline.publish.settings import RemoteSettings
 from pipeline.verify import verify_dataset
 
@@ -113,6 +114,23 @@ def test_damage_at_the_url_is_found_when_reading_back_and_when_fetching(crops, u
     publish(crops, url, SETTINGS, read_back=True)
     fetch(f"{url}/crops/{crops.name}", tmp_path / "other", SETTINGS)
     assert files(other) == files(crops)
+
+
+def test_nothing_is_removed_while_other_files_are_still_read_back(crops, url, tmp_path, monkeypatch):
+    publish(crops, url, SETTINGS)
+    tar = tmp_path / "remote" / "crops" / crops.name / "shards" / "train-000000.tar"
+    content = tar.read_bytes()
+    tar.write_bytes(content[:600] + b"x" + content[601:])
+    removed = []
+
+    def remove(self, path):
+        assert not [one.name for one in threading.enumerate() if one.name.startswith("transfer")]
+        removed.append(path.rpartition("/")[2])
+
+    monkeypatch.setattr(RemoteFolder, "remove", remove)
+    with pytest.raises(UserError, match="has other bytes than were sent"):
+        publish(crops, url, SETTINGS, read_back=True)
+    assert removed == ["dataset.json", "train-000000.tar"]
 
 
 def test_a_fetch_goes_on_within_a_file_and_discards_foreign_bytes(crops, url, tmp_path):

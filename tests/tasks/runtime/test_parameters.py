@@ -4,17 +4,14 @@ from pathlib import Path
 import luigi
 import pytest
 
-from tasks.runtime.parameters import (
+from tasks.runtime.list_parameters import (
     ChoiceListParameter,
-    ChoiceParameter,
-    FloatParameter,
     IntListParameter,
-    IntParameter,
-    OptionalSizeParameter,
     PathListParameter,
     SizeListParameter,
     StrListParameter,
 )
+from tasks.runtime.parameters import ChoiceParameter, FloatParameter, IntParameter, OptionalSizeParameter
 
 STREAMS = IntListParameter(at_least=1, auto=-1)
 
