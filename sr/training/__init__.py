@@ -1,7 +1,7 @@
-"""Training a model: from shards to batches, optimizer steps, checkpoints, and the launcher of a run.
+"""Training a model: from shards to batches, optimizer steps, and checkpoints.
 
     job.py          the two records that describe a training; recipes.py has the defaults of each preset
-    launch.py       starts DeepSpeed's launcher; train.py is what it runs, one process per rank
+    launch.py       starts a run on its ranks (sr.distributed); train.py is what each of them runs
     trainer.py      a run from its first step to its last
     batches.py      the path of a pair: sampler.py chooses it, crop_cache.py has its crop, augment.py makes it
     engine.py       one optimizer step, around the network and its loss (graph.py, losses.py)

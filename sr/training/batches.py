@@ -17,10 +17,10 @@ from torch import Tensor
 from data.errors import UserError
 from sr.degradation.degrade import blur_radius_px, degrade_lr_image, draw_blur_sigma_px
 from sr.degradation.parser import parse_degradation
+from sr.distributed.ranks import Rank
 from sr.training.augment import augment, cut, cut_centers, encode_choices, margin_px, split_pairs
 from sr.training.crop_cache import CropCache
 from sr.training.job import TrainingJob
-from sr.training.ranks import Rank
 from sr.training.sampler import Samples, draw_samples
 from sr.training.schedule import parse_stages, patch_px_at
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from data.errors import UserError
 from data.memory import available_memory_bytes
+from sr.distributed.ranks import Rank
 from sr.training.crop_reader import CropReader, Image
-from sr.training.ranks import Rank
 from sr.training.sampler import Numbers
 from sr.training.settings import AUTO, CACHE_PLACES
 

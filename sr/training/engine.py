@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import UserError
+from sr.distributed.ranks import Rank
 from sr.evaluation.lpips import MIN_SIDE_PX
 from sr.models.network import SuperResolutionNetwork
 from sr.models.reparameterization import fuse_reparameterization
@@ -22,7 +23,6 @@ from sr.training.batches import Batch
 from sr.training.graph import AUTOCAST, NetworkWithLoss, compile_module, fit_micro_batch
 from sr.training.job import TrainingJob
 from sr.training.losses import WeightedLoss
-from sr.training.ranks import Rank
 from sr.training.schedule import ema_decay_at, patch_sizes_px
 from sr.training.settings import parse_loss
 

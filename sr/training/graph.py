@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import UserError
+from sr.distributed.ranks import Rank
 from sr.models.network import SuperResolutionNetwork
 from sr.training.job import TrainingJob
 from sr.training.losses import WeightedLoss
-from sr.training.ranks import Rank
 from sr.training.schedule import patch_sizes_px
 
 AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sr.training.rank_errors import StepError
-from sr.training.ranks import Rank
+from sr.distributed.rank_errors import StepError
+from sr.distributed.ranks import Rank
 
 CHECK_EVERY_STEPS = 20
 """Reading a loss waits for the device, so losses are read together."""

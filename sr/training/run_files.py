@@ -1,6 +1,7 @@
 """The files of a run directory, for the code that starts a run, carries it out or uses its result.
 
-`sr.models.run_files` names the two others: job.json and best.safetensors.
+`sr.models.run_files` names job.json and best.safetensors, `sr.distributed.run_files` what the ranks leave: locks, log,
+errors.
 """
 
 CHECKPOINTS = "checkpoints"
@@ -14,17 +15,10 @@ CURVE = "curve.svg"
 RECORD = "training.json"
 """The result; written last."""
 
-PARENT_LOCK = "run/parent.lock"
-"""Held by the process that starts a training, from before the first change until the end."""
-LOCK = "run/lock"
-"""Held by the supervisor of a running training."""
 RUN_OPTIONS = "run/options.json"
 """The RunOptions of the latest session."""
 CLOCK = "run/clock.json"
 """How long the run has trained: {"trained_s"}."""
-LOG = "run/log.txt"
 PROGRESS = "run/progress.json"
 PLAN = "run/plan.txt"
 """What the run is going to do, a sentence a line; rank 0 writes it, and the launching process passes it on."""
-ERRORS = "run/errors"
-"""Directory of the errors that ended the training; see `rank_errors`."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from sr.distributed.ranks import Rank
 from sr.training.crop_cache import CropCache
 from sr.training.engine import TrainingEngine
 from sr.training.job import TrainingJob
-from sr.training.ranks import Rank
 from sr.training.schedule import Plan, patch_px_at, patch_sizes_px
 
 WARM_UP_STEPS, MEASURED_STEPS = 10, 50

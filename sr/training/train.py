@@ -1,20 +1,19 @@
-"""The program that DeepSpeed's launcher starts for every rank, on a directory with job.json and run/options.json.
+"""The program of every rank, on a directory with job.json and run/options.json.
 
-`sr.training.launch.train` starts the launcher.
+`sr.training.launch.train` has it started.
 """
 
 import argparse
-import os
+import dataclasses
 import sys
 from pathlib import Path
 
 from data.atomic_files import read_json
 from data.errors import UserError
-from data.processes.parent_death import die_with_supervisor
 from data.record_json import from_plain
+from sr.distributed.rank_program import run_rank
 from sr.models.run_files import JOB
 from sr.training.job import RunOptions, TrainingJob
-from sr.training.rank_errors import write_error
 from sr.training.run_files import RUN_OPTIONS
 
 
@@ -23,13 +22,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run_dir", type=Path, help="the run's directory")
     options = parser.parse_args(arguments)
-    die_with_supervisor()
-    try:
-        _train(options.run_dir)
-    except UserError as error:
-        write_error(options.run_dir, int(os.environ["RANK"]), error)
-        return 1
-    return 0
+    return run_rank(options.run_dir, lambda: _train(options.run_dir))
 
 
 def _train(run_dir: Path) -> None:
@@ -37,12 +30,13 @@ def _train(run_dir: Path) -> None:
     # Imported here, so that the rank watches its supervisor before the slow part begins.
     import torch
 
-    from sr.training.ranks import start_ranks
+    from sr.distributed.ranks import start_ranks
     from sr.training.trainer import Trainer
 
     job = from_plain(TrainingJob, read_json(run_dir / JOB), str(run_dir / JOB))
     options = from_plain(RunOptions, read_json(run_dir / RUN_OPTIONS), str(run_dir / RUN_OPTIONS))
     rank = start_ranks()
+    options = dataclasses.replace(options, num_workers=options.num_workers or rank.cores)
     try:
         Trainer(job, run_dir, rank, options).run()
     except torch.OutOfMemoryError as error:

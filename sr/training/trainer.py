@@ -17,6 +17,8 @@ from data.atomic_files import write_bytes, write_json
 from data.hashing import number, sha256_bytes
 from data.record_json import to_plain
 from data.selection import Split, open_split
+from sr.distributed.rank_errors import StepError
+from sr.distributed.ranks import Rank
 from sr.models.checkpoint import serialize_weights
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
@@ -28,8 +30,6 @@ from sr.training.crop_reader import CropReader
 from sr.training.engine import TrainingEngine
 from sr.training.job import RunOptions, TrainingJob
 from sr.training.monitors import LossMonitor, StopVote
-from sr.training.rank_errors import StepError
-from sr.training.ranks import Rank
 from sr.training.run_files import CHECKPOINTS, CLOCK, PLAN, RECORD
 from sr.training.run_log import Pace, RunLog
 from sr.training.run_plan import Announcements, RunPlan

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from sr.distributed.ranks import Rank
 from sr.evaluation.metrics import PSNR_CAP_DB
 from sr.models.network import SuperResolutionNetwork
 from sr.runtime.filters import PillowUpscaler
 from sr.training.batches import Batch
 from sr.training.losses import Loss
-from sr.training.ranks import Rank
 
 
 def psnr_db(output: Tensor, target: Tensor) -> Tensor:

@@ -45,11 +45,11 @@ from data.imaging.encode import encode_png
 from data.records import Box, CropRecord
 from data.selection import Split
 from data.shards import ShardPaths, open_shard
+from sr.distributed.ranks import Rank
 from sr.training.batches import PairMaker, TrainingBatches
 from sr.training.crop_cache import open_cache
 from sr.training.crop_reader import CropReader
 from sr.training.job import TrainingJob
-from sr.training.ranks import Rank
 
 CROP, PATCH, SCALE, BATCH = 512, 256, 2, 16
 CORES = len(os.sched_getaffinity(0))

@@ -32,8 +32,10 @@ import numpy as np
 from selections import SELECTION_HASH, write_selection
 
 from data.cpu_count import usable_cores
+from sr.distributed.launch import _environment
+from sr.distributed.network import find_free_port
+from sr.distributed.team import Team
 from sr.training.job import RunOptions, TrainingJob
-from sr.training.launch import _environment, _free_port
 
 CROPS, SIDE_PX = 96, 512
 IN_MEMORY = 8
@@ -76,9 +78,9 @@ class Worker:
         environment = dict(os.environ)
         if way != "bare":
             # Like the launcher.
-            environment = _environment(False, usable_cores())
+            environment = _environment(Team(1))
             environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
-            environment |= {"MASTER_PORT": str(_free_port())}
+            environment |= {"MASTER_PORT": str(find_free_port())}
         command = [sys.executable, __file__, "--worker", way, str(root), settings]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, text=True)
@@ -138,7 +140,7 @@ def work(way: str, root: Path, job: TrainingJob) -> None:
     if way == "bare":
         step = bare_step(job, [make_batch(root, job, number) for number in range(IN_MEMORY)])
     else:
-        from sr.training.ranks import start_ranks
+        from sr.distributed.ranks import start_ranks
         from sr.training.trainer import Trainer
 
         trainer = Trainer(job, run_dir, start_ranks(), RunOptions(num_workers=usable_cores()))
@@ -164,10 +166,10 @@ def make_batch(root: Path, job: TrainingJob, step: int):
     import torch
 
     from data.selection import open_split
+    from sr.distributed.ranks import Rank
     from sr.training.batches import PairMaker, TrainingBatches
     from sr.training.crop_cache import open_cache
     from sr.training.crop_reader import CropReader
-    from sr.training.ranks import Rank
 
     split = open_split(root / "selection" / "selection.json", "train", job.selection_hash)
     cache = open_cache(CropReader(split, "opencv", 1), "off", root, Rank(0, 1, torch.device("cpu")))

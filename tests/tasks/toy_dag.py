@@ -7,8 +7,7 @@ import luigi
 
 from data.atomic_files import write_json
 from data.errors import UserError
-from data.progress import silent
-from sr.training import launch
+from sr.distributed.launch import Program, run_supervised
 from tasks.runtime import hooks
 from tasks.runtime.parameters import IntParameter
 from tasks.runtime.progress import stage
@@ -175,7 +174,8 @@ class ToyTraining(StoreTask):
         directory = self.directory().resolve()
         (directory / "run").mkdir()
         program = f'trap "echo saved; exit 0" TERM; exec > {self.fifo}; echo $$; while :; do sleep 0.05; done'
-        asked = launch._run(["sh", "-c", program], dict(os.environ), directory, silent)[1]
+        ranks = Program("", directory, directory / self.record)
+        asked = run_supervised(["sh", "-c", program], dict(os.environ), ranks, lambda: None)[1]
         if asked is not None:
             raise asked
 

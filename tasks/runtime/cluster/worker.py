@@ -298,6 +298,6 @@ def trains_here() -> bool:
     chosen = cluster().train
     if chosen != "auto":
         return chosen == "yes"
-    from sr.training.gpus import find_usable_gpus
+    from sr.distributed.gpus import find_usable_gpus
 
     return bool(find_usable_gpus())

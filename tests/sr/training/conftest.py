@@ -9,8 +9,8 @@ def one_rank():
     """Join a group of one rank, as if the launcher had started it."""
     import deepspeed
 
-    from sr.training.launch import _free_port
-    from sr.training.ranks import start_ranks
+    from sr.distributed.network import find_free_port
+    from sr.distributed.ranks import start_ranks
 
     alone = {
         "RANK": "0",
@@ -20,7 +20,7 @@ def one_rank():
         "DS_ACCELERATOR": "cpu",
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (alone | {"MASTER_PORT": str(_free_port())}).items():
+        for name, value in (alone | {"MASTER_PORT": str(find_free_port())}).items():
             patch.setenv(name, value)
         # On tiny images threads wait for each other longer than they work.
         threads = torch.get_num_threads()

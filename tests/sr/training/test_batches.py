@@ -10,11 +10,11 @@ from selections import SELECTION_HASH, image_of, write_selection
 
 from data.errors import UserError
 from data.selection import open_split
+from sr.distributed.ranks import Rank
 from sr.training.batches import PairMaker, TrainingBatches, ValidationBatches, check_patches
 from sr.training.crop_cache import open_cache
 from sr.training.crop_reader import CropReader
 from sr.training.job import TrainingJob
-from sr.training.ranks import Rank
 
 SIDE_PX, PATCH_PX = 96, 32
 CPU = torch.device("cpu")

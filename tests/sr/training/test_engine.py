@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from data.errors import UserError
+from sr.distributed.ranks import Rank
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
 from sr.training.batches import Batch
 from sr.training.engine import TrainingEngine, _copy_network
 from sr.training.job import TrainingJob
-from sr.training.ranks import Rank
 
 pytestmark = pytest.mark.usefixtures("one_rank")
 ALONE = Rank(0, 1, torch.device("cpu"))

@@ -1,7 +1,6 @@
 """Whole runs through DeepSpeed's launcher: interrupted, or shared by two ranks; and how failures are reported."""
 
 import dataclasses
-import errno
 import fcntl
 import json
 import os
@@ -15,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from deepspeed.launcher import runner
 from safetensors.torch import load_file
 from selections import SELECTION_HASH, write_selection
 
@@ -23,10 +21,12 @@ import sr
 from data.atomic_files import read_json, write_json
 from data.errors import UserError
 from data.record_json import to_plain
-from sr.training import launch, ranks
+from sr.distributed import launch as ranks_launch
+from sr.distributed import run_lock
+from sr.distributed.rank_errors import write_error
+from sr.training import launch
 from sr.training.job import RunOptions, TrainingJob
-from sr.training.launch import choose_world_size, train
-from sr.training.rank_errors import write_error
+from sr.training.launch import train
 
 PATIENCE_S = 180.0
 JOB = TrainingJob(
@@ -59,7 +59,7 @@ FAILING_RANKS = """
 import sys
 from pathlib import Path
 from data.errors import UserError
-from sr.training.rank_errors import StepError, write_error
+from sr.distributed.rank_errors import StepError, write_error
 run_dir = Path(sys.argv[-1])
 write_error(run_dir, 0, StepError(13, "The loss of step 13 is nan", "Look at it"))
 write_error(run_dir, 1, StepError(12, "The loss of step 12 is inf", "Look at it"))
@@ -154,7 +154,7 @@ def test_two_ranks_go_on_with_a_run_of_one_and_agree_with_it(store, undisturbed)
 
 def test_the_error_of_the_first_rank_that_failed_is_raised(tmp_path, monkeypatch):
     # Instead of the launcher, a program fails like ranks do, one because of the other.
-    monkeypatch.setattr(launch, "_launcher", lambda *arguments: [sys.executable, "-c", FAILING_RANKS])
+    monkeypatch.setattr(ranks_launch, "_launcher", lambda *arguments: [sys.executable, "-c", FAILING_RANKS])
     write_error(tmp_path, 0, UserError("An earlier session failed", "Forget it"))
     with pytest.raises(UserError, match=r"The loss of step 12 is inf"):
         train(JOB, tmp_path)
@@ -165,7 +165,7 @@ def test_a_running_training_is_left_alone(tmp_path, monkeypatch, lock):
     write_json(tmp_path / "job.json", {"theirs": True})
     write_json(tmp_path / "training.json", {})
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(launch.supervise, "LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(run_lock.supervise, "LOCK_WAIT_S", 0.1)
     with open(tmp_path / lock, "w") as theirs:
         fcntl.flock(theirs, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="Another training is running"):
@@ -175,67 +175,11 @@ def test_a_running_training_is_left_alone(tmp_path, monkeypatch, lock):
 
 
 def test_any_other_failure_is_reported_with_the_end_of_the_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "_launcher", lambda *arguments: ["sh", "-c", "echo out of memory; exit 9"])
+    monkeypatch.setattr(
+        ranks_launch, "_launcher", lambda *arguments: ["sh", "-c", "echo out of memory; exit 9"]
+    )
     with pytest.raises(UserError, match=r"exit status 9 .*out of memory"):
         train(JOB, tmp_path / "run")
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "gpus", "world_size"), [(1, 0, 1), (1, 8, 1), (4, 3, 2), (32, 8, 8), (6, 4, 3)]
-)
-def test_ranks_share_the_batch_evenly(batch_size, gpus, world_size):
-    assert choose_world_size(batch_size, gpus) == world_size
-
-
-def test_a_hostfile_must_exist_and_is_passed_to_the_launcher(tmp_path):
-    hosts = tmp_path / "hosts"
-    with pytest.raises(UserError, match=r"hosts does not exist.*slots=8"):
-        launch._launcher(1, [], str(hosts))
-    hosts.write_text("node1 slots=8\nnode2 slots=8\n")
-    command = launch._launcher(1, [], str(hosts))
-    assert command[command.index("--hostfile") + 1] == str(hosts) and "--num_accelerators" not in command
-
-
-def test_deepspeeds_launcher_uses_the_selected_gpus(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3,2")
-    monkeypatch.delenv("DS_ACCELERATOR", raising=False)
-    command = launch._launcher(2, [5, 3, 2], "")
-    parsed = runner.parse_args([*command[3:], "program"])
-    resources = runner.parse_inclusion_exclusion({"localhost": 8}, parsed.include, parsed.exclude)
-    taken = runner.apply_num_nodes_and_gpus(resources, parsed.num_nodes, parsed.num_gpus)
-    assert dict(taken) == {"localhost": [3, 5]}
-    # The launcher would ignore the variable with a message, and not count the GPUs that it hides.
-    environment = launch._environment(on_gpus=True, compute_threads=1)
-    assert "CUDA_VISIBLE_DEVICES" not in environment and "DS_ACCELERATOR" not in environment
-    with pytest.raises(UserError, match="at most 3 ranks"):
-        launch._launcher(4, [5, 3, 2], "")
-
-
-def test_hidden_gpus_stay_hidden_from_the_ranks(monkeypatch):
-    assert launch._environment(on_gpus=False, compute_threads=1)["DS_ACCELERATOR"] == "cpu"
-    # As in a rank that DeepSpeed's launcher started: it has shown GPU 0 again.
-    joined = []
-    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(ranks.deepspeed, "init_distributed", lambda **how: joined.append(how))
-    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
-    assert ranks.start_ranks().device == torch.device("cpu")
-    assert joined[0]["dist_backend"] == "gloo"
-
-
-@pytest.mark.parametrize("on_gpus", [False, True])
-def test_ranks_share_the_cores_and_how_threads_wait_is_left_to_torch(monkeypatch, on_gpus):
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.delenv(name, raising=False)
-    assert launch._environment(on_gpus, compute_threads=3)["OMP_NUM_THREADS"] == "1", (
-        "as the environment says"
-    )
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    environment = launch._environment(on_gpus, compute_threads=3)
-    assert environment["OMP_NUM_THREADS"] == "3"
-    assert not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & environment.keys()
 
 
 def test_the_plan_of_a_run_is_passed_on_line_by_line(tmp_path):
@@ -247,25 +191,3 @@ def test_the_plan_of_a_run_is_passed_on_line_by_line(tmp_path):
     path.write_text("one\ntwo\nthree\n")
     plan.report()
     assert said == ["one", "two", "three"]
-
-
-def test_idle_gpus_are_named(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(launch, "find_usable_gpus", lambda: [0, 1, 2])
-    monkeypatch.setattr(launch, "_launcher", lambda *arguments: ["false"])
-    with pytest.raises(UserError, match="exit status"):
-        train(JOB, tmp_path, say=said.append)
-    assert said == ["2 of 3 GPUs train: more cannot share a batch of 8 evenly."]
-
-
-def test_a_run_directory_on_a_mount_without_locks_is_refused_by_name(tmp_path, monkeypatch):
-    def refuse(handle, how):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(launch.supervise.fcntl, "flock", refuse)
-    (tmp_path / "run").mkdir()
-    with (
-        pytest.raises(UserError, match=f"the mount of {tmp_path}/.*, has no file locks"),
-        launch._lock_run(tmp_path),
-    ):
-        pass

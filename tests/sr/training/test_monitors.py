@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from data.errors import UserError
+from sr.distributed.ranks import Rank
 from sr.training import monitors
 from sr.training.monitors import MAX_SKIPPED_STEPS, Decision, LossMonitor, StopVote
-from sr.training.ranks import Rank
 
 ALONE = Rank(0, 1, torch.device("cpu"))
 

@@ -16,11 +16,11 @@ from pipeline.selection.leakage import NO_BENCHMARKS
 from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import read_selection, select_samples
 from pipeline.selection.settings import SelectionSettings
+from sr.distributed.ranks import Rank
 from sr.training.batches import PairMaker, TrainingBatches, ValidationBatches
 from sr.training.crop_cache import open_cache
 from sr.training.crop_reader import CropReader
 from sr.training.job import TrainingJob
-from sr.training.ranks import Rank
 from tasks.crops import MakeCrops
 
 CPU = torch.device("cpu")

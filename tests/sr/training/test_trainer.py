@@ -12,11 +12,11 @@ from selections import SELECTION_HASH, write_selection
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from data.errors import UserError
+from sr.distributed.rank_errors import StepError
+from sr.distributed.ranks import Rank
 from sr.models.presets import find_preset
 from sr.models.registry import build_network, recognize
 from sr.training.job import RunOptions, TrainingJob
-from sr.training.rank_errors import StepError
-from sr.training.ranks import Rank
 from sr.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_rank")

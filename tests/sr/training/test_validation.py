@@ -4,9 +4,9 @@ import torch
 from images import textured
 from PIL import Image
 
+from sr.distributed.ranks import Rank
 from sr.evaluation.metrics import PSNR_CAP_DB, psnr
 from sr.training.batches import Batch
-from sr.training.ranks import Rank
 from sr.training.validation import make_bicubic_upscaler, mean_psnr_db, psnr_db
 
 

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from data.selection import open_split
+from sr.distributed.ranks import Rank
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
 from sr.training import engine
@@ -23,7 +24,6 @@ from sr.training.crop_cache import open_cache
 from sr.training.crop_reader import CropReader
 from sr.training.engine import TrainingEngine
 from sr.training.job import TrainingJob
-from sr.training.ranks import Rank
 
 pytestmark = pytest.mark.usefixtures("one_rank")
 ALONE = Rank(0, 1, torch.device("cpu"))

@@ -7,6 +7,8 @@ import deepspeed
 import deepspeed.ops
 import torch
 
+from data.cpu_count import usable_cores
+
 
 @dataclass(frozen=True)
 class Rank:
@@ -23,6 +25,11 @@ class Rank:
     """Number of processes of its host."""
     group: torch.distributed.ProcessGroup | None = None
     """Exchanges numbers in memory; None: the default group does."""
+
+    @property
+    def cores(self) -> int:
+        """The CPU cores of its host for each of its processes."""
+        return max(1, usable_cores() // self.processes_here)
 
     def share(self, items: int) -> slice:
         """Return this rank's share of `items` in a row; the shares are equal where the ranks divide the number."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.atomic_files import read_json, write_json
 from data.errors import UserError
-from sr.training.run_files import ERRORS
+from sr.distributed.run_files import ERRORS
 
 
 class StepError(UserError):

@@ -1,7 +1,7 @@
 import pytest
 
 from data.errors import UserError
-from sr.training import gpus
+from sr.distributed import gpus
 
 
 @pytest.fixture

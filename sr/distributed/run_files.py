@@ -1,0 +1,10 @@
+"""The files of a run directory through which the ranks and the process that starts them deal with each other."""
+
+PARENT_LOCK = "run/parent.lock"
+"""Held by the process that starts the ranks, from before the first change until the end."""
+LOCK = "run/lock"
+"""Held by the supervisor of running ranks."""
+LOG = "run/log.txt"
+"""What the ranks print."""
+ERRORS = "run/errors"
+"""Directory of the errors that ended the ranks; see `rank_errors`."""
