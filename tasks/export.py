@@ -176,6 +176,8 @@ class ExportOnnx(ExportTask):
 class ExportOpenVINO(ExportTask):
     """ONNX → OpenVINO IR in fp32, fp16 or int8 (calibrated on training crops)."""
 
+    format_version = 3  # 3: weights of int8 rounded together
+
     precision: str = ChoiceParameter(
         default="", choices=["", *PRECISIONS], description="precision of the weights; empty: that of [export]"
     )

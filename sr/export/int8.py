@@ -17,6 +17,7 @@ from sr.export.calibration import Crop, choose_crops
 from sr.export.ir_graph import WEIGHTED, IrGraph, SensitiveOperations
 from sr.export.parity import Runner
 from sr.export.quantize import QuantizationSummary, quantize
+from sr.export.rounding import WeightRounding
 from sr.export.search import FloatGroups, find_float_groups, group_layers
 from sr.export.settings import Int8Settings
 from sr.models.metadata import ModelMetadata
@@ -83,6 +84,7 @@ class Quantization:
             UserError: int8 loses more than the bound allows, whatever is kept in float.
         """
         crops = self._choose_crops()
+        rounding = WeightRounding(model, [crop.lr_image for crop in crops.calibration])
         max_models = self._settings.search_trials + 2
 
         def measure(in_float: frozenset[str], on: Sequence[Crop]) -> float:
@@ -90,7 +92,8 @@ class Quantization:
                 count = len(crops.calibration)
                 progress(len(self._quantized), max_models, f"quantizing with {count} crops")
                 lr_images = [crop.lr_image for crop in crops.calibration]
-                self._quantized[in_float] = quantize(model, lr_images, sensitive.add_ignored(in_float))
+                scope = sensitive.add_ignored(in_float)
+                self._quantized[in_float] = quantize(model, lr_images, scope, rounding)
             return self._measure(make_runner(self._quantized[in_float][0]), on)
 
         fp32_db = self._measure(self._reference, crops.held_out)
