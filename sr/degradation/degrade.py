@@ -1,7 +1,7 @@
 """Degrades LR images beyond bicubic downscaling: random blur, noise, JPEG and video codecs.
 
 `parser` explains the text of the setting. Steps are applied in the order in which they happen to a real image: a lens
-blurs, a sensor adds noise, files are compressed. As in `sr.training.sampler`, randomness depends on the pair's number
+blurs, a sensor adds noise, files are compressed. As in `sr.pairs.sampler`, randomness depends on the pair's number
 alone, and each step has its own generator, so the settings of one step do not change what the others do.
 """
 

@@ -73,24 +73,16 @@ class CheckpointWriter:
         self._writing: Future[None] | None = None
 
     def save(self, checkpoint: Checkpoint, keep: int, best_step: int) -> None:
-        """Begin to write a checkpoint as `save_checkpoint` does, once the one before is complete.
-
-        Args:
-            checkpoint: nothing may change it anymore.
-            keep, best_step: see `save_checkpoint`.
+        """Begin to write a checkpoint, which nothing may change anymore, as `save_checkpoint` does.
 
         Raises:
-            OSError: the one before could not be written.
+            OSError: the one before, which is waited for, could not be written.
         """
         self.wait()
         self._writing = self._thread.submit(save_checkpoint, self._directory, checkpoint, keep, best_step)
 
     def wait(self) -> None:
-        """Return when all checkpoints are complete.
-
-        Raises:
-            OSError: one could not be written.
-        """
+        """Return when all checkpoints are complete; raise OSError if one could not be written."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()

@@ -19,11 +19,12 @@ from sr.distributed.ranks import Rank
 from sr.evaluation.lpips import MIN_SIDE_PX
 from sr.models.network import SuperResolutionNetwork
 from sr.models.reparameterization import fuse_reparameterization
-from sr.training.batches import Batch
+from sr.pairs.batches import Batch
+from sr.pairs.settings import patch_sizes_px
 from sr.training.graph import AUTOCAST, NetworkWithLoss, compile_module, fit_micro_batch
 from sr.training.job import TrainingJob
 from sr.training.losses import WeightedLoss
-from sr.training.schedule import ema_decay_at, patch_sizes_px
+from sr.training.schedule import ema_decay_at
 from sr.training.settings import parse_loss
 
 
@@ -65,7 +66,7 @@ class TrainingEngine:
         self._engine.enable_backward_allreduce = rank.world_size > 1
         # Not before: DeepSpeed's first broadcast needs contiguous weights.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's overloads
-        self._ema = _copy_network(network) if job.ema_decay else None
+        self._ema = copy_network(network) if job.ema_decay else None
         self._ema_weights: list[Tensor] = list(self._ema.core.parameters()) if self._ema else []
         self._raw_weights = [weight.detach() for weight in network.core.parameters()]
         self.gradient_norm = torch.tensor(math.nan)
@@ -206,20 +207,19 @@ def deepspeed_config(job: TrainingJob, world_size: int, micro_batch_size: int) -
     What torch does faster is off: clipping, which would take a kernel and an exchange for each weight, and the
     measuring of its own throughput, which waits for the GPU twice a step.
     """
-    autocast = AUTOCAST[job.precision]
+    kind = AUTOCAST[job.precision]
     return {
         "train_micro_batch_size_per_gpu": micro_batch_size,
         "gradient_accumulation_steps": job.batch_size // world_size // micro_batch_size,
         "gradient_clipping": 0.0,
         "zero_optimization": {"stage": 0},
-        "torch_autocast": {"enabled": autocast is not None, "dtype": _name_of(autocast or torch.float32)},
+        "torch_autocast": {
+            "enabled": kind is not None,
+            "dtype": str(kind or torch.float32).removeprefix("torch."),
+        },
         "timers": {"throughput": {"enabled": False}},
         "steps_per_print": None,
     }
-
-
-def _name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _check_lpips_patch(job: TrainingJob) -> None:
@@ -231,7 +231,7 @@ def _check_lpips_patch(job: TrainingJob) -> None:
         raise UserError(message, "Change [training] patch_px or patch_stages")
 
 
-def _copy_network(network: SuperResolutionNetwork) -> SuperResolutionNetwork:
+def copy_network(network: SuperResolutionNetwork) -> SuperResolutionNetwork:
     """Return an independent copy with equal weights that are not trained."""
     return SuperResolutionNetwork(copy.deepcopy(network.core), network.description).requires_grad_(False)
 

@@ -1,13 +1,24 @@
 """The two records that describe a training: the job decides the result, the run options only how it is computed.
 
-Plain dataclasses; importing them loads neither torch nor DeepSpeed.
+Each setting is declared here, or in `sr.pairs.settings`, and nowhere else: [training] of luigi.cfg is made of these
+fields. Importing this loads neither torch nor DeepSpeed.
 """
 
 import dataclasses
 
+from data.setting import setting
+from sr.pairs.settings import AUTO, CACHE_PLACES, DECODERS, PairSettings
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+"""What convolutions may be computed in."""
+SCHEDULES = ("constant", "cosine", "multistep")
+"""How the learning rate goes on after the warm-up; see `sr.training.schedule`."""
+MONITOR_METRICS = ("psnr", "loss")
+"""The validation metrics that can select the best weights and end a run by patience."""
+
 
 @dataclasses.dataclass(frozen=True)
-class TrainingJob:
+class TrainingJob(PairSettings):
     """Everything that decides the result of a training. The defaults are the reference recipe for one device."""
 
     preset: str
@@ -21,83 +32,99 @@ class TrainingJob:
     reparameterize: str = ""
     """Whether 3x3 kernels are trained as sums of branches (sr.models.reparameterization): on or off. Empty: the
     preset's choice."""
-    seed: int = 0
-    patch_px: int = 256
-    """Side of the HR patch cut from each crop."""
-    patch_stages: str = ""
-    """Smaller patches for the first steps: sides in pixels with their shares of all steps, such as "64:0.5,128:0.3".
-    The remaining steps use patch_px. Empty: patch_px throughout. The batch size is the same in every stage."""
-    batch_size: int = 32
-    """Pairs of one optimizer step, over all devices."""
-    patches_per_image: int = 1
-    """Patches cut from each crop of a step; divides batch_size. More patches save decoding if decoded crops are not
-    kept."""
-    loss: str = "l1"
-    """l1, charbonnier, mse, frequency, lpips, or a weighted sum of them: l1:1+frequency:0.05."""
-    learning_rate: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.99
-    weight_decay: float = 0.005
-    max_grad_norm: float = 5.0
-    """Gradients are clipped to this norm; 0 turns clipping off."""
-    warmup_steps: int = 1000
-    schedule: str = "constant"
-    """constant, cosine (falls to learning_rate_min at the last step) or multistep (falls at each of milestones)."""
-    learning_rate_min: float = 0.0
-    """The learning rate does not fall below this, except in the warm-up."""
-    milestones: str = "0.5,0.8,0.9,0.95"
-    """For multistep: the shares of all steps after which the learning rate is multiplied by milestone_factor."""
-    milestone_factor: float = 0.5
-    max_epochs: int = 10_000
-    max_steps: int = 0
-    """0: only max_epochs limits the run."""
-    steps_per_epoch: int = 0
-    """0: one pass over the training split."""
-    max_hours: float = 0.0
-    """Hours of training, summed over all sessions of a run, after which the run ends; 0: no limit. With a limit, the
-    clock decides the result."""
-    patience_epochs: int = 200
-    """Epochs without an improvement in validation after which the run ends."""
-    monitor: str = "psnr"
-    """psnr or loss: which validation metric selects the best weights."""
-    precision: str = "bf16"
-    """fp32, tf32 (fp32 whose products a GPU rounds to 10 bits), bf16 or fp16."""
-    compile: bool = False
-    """Compile the network and the loss together. If that fails, the run warns and continues without compiling."""
-    ema_decay: float = 0.0
-    """Decay of the exponential moving average (EMA) of the weights, reached by a ramp; 0: no EMA."""
-    flip_probability: float = 0.4
-    rotate_probability: float = 0.5
-    brightness_probability: float = 0.2
-    brightness_min: float = 0.5
-    brightness_max: float = 1.2
-    degradation: str = "bicubic"
-    """How LR images are made: bicubic, then any of blur, noise, jpeg, codec, h264, hevc and av1, each as
-    name:min-max@probability; see sr.degradation.parser."""
+    loss: str = setting(
+        "l1", "l1, charbonnier, mse, frequency, lpips, or a weighted sum such as l1:1+frequency:0.05"
+    )
+    learning_rate: float = setting(1e-3, "learning rate after warm-up", at_least=0)
+    beta1: float = setting(0.9, "AdamW's decay of the mean of the gradients", at_least=0, below=1)
+    beta2: float = setting(0.99, "AdamW's decay of the mean of the squared gradients", at_least=0, below=1)
+    weight_decay: float = setting(0.005, "AdamW's weight decay", at_least=0)
+    max_grad_norm: float = setting(5.0, "gradients are clipped to this norm; 0: no clipping", at_least=0)
+    warmup_steps: int = setting(
+        1000, "optimizer steps over which the learning rate rises linearly", at_least=0
+    )
+    schedule: str = setting(
+        "constant",
+        "learning rate after warm-up: constant, falling to learning_rate_min at max_steps along a cosine, or falling "
+        "at milestones (multistep)",
+        SCHEDULES,
+    )
+    learning_rate_min: float = setting(
+        0.0, "the learning rate does not fall below this after warm-up", at_least=0
+    )
+    milestones: str = setting(
+        "0.5,0.8,0.9,0.95", "for multistep: fractions of all steps after which the learning rate falls"
+    )
+    milestone_factor: float = setting(
+        0.5, "for multistep: the learning rate is multiplied by it at each milestone", above=0, at_most=1
+    )
+    max_epochs: int = setting(10_000, "training ends after this many epochs", at_least=1)
+    max_steps: int = setting(0, "training ends after this many optimizer steps; 0: no limit", at_least=0)
+    steps_per_epoch: int = setting(
+        0, "optimizer steps from one validation to the next; 0: one pass over the training split", at_least=0
+    )
+    max_hours: float = setting(
+        0.0,
+        "training ends after this many hours, summed over all resumptions; 0: no limit. With a limit, the clock "
+        "decides the result",
+        at_least=0,
+    )
+    patience_epochs: int = setting(
+        200, "training ends after this many epochs without improvement", at_least=1
+    )
+    monitor: str = setting("psnr", "validation metric that selects the best weights", MONITOR_METRICS)
+    precision: str = setting(
+        "bf16",
+        "precision of the convolutions during training; fp32 is without TF32, tf32 is fp32 whose products a GPU "
+        "rounds to 10 bits",
+        PRECISIONS,
+    )
+    compile: bool = setting(False, "compile network and loss with torch.compile where that works")
+    ema_decay: float = setting(
+        0.0,
+        "decay of an exponential moving average of the weights, reached by a ramp, e.g. 0.999; 0: no average",
+        at_least=0,
+        below=1,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
     """How a training is carried out. No option changes the result, but for the rounding of sums in another order."""
 
-    world_size: int = 0
-    """Number of processes. 0: one per GPU, as many as divide the batch evenly; one on a CPU."""
-    hostfile: str = ""
-    """DeepSpeed's list of hosts and their devices, for several hosts. It then sets the number of processes."""
-    micro_batch_size: int = 0
-    """Pairs in one forward pass of one device: this many, or the next smaller number that divides the device's share of
-    the batch. 0: as many as fit."""
-    decoder: str = "auto"
-    """What decodes crops: dali, opencv, or auto: DALI where it is installed."""
-    crop_cache: str = "auto"
-    """Where decoded crops are kept: memory, disk (a file in the run's directory), off, or auto: the first with room."""
-    num_workers: int = 0
-    """CPU threads of each rank that read and decode crops; 0: chosen for the machine."""
-    save_every_s: float = 600.0
-    """Seconds between checkpoints within an epoch; 0: one after each step."""
-    save_every_steps: int = 0
-    """Steps between checkpoints, in addition to the clock; 0: none."""
-    save_total_limit: int = 2
-    """Number of latest checkpoints to keep, besides the one of the best epoch."""
+    world_size: int = setting(
+        0,
+        "number of processes; 0: one for each GPU, as many as share the batch evenly, or one on a CPU",
+        at_least=0,
+    )
+    hostfile: str = setting(
+        "", "DeepSpeed's list of hosts for training on several, see docs/tutorials/several-machines.md"
+    )
+    micro_batch_size: int = setting(
+        0,
+        "patches that a device processes at once: so many, or the next smaller number that divides its share of the "
+        "batch; 0: as many as fit",
+        at_least=0,
+    )
+    decoder: str = setting(
+        AUTO, "what decodes crops; auto: DALI where it is installed, otherwise OpenCV", DECODERS
+    )
+    crop_cache: str = setting(
+        AUTO,
+        "where decoded crops are kept; disk: in a file of the run; auto: the first of memory, disk and off with room",
+        CACHE_PLACES,
+    )
+    num_workers: int = setting(
+        0, "CPU threads of each process that read and decode crops; 0: chosen by the machine", at_least=0
+    )
+    save_every_s: float = setting(
+        600.0, "time between two checkpoints within an epoch, seconds; 0: one after each step", at_least=0
+    )
+    save_every_steps: int = setting(
+        0, "optimizer steps between two checkpoints, in addition to save_every_s; 0: none", at_least=0
+    )
+    save_total_limit: int = setting(
+        2, "number of newest checkpoints to keep, besides that of the best epoch", at_least=1
+    )
     lpips_weights: str = ""
     """Directory with the weights of LPIPS, if the loss has an lpips term."""

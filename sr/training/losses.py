@@ -51,33 +51,29 @@ LOSSES: dict[str, Loss] = {
 """The losses that need only the images; lpips also needs its weights."""
 
 
-class LpipsLoss:
-    """LPIPS between prediction and target: the mean over the images of a batch."""
+def make_lpips_loss(weights_dir: Path, value_range: tuple[float, float], device: torch.device) -> Loss:
+    """Return LPIPS, the mean over the images of a batch, as a loss.
 
-    def __init__(self, weights_dir: Path, value_range: tuple[float, float], device: torch.device) -> None:
-        """Read the weights.
+    Args:
+        weights_dir: where Download puts LPIPS_AlexNet.
+        value_range: the network's values for levels 0 and 255.
+        device: where the images are.
 
-        Args:
-            weights_dir: where Download puts LPIPS_AlexNet.
-            value_range: the network's values for levels 0 and 255.
-            device: where the images are.
+    Raises:
+        UserError: a file is missing or contains other tensors.
+    """
+    lpips = Lpips(weights_dir).to(device)
+    darkest, brightest = value_range
 
-        Raises:
-            UserError: a file is missing or contains other tensors.
-        """
-        self._lpips = Lpips(weights_dir).to(device)
-        darkest, brightest = value_range
-        self._factor, self._darkest = 2.0 / (brightest - darkest), darkest
-
-    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Compare two batches, float32 [n,3,h,w] in the network's values; return a scalar."""
+    def compare(prediction: Tensor, target: Tensor) -> Tensor:
         # The metric is defined for float32 images in -1..1.
         with torch.autocast(prediction.device.type, enabled=False):
-            seen = (
-                self._lpips.extract_features((image - self._darkest) * self._factor - 1.0)
-                for image in (prediction, target)
+            scaled = (
+                (image - darkest) * (2.0 / (brightest - darkest)) - 1.0 for image in (prediction, target)
             )
-            return self._lpips.compare(*seen).mean()
+            return lpips.compare(*map(lpips.extract_features, scaled)).mean()
+
+    return compare
 
 
 class WeightedLoss(nn.Module):
@@ -90,13 +86,7 @@ class WeightedLoss(nn.Module):
         device: torch.device,
         lpips_weights: Path | None = None,
     ) -> None:
-        """Build the loss that `text` describes; see `settings.parse_loss`.
-
-        Args:
-            text: names and weights, such as "l1:1+lpips:0.1".
-            value_range: the network's values for levels 0 and 255.
-            device: where the images are.
-            lpips_weights: the directory with the weights of LPIPS; only needed for lpips.
+        """Build the loss that `text` describes (`settings.parse_loss`); see `make_lpips_loss` for the rest.
 
         Raises:
             UserError: the text is not a loss, or the weights of LPIPS are missing.
@@ -104,10 +94,10 @@ class WeightedLoss(nn.Module):
         super().__init__()
         terms = parse_loss(text)
         self.names, self._weights = tuple(terms), tuple(terms.values())
-        known = LOSSES
-        if "lpips" in terms:
-            known = LOSSES | {"lpips": LpipsLoss(lpips_weights or Path(), value_range, device)}
-        self._losses = [known[name] for name in terms]
+        self._losses = [
+            LOSSES.get(name) or make_lpips_loss(lpips_weights or Path(), value_range, device)
+            for name in terms
+        ]
 
     def forward(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum, a scalar, and each loss without its weight and its gradient, [len(names)]."""

@@ -42,11 +42,7 @@ class LossMonitor:
         self._sums, self._steps = [0.0] * num_losses, 0
 
     def add(self, step: int, losses: Tensor) -> None:
-        """Add the losses of a step.
-
-        Args:
-            step: the number of the step, counted from 1, for errors.
-            losses: [num_losses] on the device, the total first.
+        """Add the losses of a step, counted from 1: [num_losses] on the device, the total first.
 
         Raises:
             StepError: a loss of this step or an earlier one is not finite.
@@ -102,11 +98,7 @@ class StopVote:
     """Makes all ranks save, stop or end the run after the same step."""
 
     def __init__(
-        self,
-        rank: Rank,
-        save_every_s: float,
-        save_every_steps: int = 0,
-        seconds_left: float = math.inf,
+        self, rank: Rank, save_every_s: float, save_every_steps: int = 0, seconds_left: float = math.inf
     ) -> None:
         """Handle SIGTERM and SIGINT from now on.
 

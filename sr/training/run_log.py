@@ -38,9 +38,7 @@ class RunLog:
             step: completed optimizer steps.
             lines: the lines of history.jsonl up to there.
         """
-        self._history = run_dir / HISTORY
-        self._progress = run_dir / PROGRESS
-        self._curve = run_dir / CURVE
+        self._history, self._progress, self._curve = (run_dir / name for name in (HISTORY, PROGRESS, CURVE))
         write_jsonl(self._history, lines)
         self._events = SummaryWriter(run_dir / EVENTS, purge_step=step + 1)
         self._progress_written = 0.0
@@ -61,12 +59,7 @@ class RunLog:
             self._events.add_scalar(name, value, step)
 
     def write_epoch(self, lines: list[dict[str, Any]], rates: dict[str, float]) -> None:
-        """Write the history, and plot its last line.
-
-        Args:
-            lines: of all epochs; plain data that equal jobs always produce, with "step".
-            rates: further values for TensorBoard, which may depend on the clock.
-        """
+        """Write the history, `lines` of all epochs, and plot its last line and `rates`, which depend on the clock."""
         write_jsonl(self._history, lines)
         line = lines[-1]
         scalars = {f"epoch/{name}": value for name, value in line.items() if isinstance(value, int | float)}

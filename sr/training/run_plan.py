@@ -1,16 +1,16 @@
 """Says what a run is going to do before it does it: devices, batch, steps, precision, memory, disk and, soon, hours."""
 
-import dataclasses
 import time
 from pathlib import Path
 
 import torch
 
 from sr.distributed.ranks import Rank
-from sr.training.crop_cache import CropCache
+from sr.pairs.crop_cache import CropCache
+from sr.pairs.settings import patch_px_at, patch_sizes_px
 from sr.training.engine import TrainingEngine
 from sr.training.job import TrainingJob
-from sr.training.schedule import Plan, patch_px_at, patch_sizes_px
+from sr.training.schedule import Plan
 
 WARM_UP_STEPS, MEASURED_STEPS = 10, 50
 """Steps of a session that are left out of the estimate of its hours, and steps that it is made from."""
@@ -24,60 +24,44 @@ _PRECISIONS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class RunPlan:
-    """What `describe` needs to know."""
+def describe_run(
+    engine: TrainingEngine, rank: Rank, plan: Plan, step: int, caches: tuple[CropCache, CropCache], kept: int
+) -> list[str]:
+    """Return the plan as sentences.
 
-    job: TrainingJob
-    plan: Plan
-    step: int
-    """Steps that earlier sessions have made."""
-    rank: Rank
-    engine: TrainingEngine
-    training: CropCache
-    validation: CropCache
-    kept_checkpoints: int
-
-    def describe(self) -> list[str]:
-        """Return the plan as sentences."""
-        job, rank, engine = self.job, self.rank, self.engine
-        weights = sum(weight.numel() for weight in engine.network.core.parameters())
-        sides = ", then ".join(f"{side_px} px" for side_px in patch_sizes_px(job))
-        micro_batches = job.batch_size // rank.world_size // engine.micro_batch_size
-        compiled = "not compiled" if engine.not_compiled or not job.compile else "compiled"
-        state_bytes = weights * 4 * (4 if job.ema_decay else 3) + weights * 4
-        steps, done = self.plan.total_steps, f", {self.step:,} of them done" if self.step else ""
-        return [
-            f"{job.preset} ({weights:,} weights in training) trains on {_describe_devices(rank)}, in "
-            f"{_PRECISIONS[job.precision]}, {compiled}.",
-            f"Each step takes {job.batch_size} pairs ({sides}): {micro_batches} x {engine.micro_batch_size} on each of "
-            f"{rank.world_size} device{'s'[: rank.world_size - 1]}.",
-            f"{steps:,} steps at most{done}: {self.plan.epochs:,} epochs of {self.plan.steps_per_epoch:,}, each "
-            f"validated on {self.validation.crops:,} crops.",
-            f"The {self.training.crops:,} training crops are {self.training.describe()}.",
-            f"Checkpoints take about {state_bytes / 1e6:,.0f} MB each; up to {self.kept_checkpoints + 1} are kept.",
-        ]
-
-
-def _describe_devices(rank: Rank) -> str:
+    Args:
+        engine, rank: in training.
+        plan: its length.
+        step: steps that earlier sessions have made.
+        caches: the crops of the training and the validation split.
+        kept: number of latest checkpoints that are kept.
+    """
+    job, (training, validation) = engine.job, caches
+    weights = sum(weight.numel() for weight in engine.network.core.parameters())
+    sides = ", then ".join(f"{side_px} px" for side_px in patch_sizes_px(job))
+    micro_batches = job.batch_size // rank.world_size // engine.micro_batch_size
+    compiled = "not compiled" if engine.not_compiled or not job.compile else "compiled"
+    state_bytes = weights * 4 * (4 if job.ema_decay else 3) + weights * 4
+    device, done = f"CPU with {torch.get_num_threads()} threads", f", {step:,} of them done" if step else ""
     if rank.device.type == "cuda":
-        name = torch.cuda.get_device_name(rank.device)
-        return f"{rank.world_size} x {name}"
-    return f"{rank.world_size} x CPU with {torch.get_num_threads()} threads"
+        device = torch.cuda.get_device_name(rank.device)
+    return [
+        f"{job.preset} ({weights:,} weights in training) trains on {rank.world_size} x {device}, in "
+        f"{_PRECISIONS[job.precision]}, {compiled}.",
+        f"Each step takes {job.batch_size} pairs ({sides}): {micro_batches} x {engine.micro_batch_size} on each of "
+        f"{rank.world_size} device{'s'[: rank.world_size - 1]}.",
+        f"{plan.total_steps:,} steps at most{done}: {plan.epochs:,} epochs of {plan.steps_per_epoch:,}, each "
+        f"validated on {validation.crops:,} crops.",
+        f"The {training.crops:,} training crops are {training.describe()}.",
+        f"Checkpoints take about {state_bytes / 1e6:,.0f} MB each; up to {kept + 1} are kept.",
+    ]
 
 
 class Announcements:
     """Writes the plan to a file of the run, which the launching process passes on."""
 
     def __init__(self, path: Path, job: TrainingJob, first_step: int, total_steps: int) -> None:
-        """Begin a session.
-
-        Args:
-            path: the file.
-            job: its patches.
-            first_step: steps that earlier sessions have made.
-            total_steps: steps of the whole run.
-        """
+        """Begin a session after `first_step` of `total_steps` steps."""
         self._path, self._job = path, job
         self._first_step, self._total_steps = first_step, total_steps
         self._started = 0.0
@@ -89,11 +73,7 @@ class Announcements:
             file.write("".join(f"{line}\n" for line in lines))
 
     def estimate_hours(self, step: int) -> None:
-        """Write how long the run will take, once enough steps have been made.
-
-        Args:
-            step: steps so far.
-        """
+        """Write how long the run will take, once enough of its `step` steps are of this session."""
         made = step - self._first_step
         if made == WARM_UP_STEPS:
             self._started = time.perf_counter()

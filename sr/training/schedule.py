@@ -41,10 +41,6 @@ def plan_run(job: TrainingJob, training_pairs: int) -> Plan:
     return Plan(steps_per_epoch, min(total, job.max_steps) if job.max_steps else total)
 
 
-SCHEDULES = ("constant", "cosine", "multistep")
-"""How the learning rate goes on after the warm-up; see `learning_rate_at`."""
-
-
 def learning_rate_at(job: TrainingJob, step: int, total_steps: int) -> float:
     """Return the learning rate of an optimizer step, counted from 0.
 
@@ -90,41 +86,3 @@ def ema_decay_at(job: TrainingJob, step: int) -> float:
     Source: the ramp (1 + n) / (10 + n) of TensorFlow's ExponentialMovingAverage.
     """
     return min(job.ema_decay, (1.0 + step) / (10.0 + step))
-
-
-@functools.cache
-def parse_stages(text: str) -> tuple[tuple[int, float], ...]:
-    """Parse `patch_stages`: patch sides in pixels, each with its share of the steps, such as "64:0.5,128:0.3".
-
-    Raises:
-        UserError: the text cannot be parsed, or the shares leave no steps for patch_px.
-    """
-    stages = []
-    for word in filter(None, (word.strip() for word in text.split(","))):
-        side, _, share = word.partition(":")
-        try:
-            stages.append((int(side), float(share)))
-        except ValueError:
-            stages.append((0, 0.0))
-    if any(not 0 < share < 1 for _, share in stages) or sum(share for _, share in stages) >= 1:
-        message = (
-            f"[training] patch_stages is {text!r}, but must be sides with shares that add up to less than 1, as in "
-            "64:0.5,128:0.3; patch_px takes the rest"
-        )
-        raise UserError(message, "Change patch_stages")
-    return tuple(stages)
-
-
-def patch_px_at(job: TrainingJob, step: int, total_steps: int) -> int:
-    """Return the side of the HR patches at an optimizer step, counted from 0: each stage in turn, then patch_px."""
-    end = 0.0
-    for side_px, share in parse_stages(job.patch_stages):
-        end += share
-        if step < round(end * total_steps):
-            return side_px
-    return job.patch_px
-
-
-def patch_sizes_px(job: TrainingJob) -> list[int]:
-    """Return the different sides of the HR patches of a job, in the order in which they come."""
-    return list(dict.fromkeys([*(side_px for side_px, _ in parse_stages(job.patch_stages)), job.patch_px]))

@@ -23,20 +23,21 @@ from sr.models.checkpoint import serialize_weights
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
 from sr.models.run_files import BEST_WEIGHTS
-from sr.training.batches import Batch, PairMaker, TrainingBatches, ValidationBatches, check_patches
+from sr.pairs.batches import Batch, PairMaker, TrainingBatches, ValidationBatches
+from sr.pairs.crop_cache import open_cache
+from sr.pairs.crop_reader import CropReader
+from sr.pairs.settings import check_patches
 from sr.training.checkpoints import Checkpoint, CheckpointWriter, find_changes, load_latest_checkpoint
-from sr.training.crop_cache import open_cache
-from sr.training.crop_reader import CropReader
 from sr.training.engine import TrainingEngine
 from sr.training.job import RunOptions, TrainingJob
 from sr.training.monitors import LossMonitor, StopVote
 from sr.training.run_files import CHECKPOINTS, CLOCK, PLAN, RECORD
 from sr.training.run_log import Pace, RunLog
-from sr.training.run_plan import Announcements, RunPlan
+from sr.training.run_plan import Announcements, describe_run
 from sr.training.run_state import RunState, find_anomalies, format_db
 from sr.training.schedule import learning_rate_at, plan_run
 from sr.training.settings import check_settings
-from sr.training.validation import make_bicubic_upscaler, mean_psnr_db, validate
+from sr.training.validation import bicubic_psnr_db, validate
 
 PLOT_EVERY_STEPS = 50
 SHOW_IMAGES_TIMES = 10
@@ -103,7 +104,7 @@ class Trainer:
         rows, steps = rank.share(job.batch_size), self.plan.total_steps
         return (
             TrainingBatches(caches[0], job, maker, rows, steps),
-            ValidationBatches(caches[1], job, maker, network.size_multiple, rank),
+            ValidationBatches(caches[1], job.seed, maker, network.size_multiple, rank),
         )
 
     def run(self) -> bool:
@@ -115,49 +116,44 @@ class Trainer:
         Raises:
             UserError: the loss is not finite, or no epoch produced weights worth keeping.
         """
+        state, plan = self.run_state, self.plan
         self._started = time.monotonic()
         left_s = self.job.max_hours * 3600.0 - self._trained_before_s if self.job.max_hours else math.inf
         self.vote = StopVote(self.rank, self.options.save_every_s, self.options.save_every_steps, left_s)
         self._out_of_time = left_s <= 0.0
         try:
             self._report_start()
-            if self.run_state.validation_pending:
+            if state.validation_pending:
                 self._end_epoch()
-            return self._train()
+            while not (reason := self._stop_reason()):
+                self._step()
+                decision = self.vote.decide(state.step)
+                self._out_of_time = decision.out_of_time
+                last = plan.epoch_end((state.step - 1) // plan.steps_per_epoch)
+                state.validation_pending = decision.out_of_time or state.step == last
+                # The steps of an epoch are saved before validation, which may take longer than they did.
+                if state.validation_pending or decision.stop or decision.save:
+                    self._save()
+                if decision.stop:
+                    return False
+                if state.validation_pending:
+                    self._end_epoch()
+            self._finish(reason)
+            return True
         except _StopRequested:
             return False
         finally:
             self.checkpoints.wait()
-
-    def _train(self) -> bool:
-        """Take steps to the end; return whether it was reached."""
-        state = self.run_state
-        while not self._stop_reason():
-            self._step()
-            decision = self.vote.decide(state.step)
-            self._out_of_time = decision.out_of_time
-            last = self.plan.epoch_end((state.step - 1) // self.plan.steps_per_epoch)
-            state.validation_pending = decision.out_of_time or state.step == last
-            # The steps of an epoch are saved before validation, which may take longer than they did.
-            if state.validation_pending or decision.stop or decision.save:
-                self._save()
-            if decision.stop:
-                return False
-            if state.validation_pending:
-                self._end_epoch()
-        self._finish()
-        return True
 
     def _report_start(self) -> None:
         """Announce the plan, print the PSNR to beat, and warn if the network is not compiled as requested."""
         state, plan = self.run_state, self.plan
         if self.log:
             caches, kept = (self.batches.cache, self.validation.cache), self.options.save_total_limit
-            run_plan = RunPlan(self.job, plan, state.step, self.rank, self.engine, *caches, kept)
-            self.announcements.add(run_plan.describe())
+            self.announcements.add(describe_run(self.engine, self.rank, plan, state.step, caches, kept))
         if not state.bicubic_psnr_db:
-            upscale = make_bicubic_upscaler(self.engine.network.scale)
-            state.bicubic_psnr_db = mean_psnr_db(upscale, self._validation_images(), self.rank)
+            images = self._validation_images()
+            state.bicubic_psnr_db = bicubic_psnr_db(self.engine.network.scale, images, self.rank)
             self._print(f"bicubic psnr {state.bicubic_psnr_db:.3f} dB, {plan.total_steps} steps to go")
         if self.engine.not_compiled:
             self._warn({"not_compiled": f"training runs without compiling: {self.engine.not_compiled}"})
@@ -298,20 +294,18 @@ class Trainer:
 
     def _write_best_weights(self) -> None:
         if self.rank.number == 0:
-            write_bytes(self.run_dir / BEST_WEIGHTS, self._serialize_best_weights())
+            content = serialize_weights(self.best_weights, self.engine.network.description)
+            write_bytes(self.run_dir / BEST_WEIGHTS, content)
 
-    def _serialize_best_weights(self) -> bytes:
-        return serialize_weights(self.best_weights, self.engine.network.description)
-
-    def _finish(self) -> None:
-        """Write training.json: the run is over.
+    def _finish(self, reason: str) -> None:
+        """Write training.json: the run is over, for a reason.
 
         Raises:
             UserError: no epoch produced weights worth keeping.
         """
         self.checkpoints.wait()
-        weights_sha256 = sha256_bytes(self._serialize_best_weights())
-        record = self.run_state.build_record(self.job, self._stop_reason(), weights_sha256)
+        weights = serialize_weights(self.best_weights, self.engine.network.description)
+        record = self.run_state.build_record(self.job, reason, sha256_bytes(weights))
         if self.log:
             self._write_progress(self.log, at_once=True)
             self.log.close(self.run_state.history)

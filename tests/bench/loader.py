@@ -46,9 +46,9 @@ from data.records import Box, CropRecord
 from data.selection import Split
 from data.shards import ShardPaths, open_shard
 from sr.distributed.ranks import Rank
-from sr.training.batches import PairMaker, TrainingBatches
-from sr.training.crop_cache import open_cache
-from sr.training.crop_reader import CropReader
+from sr.pairs.batches import PairMaker, TrainingBatches
+from sr.pairs.crop_cache import open_cache
+from sr.pairs.crop_reader import CropReader
 from sr.training.job import TrainingJob
 
 CROP, PATCH, SCALE, BATCH = 512, 256, 2, 16

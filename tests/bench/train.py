@@ -167,9 +167,9 @@ def make_batch(root: Path, job: TrainingJob, step: int):
 
     from data.selection import open_split
     from sr.distributed.ranks import Rank
-    from sr.training.batches import PairMaker, TrainingBatches
-    from sr.training.crop_cache import open_cache
-    from sr.training.crop_reader import CropReader
+    from sr.pairs.batches import PairMaker, TrainingBatches
+    from sr.pairs.crop_cache import open_cache
+    from sr.pairs.crop_reader import CropReader
 
     split = open_split(root / "selection" / "selection.json", "train", job.selection_hash)
     cache = open_cache(CropReader(split, "opencv", 1), "off", root, Rank(0, 1, torch.device("cpu")))

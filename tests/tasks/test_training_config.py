@@ -6,10 +6,12 @@ import luigi
 import pytest
 
 from data.errors import UserError
+from data.setting import settings_of
 from sr.models.presets import PRESETS
+from sr.training.job import RunOptions, TrainingJob
 from sr.training.recipes import RECIPES
 from tasks.train import TrainModel
-from tasks.training_config import changeable_settings, training_settings
+from tasks.training_config import changeable_settings, training, training_settings
 
 
 @contextlib.contextmanager
@@ -59,3 +61,24 @@ def test_a_setting_that_gives_another_network_gives_another_run_and_a_limit_does
         assert TrainModel().parameters() != first
     with settings({"training": {"max_steps": "6", "learning_rate": "0.0005"}}):
         assert TrainModel().parameters() == first
+
+
+def test_each_setting_of_a_training_is_a_key_with_its_default_unless_the_recipe_has_it():
+    keys = training().param_kwargs
+    declared = {**settings_of(TrainingJob), **settings_of(RunOptions)}
+    assert set(keys) == set(declared)
+    defaults = vars(TrainingJob("", "", "")) | vars(RunOptions())
+    from_recipe = set(RECIPES["vapsr"])
+    assert {name: keys[name] for name in keys if name not in from_recipe} == {
+        name: defaults[name] for name in declared if name not in from_recipe
+    }
+    assert all(keys[name] in (None, "") for name in from_recipe)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("batch_size", "0"), ("ema_decay", "1"), ("precision", "fp8"), ("milestone_factor", "0")],
+)
+def test_a_key_out_of_range_is_refused_where_it_is_read(key, value):
+    with settings({"training": {key: value}}), pytest.raises(ValueError, match=rf"{value}|{key}"):
+        training()

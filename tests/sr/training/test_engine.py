@@ -9,8 +9,8 @@ from data.errors import UserError
 from sr.distributed.ranks import Rank
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
-from sr.training.batches import Batch
-from sr.training.engine import TrainingEngine, _copy_network
+from sr.pairs.batches import Batch
+from sr.training.engine import TrainingEngine, copy_network
 from sr.training.job import TrainingJob
 
 pytestmark = pytest.mark.usefixtures("one_rank")
@@ -49,7 +49,7 @@ def batch():
 
 @pytest.mark.parametrize("micro_batch_size", [0, 2, 1])
 def test_steps_equal_those_of_plain_torch_on_the_whole_batch(network, batch, micro_batch_size):
-    plain = _copy_network(network).requires_grad_(True)
+    plain = copy_network(network).requires_grad_(True)
     engine = TrainingEngine(network, JOB, ALONE, micro_batch_size)
     assert engine.micro_batch_size == (micro_batch_size or 4)
     weights = list(plain.core.parameters())

@@ -6,7 +6,7 @@ import torch
 
 from data.errors import UserError
 from sr.evaluation.lpips import LINEAR, TRUNK, Lpips
-from sr.training.losses import CHARBONNIER_EPSILON, LOSSES, LpipsLoss, WeightedLoss
+from sr.training.losses import CHARBONNIER_EPSILON, LOSSES, WeightedLoss, make_lpips_loss
 from sr.training.settings import LOSS_NAMES, parse_loss
 
 CPU = torch.device("cpu")
@@ -63,7 +63,7 @@ def test_the_lpips_loss_equals_the_metric_and_has_a_gradient(lpips_dir):
         [metric.distance(metric.features(other), one) for one, other in zip(*images, strict=True)]
     )
     for darkest, brightest in ((0.0, 1.0), (-1.0, 1.0)):
-        loss = LpipsLoss(lpips_dir, (darkest, brightest), CPU)
+        loss = make_lpips_loss(lpips_dir, (darkest, brightest), CPU)
         values = [batch / 255.0 * (brightest - darkest) + darkest for batch in (first, second)]
         prediction = values[0].requires_grad_()
         found = loss(prediction, values[1])
@@ -74,7 +74,7 @@ def test_the_lpips_loss_equals_the_metric_and_has_a_gradient(lpips_dir):
 
 def test_lpips_has_a_finite_gradient_on_flat_images(lpips_dir):
     black = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)
-    LpipsLoss(lpips_dir, (0.0, 1.0), CPU)(black, torch.full((1, 3, 32, 32), 0.5)).backward()
+    make_lpips_loss(lpips_dir, (0.0, 1.0), CPU)(black, torch.full((1, 3, 32, 32), 0.5)).backward()
     assert black.grad.isfinite().all()
 
 

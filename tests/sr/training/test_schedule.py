@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
+from sr.pairs.settings import patch_sizes_px
 from sr.training.job import TrainingJob
-from sr.training.schedule import ema_decay_at, learning_rate_at, patch_sizes_px, plan_run
+from sr.training.schedule import ema_decay_at, learning_rate_at, plan_run
 
 JOB = TrainingJob(
     "realtime-x2",

@@ -7,8 +7,8 @@ import pytest
 
 from data.errors import UserError
 from sr.training.graph import AUTOCAST
-from sr.training.job import TrainingJob
-from sr.training.settings import PRECISIONS, check_settings
+from sr.training.job import PRECISIONS, TrainingJob
+from sr.training.settings import check_settings
 
 JOB = TrainingJob("realtime-x2", "selection", "hash")
 

@@ -6,8 +6,10 @@ from PIL import Image
 
 from sr.distributed.ranks import Rank
 from sr.evaluation.metrics import PSNR_CAP_DB, psnr
-from sr.training.batches import Batch
-from sr.training.validation import make_bicubic_upscaler, mean_psnr_db, psnr_db
+from sr.pairs.batches import Batch
+from sr.training.validation import bicubic_psnr_db, psnr_db
+
+ALONE = Rank(0, 1, torch.device("cpu"))
 
 
 def to_tensor(*images: np.ndarray) -> torch.Tensor:
@@ -27,17 +29,18 @@ def test_equal_images_do_not_make_the_mean_infinite():
     assert psnr_db(image, image).tolist() == [PSNR_CAP_DB]
 
 
-def test_bicubic_equals_pillows():
-    lr_image = textured(1, 20, 24)
+def test_bicubic_is_pillows():
+    lr_image, hr_image = textured(1, 20, 24), textured(2, 40, 48)
     expected = np.asarray(Image.fromarray(lr_image).resize((48, 40), Image.BICUBIC))
-    assert np.array_equal(make_bicubic_upscaler(2)(to_tensor(lr_image))[0].permute(1, 2, 0).numpy(), expected)
+    batch = Batch(to_tensor(lr_image), to_tensor(hr_image))
+    assert bicubic_psnr_db(2, [batch], ALONE) == pytest.approx(psnr(expected, hr_image), abs=1e-9)
 
 
 def test_the_mean_is_over_images_of_all_ranks(monkeypatch):
     # The other rank has one image of 20 dB.
     monkeypatch.setattr(Rank, "sum", lambda rank, values: [values[0] + 20.0, values[1] + 1])
-    dark, gray = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)
-    batches = [Batch(dark, torch.cat([dark])), Batch(gray, dark)]
-    assert mean_psnr_db(lambda lr_image: lr_image, batches, Rank(0, 2, torch.device("cpu"))) == pytest.approx(
-        (PSNR_CAP_DB + 0 + 20) / 3
-    )
+    lr_image, hr_images = textured(1, 20, 24), [textured(seed, 40, 48) for seed in (2, 3)]
+    batches = [Batch(to_tensor(lr_image), to_tensor(one)) for one in hr_images]
+    upscaled = np.asarray(Image.fromarray(lr_image).resize((48, 40), Image.BICUBIC))
+    expected = (sum(psnr(upscaled, one) for one in hr_images) + 20.0) / 3
+    assert bicubic_psnr_db(2, batches, ALONE) == pytest.approx(expected, abs=1e-9)

@@ -18,10 +18,10 @@ from data.selection import open_split
 from sr.distributed.ranks import Rank
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
+from sr.pairs.batches import PairMaker, TrainingBatches
+from sr.pairs.crop_cache import open_cache
+from sr.pairs.crop_reader import CropReader
 from sr.training import engine
-from sr.training.batches import PairMaker, TrainingBatches
-from sr.training.crop_cache import open_cache
-from sr.training.crop_reader import CropReader
 from sr.training.engine import TrainingEngine
 from sr.training.job import TrainingJob
 

@@ -6,9 +6,9 @@ import torch
 from images import textured
 from PIL import Image
 
-from sr.training.augment import augment, cut, downscale, downscale_floats, encode_choices, margin_px
+from sr.pairs.augment import augment, cut, downscale, downscale_floats, encode_choices, margin_px
+from sr.pairs.sampler import draw_samples
 from sr.training.job import TrainingJob
-from sr.training.sampler import draw_samples
 
 JOB = TrainingJob("realtime-x2", "", "", batch_size=24, rotate_probability=1.0, flip_probability=0.5)
 

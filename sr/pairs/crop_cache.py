@@ -15,9 +15,9 @@ import numpy.typing as npt
 from data.errors import UserError
 from data.memory import available_memory_bytes
 from sr.distributed.ranks import Rank
-from sr.training.crop_reader import CropReader, Image
-from sr.training.sampler import Numbers
-from sr.training.settings import AUTO, CACHE_PLACES
+from sr.pairs.crop_reader import CropReader, Image
+from sr.pairs.sampler import Numbers
+from sr.pairs.settings import AUTO, CACHE_PLACES
 
 _SHARE = 0.5
 """The share of the available memory, or of the free disk space, that the decoded crops may take by themselves."""
@@ -34,12 +34,7 @@ class CropCache:
             pixels: uint8 [crops, side, side, 3] of zeros, followed by one byte per crop that says whether it is there,
                 all in one dimension (see `size_bytes`); None to keep none.
         """
-        self._reader, self.crops, self.side_px, self.locate = (
-            reader,
-            reader.crops,
-            reader.side_px,
-            reader.locate,
-        )
+        self.reader, self.crops, self.side_px = reader, reader.crops, reader.side_px
         self._pixels: npt.NDArray[np.uint8] | None = None
         self._filled = np.zeros(reader.crops, np.uint8)
         self.keeps = pixels is not None
@@ -63,11 +58,11 @@ class CropCache:
         """
         if self._pixels is None:
             needed, places = np.unique(numbers, return_inverse=True)
-            images = self._reader.read(needed)
+            images = self.reader.read(needed)
             return [images[place] for place in places.tolist()]
         missing = np.unique(numbers[self._filled[numbers] == 0])
         if missing.size:
-            self._pixels[missing] = self._reader.read(missing)
+            self._pixels[missing] = self.reader.read(missing)
             # Not before the pixels are there: another rank may be reading. Two that decode one crop write the same.
             self._filled[missing] = 1
         return [self._pixels[number] for number in numbers.tolist()]

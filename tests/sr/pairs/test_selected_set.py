@@ -17,9 +17,9 @@ from pipeline.selection.rules import parse_rule
 from pipeline.selection.select_samples import read_selection, select_samples
 from pipeline.selection.settings import SelectionSettings
 from sr.distributed.ranks import Rank
-from sr.training.batches import PairMaker, TrainingBatches, ValidationBatches
-from sr.training.crop_cache import open_cache
-from sr.training.crop_reader import CropReader
+from sr.pairs.batches import PairMaker, TrainingBatches, ValidationBatches
+from sr.pairs.crop_cache import open_cache
+from sr.pairs.crop_reader import CropReader
 from sr.training.job import TrainingJob
 from tasks.crops import MakeCrops
 
@@ -121,9 +121,9 @@ def test_each_validation_sample_comes_once_a_pass(select, decoder, ranks):
     path = select(24)
     cache, maker = opened(path, "validation", decoder), PairMaker(JOB, 2, CPU, 1)
     assert cache.crops == 7
-    shares = [ValidationBatches(cache, JOB, maker, 2, Rank(rank, ranks, CPU)) for rank in range(ranks)]
+    shares = [ValidationBatches(cache, JOB.seed, maker, 2, Rank(rank, ranks, CPU)) for rank in range(ranks)]
     numbers = {cache.load(np.array([number]))[0].tobytes(): number for number in range(cache.crops)}
     for _ in range(2):
         images = [image for share in shares for batch in share for image in batch.hr_image]
         seen = [numbers[image.permute(1, 2, 0).numpy().tobytes()] for image in images]
-        assert count(map(cache.locate, seen)) == named_by(path, "validation")
+        assert count(map(cache.reader.locate, seen)) == named_by(path, "validation")

@@ -11,9 +11,10 @@ from selections import SELECTION_HASH, image_of, write_selection
 from data.errors import UserError
 from data.selection import open_split
 from sr.distributed.ranks import Rank
-from sr.training.batches import PairMaker, TrainingBatches, ValidationBatches, check_patches
-from sr.training.crop_cache import open_cache
-from sr.training.crop_reader import CropReader
+from sr.pairs.batches import PairMaker, TrainingBatches, ValidationBatches
+from sr.pairs.crop_cache import open_cache
+from sr.pairs.crop_reader import CropReader
+from sr.pairs.settings import check_patches
 from sr.training.job import TrainingJob
 
 SIDE_PX, PATCH_PX = 96, 32
@@ -38,7 +39,7 @@ def batches_of(caches, job=JOB, rank=ALONE, scale=2, total_steps=0):
 
 
 def validation_of(caches, job=JOB, rank=ALONE, scale=2, multiple=2):
-    return ValidationBatches(caches["validation"], job, PairMaker(job, scale, CPU, 2), multiple, rank)
+    return ValidationBatches(caches["validation"], job.seed, PairMaker(job, scale, CPU, 2), multiple, rank)
 
 
 def same(first, second):
@@ -196,7 +197,7 @@ def test_more_ranks_than_validation_images_are_refused(caches):
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_validation_sees_each_image_once_in_every_pass(caches, world_size, monkeypatch):
-    monkeypatch.setattr("sr.training.batches.VALIDATION_PIXELS", 2 * SIDE_PX**2)
+    monkeypatch.setattr("sr.pairs.batches.VALIDATION_PIXELS", 2 * SIDE_PX**2)
     shares = [validation_of(caches, rank=Rank(rank, world_size, CPU)) for rank in range(world_size)]
     keys = [f"validation-{shard}-{number}" for shard, count in ((0, 4), (1, 3)) for number in range(count)]
     for _ in range(2):

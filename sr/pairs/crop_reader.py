@@ -19,7 +19,7 @@ from data.dali_index import read_index
 from data.errors import UserError
 from data.hashing import sha256_bytes
 from data.selection import Split
-from sr.training.sampler import Numbers
+from sr.pairs.sampler import Numbers
 
 Image = npt.NDArray[np.uint8]
 """uint8 [height, width, 3], RGB."""
@@ -125,7 +125,7 @@ def _choose_decoder(name: str, num_threads: int) -> Decode | None:
     except ModuleNotFoundError:
         installed = False
     if installed:
-        from sr.training.dali_decoder import DaliDecoder
+        from sr.pairs.dali_decoder import DaliDecoder
 
         return DaliDecoder(num_threads)
     if name == "dali":

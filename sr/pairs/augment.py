@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from sr.training.crop_reader import Image
-from sr.training.sampler import Fractions, Samples
+from sr.pairs.crop_reader import Image
+from sr.pairs.sampler import Fractions, Samples
 
 CUBIC_CONTEXT_LR_PX = 2
 """LR pixels beyond a patch that the antialiased cubic kernel of its outermost LR pixels reads."""

@@ -1,4 +1,4 @@
-"""Decides which patch each pair of a step shows, and how it is augmented: a pure function of job, step and row.
+"""Decides which patch each pair of a step shows, and how it is augmented: a pure function of settings, step and row.
 
 A row is a pair's number in the batch of a step, over all devices. So a run resumes with the number of its step, and any
 number of ranks and any micro-batch size see the same pairs. Nothing here reads an image.
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.hashing import generator
-from sr.training.job import TrainingJob
+from sr.pairs.settings import PairSettings
 
 Numbers = npt.NDArray[np.int64]
 Fractions = npt.NDArray[np.float64]
@@ -21,8 +21,6 @@ Fractions = npt.NDArray[np.float64]
 class Samples:
     """The random choices for the pairs of some rows of one step. Each array has one value per pair."""
 
-    step: int
-    """Counted from 0."""
     rows: Numbers
     """Numbers in the batch of the step."""
     crops: Numbers
@@ -39,42 +37,41 @@ class Samples:
     """Factors on the levels."""
 
 
-def draw_samples(job: TrainingJob, crops: int, step: int, rows: slice = slice(None)) -> Samples:
+def draw_samples(settings: PairSettings, crops: int, step: int, rows: slice = slice(None)) -> Samples:
     """Draw the choices of a step.
 
     Args:
-        job: seed, batch size, patches per image and probabilities.
+        settings: seed, batch size, patches per image and probabilities.
         crops: number of crops in the split.
         step: optimizer step, counted from 0.
         rows: which rows of the batch to return.
     """
-    numbers = generator("augment", job.seed, step).random((job.batch_size, 7))[rows]
+    numbers = generator("augment", settings.seed, step).random((settings.batch_size, 7))[rows]
     tops, lefts, rotates, turns, flips, brightens, brightness = numbers.T
-    factors = job.brightness_min + (job.brightness_max - job.brightness_min) * brightness
+    factors = settings.brightness_min + (settings.brightness_max - settings.brightness_min) * brightness
     return Samples(
-        step,
-        np.arange(job.batch_size)[rows],
-        _draw_crops(job, crops, step)[rows],
+        np.arange(settings.batch_size)[rows],
+        _draw_crops(settings, crops, step)[rows],
         tops,
         lefts,
-        np.where(rotates < job.rotate_probability, 1 + (3 * turns).astype(np.int64), 0),
-        flips < job.flip_probability,
-        np.where(brightens < job.brightness_probability, factors, 1.0).astype(np.float32),
+        np.where(rotates < settings.rotate_probability, 1 + (3 * turns).astype(np.int64), 0),
+        flips < settings.flip_probability,
+        np.where(brightens < settings.brightness_probability, factors, 1.0).astype(np.float32),
     )
 
 
-def _draw_crops(job: TrainingJob, crops: int, step: int) -> Numbers:
+def _draw_crops(settings: PairSettings, crops: int, step: int) -> Numbers:
     """Return the crop of each row: every pass over the split takes each crop once, in an order of its own.
 
     Neighboring rows share a crop if several patches are cut from each.
     """
-    images = job.batch_size // job.patches_per_image
+    images = settings.batch_size // settings.patches_per_image
     passes, places = np.divmod(np.arange(step * images, (step + 1) * images), crops)
     drawn = np.empty(images, np.int64)
     for number in np.unique(passes).tolist():
         within = passes == number
-        drawn[within] = _order(job.seed, number, crops)[places[within]]
-    return np.repeat(drawn, job.patches_per_image)
+        drawn[within] = _order(settings.seed, number, crops)[places[within]]
+    return np.repeat(drawn, settings.patches_per_image)
 
 
 @functools.lru_cache(maxsize=2)

@@ -11,9 +11,9 @@ from data.dali_index import read_index
 from data.errors import UserError
 from data.selection import open_split
 from sr.distributed.ranks import Rank
-from sr.training import crop_cache, crop_reader
-from sr.training.crop_cache import choose_place, open_cache, size_bytes
-from sr.training.crop_reader import CropReader
+from sr.pairs import crop_cache, crop_reader
+from sr.pairs.crop_cache import choose_place, open_cache, size_bytes
+from sr.pairs.crop_reader import CropReader
 
 SIDE_PX = 96
 ALONE = Rank(0, 1, torch.device("cpu"))

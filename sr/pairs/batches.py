@@ -6,7 +6,8 @@ the network: for a GPU in a stream of its own, from pinned memory, so that no st
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
@@ -18,11 +19,10 @@ from data.errors import UserError
 from sr.degradation.degrade import blur_radius_px, degrade_lr_image, draw_blur_sigma_px
 from sr.degradation.parser import parse_degradation
 from sr.distributed.ranks import Rank
-from sr.training.augment import augment, cut, cut_centers, encode_choices, margin_px, split_pairs
-from sr.training.crop_cache import CropCache
-from sr.training.job import TrainingJob
-from sr.training.sampler import Samples, draw_samples
-from sr.training.schedule import parse_stages, patch_px_at
+from sr.pairs.augment import augment, cut, cut_centers, encode_choices, margin_px, split_pairs
+from sr.pairs.crop_cache import CropCache
+from sr.pairs.sampler import Samples, draw_samples
+from sr.pairs.settings import PairSettings, patch_px_at
 
 VALIDATION_PIXELS = 8 * 512**2
 """HR pixels of a batch of validation images."""
@@ -59,17 +59,10 @@ class Batch:
 class PairMaker:
     """Makes pairs from patches: on the device, or on the CPU with threads if LR images are degraded."""
 
-    def __init__(self, job: TrainingJob, scale: int, device: torch.device, num_threads: int) -> None:
-        """Prepare for a device.
-
-        Args:
-            job: degradation and seed.
-            scale: upscaling factor.
-            device: where the pairs go.
-            num_threads: threads that degrade images.
-        """
+    def __init__(self, settings: PairSettings, scale: int, device: torch.device, num_threads: int) -> None:
+        """Prepare for a device, with threads that degrade images if the settings say so."""
         self.scale, self._device = scale, device
-        self._steps = parse_degradation(job.degradation)
+        self._steps = parse_degradation(settings.degradation)
         self.blur_radius_px = blur_radius_px(self._steps)
         self._pool = ThreadPoolExecutor(num_threads, "degrade") if self._steps else None
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
@@ -142,54 +135,42 @@ class TrainingBatches:
     """The batches of one rank, step after step."""
 
     def __init__(
-        self,
-        cache: CropCache,
-        job: TrainingJob,
-        maker: PairMaker,
-        rows: slice,
-        total_steps: int,
+        self, cache: CropCache, settings: PairSettings, maker: PairMaker, rows: slice, total_steps: int
     ) -> None:
         """Prepare the batches.
 
         Args:
             cache: has the crops of the training split.
-            job: patches, batch, seed and augmentation.
+            settings: patches, batch, seed and augmentation.
             maker: makes the pairs.
             rows: this rank's share of the batch.
-            total_steps: steps of the whole run, which `job.patch_stages` divides.
+            total_steps: steps of the whole run, which `patch_stages` divides.
         """
-        self.cache, self._job, self._maker, self._rows = cache, job, maker, rows
+        self.cache, self._settings, self._maker, self._rows = cache, settings, maker, rows
         self._total_steps = total_steps
         # On a CPU whose crops are decoded there is nothing to wait for, and a thread would take the network's cores.
         self._runs_ahead = maker.works_aside or not cache.keeps
-        self._thread = ThreadPoolExecutor(1, "batches", _use_one_thread)
-        self._made: tuple[int, Future[Batch]] | None = None
+        self._ahead = _Ahead(self.make, "batches")
 
     def get(self, step: int) -> Batch:
         """Return the batch of a step, counted from 0."""
-        if not self._runs_ahead:
-            return self.make(step)
-        if self._made is None or self._made[0] != step:
-            self._made = step, self._thread.submit(self.make, step)
-        batch = self._made[1].result()
-        self._made = step + 1, self._thread.submit(self.make, step + 1)
-        return batch.wait()
+        return self._ahead.get(step, step + 1) if self._runs_ahead else self.make(step)
 
     def make(self, step: int) -> Batch:
         """Make the batch of a step."""
-        samples = draw_samples(self._job, self.cache.crops, step, self._rows)
-        patch_px = patch_px_at(self._job, step, self._total_steps)
+        samples = draw_samples(self._settings, self.cache.crops, step, self._rows)
+        patch_px = patch_px_at(self._settings, step, self._total_steps)
         maker = self._maker
         margin = margin_px(self.cache.side_px, patch_px, maker.scale, maker.blur_radius_px)
         patches = maker.allocate(len(samples.rows), patch_px + 2 * margin)
         cut(self.cache.load(samples.crops), samples, patches.numpy())
-        identities = [(self._job.seed, step, row) for row in samples.rows.tolist()]
+        identities = [(self._settings.seed, step, row) for row in samples.rows.tolist()]
         return maker.make(patches, margin, identities, samples)
 
     def describe(self, step: int) -> str:
         """Return where the crops of this rank's pairs of a step are."""
-        samples = draw_samples(self._job, self.cache.crops, step, self._rows)
-        return " ".join(map(self.cache.locate, samples.crops.tolist()))
+        samples = draw_samples(self._settings, self.cache.crops, step, self._rows)
+        return " ".join(map(self.cache.reader.locate, samples.crops.tolist()))
 
 
 class ValidationBatches:
@@ -198,14 +179,12 @@ class ValidationBatches:
     The LR images are degraded like those of training, but the same way in each pass.
     """
 
-    def __init__(
-        self, cache: CropCache, job: TrainingJob, maker: PairMaker, size_multiple: int, rank: Rank
-    ) -> None:
+    def __init__(self, cache: CropCache, seed: int, maker: PairMaker, size_multiple: int, rank: Rank) -> None:
         """Prepare the batches.
 
         Args:
             cache: has the crops of the validation split.
-            job: its seed.
+            seed: of the degradations.
             maker: makes the pairs.
             size_multiple: the side of the LR images is cut to a multiple of it, around the center.
             rank: the process.
@@ -218,56 +197,45 @@ class ValidationBatches:
                 f"The selection has {cache.crops} validation samples, too few for {rank.world_size} ranks"
             )
             raise UserError(message, "Select more samples, or lower [training] world_size")
-        share = rank.share(cache.crops)
-        first, end = share.start, share.stop
-        multiple_px = maker.scale * size_multiple
+        share, multiple_px = rank.share(cache.crops), maker.scale * size_multiple
         self._side_px = cache.side_px // multiple_px * multiple_px
         size = max(1, VALIDATION_PIXELS // self._side_px**2)
-        self._spans = [range(start, min(start + size, end)) for start in range(first, end, size)]
-        self.cache, self._seed, self._maker = cache, job.seed, maker
-        self._thread = ThreadPoolExecutor(1, "validation", _use_one_thread)
+        self._firsts = range(share.start, share.stop, size)
+        self._numbers = range(share.stop)
+        self.cache, self._seed, self._maker = cache, seed, maker
+        self._ahead = _Ahead(self.make, "validation")
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield each sample of the share once; the next batch is made meanwhile."""
-        upcoming = self._thread.submit(self._make, self._spans[0])
-        for following in [*self._spans[1:], None]:
-            batch = upcoming.result()
-            if following is not None:
-                upcoming = self._thread.submit(self._make, following)
-            yield batch.wait()
+        for first, following in itertools.zip_longest(self._firsts, self._firsts[1:]):
+            yield self._ahead.get(first, following)
 
     def first(self) -> Batch:
         """Return the first batch of the share."""
-        return self._make(self._spans[0]).wait()
+        return self.make(self._firsts[0]).wait()
 
-    def _make(self, numbers: range) -> Batch:
+    def make(self, first: int) -> Batch:
+        """Make the batch that begins with a sample."""
+        numbers = self._numbers[first : first + self._firsts.step]
         patches = self._maker.allocate(len(numbers), self._side_px)
         cut_centers(self.cache.load(np.array(numbers)), patches.numpy())
         identities = [(self._seed, "validation", number) for number in numbers]
         return self._maker.make(patches, 0, identities)
 
 
-def _use_one_thread() -> None:
-    """Keep the operations of the calling thread out of the way of the network's."""
-    torch.set_num_threads(1)
+class _Ahead:
+    """Makes batches in a thread, while the network uses the one before."""
 
+    def __init__(self, make: Callable[[int], Batch], name: str) -> None:
+        self._make = make
+        # Its operations stay out of the way of the network's threads.
+        self._thread = ThreadPoolExecutor(1, name, lambda: torch.set_num_threads(1))
+        self._made: tuple[int, Future[Batch]] | None = None
 
-def check_patches(job: TrainingJob, multiple_px: int, crop_px: int) -> None:
-    """Check that the patches of a job can be cut from crops.
-
-    Args:
-        job: its patches.
-        multiple_px: what the side of an HR patch must be a multiple of.
-        crop_px: side of the crops.
-
-    Raises:
-        UserError: they cannot.
-    """
-    settings = {px: "patch_stages" for px, _ in parse_stages(job.patch_stages)} | {job.patch_px: "patch_px"}
-    for patch_px, setting in settings.items():
-        if patch_px % multiple_px or not 0 < patch_px <= crop_px:
-            message = (
-                f"[training] {setting} has a patch of {patch_px} px, but this network and selection need a multiple "
-                f"of {multiple_px} px, at most {crop_px} px"
-            )
-            raise UserError(message, f"Change {setting}")
+    def get(self, number: int, following: int | None) -> Batch:
+        """Return a batch, and begin to make the one that will be asked for next."""
+        if self._made is None or self._made[0] != number:
+            self._made = number, self._thread.submit(self._make, number)
+        batch = self._made[1].result()
+        self._made = None if following is None else (following, self._thread.submit(self._make, following))
+        return batch.wait()
