@@ -76,11 +76,15 @@ def _make_table(hashes: np.ndarray, first: int, shard: str, split: str) -> pyarr
     rows = [f"{value:016x}" for value in hashes.tolist()]
     keys = [f"{sha256_bytes(str(first + row).encode())[:16]}-{row % 8:03d}" for row in range(len(rows))]
     sources = [f"folder/image-{(first + row) // 8:08d}.png" for row in range(len(rows))]
+    # The hash of an image says nothing about that of the image when it is turned.
+    others = [hashes[::8] * np.uint64(2 * turn + 1) for turn in range(8)]
+    of_sources = ["".join(f"{value:016x}" for value in each) for each in np.stack(others, 1).tolist()]
+    turned = [of_sources[row // 8] for row in range(len(rows))]
     texts = {
         "key": keys, "phash": rows, "source": sources, "shard": [shard] * len(rows), "split": [split] * len(rows),
         "group": sources,
         "source_sha256": [sha256_bytes(one.encode()) for one in sources],
-        "source_phashes": [rows[row // 8 * 8] * 8 for row in range(len(rows))],
+        "source_phashes": turned,
     }  # fmt: skip
     columns = []
     for field in PARQUET_COLUMNS:
