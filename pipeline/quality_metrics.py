@@ -91,4 +91,5 @@ def _upscaling_residual(luma: np.ndarray, half: np.ndarray) -> np.ndarray:
     cv2.addWeighted(half[1:], 0.75, half[:-1], 0.25, 0, dst=rows[1:])
     upscaled = rows.copy()
     cv2.addWeighted(rows[:, 1:], 0.75, rows[:, :-1], 0.25, 0, dst=upscaled[:, 1:])
-    return cv2.absdiff(luma[: 2 * height : 2, : 2 * width : 2], upscaled)
+    upper_left = cv2.resize(luma[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_NEAREST)
+    return cv2.absdiff(upper_left, upscaled)

@@ -28,13 +28,19 @@ def _count_border_lines(lines: np.ndarray) -> int:
     """Return the width of the border at the first line. Usually that line is none, so this is cheap."""
     color = int(lines[0, lines.shape[1] // 2])
     for number, line in enumerate(lines):
+        if any(abs(int(line[place]) - color) > _MAX_SPAN for place in (0, len(line) // 4, -1)):
+            # Nearly always; to look for the least and the most of a line takes longer.
+            return _end_border(lines, number, color)
         low, high = int(line.min()), int(line.max())
         if high - low > _MAX_SPAN or abs(low - color) > _MAX_SPAN or abs(high - color) > _MAX_SPAN:
-            return number if number and _has_straight_edge(lines, number, color) else 0
+            return _end_border(lines, number, color)
     return len(lines)
 
 
-def _has_straight_edge(lines: np.ndarray, border: int, color: int) -> bool:
+def _end_border(lines: np.ndarray, border: int, color: int) -> int:
+    """Return the number of lines of a border, or 0 if it does not end in a straight edge."""
+    if not border:
+        return 0
     beside = lines[border : border + _BLEND_LINES].astype(np.int16)
     differing = np.abs(beside - color).max(axis=0) >= _MIN_STEP
-    return _MIN_STEP_SHARE * int(np.count_nonzero(differing)) >= len(differing)
+    return border if _MIN_STEP_SHARE * int(np.count_nonzero(differing)) >= len(differing) else 0

@@ -1,5 +1,7 @@
 """Measure what drawings, mosaics and too few levels leave in an image: pixels that equal their neighbors exactly."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -37,50 +39,61 @@ def measure_flat_runs(luma: np.ndarray) -> tuple[float, float, float]:
         banding: steps of 2 to 12 levels between two flat runs of 4 pixels or more, in 1000 pixels.
         All with three decimals.
     """
-    rows, columns = _measure_lines(luma), _measure_lines(cv2.transpose(luma))
+    step_y, step_x = (max(1, side // _LINES) for side in luma.shape)
+    rows = _measure_lines(cv2.transpose(np.ascontiguousarray(luma[::step_y][:_LINES])))
+    columns = _measure_lines(np.ascontiguousarray(luma[:, ::step_x][:, :_LINES]))
     equal, repeated, banding = (round(max(pair), 3) for pair in zip(rows, columns, strict=True))
     return equal, repeated, banding
 
 
-def _measure_lines(luma: np.ndarray) -> tuple[float, float, float]:
-    lines = np.ascontiguousarray(luma[:: max(1, luma.shape[0] // _LINES)][:_LINES])
-    steps = cv2.absdiff(lines[:, 1:], lines[:, :-1])
-    equal: _Bytes = (steps == 0).view(np.uint8)
+def _measure_lines(lines: np.ndarray) -> tuple[float, float, float]:
+    """Measure lines: pixels along a line x lines, so that neighbors along a line are equally far apart in memory."""
+    steps = np.asarray(cv2.absdiff(lines[1:], lines[:-1]), np.uint8)
+    equal = (steps == 0).view(np.uint8)
     return _share_at_edges(lines, equal), _share_of_repeated(steps), _count_bands(steps, equal)
 
 
-def _share_at_edges(lines: np.ndarray, equal: _Bytes) -> float:
-    segments = equal.shape[1] // _SEGMENT_PX
-    whole = segments * _SEGMENT_PX
-    levels = lines[:, :whole].reshape(-1, _SEGMENT_PX).T.copy()
-    span = levels.max(axis=0) - levels.min(axis=0)
+def _share_at_edges(lines: _Bytes, equal: _Bytes) -> float:
+    levels = lines[: len(equal)]
+    span = _combine_segments(np.maximum, levels) - _combine_segments(np.minimum, levels)
     has_edge = span >= _EDGE_LEVELS
-    pairs = equal[:, :whole].reshape(-1, _SEGMENT_PX).T.copy().sum(axis=0, dtype=np.uint8)
+    pairs = _combine_segments(np.add, equal)
     edges = int(np.count_nonzero(has_edge))
     return int(pairs[has_edge].sum(dtype=np.int64)) / (
-        _SEGMENT_PX * (edges + max(1, len(span) // _EDGELESS_SHARE))
+        _SEGMENT_PX * (edges + max(1, has_edge.size // _EDGELESS_SHARE))
     )
 
 
-def _share_of_repeated(steps: np.ndarray) -> float:
-    sums = cv2.reduce(steps, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel().astype(np.int64)
+def _combine_segments(combine: Callable[[_Bytes, _Bytes], _Bytes], values: _Bytes) -> _Bytes:
+    """Return what an operation makes of the 16 values of each segment, by operations over neighbors in memory."""
+    segments, reach = len(values) // _SEGMENT_PX, 1
+    while reach < _SEGMENT_PX and segments:
+        values = combine(values[reach:], values[:-reach])
+        reach *= 2
+    return values[::_SEGMENT_PX][:segments]
+
+
+def _share_of_repeated(steps: _Bytes) -> float:
+    sums = cv2.reduce(steps, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel().astype(np.int64)
     reach = min(_AROUND_PX, len(sums) // 2 * 2 - 1)
-    padded = np.pad(sums, reach // 2, mode="edge")
+    # As many more of the outermost ones; np.pad takes as long as all of the rest.
+    padded = np.concatenate((np.full(reach // 2, sums[0]), sums, np.full(reach // 2, sums[-1])))
     running = np.concatenate(([0], padded.cumsum()))
     around = running[reach:] - running[:-reach]
     # A quarter of a level a pixel: where nothing differs, nothing is repeated.
-    busy = 4 * around > reach * len(steps)
+    busy = 4 * around > reach * steps.shape[1]
     return int(np.count_nonzero((sums * (_QUIET * reach) < around) & busy)) / len(sums)
 
 
-def _count_bands(steps: np.ndarray, equal: _Bytes) -> float:
-    count = steps.shape[1] - 2 * (_RUN_PX - 1)
+def _count_bands(steps: _Bytes, equal: _Bytes) -> float:
+    count = len(steps) - 2 * (_RUN_PX - 1)
     if count <= 0:
         return 0.0
     # A run of 4 pixels has 3 equal pairs.
-    run = equal[:, : -(_RUN_PX - 2)] & equal[:, 1 : -(_RUN_PX - 3)] & equal[:, _RUN_PX - 2 :]
-    middle = steps[:, _RUN_PX - 1 : _RUN_PX - 1 + count]
+    run = equal[: -(_RUN_PX - 2)] & equal[1 : -(_RUN_PX - 3)]
+    run &= equal[_RUN_PX - 2 :]
+    found = run[:count] & run[_RUN_PX : _RUN_PX + count]
     # Below the smallest step the difference wraps around to more than the largest.
-    is_band = (middle - np.uint8(_MIN_BAND_LEVELS)) <= _MAX_BAND_LEVELS - _MIN_BAND_LEVELS
-    found = is_band & run[:, :count].astype(bool) & run[:, _RUN_PX : _RUN_PX + count].astype(bool)
+    above = steps[_RUN_PX - 1 : _RUN_PX - 1 + count] - np.uint8(_MIN_BAND_LEVELS)
+    found &= (above <= _MAX_BAND_LEVELS - _MIN_BAND_LEVELS).view(np.uint8)
     return float(1000 * np.count_nonzero(found) / found.size)

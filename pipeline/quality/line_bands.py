@@ -49,7 +49,9 @@ def measure_bands(luma: np.ndarray) -> tuple[float, float]:
             of columns alone.
         Both with two decimals.
     """
-    rows, columns = _band_powers(luma), _band_powers(cv2.transpose(luma))
+    step_y, step_x = (max(1, side // _LINES) for side in luma.shape)
+    rows = _band_powers(cv2.transpose(np.ascontiguousarray(luma[::step_y][:_LINES])))
+    columns = _band_powers(np.ascontiguousarray(luma[:, ::step_x][:, :_LINES]))
     high, middle = (np.concatenate([rows[band], columns[band]]) for band in (_HIGH, _MIDDLE))
     comb_db = _comb_db(columns) - _comb_db(rows)
     return round(_high_band_db(high, middle), 2), round(comb_db, 2)
@@ -79,36 +81,43 @@ def _exceeded_db(ratios: _Powers) -> float:
     return 10 * math.log10(np.partition(ratios, place)[place])
 
 
-def _band_powers(luma: np.ndarray) -> dict[tuple[int, int], _Powers]:
-    """Return the power of each band in segments of the rows of an image, in levels squared."""
+def _band_powers(lines: np.ndarray) -> dict[tuple[int, int], _Powers]:
+    """Return the power of each band in segments of lines, in levels squared.
+
+    Args:
+        lines: uint8, pixels along a line x lines: so each filter is an operation over neighbors in memory.
+    """
     # Seven differences or sums of 8-bit levels fit 16 bits, all 14 fit 32.
-    lines = luma[:: max(1, luma.shape[0] // _LINES)][:_LINES].astype(np.int16, order="C")
-    lines = _difference(lines, 4)
-    middle = _add(_add(lines, 3).astype(np.int32), 7)
-    lines = _difference(_difference(lines, 3).astype(np.int32), 5)
-    filtered = {_MIDDLE: middle, _HIGH: _add(lines, 2), _NYQUIST: _difference(lines, 2)}
+    levels = _difference(lines.astype(np.int16), 4)
+    middle = _add(_add(levels, 3).astype(np.int32), 7)
+    levels = _difference(_difference(levels, 3).astype(np.int32), 5)
+    filtered = {_MIDDLE: middle, _HIGH: _add(levels, 2), _NYQUIST: _difference(levels, 2)}
     return {band: _segment_powers(values) / _GAINS[band] for band, values in filtered.items()}
 
 
 def _difference(lines: _Lines, times: int) -> _Lines:
     for _ in range(times):
-        lines = lines[:, 1:] - lines[:, :-1]
+        lines = lines[1:] - lines[:-1]
     return lines
 
 
 def _add(lines: _Lines, times: int) -> _Lines:
     for _ in range(times):
-        lines = lines[:, 1:] + lines[:, :-1]
+        lines = lines[1:] + lines[:-1]
     return lines
 
 
 def _segment_powers(lines: _Lines) -> _Powers:
-    segment_px = min(_SEGMENT_PX, lines.shape[1])
-    segments = lines.shape[1] // segment_px
-    values = lines[:, : segments * segment_px].astype(np.float64).reshape(-1, segment_px)
-    # Whole numbers below 2 ** 22: their squares and the sum of 32 squares are exact in float64, in any order.
-    powers: _Powers = np.einsum("ij,ij->i", values, values) / segment_px
-    return powers
+    """Return the mean square of each segment, line by line."""
+    pixels, count = lines.shape
+    segment_px = min(_SEGMENT_PX, pixels)
+    values = lines[: pixels // segment_px * segment_px].astype(np.float64)
+    values *= values
+    # Whole numbers below 2 ** 22: their squares and the sum of 32 squares are exact in float64, in any order. A product
+    # with ones sums them twice as fast as a sum does.
+    sums: _Powers = np.ones(segment_px) @ values.reshape(-1, segment_px, count)
+    by_line: _Powers = sums.T.ravel() / segment_px
+    return by_line
 
 
 def _gain(band: tuple[int, int]) -> int:

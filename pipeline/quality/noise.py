@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 _CELL_PX = 16
 _STRIPS_AT_ONCE = 4
@@ -33,20 +34,29 @@ def measure_noise(luma: np.ndarray) -> float:
     cells, columns = (height - 2) // cell_px, (width - 2) // cell_px
     strips = min(cells, _MAX_STRIPS)
     sums = np.empty((strips, columns), np.int32)
+    width = columns * cell_px + 2
     for first in range(0, strips, _STRIPS_AT_ONCE):
         last = min(first + _STRIPS_AT_ONCE, strips)
         tops = [(cells - 1) * strip // max(1, strips - 1) * cell_px for strip in range(first, last)]
-        stack = np.stack([luma[top : top + cell_px + 2, : columns * cell_px + 2] for top in tops])
-        sums[first:last] = _cell_sums(stack.astype(np.int16), cell_px)
+        lines = np.empty((len(tops), cell_px + 2, width), np.int16)
+        for strip, top in zip(lines, tops, strict=True):
+            strip[:] = luma[top : top + cell_px + 2, :width]
+        sums[first:last] = _cell_sums(lines, cell_px)
     quiet = sums.size // _QUIET_SHARE
     magnitude = float(np.partition(sums.ravel(), quiet)[quiet] / (cell_px * cell_px))
     return round(_LEVELS * magnitude, 2)
 
 
-def _cell_sums(strips: np.ndarray, cell_px: int) -> np.ndarray:
+def _cell_sums(strips: npt.NDArray[np.int16], cell_px: int) -> npt.NDArray[np.int32]:
     """Return the sum of the filtered magnitudes of each cell: strips x columns of cells."""
-    down = strips[:, :-2] + strips[:, 2:] - 2 * strips[:, 1:-1]
-    both = np.abs(down[:, :, :-2] + down[:, :, 2:] - 2 * down[:, :, 1:-1])
-    by_column = both.sum(axis=1, dtype=np.int32)
-    sums: np.ndarray = by_column.reshape(len(strips), -1, cell_px).sum(axis=2, dtype=np.int32)
+    width = strips.shape[2]
+    # All in one row, so that each operation is one over neighbors in memory; what crosses an edge does not count.
+    levels = strips.ravel()
+    for step in (width, width, 1, 1):
+        levels = levels[step:] - levels[:-step]
+    magnitudes = np.empty_like(strips)
+    np.abs(levels, out=magnitudes.reshape(-1)[: len(levels)])
+    # One is at most 8 x 255, so the sum of 16 fits 16 bits.
+    by_column = magnitudes[:, :cell_px, : width - 2].sum(axis=1, dtype=np.int16)
+    sums: npt.NDArray[np.int32] = by_column.reshape(len(strips), -1, cell_px).sum(axis=2, dtype=np.int32)
     return sums
