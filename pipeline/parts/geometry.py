@@ -18,6 +18,7 @@ _MIN_DISTANCE = 0.06
 """Of the two matches that fix a similarity, in sides of the crop: nearer ones fix it poorly."""
 _MAX_OCTAVES_APART, _MAX_ANGLE_APART = 0.7, np.deg2rad(30)
 """How far the sizes and angles of matched features may be from the similarity."""
+_LEAST_COSINE = np.cos(_MAX_ANGLE_APART)
 _DISTINCT = 1 / 64
 """Inliers nearer to each other than this count once, in sides of the crop."""
 _MOST = 64
@@ -79,11 +80,9 @@ def fit_similarity(pairs: Pairs, side_px: int, fewest: int) -> tuple[complex, co
     if not len(factors):
         return None
     tolerance = _TOLERANCE * side_px
-    # Distances are measured in the crop: similarities x matches.
-    far = (
-        np.abs(factors[:, None] * pairs.queries + shifts[:, None] - pairs.targets) / np.abs(factors)[:, None]
+    inliers = _lie_near(pairs, factors[:, None], shifts[:, None], tolerance) & _is_like(
+        pairs, factors[:, None]
     )
-    inliers = (far <= tolerance) & _is_like(pairs, factors[:, None])
     best = int(np.argmax(inliers.sum(axis=1)))
     inside, factor, shift = inliers[best], factors[best], shifts[best]
     for _ in range(_REFINEMENTS):
@@ -92,8 +91,8 @@ def fit_similarity(pairs: Pairs, side_px: int, fewest: int) -> tuple[complex, co
         factor, shift = _fit(pairs.queries[inside], pairs.targets[inside])
         if not abs(factor):
             return None
-        residuals = np.abs(factor * pairs.queries + shift - pairs.targets) / abs(factor)
-        inside = (residuals <= tolerance) & _is_like(pairs, np.asarray(factor))
+        fitted = np.asarray(factor), np.asarray(shift)
+        inside = _lie_near(pairs, *fitted, tolerance) & _is_like(pairs, fitted[0])
     count = _count_distinct(pairs.queries[inside], pairs.targets[inside] / abs(factor), side_px)
     return (complex(factor), complex(shift), count) if count >= fewest else None
 
@@ -112,12 +111,32 @@ def _propose(pairs: Pairs, side_px: int) -> tuple[Complex, Complex]:
     return factors, pairs.targets[one] - factors * pairs.queries[one]
 
 
+def _lie_near(pairs: Pairs, factors: Complex, shifts: Complex, tolerance_px: float) -> npt.NDArray[np.bool_]:
+    """Return whether similarities map matches near to each other; the distance is that in the crop."""
+    x, y = pairs.queries.real, pairs.queries.imag
+    # In real numbers, and squared: the absolute value of a complex number takes ten times as long.
+    across = factors.real * x - factors.imag * y + (shifts.real - pairs.targets.real)
+    down = factors.imag * x + factors.real * y + (shifts.imag - pairs.targets.imag)
+    near: npt.NDArray[np.bool_] = across**2 + down**2 <= tolerance_px**2 * _square(factors)
+    return near
+
+
 def _is_like(pairs: Pairs, factors: Complex) -> npt.NDArray[np.bool_]:
     """Return whether the sizes and angles of matched features agree with similarities."""
-    turned = np.abs(np.angle(np.exp(1j * pairs.angles) * factors.conj()))
-    scaled = np.abs(np.log2(np.abs(factors)) - pairs.octaves)
-    agree: npt.NDArray[np.bool_] = (scaled <= _MAX_OCTAVES_APART) & (turned <= _MAX_ANGLE_APART)
+    squares = _square(factors)
+    scaled = np.abs(np.log2(squares) / 2 - pairs.octaves)
+    # The cosine of the angle between both, times the length of the factor: an angle itself takes ten times as long.
+    along = np.cos(pairs.angles) * factors.real + np.sin(pairs.angles) * factors.imag
+    agree: npt.NDArray[np.bool_] = (scaled <= _MAX_OCTAVES_APART) & (
+        along >= _LEAST_COSINE * np.sqrt(squares)
+    )
     return agree
+
+
+def _square(numbers: Complex) -> Floats:
+    """Return the square of the absolute value."""
+    squares: Floats = numbers.real**2 + numbers.imag**2
+    return squares
 
 
 def _fit(queries: Complex, targets: Complex) -> tuple[complex, complex]:

@@ -45,6 +45,7 @@ class FeatureIndex:
 
     def __init__(self, targets: list[Features]) -> None:
         self.signs: Signs = np.vstack([np.zeros((0, 2), np.uint64), *(one.signs for one in targets)])
+        self._words = [np.ascontiguousarray(self.signs[:, word]) for word in (0, 1)]
         self.points: Points = np.vstack([np.zeros((0, 4)), *(one.points for one in targets)])
         self.target: Rows = np.repeat(np.arange(len(targets)), [len(one.signs) for one in targets])
         """For each feature the number of its image."""
@@ -66,25 +67,39 @@ class FeatureIndex:
         found = [np.zeros(0, np.int64)]
         for band in self._bands:
             for words in (queries, mirror_signs(queries))[: band.word + 1]:
-                for rows, candidates in band.candidates(words):
-                    found.append(self._compare(queries, rows, candidates))
+                found += [self._compare(queries, one) for one in band.candidates(words)]
         pairs = np.unique(np.concatenate(found))
         apart, place = pairs % _APART, pairs // _APART
         rows, features = np.divmod(place >> 1, max(1, len(self)))
         order = np.argsort(apart, kind="stable")
         return Matches(rows[order], features[order], (place[order] & 1).astype(bool))
 
-    def _compare(self, queries: Signs, rows: Rows, candidates: Rows) -> Rows:
+    def _compare(self, queries: Signs, found: "_Candidates") -> Rows:
         """Return the candidates that are alike, each as a number: query, feature, whether mirrored, differing bits."""
-        apart = np.bitwise_count(queries[rows] ^ self.signs[candidates]).astype(np.int64)
-        pairs = (rows * len(self) + candidates) * 2
-        upright, mirrored = apart[:, 0] + apart[:, 1], apart[:, 0] + HALF - apart[:, 1]
-        kept = [
-            (pairs[near] + is_mirrored) * _APART + differing[near]
-            for is_mirrored, differing in enumerate((upright, mirrored))
-            for near in (differing <= MAX_DIFFERING_BITS,)
-        ]
-        return np.concatenate(kept)
+        part = slice(found.begin, found.begin + len(found.counts))
+        of_words = (
+            np.bitwise_count(np.repeat(queries[part, word], found.counts) ^ self._words[word][found.features])
+            for word in (0, 1)
+        )
+        first, second = of_words
+        alike = []
+        for is_mirrored, differing in enumerate((first + second, first + (np.uint8(HALF) - second))):
+            near = np.flatnonzero(differing <= MAX_DIFFERING_BITS)
+            rows = found.begin + np.searchsorted(np.cumsum(found.counts), near, "right")
+            pairs = (rows * len(self) + found.features[near]) * 2 + is_mirrored
+            alike.append(pairs * _APART + differing[near])
+        return np.concatenate(alike)
+
+
+class _Candidates(NamedTuple):
+    """Features that agree with some queries in a band."""
+
+    begin: int
+    """Row of the first query."""
+    counts: Rows
+    """How many features agree with each query from there on."""
+    features: npt.NDArray[np.int32]
+    """Rows of these features."""
 
 
 class _Band:
@@ -99,17 +114,18 @@ class _Band:
     def _values(self, signs: Signs) -> Rows:
         return (signs[:, self.word] >> self._shift & self._mask).astype(np.int64)
 
-    def candidates(self, queries: Signs) -> Iterator[tuple[Rows, Rows]]:
-        """Yield rows of the queries, and for each a feature that agrees in the band."""
+    def candidates(self, queries: Signs) -> Iterator[_Candidates]:
+        """Yield the features that agree in the band, some queries at a time."""
         values = self._values(queries)
-        counts = self._starts[values + 1] - self._starts[values]
+        starts = self._starts[values]
+        counts = self._starts[values + 1] - starts
         ends = np.cumsum(counts)
         begin = 0
         while begin < len(queries):
             before = ends[begin - 1] if begin else 0
             end = max(begin + 1, int(np.searchsorted(ends, before + _BLOCK, "right")))
             part = counts[begin:end]
-            rows = np.repeat(np.arange(begin, end), part)
-            within = np.arange(len(rows)) - np.repeat(ends[begin:end] - part - before, part)
-            yield rows, self._order[self._starts[values[rows]] + within].astype(np.int64)
+            places = np.repeat(starts[begin:end] - ends[begin:end] + part + before, part)
+            places += np.arange(len(places))
+            yield _Candidates(begin, part, self._order[places])
             begin = end
