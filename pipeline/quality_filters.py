@@ -4,6 +4,7 @@ Metrics are stored for accepted crops too, so a later selection can filter again
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from operator import gt, lt
 
@@ -17,7 +18,7 @@ class QualityThresholds:
     min_contrast: float = 0.0
     """Levels, from 0 to 255."""
     min_sharpness: float = 0.0
-    """Levels, from 0 to 255."""
+    """Levels, from 0 to 255. Less is a blur only below `SOFT_BAND_DB`."""
     max_underexposed: float = 0.0
     """Fraction of the pixels, from 0 to 1."""
     max_overexposed: float = 0.0
@@ -43,7 +44,7 @@ class QualityThresholds:
         )
 
 
-_FILTERS: tuple[tuple[RejectionReason, str, str, Callable[[float, float], bool]], ...] = (
+FILTERS: tuple[tuple[RejectionReason, str, str, Callable[[float, float], bool]], ...] = (
     (RejectionReason.UNDEREXPOSED, "underexposed", "max_underexposed", gt),
     (RejectionReason.OVEREXPOSED, "overexposed", "max_overexposed", gt),
     (RejectionReason.FLAT, "contrast", "min_contrast", lt),
@@ -58,6 +59,10 @@ _FILTERS: tuple[tuple[RejectionReason, str, str, Callable[[float, float], bool]]
     (RejectionReason.NOISY, "noise", "max_noise", gt),
 )
 """Reason, metric, threshold, and the comparison that rejects. The first filter that rejects gives the reason."""
+SOFT_BAND_DB = -9.0
+"""Of `high_band_db`. A crop without detail that has no less in the highest frequencies, in relation to the middle ones,
+is plain and not blurred: a clear sky."""
+_DETAIL = re.compile(r"(?:^|: )(\w+) is (\S+), (?:below|above) \w+ \S+$")
 
 
 def find_rejection(
@@ -73,9 +78,21 @@ def find_rejection(
         >>> find_rejection({"underexposed": 0.95}, QualityThresholds(max_underexposed=0.9))
         (<Reason.UNDEREXPOSED: 'underexposed'>, 'underexposed is 0.95, above max_underexposed 0.9')
     """
-    for reason, metric, name, rejects in _FILTERS:
+    for reason, metric, name, rejects in FILTERS:
         threshold = getattr(thresholds, name)
-        if threshold and rejects(metrics[metric], threshold):
+        is_plain = metric == "sharpness" and metrics["high_band_db"] >= SOFT_BAND_DB
+        if threshold and not is_plain and rejects(metrics[metric], threshold):
             side = "below" if rejects is lt else "above"
             return reason, f"{metric} is {metrics[metric]:g}, {side} {name} {threshold:g}"
     return None
+
+
+def parse_detail(detail: str) -> tuple[str, float] | None:
+    """Return the metric and its value from the sentence of `find_rejection`, or None if it is another sentence.
+
+    Example:
+        >>> parse_detail("photos/1.jpg: contrast is 1.25, below min_contrast 2")
+        ('contrast', 1.25)
+    """
+    found = _DETAIL.search(detail)
+    return (found[1], float(found[2])) if found else None

@@ -66,7 +66,7 @@ def measure_quality(luma: np.ndarray, half: np.ndarray, top: int = 0, left: int 
     return {
         "contrast": round(100 * float(cv2.meanStdDev(luma)[1][0, 0])) / 100,
         "sharpness": round(100 * cv2.norm(residual, cv2.NORM_L2) / float(np.sqrt(residual.size))) / 100,
-        "noise": measure_noise(luma),
+        "noise": measure_noise(luma, half),
         "underexposed": 1000 * int(np.count_nonzero((half <= _NEAR_BLACK) & empty)) // half.size / 1000,
         "overexposed": 1000 * int(np.count_nonzero((half >= _NEAR_WHITE) & empty)) // half.size / 1000,
         "bhi_blockiness": measure_blockiness(luma, top, left),

@@ -13,8 +13,8 @@ import numpy.typing as npt
 _LINES = 32
 """At most so many rows, and as many columns, at equal distances, are measured."""
 _SEGMENT_PX = 32
-_MIN_COUNTED_POWER = 1.0
-"""Levels squared. A segment with less has nothing to compare."""
+_MIN_COUNTED_POWER = 0.5
+"""Levels squared. A segment with less, some three times what rounding leaves, has nothing to compare."""
 _MIN_SEGMENTS = 24
 """Of an image that has fewer segments with this power, those with most of it count."""
 _COUNTED_SHARE = 0.2

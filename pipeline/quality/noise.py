@@ -1,4 +1,4 @@
-"""Estimate the noise of an image in its quietest cells."""
+"""Estimate the noise of an image in its quietest cells, at two sizes."""
 
 import math
 
@@ -17,15 +17,35 @@ _LEVELS = math.sqrt(math.pi / 2) / 6 * _QUIET_BIAS
 """Standard deviation of white noise for a mean filtered magnitude of 1."""
 
 
-def measure_noise(luma: np.ndarray) -> float:
+_TEXTURE_SHARE = 0.6
+"""Power that texture has at full size, at least, in relation to that at half size."""
+_NOISE_SHARE = 0.25
+"""The same of noise: the mean of four pixels has a quarter of the power."""
+
+
+def measure_noise(luma: np.ndarray, half: np.ndarray) -> float:
     """Return the standard deviation of the noise in levels, two decimals.
 
-    The second difference along both axes removes gradients and straight edges. Its mean magnitude in cells of 16 x 16
-    pixels is the noise where there is no texture; the quietest twentieth of the cells counts. Where the whole image is
-    texture, some of it counts as noise.
+    The quietest cells of an image have its noise, and texture where nothing is quiet. Halving the size halves noise,
+    but not texture, of which there is as much or more at half the size; what follows from both sizes is noise.
 
     Args:
         luma: uint8, height x width, at least 16 pixels a side.
+        half: the same downscaled by two.
+    """
+    power, of_half = measure_quietest(luma) ** 2, measure_quietest(half) ** 2
+    noise = (power - _TEXTURE_SHARE * of_half) / (1 - _TEXTURE_SHARE * _NOISE_SHARE)
+    return round(math.sqrt(max(0.0, noise)), 2)
+
+
+def measure_quietest(luma: np.ndarray) -> float:
+    """Return the standard deviation that white noise would have, in levels, if an image were nothing else.
+
+    The second difference along both axes removes gradients and straight edges. Its mean magnitude in cells of 16 x 16
+    pixels is the noise where there is no texture; the quietest twentieth of the cells counts.
+
+    Args:
+        luma: uint8, height x width, at least 8 pixels a side.
 
     Source: the operator of Immerkaer, Fast noise variance estimation (1996).
     """
@@ -44,7 +64,7 @@ def measure_noise(luma: np.ndarray) -> float:
         sums[first:last] = _cell_sums(lines, cell_px)
     quiet = sums.size // _QUIET_SHARE
     magnitude = float(np.partition(sums.ravel(), quiet)[quiet] / (cell_px * cell_px))
-    return round(_LEVELS * magnitude, 2)
+    return _LEVELS * magnitude
 
 
 def _cell_sums(strips: npt.NDArray[np.int16], cell_px: int) -> npt.NDArray[np.int32]:

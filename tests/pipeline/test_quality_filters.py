@@ -1,7 +1,7 @@
 import pytest
 
 from data.records import RejectionReason
-from pipeline.quality_filters import QualityThresholds, find_rejection
+from pipeline.quality_filters import QualityThresholds, find_rejection, parse_detail
 
 GOOD = {
     "contrast": 50.0,
@@ -37,7 +37,6 @@ THRESHOLDS = QualityThresholds(
     ("metric", "value", "reason"),
     [
         ("contrast", 1.99, RejectionReason.FLAT),
-        ("sharpness", 0.59, RejectionReason.BLURRED),
         ("underexposed", 0.901, RejectionReason.UNDEREXPOSED),
         ("overexposed", 0.901, RejectionReason.OVEREXPOSED),
         ("bhi_blockiness", 30.01, RejectionReason.BLOCKY),
@@ -61,6 +60,28 @@ def test_each_filter_rejects_by_its_metric_and_says_so(metric, value, reason):
     )
 
 
+def test_a_crop_without_detail_is_blurred_if_its_highest_frequencies_lack_and_else_plain():
+    plain = GOOD | {"sharpness": 0.59, "high_band_db": -9.0}
+    blurred = plain | {"high_band_db": -9.01}
+    only_sharpness = QualityThresholds(min_sharpness=0.6)
+    assert find_rejection(plain, THRESHOLDS) is None
+    for thresholds in (THRESHOLDS, only_sharpness):
+        assert find_rejection(blurred, thresholds) == (
+            RejectionReason.BLURRED,
+            "sharpness is 0.59, below min_sharpness 0.6",
+        )
+    assert find_rejection(blurred | {"sharpness": 0.6}, only_sharpness) is None
+
+
+@pytest.mark.parametrize("values", [{"contrast": 1.25}, {"high_band_db": -12.5}, {"noise": 10.5}])
+def test_the_value_is_read_back_from_the_sentence(values):
+    rejection = find_rejection(GOOD | values, THRESHOLDS)
+    assert rejection is not None
+    for source in ("photos/is it: 1, below x 2.jpg: ", ""):
+        assert parse_detail(source + rejection[1]) == next(iter(values.items()))
+    assert parse_detail("photos/1.jpg: the file ends early") is None
+
+
 def test_a_metric_equal_to_its_threshold_passes():
     equal = {
         "contrast": 2.0, "sharpness": 0.6, "noise": 10.0, "underexposed": 0.9, "overexposed": 0.9, "border_px": 8.0,
@@ -82,4 +103,5 @@ def test_drawn_images_have_no_faults_of_cameras():
     for metric in ("noise", "comb_db", "equal_neighbors"):
         assert find_rejection(GOOD | {metric: 99.0}, THRESHOLDS.without_camera_faults()) is None
     assert find_rejection(GOOD | {"high_band_db": -40.0}, THRESHOLDS.without_camera_faults()) is None
-    assert find_rejection(GOOD | {"sharpness": 0.5}, THRESHOLDS.without_camera_faults()) is not None
+    blurred = GOOD | {"sharpness": 0.5, "high_band_db": -12.0}
+    assert find_rejection(blurred, THRESHOLDS.without_camera_faults()) is not None
