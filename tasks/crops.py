@@ -13,6 +13,7 @@ from data.errors import UserError
 from data.progress import Progress, silent
 from data.shards import ShardPaths, read_header
 from pipeline import crop_plan, dataset, index, pack, plan_files, ray_engine
+from pipeline.quality_filters import QualityThresholds
 from pipeline.rejection_counts import format_counts
 from pipeline.shard_parts import Part
 from tasks import known_sources
@@ -191,7 +192,7 @@ class MakeCrops(DatasetTask):
     """Shards → a crop dataset with manifest, card, parquet and contact sheet."""
 
     stage = "crops"
-    format_version = 7  # 7: quality metrics in natural units
+    format_version = 8  # 8: noise without texture, weak structure counts. 7: quality metrics in natural units
     record = dataset.RECORD
 
     @property
@@ -219,6 +220,16 @@ class MakeCrops(DatasetTask):
             "jpeg_quality": settings.jpeg_quality if is_jpeg else None,
             "thresholds": vars(settings.thresholds),
         }
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the program draws the images: no photograph can be among them."""
+        return self.dataset_spec.kind == "sample"
+
+    def thresholds(self) -> QualityThresholds:
+        """Return the thresholds that its crops pass: fewer where images are drawn."""
+        thresholds = pack_settings().thresholds
+        return thresholds.without_camera_faults() if self.is_drawn else thresholds
 
     def is_done(self) -> bool:
         """Return whether dataset.json exists and is current; the license, for one, is not in the directory's name."""

@@ -25,8 +25,6 @@ from tasks.runtime.store_task import StoreTask
 from tasks.selection_config import selection
 
 _SETTINGS = ("leakage_bits", "copy_bits", "group_bits", "seed")
-_DRAWN = "sample"
-"""Kind of a dataset whose images the program draws: no photograph can be in it."""
 
 
 def benchmarks_kept_clear() -> list[IndexSource]:
@@ -41,7 +39,7 @@ def datasets_to_describe() -> list[MakeCrops]:
     wanted, datasets = selection().parts, [MakeCrops(dataset=name) for name in selection().datasets]
     if wanted == "off" or (wanted == "auto" and not benchmarks_kept_clear()):
         return []
-    return [one for one in datasets if wanted == "on" or one.dataset_spec.kind != _DRAWN]
+    return [one for one in datasets if wanted == "on" or not one.is_drawn]
 
 
 class DescribeShard(DatasetTask):

@@ -13,6 +13,7 @@ class ReviewSelection(StoreTask):
     """Selection → selection.html: what each threshold does, and the images nearest to it."""
 
     stage = "reviews"
+    format_version = 2  # 2: the thresholds of the datasets
     record = selection_page.RECORD
 
     @property
@@ -36,6 +37,7 @@ class ReviewSelection(StoreTask):
             selection.directory(),
             selection.open_benchmarks(),
             selection.settings(),
+            [one.thresholds() for one in selection.datasets],
             self.directory(),
             self.spec_hash,
         )

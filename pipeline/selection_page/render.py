@@ -38,6 +38,7 @@ class Sources(NamedTuple):
 def render_page(
     contents: Contents,
     steps: Sequence[ThresholdSteps],
+    crop_steps: Sequence[Sequence[ThresholdSteps]],
     histograms: Sequence[Histogram],
     sources: Sources,
 ) -> bytes:
@@ -46,6 +47,7 @@ def render_page(
     Args:
         contents: the crops and the decisions.
         steps, histograms: counts.
+        crop_steps: those of each dataset's own thresholds.
         sources: where the images are.
 
     Raises:
@@ -67,6 +69,7 @@ def render_page(
         _TEMPLATE,
         manifest=contents.manifest,
         steps=steps,
+        crop_steps=[*zip(sources.names, crop_steps, strict=True)],
         titles=_TITLES,
         pairs=[_show_pairs(one, thumbnails) for one in pairs],
         likes={name: _show_likes(found, thumbnails) for name, found in likes.items() if found},

@@ -12,12 +12,14 @@ from data.atomic_files import write_bytes, write_json
 from data.record_json import to_plain
 from data.records import SCHEMA
 from pipeline.dataset import read_manifest
+from pipeline.quality_filters import QualityThresholds
 from pipeline.quality_metrics import METRICS
 from pipeline.selection.decisions import read_decisions
 from pipeline.selection.leakage import Benchmark, hash_benchmarks
 from pipeline.selection.select_samples import read_scored_crops, read_selection
 from pipeline.selection.settings import SelectionSettings
 from pipeline.selection_page.contents import HASH_FILTERS, Contents
+from pipeline.selection_page.crop_thresholds import count_crop_thresholds
 from pipeline.selection_page.metrics import Histogram, count_values
 from pipeline.selection_page.render import Sources, render_page
 from pipeline.selection_page.steps import ThresholdSteps, count_bits, count_rule
@@ -40,6 +42,8 @@ class SelectionReview:
     """What each threshold rejects, and what it would one step looser and stricter."""
     histograms: tuple[Histogram, ...]
     """Of every metric."""
+    crop_steps: dict[str, tuple[ThresholdSteps, ...]]
+    """The same as `steps` of the thresholds that each dataset was made with, by the name of its directory."""
 
 
 def write_selection_page(
@@ -47,6 +51,7 @@ def write_selection_page(
     selection_dir: Path,
     benchmarks: Sequence[Benchmark],
     settings: SelectionSettings,
+    thresholds: Sequence[QualityThresholds],
     out_dir: Path,
     spec_hash: str,
 ) -> None:
@@ -57,6 +62,7 @@ def write_selection_page(
         selection_dir: directory of the selection.
         benchmarks: those that it keeps clear of.
         settings: those that it was made with.
+        thresholds: those that each dataset was made with.
         out_dir: directory of the page.
         spec_hash: hash of the page's specification.
 
@@ -73,9 +79,11 @@ def write_selection_page(
         settings,
     )
     steps, histograms = count_steps(contents), count_metrics(contents)
+    crop_steps = count_crop_thresholds(contents.crops, datasets, manifests, thresholds)
     sources = Sources(datasets, [one.name for one in manifests], benchmarks)
-    write_bytes(out_dir / PAGE, render_page(contents, steps, histograms, sources))
-    review = SelectionReview(SCHEMA, spec_hash, manifest.spec_hash, manifest.totals, steps, histograms)
+    write_bytes(out_dir / PAGE, render_page(contents, steps, crop_steps, histograms, sources))
+    named = {path.name: of_one for path, of_one in zip(datasets, crop_steps, strict=True)}
+    review = SelectionReview(SCHEMA, spec_hash, manifest.spec_hash, manifest.totals, steps, histograms, named)
     write_json(out_dir / RECORD, to_plain(review))
 
 

@@ -114,6 +114,44 @@ def test_each_step_counts_what_another_selection_rejects(reviewed):
     assert all(change >= 0 for change in rejected.values()) and rejected["sharpness >= 2.4"] > 0
 
 
+def count_crops(**thresholds):
+    """Return how many crops MakeCrops makes with other thresholds."""
+    configure({("crops", name): str(value) for name, value in thresholds.items()})
+    task = SelectSamples().datasets[0]
+    assert build(task)
+    count = task.load_record()["totals"]["crops"]
+    configure(dict.fromkeys(("crops", name) for name in thresholds))
+    return count
+
+
+def test_each_step_of_a_threshold_of_the_crops_counts_what_another_dataset_has(reviewed):
+    (steps,) = reviewed.load_record()["crop_steps"].values()
+    crops = SelectSamples().datasets[0].load_record()["totals"]["crops"]
+    # min_contrast, min_sharpness and max_noise are off.
+    assert [one["filter"] for one in steps][:3] == ["max_underexposed", "max_overexposed", "max_border_px"]
+    assert len(steps) == 9
+    most = max(steps, key=lambda one: one["stricter"]["rejected"] - one["as_it_is"]["rejected"])
+    fewer = most["stricter"]["rejected"] - most["as_it_is"]["rejected"]
+    assert fewer > 0 and count_crops(**{most["filter"]: most["stricter"]["threshold"]}) == crops - fewer
+
+
+def test_a_looser_threshold_of_the_crops_lets_those_pass_that_it_has_rejected(reviewed):
+    table = pyarrow.parquet.read_table(SelectSamples().datasets[0].directory() / "dataset.parquet")
+    middle = sorted(table["metric_contrast"].to_pylist())[len(table) // 2]
+    configure({("crops", "min_contrast"): str(middle)})
+    task = ReviewSelection()
+    assert build(task)
+    crops = SelectSamples().datasets[0].load_record()["totals"]["crops"]
+    (steps,) = task.load_record()["crop_steps"].values()
+    step = next(one for one in steps if one["filter"] == "min_contrast")
+    more = step["as_it_is"]["rejected"] - step["looser"]["rejected"]
+    assert step["as_it_is"]["rejected"] > 0
+    assert 0 <= count_crops(min_contrast=step["looser"]["threshold"]) - crops <= more
+    configure({("crops", "min_contrast"): "0"})
+    labels = {one["as_it_is"]["label"] for one in steps}
+    assert all(label in ParsedPage(task.page_path().read_text()).text for label in labels)
+
+
 def test_the_histograms_count_every_crop(reviewed):
     record = reviewed.load_record()
     crops = sum(one["crops"] for one in SelectSamples().load_record()["datasets"])
@@ -184,7 +222,8 @@ def test_pairs_of_a_filter_without_a_threshold_in_bits_are_shown_with_their_deta
     write_parts(tmp_path / "parts", parts, {})
     settings = dataclasses.replace(settings, parts=tmp_path / "parts")
     select_samples(datasets, hashes, settings, tmp_path / "s", "abc")
-    write_selection_page(datasets, tmp_path / "s", benchmarks, settings, tmp_path / "page", "def")
+    thresholds = [SelectSamples().datasets[0].thresholds()]
+    write_selection_page(datasets, tmp_path / "s", benchmarks, settings, thresholds, tmp_path / "page", "def")
     text = ParsedPage((tmp_path / "page" / "selection.html").read_text()).text
     benchmark_part, _, validation_part = text.partition("parts: benchmarks Rejected")[2].partition(
         "parts: validation Rejected"
