@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from data.errors import UserError
 from data.hashing import canonical_json, encode_json
+from data.held_folders import make_folder
 from data.mounts import sync, sync_directory
 from data.part_names import new_part, remove_orphans
 
@@ -43,7 +44,7 @@ def atomic_file(
         OSError: from the operating system; nothing is left behind.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
     part = new_part(path)
     handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
@@ -97,7 +98,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     An older directory at `path` is replaced. The files in it are fsynced before the rename.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     part = new_part(path)
     _open_parts.add(part)
     try:

@@ -13,6 +13,7 @@ from data.atomic_files import atomic_directory, atomic_file, write_json
 from data.disk_space import require_free_space
 from data.errors import UserError
 from data.hashing import sha256_bytes
+from data.held_folders import make_folder
 from data.progress import Progress, silent
 from data.record_json import to_plain
 from data.records import SCHEMA, CropRecord, DatasetManifest, ShardHeader
@@ -55,7 +56,7 @@ def export_folder(
         UserError: the disk has too little free space, or an image in a shard differs from its record.
     """
     manifest = read_manifest(dataset)
-    out_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(out_dir)
     missing = [header for header in manifest.shards if not _folder(out_dir, header).exists()]
     image_bytes = sum(header.image_bytes for header in missing)
     require_free_space(out_dir, image_bytes, f"The export of {manifest.name}")

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from data.errors import UserError
+from data.held_folders import make_folder
 from data.progress import Progress, silent
 from data.records import ShardHeader
 from data.shards import ShardPaths, read_header
@@ -76,5 +77,5 @@ def _replace_files(rebuilt: ShardPaths, paths: ShardPaths) -> None:
         path = getattr(paths, name)
         if name == "warnings" and not rebuilt.warnings.exists():
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         os.replace(getattr(rebuilt, name), path)

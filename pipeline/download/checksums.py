@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from data.atomic_files import jsonl_line, read_jsonl
 from data.catalog.spec import RemoteFile
 from data.file_identity import is_same_second
+from data.held_folders import make_folder
 from data.progress import Progress, silent
 from pipeline.download.first_bytes import HEAD_BYTES, find_fault, is_cut_off
 
@@ -42,7 +43,7 @@ class VerifiedFiles:
 
     def add(self, file: Path, algorithm: str, checksum: str) -> None:
         """Add a file with its checksum, in a single write, so that two runs do not mix their lines."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(handle, jsonl_line({**_identify(file), algorithm: checksum}))

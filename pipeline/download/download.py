@@ -15,6 +15,7 @@ from data.catalog.spec import DatasetSpec, RemoteFile
 from data.disk_space import require_free_space
 from data.errors import UserError
 from data.exhaustion import hint_of
+from data.held_folders import make_folder
 from data.mounts import lock
 from data.progress import Progress, silent
 from data.records import SCHEMA
@@ -65,7 +66,7 @@ def download_dataset(
     Raises:
         UserError: the disk is too small, no mirror serves a file, or a file differs from the published one.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(out_dir)
     job = _Downloader(dataset, out_dir, settings, open_verified_files(out_dir))
     before, whole, missing = 0, sum(file.bytes for file in dataset.files), []
     with _locked(out_dir.with_name(f".{out_dir.name}.lock")):

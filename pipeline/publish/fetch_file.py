@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import UserError
+from data.held_folders import make_folder
 from data.mounts import sync, sync_directory
 from pipeline.publish.file_list import PublishedFile, digest_of
 from pipeline.publish.remote import RemoteFolder
@@ -32,7 +33,7 @@ def fetch_file(
     Raises:
         UserError: the file is missing at the URL, or has other bytes than the list says.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     part = target.with_name(f".{target.name}.fetch")
     is_resumed = part.is_file() and part.stat().st_size > 0
     while True:

@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from data.held_folders import make_folder
+
 
 class Journal:
     """Finished files by path, each with what shows that it is still the same file.
@@ -39,7 +41,7 @@ class Journal:
         line = json.dumps([name, *state]).encode()
         with self._lock:
             self._entries[name] = list(state)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             # One write, begun on a new line: a line that was cut short before it does not spoil it.
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.disk_space import require_free_space
 from data.errors import UserError
+from data.held_folders import make_folder
 from data.progress import Progress
 from data.record_json import from_plain
 from data.selection import SelectionManifest
@@ -124,7 +125,7 @@ def _place_link(root: Path, shard: NeededShard) -> None:
     path = _link(root, shard)
     if path.is_file() and not path.is_symlink() and path.stat().st_size == shard.bytes:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     part = path.with_name(f".{path.name}.link")
     part.unlink(missing_ok=True)
     part.symlink_to(os.path.relpath(_cached(root, shard), path.parent))

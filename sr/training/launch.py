@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.atomic_files import read_json, write_json
+from data.held_folders import make_folder
 from data.progress import Progress, silent
 from data.record_json import to_plain
 from sr.distributed.launch import Program, launch
@@ -46,7 +47,7 @@ def train(
     """
     check_settings(job)
     run_dir = Path(run_dir).resolve()
-    (run_dir / "run").mkdir(parents=True, exist_ok=True)
+    make_folder(run_dir / "run")
     with hold_run(run_dir):
         team = plan_team(options.world_size, options.hostfile, job.batch_size, say)
         for stale in (RECORD, PROGRESS, PLAN):

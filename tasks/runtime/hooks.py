@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
 
 import luigi
@@ -21,6 +22,7 @@ from luigi.event import Event
 from luigi.execution_summary import LuigiRunResult, LuigiStatusCode
 
 from data.errors import UserError
+from data.held_folders import holding
 from tasks.runtime import arguments, processes, store_errors
 from tasks.runtime.cluster.errors import ClusterError
 from tasks.runtime.cluster.factory import ClusterFactory
@@ -30,6 +32,7 @@ from tasks.runtime.defaults import apply_defaults
 from tasks.runtime.extras import check_extras
 from tasks.runtime.progress import close_all
 from tasks.runtime.progress_board import Board, remove_stale_runs, run_board
+from tasks.runtime.store import store
 from tasks.runtime.store_task import StoreTask
 from tasks.runtime.streams import prepare_streams
 
@@ -109,9 +112,11 @@ def _run_and_conclude(argv: list[str], board: Board) -> LuigiRunResult:
         arguments.check(parser)
         choose_scheduler(vars(parser.known_args))
         check_extras(parser.get_task_obj())
+        place = Path(store().root)
     processes.prepare_to_fork()
     try:
-        result = _run_in_cluster(argv) if is_cluster() else _luigi_run(argv)
+        with holding(place):
+            result = _run_in_cluster(argv) if is_cluster() else _luigi_run(argv)
     except KeyboardInterrupt:
         _save_partial(argv, board)
         raise

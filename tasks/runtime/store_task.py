@@ -18,6 +18,7 @@ from luigi.task import flatten
 
 from data.atomic_files import write_json
 from data.hashing import spec_hash
+from data.held_folders import holding, look_at_held
 from tasks.runtime import store_errors
 from tasks.runtime.machine_lock import RESOURCE
 from tasks.runtime.record_target import RecordTarget
@@ -156,6 +157,7 @@ class StoreTask(luigi.Task):
 
     def complete(self) -> bool:
         """Return `is_done`, and fire an event with what it raises: Luigi itself would only log that."""
+        look_at_held()  # a task process that is forked after this knows that there is a store
         try:
             return self.is_done()
         except Exception as error:
@@ -172,7 +174,8 @@ class StoreTask(luigi.Task):
             return None
         with store_errors.explain_store_errors():
             self.write_spec()
-            made = self.make()
+            with holding(Path(store().root)):
+                made = self.make()
         return None if made is None else _with_store_errors(made)
 
 
@@ -197,7 +200,7 @@ StoreTask.event_handler(Event.FAILURE)(remove_empty_directory)  # type: ignore[n
 
 def _with_store_errors(made: Iterator[Sequence[luigi.Task]]) -> Iterator[Sequence[luigi.Task]]:
     """Yield what `make` yields, and explain errors about the store as `run` does."""
-    with store_errors.explain_store_errors():
+    with store_errors.explain_store_errors(), holding(Path(store().root)):
         yield from made
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import luigi
 
@@ -11,6 +12,7 @@ from sr.distributed.launch import Program, run_supervised
 from tasks.runtime import hooks
 from tasks.runtime.parameters import IntParameter
 from tasks.runtime.progress import stage
+from tasks.runtime.store import store
 from tasks.runtime.store_task import StoreTask
 
 hooks.install()
@@ -46,6 +48,8 @@ class ToyPlan(StoreTask):
             raise ZeroDivisionError("a bug in run()")
         if self.fault == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault == "moved":
+            Path(store().root).rename("away")
         if self.fault != "no record":
             with stage(self, "parts") as progress:
                 progress(self.parts, self.parts)

@@ -15,6 +15,7 @@ from data.atomic_files import jsonl_line
 from data.errors import UserError
 from data.exhaustion import hint_of
 from data.hashing import sha256_file, spec_hash
+from data.held_folders import make_folder
 from data.imaging.decode import ImageFault
 from data.mounts import sync
 from data.records import RejectionReason, WarningReason
@@ -57,7 +58,7 @@ class Journal:
         self.path = path
         self._started: set[str] = set()
         self._finished: dict[str, dict[str, Any]] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         content = path.read_bytes() if path.exists() else b""
         complete = content[: content.rfind(b"\n") + 1]
         if complete != content:

@@ -13,6 +13,7 @@ from typing import Any
 from data.atomic_files import read_json, write_json
 from data.errors import UserError
 from data.hashing import sha256_bytes
+from data.held_folders import make_folder
 from data.mounts import lock
 
 
@@ -110,7 +111,7 @@ def _file_state(path: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def _lock_directory(folder: Path) -> Iterator[None]:
     """Hold a lock that keeps other processes out of the same directory."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # NFS locks only files that are open for writing.
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -42,6 +42,16 @@ def test_an_error_that_the_user_can_fix_is_one_line(program, fault, code, line, 
     assert not (program.directory / "store/toypairs").exists()
 
 
+def test_no_second_store_is_made_where_the_first_was(program):
+    failed = program.luigi("ToyPair", "--fault", "moved")
+    assert failed.returncode == 30
+    assert "The store work ([store] root) was there when the run began and is gone" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not (program.directory / "work").exists()
+    (program.directory / "away").rename(program.directory / "work")
+    assert program.luigi("ToyPair").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "texts"),
     [

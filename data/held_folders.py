@@ -1,0 +1,70 @@
+"""Refuse to make a folder anew that was there when the work began: its disk was unmounted, or it was moved away.
+
+Whoever writes a file makes the folders above it. Where the store has vanished meanwhile, that would begin a second one
+in its place, with the last files of a result and without the first: a record there would make half a result look whole.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class _Held:
+    folder: Path
+    is_filled: bool = False
+    """Whether it has been seen with something in it. Before that it may be missing: it is still to be made."""
+
+
+_held: list[_Held] = []
+"""In this process, one for each block that runs."""
+
+
+@contextlib.contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Let nothing below a folder be made while the block runs if it is missing or empty, and was not before."""
+    held = _Held(Path(os.path.abspath(folder)))
+    _held.append(held)
+    try:
+        look_at_held()
+        yield
+    finally:
+        _held.remove(held)
+
+
+def look_at_held() -> None:
+    """Notice which of the held folders have something in them by now, made perhaps by another process."""
+    for held in _held:
+        held.is_filled = held.is_filled or _has_content(held.folder)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; nothing if it exists.
+
+    Raises:
+        FileNotFoundError: a folder above it that is held is gone; the error names that one.
+    """
+    if path.is_dir():
+        return
+    whole = Path(os.path.abspath(path))
+    for held in _held:
+        if whole.is_relative_to(held.folder):
+            has_content = _has_content(held.folder)
+            if held.is_filled and not has_content:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(held.folder))
+            held.is_filled = has_content
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def _has_content(folder: Path) -> bool:
+    """Return whether a folder exists and is not empty, as the place of a disk is that is not mounted."""
+    try:
+        with os.scandir(folder) as found:
+            return any(found)
+    except FileNotFoundError:
+        return False
+    except OSError:  # it is there, but can't be read
+        return True

@@ -1,0 +1,37 @@
+"""A folder that is held is not made anew."""
+
+import pytest
+
+from data.atomic_files import write_bytes
+from data.held_folders import holding, make_folder
+
+
+def test_nothing_is_made_below_a_held_folder_that_is_gone(tmp_path):
+    store, away = tmp_path / "store", tmp_path / "away"
+    write_bytes(store / "plans" / "one.json", b"1")
+    with holding(store):
+        make_folder(store / "crops" / "one")
+        store.rename(away)
+        with pytest.raises(FileNotFoundError) as error:
+            write_bytes(store / "plans" / "two.json", b"2")
+        assert error.value.filename == str(store)
+        assert not store.exists()
+        store.mkdir()  # the place of a disk that is not mounted
+        with pytest.raises(FileNotFoundError):
+            make_folder(store / "plans")
+        store.rmdir()
+        away.rename(store)
+        write_bytes(store / "more" / "two.json", b"2")
+    store.rename(away)
+    write_bytes(store / "plans" / "two.json", b"2")
+    assert (store / "plans" / "two.json").read_bytes() == b"2", "afterward it is a folder like any other"
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_that_is_still_to_be_filled_is_not_held(exists, tmp_path):
+    store = tmp_path / "store"
+    if exists:
+        store.mkdir()
+    with holding(store):
+        make_folder(store / "plans" / "one")
+    assert (store / "plans" / "one").is_dir()
