@@ -133,10 +133,12 @@ class _Quiet(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def serve_files(files: dict[str, bytes], context: ssl.SSLContext | None = None) -> Iterator[FileServer]:
-    """Run a server on a free local port, with TLS if there is a context."""
+def serve_files(
+    files: dict[str, bytes], context: ssl.SSLContext | None = None, port: int = 0
+) -> Iterator[FileServer]:
+    """Run a server on a local port (0: a free one), with TLS if there is a context."""
     state = FileServer(files)
-    server = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"files": state}))
+    server = _Quiet(("127.0.0.1", port), type("Handler", (_Handler,), {"files": state}))
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -1,0 +1,132 @@
+"""How each task of the DAG is run alone, on small photographs: its command, its inputs, and what of its result varies.
+
+The commands are in the order of the DAG, so that running all of them one after another, in one store, makes the inputs
+of each before it is its turn. A task without a row fails the suite of faults.
+"""
+
+from dataclasses import dataclass
+
+CONFIGURATION = """
+[store]
+catalog = {inputs}/catalog
+
+[crops]
+size_px = 96
+downscale_factors = 1,2
+crops_per_shard = 40
+validation_fraction = 0.3
+
+[video]
+min_spacing_s = 0.2
+typical_spacing_s = 0.4
+max_spacing_s = 0.8
+
+[selection]
+datasets = Trip
+max_validation = 8
+parts = on
+
+[model]
+preset = realtime-x2
+
+[training]
+patch_px = 32
+precision = fp32
+batch_size = 4
+max_steps = 6
+steps_per_epoch = 3
+save_every_steps = 1
+warmup_steps = 1
+world_size = 1
+num_workers = 1
+
+[evaluation]
+benchmarks = {inputs}/benchmark
+channel = rgb
+
+[export]
+calibration_crops = 8
+held_out_crops = 4
+search_trials = 0
+
+[speed]
+sizes = 48x32
+precisions = fp16
+devices = CPU
+streams = 1
+seconds = 0.05
+
+[upscaling]
+memory_mb = 400
+"""
+"""The luigi.cfg of all rows."""
+
+_TRIP = ("--dataset", "Trip")
+_BICUBIC = ("--model", "bicubic", "--segment-s", "0.5", "--preset", "ultrafast")
+_BENCHMARK = ("--benchmark", "{inputs}/benchmark")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A task, and the command that runs it alone once its inputs are done.
+
+    Args:
+        task: its name.
+        arguments: its parameters. {inputs}, {disk} and {store} stand for folders, {dataset} for the crop dataset's
+            directory in its stage.
+        before: commands that finish inputs which no row makes.
+        makes: patterns of the task's own results, for a command that also makes its inputs; empty for any other.
+        varies: patterns of files whose bytes hold times, or say how the run went.
+        is_fresh: whether the store is empty.
+    """
+
+    task: str
+    arguments: tuple[str, ...] = ()
+    before: tuple[tuple[str, ...], ...] = ()
+    makes: tuple[str, ...] = ()
+    varies: tuple[str, ...] = ()
+    is_fresh: bool = False
+
+
+ROWS = (
+    Row("Download", _TRIP, varies=("store/downloads/*/download.json",)),
+    Row("RipDisc", ("--title", "Holiday"), varies=("store/discs/*/rip.json",)),
+    Row("IndexSource", (*_TRIP, "--min-side-px", "96")),
+    Row("PlanCrops", _TRIP),
+    Row("PackShard", (*_TRIP, "--part", "1/1")),
+    Row("MakeCrops", _TRIP),
+    Row("DescribeShard", (*_TRIP, "--shard", "train-000000")),
+    Row("DescribeCrops", _TRIP),
+    Row("MatchParts", before=(("IndexSource", "--dataset", "{inputs}/benchmark"),)),
+    Row("SelectSamples"),
+    Row("ReviewSelection"),
+    Row("TrainModel", varies=("store/runs/*/tensorboard/*", "store/runs/*/checkpoints/*")),
+    Row("ExportCheckpoint"),
+    Row("ExportOnnx"),
+    Row("ExportOpenVINO"),
+    Row("EvaluateBaselines", _BENCHMARK),
+    Row("EvaluateModel", _BENCHMARK),
+    Row(
+        "CompareModels",
+        ("--models", "trained,bicubic"),
+        before=(("EvaluateModel", *_BENCHMARK, "--model", "bicubic"),),
+    ),
+    Row("BenchmarkModel", varies=("store/benchmarks/*/speed.*",)),
+    Row("UpscaleImages", ("--input", "{inputs}/small", "--output-dir", "{disk}/out")),
+    Row("UpscaleVideo", ("--input", "{inputs}/clip.mkv", "--output-file", "{disk}/out/clip.mkv", *_BICUBIC)),
+    Row("VerifyDataset", (*_TRIP, "--level", "full")),
+    Row("ExportFolder", _TRIP),
+    Row("PublishDataset", (*_TRIP, "--url", "file://{disk}/published")),
+    Row("FetchDataset", ("--url", "file://{disk}/published/{dataset}"), is_fresh=True),
+    Row("FullPipeline", makes=("store/reports/*",)),
+)
+
+
+def row_of(task: str) -> Row:
+    """Return the row of a task."""
+    return next(row for row in ROWS if row.task == task)
+
+
+def without_row(tasks: list[str]) -> list[str]:
+    """Return the tasks that have no row."""
+    return sorted(set(tasks) - {row.task for row in ROWS})
