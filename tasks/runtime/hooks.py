@@ -6,15 +6,13 @@ last step, so `install` replaces the function that its program calls with `run`.
 stays Luigi's decision.
 """
 
-import contextlib
 import multiprocessing
 import shutil
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
@@ -23,7 +21,7 @@ from luigi.execution_summary import LuigiRunResult, LuigiStatusCode
 
 from data.errors import UserError
 from data.held_folders import holding
-from tasks.runtime import arguments, processes, store_errors
+from tasks.runtime import arguments, interrupts, processes, store_errors
 from tasks.runtime.cluster.errors import ClusterError
 from tasks.runtime.cluster.factory import ClusterFactory
 from tasks.runtime.cluster.worker import ClusterWorker
@@ -68,7 +66,7 @@ def run(argv: list[str]) -> LuigiRunResult:
     except (OSError, UserError) as error:
         raise SystemExit(f"luigi: {error}") from error
     try:
-        with _interruptible(board):
+        with interrupts.interruptible(board):
             return _run_and_conclude(argv, board)
     except Exception as error:
         _print_error("luigi", error, "Luigi")
@@ -76,6 +74,7 @@ def run(argv: list[str]) -> LuigiRunResult:
     finally:
         close_all(board)
         shutil.rmtree(board.directory, ignore_errors=True)
+        interrupts.leave_at_once()
 
 
 def print_task_error(task: luigi.Task, error: BaseException) -> None:
@@ -189,32 +188,9 @@ def _print_error(source: str, error: BaseException, source_in_full: str) -> None
     )
 
 
-@contextlib.contextmanager
-def _interruptible(board: Board) -> Iterator[None]:
-    """Treat SIGTERM like Ctrl+C: end the task processes, print a line, and exit with a code that is not 0."""
-    received = [signal.SIGINT]
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        received.append(signal.Signals(number))
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        for child in multiprocessing.active_children():
-            child.kill()
-        board.print_once(
-            "Interrupted. Finished work is kept; run the same command to continue.", cause="interrupted"
-        )
-        raise SystemExit(128 + received[-1]) from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 def _print_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Serve as `sys.excepthook`: Luigi looks up the task's name where nothing else could catch the error."""
-    line = arguments.explain(error)
+    line = "Interrupted." if isinstance(error, KeyboardInterrupt) else arguments.explain(error)
     if line is None:
         sys.__excepthook__(kind, error, trace)
     else:

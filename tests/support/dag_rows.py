@@ -89,8 +89,8 @@ class Row:
 
 
 ROWS = (
-    Row("Download", _TRIP, varies=("store/downloads/*/download.json",)),
-    Row("RipDisc", ("--title", "Holiday"), varies=("store/discs/*/rip.json",)),
+    Row("Download", _TRIP, varies=("store/downloads/*.jsonl",)),
+    Row("RipDisc", ("--title", "Holiday")),
     Row("IndexSource", (*_TRIP, "--min-side-px", "96")),
     Row("PlanCrops", _TRIP),
     Row("PackShard", (*_TRIP, "--part", "1/1")),

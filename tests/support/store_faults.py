@@ -41,19 +41,26 @@ class Place:
         if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS):
             raise OSError(ctypes.get_errno(), "unshare")
         mount("--make-rprivate", "/")
+        self._unmount_all(self.kept, 0)
+        self._unmount_all(self.disk, 0)
         mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(self.disk))
 
     def new_disk(self, content: Path | None = None) -> None:
         """Mount an empty disk, and copy a folder's content onto it."""
-        for path in (self.kept, self.disk):
-            if _is_mounted(path):
-                subprocess.run(["umount", "--lazy", str(path)], check=True)
+        self._unmount_all(self.kept, 0)
+        self._unmount_all(self.disk, 1)
         mount("-t", "tmpfs", "-o", f"size={_DISK_MB}m", "tmpfs", str(self.disk))
         mount("--bind", str(self.disk), str(self.kept))
         shutil.rmtree(self.temporary)
         self.temporary.mkdir()
         if content:
             shutil.copytree(content, self.disk, symlinks=True, dirs_exist_ok=True)
+
+    @staticmethod
+    def _unmount_all(path: Path, but: int) -> None:
+        """Unmount everything at a path but the lowest mounts."""
+        while _count_mounts(path) > but:
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
 
     def environment(self) -> dict[str, str]:
         """Return the variables of a run."""
@@ -109,8 +116,9 @@ def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
-def _is_mounted(path: Path) -> bool:
-    return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+def _count_mounts(path: Path) -> int:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return sum(line.split()[4] == str(path) for line in lines)
 
 
 def _signal(number: int, to_all: bool = False) -> Callable[[TaskRun, Place], bool]:
@@ -153,15 +161,10 @@ def _unmount(run: TaskRun, place: Place) -> bool:
 
 
 def _mount_again(place: Place) -> None:
-    if not _is_mounted_twice(place.disk):
+    if _count_mounts(place.disk) < 2:
         for path in place.disk.iterdir():
             shutil.rmtree(path)
         mount("--bind", str(place.kept), str(place.disk))
-
-
-def _is_mounted_twice(path: Path) -> bool:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return sum(line.split()[4] == str(path) for line in lines) > 1
 
 
 def _move_away(run: TaskRun, place: Place) -> bool:

@@ -166,7 +166,7 @@ def _run(arguments: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else bool(end.code)
     except KeyboardInterrupt:
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # there is one
         return -signal.SIGINT
     finally:
         if names := os.environ.get("TASK_RUN_MODULES"):
