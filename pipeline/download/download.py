@@ -117,6 +117,7 @@ def _find_on_disk(job: _Downloader, file: RemoteFile, progress: Progress) -> boo
         path.unlink()  # adopted by an earlier run: search and verify it once more
     if path.exists():
         if not verify_file(file, path, job.verified, progress):
+            journal_path(_partial_path(path)).unlink(missing_ok=True)  # of a run that was killed just then
             return True
         _set_aside(path, path)
     for folder in job.settings.archives:

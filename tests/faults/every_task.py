@@ -46,10 +46,9 @@ def main(argv: list[str]) -> int:
         os.environ["LUIGI_CONFIG_PATH"] = str(scratch / "inputs" / "luigi.cfg")
         (scratch / "cwd").mkdir(exist_ok=True)
         os.chdir(scratch / "cwd")
-        from dag_material import serve_archive, write_inputs
+        from dag_material import serve_archive, write_inputs_apart
 
-        if not (scratch / "inputs").exists():
-            write_inputs(scratch / "inputs")
+        write_inputs_apart(scratch / "inputs")
         with serve_archive(scratch / "inputs"):
             return run_all(options, scratch, begun)
 

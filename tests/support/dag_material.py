@@ -9,10 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import skimage.data
 from dag_rows import CONFIGURATION
-from videos import make_video, numbered
 
 PORT = 8765
 """Of the server of the archive, in a network namespace of the suite's own."""
@@ -41,6 +38,10 @@ with serve_files({"/trip.tar": (folder / "trip.tar").read_bytes()}, port=int(sys
 
 def write_inputs(inputs: Path) -> None:
     """Write all inputs, and the catalog and the configuration that name them."""
+    import cv2
+    import skimage.data
+    from videos import make_video, numbered
+
     for folder in ("photos", "benchmark", "small", "catalog", "bin"):
         (inputs / folder).mkdir(parents=True)
     for number, name in enumerate(_PHOTOS):
@@ -67,6 +68,16 @@ def write_inputs(inputs: Path) -> None:
     program.write_text(_MAKEMKV.format(python=sys.executable, video=str(inputs / "clip.mkv")))
     program.chmod(0o755)
     (inputs / "luigi.cfg").write_text(CONFIGURATION.format(inputs=inputs))
+
+
+def write_inputs_apart(inputs: Path) -> None:
+    """Write all inputs, unless they are there, in a process of its own: OpenCV's threads would not outlive a fork."""
+    if inputs.exists():
+        return
+    code = "import sys, pathlib, dag_material; dag_material.write_inputs(pathlib.Path(sys.argv[1]))"
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{Path(__file__).parent}"}
+    subprocess.run([sys.executable, "-c", code, str(inputs)], env=environment, check=True)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ catalog = {inputs}/catalog
 [crops]
 size_px = 96
 downscale_factors = 1,2
-crops_per_shard = 40
+crops_per_shard = 15
 validation_fraction = 0.3
 
 [video]

@@ -739,6 +739,24 @@ def test_a_partial_file_that_was_removed_without_its_journal_is_fetched_whole(ou
     assert (out / "a.zip").read_bytes() == CONTENT
 
 
+def test_the_journal_of_a_run_that_was_killed_as_the_file_got_its_name_is_removed(out, monkeypatch):
+    replace = os.replace
+
+    def replace_and_die(source, target):
+        replace(source, target)
+        if Path(target).name == "a.zip":
+            raise KilledError
+
+    with serve_files({"/a.zip": CONTENT}) as server:
+        monkeypatch.setattr(os, "replace", replace_and_die)
+        with pytest.raises(KilledError):
+            fetch(dataset(f"{server.url}/a.zip"), out)
+        monkeypatch.undo()
+        assert "a.zip.partial.journal" in names(out)
+        fetch(dataset(f"{server.url}/a.zip"), out)
+    assert names(out) == ["a.zip", "download.json"]
+
+
 def test_a_refusal_does_not_wait_for_stalled_workers(out):
     """One part stalls, another is refused: the error comes without waiting for the stalled one."""
     with serve_files({"/a.zip": CONTENT}) as server:
