@@ -43,6 +43,7 @@ test: lint
 test-all: test
 	$(BIN)/python tests/faults/kill_demo.py -- --module tasks MakeCrops --dataset Sample --workers 2 --crops-crops-per-shard 60
 	$(BIN)/python tests/faults/kill_demo.py
+	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/every_task.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/workers.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/memory_upscale.py

@@ -109,15 +109,15 @@ def run_all(options: argparse.Namespace, scratch: Path, begun: float) -> int:
     if missing := without_row(tasks.__all__):
         print(f"every_task: no row for {', '.join(missing)}: add them to tests/support/dag_rows.py")
         return 1
+    chosen = [row.task for row in ROWS if row.task in (options.task or tasks.__all__)]
     stages = Stages(scratch)
-    stages.prepare()
+    stages.prepare(chosen)
     preload(stages.modules())
     print(f"prepared: {time.monotonic() - begun:.0f} s", flush=True)
     faults = [one for one in FAULTS if one.name in (options.fault or [fault.name for fault in FAULTS])]
     if FAKETIME is None:
         print("skipped: clock, as libfaketime is not installed (apt-get install libfaketime)")
         faults = [one for one in faults if not one.name.startswith("clock")]
-    chosen = [row.task for row in ROWS if row.task in (options.task or tasks.__all__)]
     cells = [
         (task, fault.name, moment)
         for task in chosen

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,24 @@ class Stages:
     def __init__(self, scratch: Path) -> None:
         self._scratch, self._folder = scratch, scratch / "stages"
 
-    def prepare(self) -> None:
-        """Run all rows, unless that is done."""
-        if (self._folder / "done").exists():
-            return
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir()
+    def prepare(self, tasks: Collection[str]) -> None:
+        """Run the rows up to the last one of these tasks, except those that were run before."""
+        last = max(number for number, row in enumerate(ROWS) if row.task in tasks)
+        self._folder.mkdir(exist_ok=True)
         place = Place(self._scratch, 99)
         place.leave_others()
-        place.new_disk()
-        for row in ROWS:
-            self._prepare_row(row, place)
-        (self._folder / "done").touch()
+        content = None
+        for row in ROWS[: last + 1]:
+            folder = self._folder / row.task
+            if not (folder / "run.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                place.new_disk(content)
+                self._prepare_row(row, place, folder)
+            if not row.is_fresh:
+                content = folder / "after"
 
-    def _prepare_row(self, row: Row, place: Place) -> None:
-        folder = self._folder / row.task
-        folder.mkdir()
+    def _prepare_row(self, row: Row, place: Place, folder: Path) -> None:
         for arguments in row.before:
             self._run(list(arguments), place, folder)
         if row.is_fresh:
@@ -50,15 +53,13 @@ class Stages:
         shutil.copytree(place.disk, folder / "before", symlinks=True)
         accesses, arguments = self._run(list(row.arguments), place, folder, row.task)
         shutil.copytree(place.disk, folder / "after", symlinks=True)
-        if row.is_fresh:
-            place.new_disk(self._folder / "PublishDataset" / "after")
         record = {"arguments": arguments, "accesses": [[one.kind, one.at_s] for one in accesses]}
         (folder / "run.json").write_text(json.dumps(record))
 
     def _run(
         self, words: list[str], place: Place, folder: Path, task: str = ""
     ) -> tuple[list[Access], list[str]]:
-        crops = next(place.store.glob("crops/*"), None)
+        crops = next(place.disk.glob("*/crops/*"), None)
         names = {"inputs": place.inputs, "disk": place.disk, "store": place.store}
         names["dataset"] = f"crops/{crops.name}" if crops else ""
         arguments = [word.format(**names) for word in ([task] if task else []) + words]
