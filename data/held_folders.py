@@ -15,8 +15,8 @@ from pathlib import Path
 @dataclass
 class _Held:
     folder: Path
-    is_filled: bool = False
-    """Whether it has been seen with something in it. Before that it may be missing: it is still to be made."""
+    identity: tuple[int, int] | None = None
+    """Device and number of the folder, once it was seen with something in it. Before that it is still to be made."""
 
 
 _held: list[_Held] = []
@@ -38,7 +38,8 @@ def holding(folder: Path) -> Iterator[None]:
 def look_at_held() -> None:
     """Notice which of the held folders have something in them by now, made perhaps by another process."""
     for held in _held:
-        held.is_filled = held.is_filled or _has_content(held.folder)
+        if held.identity is None and _has_content(held.folder):
+            held.identity = _identify(held.folder)
 
 
 def make_folder(path: Path) -> None:
@@ -50,17 +51,34 @@ def make_folder(path: Path) -> None:
     if path.is_dir():
         return
     whole = Path(os.path.abspath(path))
+    look_at_held()
     for held in _held:
-        if whole.is_relative_to(held.folder):
-            has_content = _has_content(held.folder)
-            if held.is_filled and not has_content:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(held.folder))
-            held.is_filled = has_content
+        if whole.is_relative_to(held.folder) and _is_gone(held):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(held.folder))
     path.mkdir(parents=True, exist_ok=True)
 
 
+def _is_gone(held: _Held) -> bool:
+    """Return whether a folder that had content is missing, or another one without content is in its place.
+
+    Where a disk is not mounted there is an empty folder. The same folder may be empty: failed tasks leave nothing. And
+    another one with content may be the same disk, mounted again.
+    """
+    if held.identity is None or _identify(held.folder) == held.identity:
+        return False
+    return not _has_content(held.folder)
+
+
+def _identify(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _has_content(folder: Path) -> bool:
-    """Return whether a folder exists and is not empty, as the place of a disk is that is not mounted."""
+    """Return whether a folder exists and is not empty."""
     try:
         with os.scandir(folder) as found:
             return any(found)

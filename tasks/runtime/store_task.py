@@ -159,7 +159,8 @@ class StoreTask(luigi.Task):
         """Return `is_done`, and fire an event with what it raises: Luigi itself would only log that."""
         look_at_held()  # a task process that is forked after this knows that there is a store
         try:
-            return self.is_done()
+            with store_errors.explain_store_errors():
+                return self.is_done()
         except Exception as error:
             luigi.Task.trigger_event(self, Event.BROKEN_TASK, self, error)
             raise

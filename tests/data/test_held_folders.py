@@ -27,6 +27,16 @@ def test_nothing_is_made_below_a_held_folder_that_is_gone(tmp_path):
     assert (store / "plans" / "two.json").read_bytes() == b"2", "afterward it is a folder like any other"
 
 
+def test_a_held_folder_may_be_emptied(tmp_path):
+    store = tmp_path / "store"
+    write_bytes(store / "plans" / "one.json", b"1")
+    with holding(store):
+        (store / "plans" / "one.json").unlink()
+        (store / "plans").rmdir()
+        make_folder(store / "crops")
+    assert (store / "crops").is_dir()
+
+
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_folder_that_is_still_to_be_filled_is_not_held(exists, tmp_path):
     store = tmp_path / "store"

@@ -32,7 +32,7 @@ import namespaces
 
 ROOT = Path(__file__).parents[2]
 PRELOADED = ("data.", "pipeline.", "sr.", "tasks.")
-LIBRARIES = {"torch", "openvino", "onnx", "nncf", "av", "cv2", "skimage", "pyarrow", "safetensors", "fsspec"}
+LIBRARIES = {"torch", "openvino", "onnx", "av", "cv2", "skimage", "pyarrow", "safetensors", "fsspec"}
 
 
 def main(argv: list[str]) -> int:

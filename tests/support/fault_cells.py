@@ -162,7 +162,8 @@ class Cell:
             return
         if code != self.fault.code and self.fault.code is not None:
             self._complain(f"exit code {code}, not {self.fault.code}")
-        if missing := self.fault.missing_words(output):
+        missing = self.fault.missing_words(output)
+        if missing and self._differences():  # after its end a program leaves without a word
             self._complain(f"exit code {code} without the words {missing!r}")
 
     def _check_left(self, code: int | None) -> None:
@@ -205,25 +206,33 @@ class Cell:
             run.end()
 
     def _compare(self, what: str) -> None:
+        if different := self._differences():
+            self._complain(f"{what}: {len(different)} files differ: {_first(different)}")
+
+    def _differences(self) -> list[str]:
+        """Return the files that are not as after an undisturbed run."""
         expected, found = _files(self._after), _files(self.place.disk)
-        different = [
+        return [
             name
             for name in expected.keys() | found.keys()
             if not self._varies(name) and not _same(expected.get(name), found.get(name))
         ]
-        if different:
-            self._complain(f"{what}: {len(different)} files differ: {_first(different)}")
 
     def _varies(self, name: str) -> bool:
         return any(fnmatch.fnmatch(name, one) for one in (*_ALL_RUNS_VARY, *self.row.varies))
 
 
 def _files(root: Path) -> dict[str, Path]:
+    """Return the files, except second names of finished ones: a kill leaves one between the link and the unlinking."""
     return {
         path.relative_to(root).as_posix(): path
         for path in root.rglob("*")
-        if path.is_symlink() or path.is_file()
+        if path.is_symlink() or (path.is_file() and not _is_second_name(path))
     }
+
+
+def _is_second_name(path: Path) -> bool:
+    return path.suffix == ".part" and path.stat().st_nlink > 1
 
 
 def _same(one: Path | None, other: Path | None) -> bool:

@@ -135,6 +135,13 @@ def test_an_error_in_complete_fires_an_event():
     assert events == [(Broken(), raised.value)]
 
 
+def test_a_store_that_vanishes_while_luigi_asks_is_a_users_error(monkeypatch):
+    stone = Stone(weight=8)
+    monkeypatch.setattr(Stone, "is_done", lambda self: bool((self.directory() / "list").read_text()))
+    with pytest.raises(UserError, match="was there when the run began and is gone"):
+        stone.complete()
+
+
 def test_a_failed_task_leaves_its_directory_only_if_it_has_made_something():
     empty, begun = Stone(weight=6), Stone(weight=7)
     for stone in (begun, empty):
