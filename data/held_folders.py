@@ -1,6 +1,6 @@
 """Refuse to make a folder anew that was there when the work began: its disk was unmounted, or it was moved away.
 
-Whoever writes a file makes the folders above it. Where the store has vanished meanwhile, that would begin a second one
+A file is written with the folders above it. Where the store has vanished meanwhile, that would begin a second one
 in its place, with the last files of a result and without the first: a record there would make half a result look whole.
 """
 

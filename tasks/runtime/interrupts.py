@@ -28,7 +28,7 @@ def interruptible(board: Board) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _ignore()  # whoever presses Ctrl+C twice
+        _ignore()  # some press Ctrl+C twice
         for child in multiprocessing.active_children():
             child.kill()
         board.print_once(
