@@ -112,7 +112,7 @@ def run_all(options: argparse.Namespace, scratch: Path, begun: float) -> int:
     chosen = [row.task for row in ROWS if row.task in (options.task or tasks.__all__)]
     stages = Stages(scratch)
     stages.prepare(chosen)
-    preload(stages.modules())
+    preload(stages.modules(chosen))
     print(f"prepared: {time.monotonic() - begun:.0f} s", flush=True)
     faults = [one for one in FAULTS if one.name in (options.fault or [fault.name for fault in FAULTS])]
     if FAKETIME is None:

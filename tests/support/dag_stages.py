@@ -80,10 +80,10 @@ class Stages:
             raise SystemExit(f"The undisturbed run {arguments} ended with {run.code}: {run.output()[-3000:]}")
         return watch.accesses(), arguments
 
-    def modules(self) -> list[str]:
-        """Return the modules that the runs had imported."""
+    def modules(self, tasks: Collection[str]) -> list[str]:
+        """Return the modules that the runs of these tasks had imported."""
         names: dict[str, None] = {}
-        for path in sorted(self._folder.glob("*/modules.txt")):
+        for path in (self._folder / task / "modules.txt" for task in tasks):
             names |= dict.fromkeys(path.read_text().splitlines())
         return list(names)
 

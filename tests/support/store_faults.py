@@ -85,7 +85,6 @@ class Fault:
         heal: undoes it.
         code: the exit code of a task that it stops; None: any but 0.
         words: an expression that the task's output must match where its exit code is not 0.
-        may_pass: whether a task may get to its end in spite of it.
         may_leave_parts: whether a task can't, or need not, remove what it was writing.
         anew: None, or the words in front of the command of a new program.
         variables: for the task's environment; {place} is a file that the fault writes.
@@ -97,7 +96,6 @@ class Fault:
     heal: Callable[[Place], None] = lambda place: None
     code: int | None = None
     words: str = ""
-    may_pass: bool = False
     may_leave_parts: bool = False
     anew: tuple[str, ...] | None = None
     variables: Callable[[Place], dict[str, str]] = lambda place: {}
@@ -218,7 +216,7 @@ FAULTS = (
     Fault("kill -9", _signal(signal.SIGKILL), code=-9, may_leave_parts=True),
     Fault("SIGTERM", _signal(signal.SIGTERM), code=143, words="Interrupted", may_leave_parts=True),
     Fault("Ctrl+C", _signal(signal.SIGINT, to_all=True), code=130, words="Interrupted", may_leave_parts=True),
-    Fault("full disk", _fill, "wm", _empty, words="No space left", may_pass=True),
+    Fault("full disk", _fill, "wm", _empty, words="No space left"),
     Fault(
         "read-only",
         _make_read_only,
@@ -226,18 +224,14 @@ FAULTS = (
         _make_writable,
         None,
         "Read-only",
-        may_pass=True,
         may_leave_parts=True,
     ),
-    Fault("unmounted", _unmount, "rwm", _mount_again, None, _GONE, may_pass=True, may_leave_parts=True),
-    Fault("moved away", _move_away, "rwm", _move_back, None, _GONE, may_pass=True, may_leave_parts=True),
-    *(
-        Fault(f"clock {to}", _jump(to), code=0, may_pass=True, anew=(), variables=_clock_variables)
-        for to in _JUMPS
-    ),
-    Fault(TWO, _nothing, "", code=0, may_pass=True),
-    Fault("64 files", _nothing, "", words="open files", may_pass=True, anew=FEW_FILES),
-    Fault("no /dev/shm", _nothing, "", words="/dev/shm", may_pass=True, anew=NO_SHM),
+    Fault("unmounted", _unmount, "rwm", _mount_again, None, _GONE, may_leave_parts=True),
+    Fault("moved away", _move_away, "rwm", _move_back, None, _GONE, may_leave_parts=True),
+    *(Fault(f"clock {to}", _jump(to), code=0, anew=(), variables=_clock_variables) for to in _JUMPS),
+    Fault(TWO, _nothing, "", words="Another training is running"),
+    Fault("64 files", _nothing, "", words="open files", anew=FEW_FILES),
+    Fault("no /dev/shm", _nothing, "", words="/dev/shm", anew=NO_SHM),
 )
 
 
