@@ -122,11 +122,18 @@ ROWS = (
 )
 
 
+NO_ROW_YET = (
+    "EmbedBenchmark", "EmbedCrops", "EmbedShard", "EncodePoint", "ExportShader", "FetchUrls", "FindDuplicates",
+    "MeasureCodecGain", "MeasurePoint", "ScoreCrops", "ScoreShard", "SearchArchitecture",
+)  # fmt: skip
+"""Tasks that the suite names as not covered. A task that is neither here nor above fails it."""
+
+
 def row_of(task: str) -> Row:
     """Return the row of a task."""
     return next(row for row in ROWS if row.task == task)
 
 
 def without_row(tasks: list[str]) -> list[str]:
-    """Return the tasks that have no row."""
-    return sorted(set(tasks) - {row.task for row in ROWS})
+    """Return the tasks that have no row, and are not known to have none."""
+    return sorted(set(tasks) - {row.task for row in ROWS} - set(NO_ROW_YET))
