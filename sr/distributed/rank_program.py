@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import UserError
-from data.held_folders import holding
 from data.processes.parent_death import die_with_supervisor
 from sr.distributed.rank_errors import write_error
 
@@ -22,8 +21,7 @@ def run_rank(run_dir: Path, work: Callable[[], object]) -> int:
     """
     die_with_supervisor()
     try:
-        with holding(run_dir):
-            work()
+        work()
     except UserError as error:
         write_error(run_dir, int(os.environ["RANK"]), error)
         return 1

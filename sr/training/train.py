@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.atomic_files import read_json
 from data.errors import UserError
+from data.held_folders import holding
 from data.record_json import from_plain
 from sr.distributed.rank_program import run_rank
 from sr.models.run_files import JOB
@@ -22,7 +23,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run_dir", type=Path, help="the run's directory")
     options = parser.parse_args(arguments)
-    return run_rank(options.run_dir, lambda: _train(options.run_dir))
+    with holding(options.run_dir):
+        return run_rank(options.run_dir, lambda: _train(options.run_dir))
 
 
 def _train(run_dir: Path) -> None:
