@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.atomic_files import read_json
 from data.errors import UserError
+from data.exhaustion import explain_exhaustion
 from data.held_folders import holding
 from data.record_json import from_plain
 from sr.distributed.rank_program import run_rank
@@ -45,6 +46,10 @@ def _train(run_dir: Path) -> None:
         message = f"A step does not fit into the memory of {rank.device}: {str(error).splitlines()[0]}"
         hint = "Set [training] micro_batch_size to less than the run's plan says; the result stays the same"
         raise UserError(message, hint) from error
+    except OSError as error:
+        if (explained := explain_exhaustion(error, f"training in {run_dir}")) is error:
+            raise
+        raise explained from error
 
 
 if __name__ == "__main__":

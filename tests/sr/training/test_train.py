@@ -1,5 +1,10 @@
 """The program of a rank."""
 
+import errno
+import os
+from unittest.mock import Mock
+
+import pytest
 import torch
 
 from data.atomic_files import write_json
@@ -10,16 +15,28 @@ from sr.training import train, trainer
 from sr.training.job import RunOptions, TrainingJob
 
 
-def test_a_step_that_does_not_fit_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
-    def overflow(*arguments):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines")
-
+@pytest.fixture
+def fail(tmp_path, monkeypatch):
+    """Return a function that runs a rank whose training raises an error, and returns what the rank records."""
     write_json(tmp_path / "job.json", to_plain(TrainingJob("realtime-x2", "", "")))
     write_json(tmp_path / "run/options.json", to_plain(RunOptions()))
     monkeypatch.setattr(rank_program, "die_with_supervisor", lambda: None)
     monkeypatch.setattr(ranks, "start_ranks", lambda: ranks.Rank(0, 1, torch.device("cpu")))
-    monkeypatch.setattr(trainer, "Trainer", overflow)
     monkeypatch.setenv("RANK", "0")
-    assert train.main([str(tmp_path)]) == 1
-    error = str(read_first_error(tmp_path))
+
+    def run(error: Exception) -> str:
+        monkeypatch.setattr(trainer, "Trainer", Mock(side_effect=error))
+        assert train.main([str(tmp_path)]) == 1
+        return str(read_first_error(tmp_path))
+
+    return run
+
+
+def test_a_step_that_does_not_fit_is_an_error_that_says_what_to_do(fail):
+    error = fail(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines"))
     assert "Tried to allocate 2.00 GiB" in error and "micro_batch_size" in error and "More lines" not in error
+
+
+def test_a_full_disk_is_an_error_that_says_what_to_do(fail, tmp_path):
+    error = fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert error == f"No space left on device while training in {tmp_path}. Make room there, and run again."
