@@ -5,7 +5,7 @@ STORE ?= work
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all bench lint docs clean
+.PHONY: demo test test-all vulkan bench lint docs clean
 
 # A marker for each set of packages; it is renewed when a file changes that lists them.
 $(VENV)/.installed: setup.cfg constraints.txt
@@ -40,7 +40,15 @@ test: lint
 	$(PYTEST) tests/data tests/pipeline tests/tasks tests/faults tests/docs tests/deploy tests/test_end_to_end.py
 	$(PYTEST) tests/sr
 
-test-all: test
+# ffmpeg and a Vulkan device in software, on which the tests run shaders; without them these tests are skipped.
+SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo -n)
+vulkan:
+	@{ command -v ffmpeg && ls /usr/share/vulkan/icd.d/*.json; } >/dev/null 2>&1 || \
+	{ $(SUDO) apt-get update --quiet && \
+	  $(SUDO) apt-get install --yes --no-install-recommends ffmpeg mesa-vulkan-drivers; } || \
+	echo "ffmpeg and a Vulkan device are missing and could not be installed: the tests of shaders are skipped."
+
+test-all: vulkan test
 	$(BIN)/python tests/faults/kill_demo.py -- --module tasks MakeCrops --dataset Sample --workers 2 --crops-crops-per-shard 60
 	$(BIN)/python tests/faults/kill_demo.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/every_task.py

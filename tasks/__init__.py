@@ -15,7 +15,7 @@
 
     Parts of benchmark images: MakeCrops ──► DescribeShard × N ──► DescribeCrops ──► MatchParts ──► SelectSamples
 
-    Beside it: VerifyDataset, ExportFolder on a dataset; BenchmarkModel, UpscaleImages, UpscaleVideo on a model;
+    Beside it: VerifyDataset, ExportFolder on a dataset; ExportShader, BenchmarkModel, UpscaleImages, UpscaleVideo on a model;
     PublishDataset and FetchDataset on a dataset, selection, model or export and a URL.
 
 The same as a list, from each task to the tasks that require it. SelectSamples gives ExportOpenVINO the crops that
@@ -33,7 +33,7 @@ calibrate int8. Download also gives EvaluateModel and TrainModel the weights of 
     SelectSamples → ReviewSelection, TrainModel, ExportOpenVINO, FullPipeline
     ReviewSelection → FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
-    ExportCheckpoint → ExportOnnx, EvaluateModel, BenchmarkModel, FullPipeline
+    ExportCheckpoint → ExportOnnx, ExportShader, EvaluateModel, BenchmarkModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
     ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel
     EvaluateBaselines → EvaluateModel
@@ -64,6 +64,7 @@ from tasks.download import Download
 from tasks.evaluate import EvaluateBaselines, EvaluateModel
 from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
 from tasks.export_folder import ExportFolder
+from tasks.export_shader import ExportShader
 from tasks.full_pipeline import FullPipeline
 from tasks.index import IndexSource
 from tasks.parts import DescribeCrops, DescribeShard, MatchParts
@@ -90,6 +91,7 @@ __all__ = [
     "ExportFolder",
     "ExportOnnx",
     "ExportOpenVINO",
+    "ExportShader",
     "FetchDataset",
     "FullPipeline",
     "IndexSource",

@@ -7,6 +7,8 @@ from data.errors import UserError
 
 PRECISIONS = ("fp32", "fp16", "int8")
 """Of an IR: fp32, fp16 (weights are stored as fp16) or int8."""
+SHADER_PRECISIONS = ("fp32", "fp16")
+"""Of the weights in a shader, and of what it computes in where the GPU can."""
 
 
 @dataclasses.dataclass(frozen=True)
