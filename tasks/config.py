@@ -80,10 +80,10 @@ class export(luigi.Config):
         default="fp16", choices=PRECISIONS, description="precision of the OpenVINO IR"
     )
     calibration_crops: int = IntParameter(
-        default=128, at_least=1, description="number of training crops that calibrate int8"
+        default=128, at_least=1, description="number of crops that calibrate int8"
     )
     held_out_crops: int = IntParameter(
-        default=32, at_least=1, description="number of validation crops that int8 is evaluated on"
+        default=32, at_least=1, description="number of other crops that int8 is evaluated on"
     )
     int8_loss_db: float = FloatParameter(
         default=0.0,
@@ -91,7 +91,7 @@ class export(luigi.Config):
         description="PSNR that int8 may lose against fp32, dB; 0: 0.1 for VapSR, 0.2 for realtime",
     )
     search_trials: int = IntParameter(
-        default=24,
+        default=4,
         at_least=0,
         description="maximum number of further quantizations, with more layers in floating point, where "
         "int8 loses too much",

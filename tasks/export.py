@@ -1,5 +1,6 @@
 """Export a model to files to deploy: ExportCheckpoint, ExportOnnx, ExportOpenVINO."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,15 +10,17 @@ from data.errors import UserError
 from data.hashing import sha256_file
 from sr.export.settings import PRECISIONS, Int8Settings
 from sr.models.presets import find_preset
+from tasks.calibration_choice import CalibrationTask, find_calibration_images, open_calibration_images
 from tasks.config import UNKNOWN_LICENSE, export
 from tasks.model_choice import TRAINED, find_weights, is_weights
-from tasks.publish import FetchDataset, selected_samples
 from tasks.runtime.parameters import ChoiceParameter, OptionalSizeParameter, Size, format_size
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
-from tasks.select import SelectSamples
 from tasks.train import TrainModel
 from tasks.training_config import changeable_settings, describe_model
+
+INT8_VERSION = 2
+"""Raised when the same images and settings give another int8 model."""
 
 
 class ModelTask(StoreTask):
@@ -174,7 +177,7 @@ class ExportOnnx(ExportTask):
 
 
 class ExportOpenVINO(ExportTask):
-    """ONNX → OpenVINO IR in fp32, fp16 or int8 (calibrated on training crops)."""
+    """ONNX → OpenVINO IR in fp32, fp16 or int8 (calibrated on images)."""
 
     format_version = 3  # 3: weights of int8 rounded together
 
@@ -184,6 +187,11 @@ class ExportOpenVINO(ExportTask):
     size: Size | None = OptionalSizeParameter(
         default=None, description="fixed size of the LR image, WIDTHxHEIGHT; empty: any size"
     )
+    calibration: str = luigi.Parameter(
+        default="",
+        description="for int8: a folder of images to calibrate with and to measure on, or another dataset; empty: the "
+        "crops of [selection] if they are there, otherwise photographs in the box",
+    )
     stage = "exports"
     record = "export.json"
 
@@ -192,16 +200,17 @@ class ExportOpenVINO(ExportTask):
         """The graph to convert."""
         return ExportOnnx(model=self.model, planes=self.planes)
 
-    @property
-    def selection(self) -> SelectSamples | FetchDataset | None:
-        """The crops to calibrate int8 with; None for the other precisions."""
-        return selected_samples() if self.resolved_precision == "int8" else None
+    @cached_property
+    def calibration_images(self) -> CalibrationTask | None:
+        """What calibrates int8: a selection or images; None for the photographs in the box, and other precisions."""
+        is_int8 = self.resolved_precision == "int8"
+        return find_calibration_images(self.calibration, self.model) if is_int8 else None
 
     def requires(self) -> dict[str, StoreTask]:
-        """The ONNX file, and the crops that calibrate int8."""
+        """The ONNX file, and what calibrates int8."""
         needed: dict[str, StoreTask] = {"onnx": self.onnx}
-        if self.selection:
-            needed["selection"] = self.selection
+        if self.calibration_images:
+            needed["calibration"] = self.calibration_images
         return needed
 
     @property
@@ -210,7 +219,16 @@ class ExportOpenVINO(ExportTask):
         return self.precision or export().precision
 
     def name(self) -> str:
-        """Return the model's name, the precision, and the size where it is fixed."""
+        """Return the model's name, the precision, and the size where it is fixed.
+
+        Raises:
+            UserError: images are given to calibrate another precision than int8.
+        """
+        if self.calibration and self.resolved_precision != "int8":
+            raise UserError(
+                f"--calibration is for int8, but the precision is {self.resolved_precision}",
+                "Add --precision int8, or leave --calibration out",
+            )
         size = format_size(self.size) if self.size else ""
         return "-".join(filter(None, [super().name(), self.resolved_precision, size]))
 
@@ -227,9 +245,16 @@ class ExportOpenVINO(ExportTask):
         return settings
 
     def parameters(self) -> dict[str, Any]:
-        """Return precision, settings and size."""
+        """Return precision, settings and size, and the version of the choice of layers in int8."""
         size = {"size": list(self.size)} if self.size else {}
-        return {"precision": self.resolved_precision, **self.settings(), **size, **super().parameters()}
+        version = {"int8_version": INT8_VERSION} if self.resolved_precision == "int8" else {}
+        return {
+            "precision": self.resolved_precision,
+            **self.settings(),
+            **version,
+            **size,
+            **super().parameters(),
+        }
 
     def make(self) -> None:
         """Convert the graph, and quantize it for int8."""
@@ -241,7 +266,7 @@ class ExportOpenVINO(ExportTask):
                 self.directory(),
                 self.resolved_precision,
                 model_dir=self.onnx.checkpoint.directory(),
-                calibration=self.selection.record_path() if self.selection else None,
+                calibration=open_calibration_images(self.calibration_images),
                 settings=Int8Settings(**self.settings()),
                 size=self.size,
                 progress=progress,
@@ -252,8 +277,22 @@ class ExportOpenVINO(ExportTask):
         return self.directory() / "model.xml"
 
     def summary(self) -> str:
-        """Return where the files are."""
-        return f"OpenVINO IR ({self.resolved_precision}): {self.ir_path()}"
+        """Return where the files are, and for int8 what calibrated it and what it loses."""
+        where = f"OpenVINO IR ({self.resolved_precision}): {self.ir_path()}"
+        return f"{where}\n{self.counts()}." if self.resolved_precision == "int8" else where
+
+    def counts(self) -> str:
+        """Return, for int8, what it was calibrated on, its loss, and what stays in float."""
+        if self.resolved_precision != "int8":
+            return ""
+        record = self.load_record()
+        accuracy, kept = record["accuracy"], record["search"]["groups_in_float"]
+        loss_db = accuracy["fp32_psnr_db"] - accuracy["int8_psnr_db"]
+        in_float = f", {len(kept)} groups of layers in float" if kept else ""
+        return (
+            f"calibrated on {len(record['calibration']['keys'])} crops of {record['calibration']['source']}, "
+            f"{loss_db:.3f} dB below fp32 on {accuracy['crops']} others{in_float}"
+        )
 
 
 def make_ir_of(model: str, precision: str = "") -> dict[str, ExportOpenVINO]:

@@ -1,11 +1,18 @@
 """List the images of a dataset: IndexSource."""
 
+import functools
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from data.benchmark_dataset import BenchmarkDataset
 from data.catalog.published_figures import published, strip_scale_suffix
+from data.errors import UserError
+from data.records import Rejection, SourceEntry
 from data.shards import read_rejections
 from data.sources import Source, open_source
 from pipeline import index
@@ -122,6 +129,19 @@ class IndexSource(DatasetTask):
         image_count = published().images.get(strip_scale_suffix(self.name()), 0)
         entries = index.read_entries(directory)
         return BenchmarkDataset(self.dataset_spec, self.source(), entries, rejections, image_count)
+
+    def loaders(self) -> dict[str, Callable[[], npt.NDArray[np.uint8]]]:
+        """Return functions that decode the images, by name: uint8, height x width x 3."""
+        source = self.source()
+
+        def load(entry: SourceEntry) -> npt.NDArray[np.uint8]:
+            _, pixels = next(iter(source.read([entry])))
+            if isinstance(pixels, Rejection):
+                message = f"{entry.id} of {self.name()} can't be read: {pixels.reason} ({pixels.detail})"
+                raise UserError(message, "Remove or replace the image")
+            return pixels
+
+        return {entry.id: functools.partial(load, entry) for entry in index.read_entries(self.directory())}
 
     def counts(self) -> str:
         """Return the numbers of images and rejections."""

@@ -95,5 +95,10 @@ def load_photographs(scale: int, size_multiple: int) -> list[Crop]:
 def _make_crop(key: str, image: HwcImage, side_px: int, scale: int) -> Crop:
     """Cut the center out of an image, and downscale it."""
     top, left = ((size - side_px) // 2 for size in image.shape[:2])
+    return cut_crop(key, image, top, left, side_px, scale)
+
+
+def cut_crop(key: str, image: HwcImage, top: int, left: int, side_px: int, scale: int) -> Crop:
+    """Cut a square out of an image, and downscale it."""
     hr_image = np.ascontiguousarray(image[top : top + side_px, left : left + side_px])
     return Crop(key, hr_image, degrade(hr_image, scale, DEGRADATION))

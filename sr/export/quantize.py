@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from data.errors import UserError
 from sr.export.ir_graph import WEIGHTED, IrGraph, SensitiveOperations
-from sr.export.rounding import WeightRounding
+from sr.export.rounding import WeightRounding, find_bias, replace_constant
 from sr.runtime.openvino_runtime import openvino as ov
 
 QUANTIZER = "FakeQuantize"
@@ -62,7 +62,7 @@ def quantize(
         UserError: there are no images, a quantizer is on a sensitive operation, or a layer has none.
     """
     if not lr_images:
-        raise UserError("The training split has no images to calibrate int8 with", "Select more crops")
+        raise UserError("There are no images to calibrate int8 with", "Select or give more images")
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
@@ -83,6 +83,42 @@ def quantize(
         )
     (rounding or WeightRounding(model, lr_images)).apply(quantized)
     return quantized, check_quantizers(quantized, sensitive)
+
+
+def bypass_quantizers(quantized: ov.Model, model: ov.Model, names: frozenset[str]) -> ov.Model:
+    """Return a copy in which some operations take their inputs as they are, with the weights and biases of the network.
+
+    It is nearly what quantizing again with these operations in float gives, and takes no calibration. Where the input
+    of an operation moves values for other operations, too, it stays in 8 bits.
+
+    Args:
+        quantized: made of `model`.
+        model: the network in float.
+        names: of operations.
+    """
+    copy = quantized.clone()
+    originals = {node.get_friendly_name(): node for node in model.get_ops()}
+    for node in copy.get_ordered_ops():
+        if node.get_friendly_name() not in names:
+            continue
+        original = originals[node.get_friendly_name()]
+        for value in node.inputs():
+            _bypass(value)
+        weights = original.input_value(1).get_node()
+        if weights.get_type_name() == "Constant":
+            node.input(1).replace_source_output(ov.opset13.constant(weights.data).output(0))
+        bias, original_bias = find_bias(node), find_bias(original)
+        if bias is not None and original_bias is not None:
+            replace_constant(bias, original_bias.data)
+    return copy
+
+
+def _bypass(value: "ov.Input") -> None:
+    producer = value.get_source_output().get_node()
+    if producer.get_type_name() == QUANTIZER:
+        value.replace_source_output(producer.input_value(0))
+    elif producer.get_type_name() in MOVING and len(producer.output(0).get_target_inputs()) == 1:
+        _bypass(producer.input(0))
 
 
 def check_quantizers(quantized: ov.Model, sensitive: SensitiveOperations) -> QuantizationSummary:

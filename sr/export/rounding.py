@@ -105,11 +105,11 @@ def _find_layers(quantized: ov.Model) -> dict[str, _Layer]:
             converted.input_value(0).get_node() if converted.get_type_name() == "Convert" else converted
         )
         if integers.get_element_type() == ov.Type.i8 and scales.get_type_name() == "Constant":
-            found[node.get_friendly_name()] = _Layer(integers, scales.data, _find_bias(node))
+            found[node.get_friendly_name()] = _Layer(integers, scales.data, find_bias(node))
     return found
 
 
-def _find_bias(convolution: ov.Node) -> ov.Node | None:
+def find_bias(convolution: ov.Node) -> ov.Node | None:
     """Return the constant that is added to the result of a convolution, if there is one."""
     targets = list(convolution.output(0).get_target_inputs())
     if len(targets) != 1 or targets[0].get_node().get_type_name() != "Add":
@@ -160,13 +160,14 @@ def _round_layer(layer: _Layer, weights: Tensor, moments: Tensor) -> None:
     before = layer.integers.data
     limits = torch.from_numpy(np.abs(before.reshape(len(before), -1).astype(np.float64)).max(axis=1))
     multiples, to_bias = round_together(weights, moments, scales, limits)
-    _replace(layer.integers, multiples.numpy().astype(np.int8).reshape(before.shape))
+    replace_constant(layer.integers, multiples.numpy().astype(np.int8).reshape(before.shape))
     if layer.bias is not None:
         bias = layer.bias.data
-        _replace(layer.bias, bias + to_bias.numpy().astype(bias.dtype).reshape(bias.shape))
+        replace_constant(layer.bias, bias + to_bias.numpy().astype(bias.dtype).reshape(bias.shape))
 
 
-def _replace(constant: ov.Node, values: npt.NDArray[np.generic]) -> None:
+def replace_constant(constant: ov.Node, values: npt.NDArray[np.generic]) -> None:
+    """Give all that take a constant other values, under its name."""
     new = ov.opset13.constant(values, dtype=values.dtype.type)
     new.set_friendly_name(constant.get_friendly_name())
     for target in constant.output(0).get_target_inputs():

@@ -1,14 +1,14 @@
 """Find the layers that must stay in float for int8 to keep its accuracy.
 
-Groups of layers are tried one by one, then together. Independent of any runtime: the caller passes in a function that
-quantizes with some operations in float and returns the PSNR.
+One pass ranks the groups of layers: each alone is computed in float in the quantized model, which needs no
+quantization. As few of the best as are needed then stay in float, and only these models are quantized. Independent of
+any runtime: the caller passes in functions that return the PSNR.
 """
 
-import contextlib
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from data.errors import UserError
 
@@ -16,7 +16,7 @@ _GROUP = re.compile(r"core\.\w+\.\d+")
 """A numbered module: a layer (core.layers.1) or a block (core.body.7)."""
 
 MeasurePsnr = Callable[[frozenset[str]], float]
-"""From the names of operations to keep in float to the PSNR in dB; raises UserError if they cannot be kept in float."""
+"""From the names of operations to keep in float to the PSNR in dB; UserError if they cannot be kept in float."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class FloatGroups:
     groups: tuple[str, ...] = ()
     """Kept in float; the ones that gain most come first."""
     gains_db: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """What each tried group gains when it alone is in float."""
+    """What each group gains when it alone is in float, estimated."""
     trials: int = 0
     """How many quantizations the search made."""
 
@@ -45,6 +45,7 @@ def group_layers(names: Iterable[str]) -> dict[str, frozenset[str]]:
 
 
 def find_float_groups(
+    estimate: MeasurePsnr,
     measure: MeasurePsnr,
     groups: Mapping[str, frozenset[str]],
     start_db: float,
@@ -53,65 +54,55 @@ def find_float_groups(
 ) -> FloatGroups:
     """Find the groups that gain most when they are kept in float, and as few of them as `target_db` needs.
 
-    Each group is tried alone. The groups that gain something are ranked, and a binary search finds how many of the best
-    are needed together. Networks of many blocks therefore need few trials more than they have blocks.
+    Every group is estimated alone. A binary search over the ranking finds, by estimates, how many of the best are
+    enough. That many are quantized and measured; where they are not enough, half as many more are, until all are in
+    float or the trials are used up.
 
     Args:
-        measure: see MeasurePsnr.
+        estimate: PSNR with operations in float, without quantizing again.
+        measure: the same after quantizing again; see MeasurePsnr.
         groups: operations by group.
         start_db: PSNR with none of them in float.
         target_db: PSNR to reach; if that is impossible, the best result is returned.
         max_trials: maximum number of calls of `measure`.
     """
-    reserved = len(groups).bit_length()  # for the binary search
-    alone = max(max_trials - reserved, (max_trials + 1) // 2)
-    gains = _measure_gains(measure, dict(list(groups.items())[:alone]), start_db)
-    trials = min(alone, len(groups))
+    gains = {group: estimate(names) - start_db for group, names in groups.items()}
     ranking = sorted((group for group in gains if gains[group] > 0), key=lambda group: (-gains[group], group))
     best = FloatGroups(start_db, gains_db=gains)
-    if ranking:
-        first = ranking[0]
-        best = dataclasses.replace(
-            best, psnr_db=start_db + gains[first], names=groups[first], groups=(first,)
-        )
-    too_few, enough = 1, 1 if best.psnr_db >= target_db else None
-    while trials < max_trials and (
-        count := _next_count(too_few, enough, len(ranking), trials == max_trials - 1)
-    ):
+    count, trials = _estimate_count(estimate, groups, ranking, target_db), 0
+    while ranking and trials < max_trials and best.psnr_db < target_db:
         trials += 1
-        names = frozenset[str]().union(*(groups[group] for group in ranking[:count]))
+        if trials == max_trials:
+            count = len(ranking) if trials > 1 else count
+        chosen = ranking[:count]
+        names = frozenset[str]().union(*(groups[group] for group in chosen))
         psnr_db = _measure_or_fail(measure, names)
-        if psnr_db >= target_db or (enough is None and psnr_db > best.psnr_db):
-            best = dataclasses.replace(best, psnr_db=psnr_db, names=names, groups=tuple(ranking[:count]))
-        if psnr_db >= target_db:
-            enough = count
-        else:
-            too_few = count
+        if psnr_db > best.psnr_db:
+            best = dataclasses.replace(best, psnr_db=psnr_db, names=names, groups=tuple(chosen))
+        if count == len(ranking):
+            break
+        count = min(len(ranking), count + max(1, count // 2))
     return dataclasses.replace(best, trials=trials)
 
 
-def _measure_gains(
-    measure: MeasurePsnr, groups: Mapping[str, frozenset[str]], start_db: float
-) -> dict[str, float]:
-    """Return what each group gains alone, in dB; groups that cannot be kept in float are left out."""
-    gains: dict[str, float] = {}
-    for group, names in groups.items():
-        with contextlib.suppress(UserError):  # it shares a quantizer with a layer that is not in float
-            gains[group] = measure(names) - start_db
-    return gains
+def _estimate_count(
+    estimate: MeasurePsnr, groups: Mapping[str, frozenset[str]], ranking: Sequence[str], target_db: float
+) -> int:
+    """Return how many of the best groups are enough by estimates; all, if even these are not."""
+    too_few, enough = 0, len(ranking)
+    while enough - too_few > 1:
+        count = (too_few + enough) // 2
+        names = frozenset[str]().union(*(groups[group] for group in ranking[:count]))
+        if estimate(names) >= target_db:
+            enough = count
+        else:
+            too_few = count
+    return enough
 
 
 def _measure_or_fail(measure: MeasurePsnr, names: frozenset[str]) -> float:
+    """Return -inf where the operations cannot be kept in float: they share a quantizer with others."""
     try:
         return measure(names)
     except UserError:
         return -math.inf
-
-
-def _next_count(too_few: int, enough: int | None, most: int, is_last: bool) -> int:
-    """Return how many groups to try next, between what was too few and what was enough; 0: the search is over."""
-    if enough is not None:
-        return (too_few + enough) // 2 if enough - too_few > 1 else 0
-    if too_few >= most:
-        return 0
-    return most if is_last else (too_few + most + 1) // 2

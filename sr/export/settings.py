@@ -16,9 +16,9 @@ class Int8Settings:
     """How int8 is calibrated, and how accurate it must be."""
 
     calibration_crops: int = 128
-    """Crops of the training split to calibrate with; all, if it has fewer."""
+    """Crops to calibrate with, of the training split or of images; all, if a split has fewer."""
     held_out_crops: int = 32
-    """Crops of the validation split to measure accuracy on; all, if it has fewer."""
+    """Crops to measure accuracy on, of the validation split or of other images; all, if a split has fewer."""
     patch_px: int = 256
     """Side of the HR patch taken from each crop."""
     seed: int = 0
@@ -26,8 +26,9 @@ class Int8Settings:
     int8_loss_db: float = 0.0
     """Largest allowed loss of int8 compared with fp32: PSNR over the channels that the model works on, mean over the
     held-out crops. 0: the default of the network's architecture (INT8_LOSS_DB)."""
-    search_trials: int = 24
-    """If the loss is larger: how many quantizations with more layers in float may be tried; 0: none."""
+    search_trials: int = 4
+    """If the loss is larger: how many quantizations with more layers in float may be tried; 0: none. Which layers is
+    estimated without quantizing."""
 
     def check(self) -> None:
         """Check that the values are in their ranges.

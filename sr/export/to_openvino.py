@@ -1,7 +1,7 @@
 """Convert model.onnx to an OpenVINO IR (model.xml and model.bin) in fp32, fp16 or int8, and prove its accuracy.
 
-Every IR is compared with the network on generated images; fp32 and fp16 also on photographs, int8 on crops of the
-validation split. An IR that misses its bound is not written.
+Every IR is compared with the network on generated images; fp32 and fp16 also on photographs, int8 on held-out
+crops. An IR that misses its bound is not written.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from data.progress import Progress, silent
 from sr.export import ir_file
 from sr.export.accuracy import check_parity, check_photographs
 from sr.export.int8 import Quantization
+from sr.export.int8_crops import ImageSet
 from sr.export.ir_graph import SensitiveOperations, find_sensitive_operations
 from sr.export.parity import Runner
 from sr.export.reference import load_torch_runner, make_onnx_runner
@@ -35,7 +36,7 @@ def export_openvino(
     onnx_dir: Path,
     out_dir: Path,
     precision: str,
-    calibration: Path | None = None,
+    calibration: Path | ImageSet | None = None,
     settings: Int8Settings | None = None,
     size: tuple[int, int] | None = None,
     model_dir: Path | None = None,
@@ -50,7 +51,7 @@ def export_openvino(
         onnx_dir: with model.onnx.
         out_dir: created if missing.
         precision: fp32, fp16 (weights are stored as fp16) or int8.
-        calibration: path of selection.json; required for int8.
+        calibration: for int8: path of selection.json, or images; None: the photographs in the box.
         settings: for int8; None: the defaults.
         size: the only input height and width that the IR will accept, one image at a time; None: any. NPUs need it.
         model_dir: the network to compare with; None: the ONNX file.
@@ -71,7 +72,7 @@ def export_openvino(
     if model_dir:
         reference, against = load_torch_runner(model_dir, metadata), "torch fp32"
     is_int8 = precision == "int8"
-    quantization = Quantization(metadata, settings, _require(calibration), reference) if is_int8 else None
+    quantization = Quantization(metadata, settings, calibration, reference) if is_int8 else None
     files, facts = _make_ir(onnx_dir / "model.onnx", metadata, reference, quantization, size, progress)
     facts["parity"] = {"against": against, **facts["parity"]}
     record = {**_describe(metadata, size), "made_from": {"model.onnx": sha256_bytes(content)}, **facts}
@@ -168,14 +169,6 @@ def _check_size(size: tuple[int, int] | None, multiple: int) -> None:
             f"The size must be multiples of {multiple}, got {size[0]}x{size[1]} (height x width)",
             "Choose the next larger size",
         )
-
-
-def _require(calibration: Path | None) -> Path:
-    if calibration is None:
-        raise UserError(
-            "int8 needs a selection to calibrate with, and none is given", "Give one, or export fp16"
-        )
-    return calibration
 
 
 def _describe(metadata: ModelMetadata, size: tuple[int, int] | None) -> dict[str, Any]:

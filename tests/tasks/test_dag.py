@@ -145,3 +145,19 @@ def test_only_luma_networks_are_exported_as_luma():
 
 def test_a_filter_needs_no_model():
     assert set(EvaluateModel(model="bicubic", benchmark="Photos").requires()) == {"benchmark", "lpips"}
+
+
+def test_int8_of_a_weights_file_never_waits_for_a_selection_that_is_not_there(tmp_path):
+    weights, photos = tmp_path / "net.pth", tmp_path / "photos"
+    weights.write_bytes(b"weights")
+    photos.mkdir()
+    (photos / "a.png").write_bytes(b"image")
+    ir = ExportOpenVINO(model=str(weights), precision="int8")
+    assert set(ir.requires()) == {"onnx"}
+    given = ExportOpenVINO(model=str(weights), precision="int8", calibration=str(photos))
+    assert isinstance(given.requires()["calibration"], IndexSource)
+    assert given.directory_name != ir.directory_name
+    trained = ExportOpenVINO(precision="int8")
+    assert trained.requires()["calibration"].task_family == "SelectSamples"
+    with pytest.raises(UserError, match="--calibration is for int8, but the precision is fp16"):
+        ExportOpenVINO(model=str(weights), precision="fp16", calibration=str(photos)).name()
