@@ -52,10 +52,30 @@ def make_folder(path: Path) -> None:
         return
     whole = Path(os.path.abspath(path))
     look_at_held()
-    for held in _held:
-        if whole.is_relative_to(held.folder) and _is_gone(held):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(held.folder))
-    path.mkdir(parents=True, exist_ok=True)
+    above = [held for held in _held if held.identity and whole.is_relative_to(held.folder)]
+    if gone := next(filter(_is_gone, above), None):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(gone.folder))
+    if above:
+        _make_below(above[0].folder, whole)
+    else:
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def is_gone(folder: Path) -> bool:
+    """Return whether a folder is held, and was there and is gone."""
+    whole = Path(os.path.abspath(folder))
+    return any(held.folder == whole and _is_gone(held) for held in _held)
+
+
+def _make_below(folder: Path, path: Path) -> None:
+    """Make a folder and those above it up to `folder`, which is not made: it may vanish at this very moment."""
+    try:
+        path.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        if path.parent == folder:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder)) from None
+        _make_below(folder, path.parent)
+        path.mkdir(exist_ok=True)
 
 
 def _is_gone(held: _Held) -> bool:

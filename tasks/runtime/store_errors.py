@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.exhaustion import explain_exhaustion
+from data.held_folders import is_gone
 from tasks.runtime.store import store
 
 _ANOTHER_ROOT = "or choose another directory with --store-root DIR"
@@ -40,6 +41,11 @@ def explain_store_errors() -> Iterator[None]:
     """
     try:
         yield
+    except UserError as error:
+        root = Path(store().root)
+        if is_gone(root):  # what is missing is not the file that the error names
+            raise lost_file_error(root) from error
+        raise
     except MemoryError as error:
         raise explain_exhaustion(error, "the task was running") from error
     except OSError as error:

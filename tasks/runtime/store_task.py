@@ -173,10 +173,10 @@ class StoreTask(luigi.Task):
         """
         if self.complete():
             return None
-        with store_errors.explain_store_errors():
+        with holding(Path(store().root)), store_errors.explain_store_errors():
             self.write_spec()
-            with holding(Path(store().root)):
-                made = self.make()
+            look_at_held()
+            made = self.make()
         return None if made is None else _with_store_errors(made)
 
 
@@ -201,7 +201,7 @@ StoreTask.event_handler(Event.FAILURE)(remove_empty_directory)  # type: ignore[n
 
 def _with_store_errors(made: Iterator[Sequence[luigi.Task]]) -> Iterator[Sequence[luigi.Task]]:
     """Yield what `make` yields, and explain errors about the store as `run` does."""
-    with store_errors.explain_store_errors(), holding(Path(store().root)):
+    with holding(Path(store().root)), store_errors.explain_store_errors():
         yield from made
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from data import held_folders
 from data.atomic_files import write_bytes
 from data.held_folders import holding, make_folder
 
@@ -25,6 +26,21 @@ def test_nothing_is_made_below_a_held_folder_that_is_gone(tmp_path):
     store.rename(away)
     write_bytes(store / "plans" / "two.json", b"2")
     assert (store / "plans" / "two.json").read_bytes() == b"2", "afterward it is a folder like any other"
+
+
+def test_a_folder_that_vanishes_at_the_last_moment_is_not_made_anew(tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    write_bytes(store / "plans" / "one.json", b"1")
+
+    def vanish(held):
+        store.rename(tmp_path / "away")
+        return False
+
+    with holding(store):
+        monkeypatch.setattr(held_folders, "_is_gone", vanish)
+        with pytest.raises(FileNotFoundError) as error:
+            make_folder(store / "crops" / "one" / "shards")
+    assert error.value.filename == str(store) and not store.exists()
 
 
 def test_a_held_folder_may_be_emptied(tmp_path):

@@ -142,6 +142,18 @@ def test_a_store_that_vanishes_while_luigi_asks_is_a_users_error(monkeypatch):
         stone.complete()
 
 
+def test_where_the_store_is_gone_no_file_of_it_is_blamed(monkeypatch):
+    stone, root = Stone(weight=9), Path(store().root)
+
+    def make(self):
+        root.rename("away")
+        raise UserError("index/train-000001.idx is missing", "Run MakeCrops again")
+
+    monkeypatch.setattr(Stone, "make", make)
+    with pytest.raises(UserError, match="The store .* was there when the run began and is gone"):
+        stone.run()
+
+
 def test_a_failed_task_leaves_its_directory_only_if_it_has_made_something():
     empty, begun = Stone(weight=6), Stone(weight=7)
     for stone in (begun, empty):
