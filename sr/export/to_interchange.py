@@ -33,7 +33,7 @@ from sr.models.color_spaces import COLOR_SPACES
 from sr.models.luma_interface import LumaInterface
 from sr.models.metadata import ModelMetadata, from_model_json
 from sr.models.network import SuperResolutionNetwork
-from sr.models.realtime import CELL_PX, Realtime
+from sr.models.realtime import Realtime
 from sr.models.receptive_field import halo_px
 
 SCHEMA = 1
@@ -62,17 +62,17 @@ class _StridedUnshuffle(nn.Module):
     The values are exact in float32 and float16.
     """
 
-    def __init__(self, colors: int) -> None:
-        """Make it for images of `colors` planes."""
+    def __init__(self, colors: int, side_px: int) -> None:
+        """Make it for images of `colors` planes and cells of `side_px`."""
         super().__init__()
-        cell = CELL_PX**2
-        self.colors = colors
-        weight = torch.eye(cell).reshape(cell, 1, CELL_PX, CELL_PX).repeat(colors, 1, 1, 1)
+        cell = side_px**2
+        self.colors, self.side_px = colors, side_px
+        weight = torch.eye(cell).reshape(cell, 1, side_px, side_px).repeat(colors, 1, 1, 1)
         self.weight = nn.Parameter(weight, requires_grad=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[n,colors,h,w] to [n,4·colors,h/2,w/2], the channels in the order of `pixel_unshuffle`."""
-        return nn.functional.conv2d(image, self.weight, stride=CELL_PX, groups=self.colors)
+        """[n,colors,h,w] to [n,k²·colors,h/k,w/k], the channels in the order of `pixel_unshuffle`."""
+        return nn.functional.conv2d(image, self.weight, stride=self.side_px, groups=self.colors)
 
 
 class InterchangeInterface(nn.Module):
@@ -124,7 +124,7 @@ def export_interchange(
         metadata = luma_metadata(metadata)
     network = copy.deepcopy(network)
     if isinstance(network.core, Realtime):
-        network.core.unshuffle = _StridedUnshuffle(network.core.colors)
+        network.core.unshuffle = _StridedUnshuffle(network.core.colors, network.core.size_multiple)
     graph = _trace(InterchangeInterface(network), metadata)
     if precision == "fp16":
         graph = _to_fp16(graph)

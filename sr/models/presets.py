@@ -3,6 +3,7 @@
 Plain data: it does not load torch, so that a command line can be checked against it at once.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -143,11 +144,58 @@ def check_color_space(description: ModelDescription) -> None:
 
 
 def find_preset(name: str) -> ModelDescription:
-    """Return the preset of this name.
+    """Return the preset of this name, or the realtime network that it spells, such as realtime-4x24-x2.
 
     Raises:
-        UserError: it does not exist.
+        UserError: it is neither.
+
+    Example:
+        >>> dict(find_preset("realtime-4x24-x2").configuration)
+        {'scale': 2, 'layers': 4, 'channels': 24, 'planes': 1}
     """
-    if name not in PRESETS:
-        raise UserError(f"There is no model preset {name!r}", f"Choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+    if name in PRESETS:
+        return PRESETS[name]
+    if spelled := _read_spelling(name):
+        return spelled
+    hint = (
+        f"Choose one of {', '.join(PRESETS)}, or spell a realtime network by its layers and channels, such as "
+        "realtime-4x24-x2 (docs/explanation/networks.md)"
+    )
+    raise UserError(f"There is no model preset {name!r}", hint)
+
+
+_SPELLING = re.compile(r"realtime(-rgb)?-(\d{1,2})x(\d{1,3})(-u4)?(-prelu)?-x([2-8])")
+MIN_LAYERS, MAX_LAYERS, MAX_CHANNELS = 2, 32, 512
+"""Bounds of a realtime network that is spelled."""
+
+
+def spell_realtime(configuration: Mapping[str, int]) -> str:
+    """Return the name that spells a realtime network: its preset's, if it is one.
+
+    Args:
+        configuration: arguments of `sr.models.realtime.Realtime`, all within the bounds.
+    """
+    listed = (name for name, one in PRESETS.items() if dict(one.configuration) == dict(configuration))
+    if name := next(listed, ""):
+        return name
+    colors = "-rgb" if configuration["planes"] == 3 else ""
+    cells = "-u4" if configuration.get("unshuffle", 2) == 4 else ""
+    prelu = "-prelu" if configuration.get("prelu") else ""
+    shape = f"{configuration['layers']}x{configuration['channels']}"
+    return f"realtime{colors}-{shape}{cells}{prelu}-x{configuration['scale']}"
+
+
+def _read_spelling(name: str) -> ModelDescription | None:
+    """Return the realtime network that a name spells; None if it spells none."""
+    if not (match := _SPELLING.fullmatch(name)):
+        return None
+    rgb, layers, channels, cells, prelu, scale = match.groups()
+    configuration = _realtime(int(scale), int(layers), int(channels), 3 if rgb else 1)
+    configuration |= ({"unshuffle": 4} if cells else {}) | ({"prelu": 1} if prelu else {})
+    in_bounds = MIN_LAYERS <= int(layers) <= MAX_LAYERS and 1 <= int(channels) <= MAX_CHANNELS
+    canonical = spell_realtime(configuration)
+    if canonical in PRESETS:
+        return PRESETS[canonical]
+    frozen = MappingProxyType(configuration)
+    described = ModelDescription("realtime", frozen, IN_256THS, canonical, reparameterize=True)
+    return described if in_bounds else None

@@ -11,9 +11,9 @@ from sr.models.registry import build_network
 MARGIN_PX = 4
 
 
-def realtime(scale: int):
+def realtime(scale: int, **more: int):
     return build_network(
-        ModelDescription("realtime", {"scale": scale, "layers": 3, "channels": 8}, (0.0, 1.0))
+        ModelDescription("realtime", {"scale": scale, "layers": 3, "channels": 8, **more}, (0.0, 1.0))
     )
 
 
@@ -34,11 +34,12 @@ def pillow_bicubic(lr_image: np.ndarray, scale: int) -> np.ndarray:
     return np.asarray(Image.fromarray(padded).resize(size, Image.Resampling.BICUBIC))[inside, inside]
 
 
+@pytest.mark.parametrize("more", [{}, {"unshuffle": 4}, {"unshuffle": 4, "prelu": 1}])
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_an_untrained_network_is_pillows_bicubic(scale):
+def test_an_untrained_network_is_pillows_bicubic(scale, more):
     # Pillow rounds to bytes between its two passes, too: at most a level where nothing clips.
-    lr_image = noise(14, 22) // 2 + 64
-    difference = np.abs(run(realtime(scale), lr_image).astype(int) - pillow_bicubic(lr_image, scale))
+    lr_image = noise(16, 24) // 2 + 64
+    difference = np.abs(run(realtime(scale, **more), lr_image).astype(int) - pillow_bicubic(lr_image, scale))
     assert difference.max() <= 1
 
 
@@ -49,9 +50,10 @@ def test_the_smallest_images_upscale_too(height_width):
     assert difference.max() <= 1
 
 
-def test_the_upscaling_stays_exact_in_low_precision():
-    lr_image = noise(14, 22)
-    network = realtime(2)
+@pytest.mark.parametrize("more", [{}, {"unshuffle": 4, "prelu": 1}])
+def test_the_upscaling_stays_exact_in_low_precision(more):
+    lr_image = noise(16, 24)
+    network = realtime(2, **more)
     expected = run(network, lr_image)
     with torch.autocast("cpu", torch.bfloat16):
         assert np.array_equal(run(network, lr_image), expected)
@@ -75,8 +77,9 @@ def test_the_fixed_kernel_is_neither_trained_nor_stored():
     assert all("upscaling" not in name for name in network.state_dict())
 
 
-def test_training_reaches_every_layer():
-    network = realtime(2)
+@pytest.mark.parametrize("prelu", [0, 1])
+def test_training_reaches_every_layer(prelu):
+    network = realtime(2, prelu=prelu)
     torch.nn.init.normal_(network.core.layers[-1].weight, generator=torch.Generator().manual_seed(1))
     lr_image = torch.from_numpy(noise(8, 8)).permute(2, 0, 1)[None]
     network.predict(lr_image).abs().mean().backward()

@@ -48,6 +48,16 @@ def test_the_weights_of_a_preset_are_recognized_and_load(preset):
         ),
         ("realtime", {"scale": 3, "layers": 3, "channels": 8, "planes": 3}, (0.0, 255 / 256)),
         ("realtime", {"scale": 2, "layers": 2, "channels": 7, "planes": 1}, (0.0, 255 / 256)),
+        (
+            "realtime",
+            {"scale": 3, "layers": 2, "channels": 7, "planes": 1, "unshuffle": 4, "prelu": 1},
+            (0.0, 255 / 256),
+        ),
+        (
+            "realtime",
+            {"scale": 2, "layers": 3, "channels": 7, "planes": 3, "unshuffle": 4},
+            (0.0, 255 / 256),
+        ),
     ],
 )
 def test_weights_of_no_preset_are_recognized(architecture, configuration, value_range):
