@@ -8,8 +8,8 @@ Programs that only apply a model need one function, `load_upscaler`:
     >>> hr_image = upscale(Image.open("in.png").convert("RGB"))  # uint8, (height * scale, width * scale, 3)
     >>> Image.fromarray(hr_image).save("out.png")
 
-docs/how-to/upscale-images.md says more. This is the only package that imports torch, deepspeed, DALI, onnx, openvino
-and nncf. Importing `sr` itself loads none of them: `load_upscaler` is imported on first use. It never imports
+docs/how-to/upscale-images.md says more. This is the only package that imports torch, deepspeed, DALI, onnx, openvino,
+nncf and optuna. Importing `sr` itself loads none of them: `load_upscaler` is imported on first use. It never imports
 `pipeline`, `tasks` or luigi.
 """
 

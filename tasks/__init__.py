@@ -15,13 +15,15 @@
 
     Parts of benchmark images: MakeCrops ──► DescribeShard × N ──► DescribeCrops ──► MatchParts ──► SelectSamples
 
+    SelectSamples ──► SearchArchitecture: small networks, trained briefly, by PSNR and speed in int8
+
     Beside it: VerifyDataset, ExportFolder on a dataset; ExportShader, BenchmarkModel, UpscaleImages, UpscaleVideo on a model;
     PublishDataset and FetchDataset on a dataset, selection, model or export and a URL.
 
 The same as a list, from each task to the tasks that require it. SelectSamples gives ExportOpenVINO the crops that
-calibrate int8. Download also gives EvaluateModel and TrainModel the weights of LPIPS where it is a metric or a loss.
+calibrate int8. Download also gives EvaluateModel, TrainModel and SearchArchitecture the weights of LPIPS where it is a metric or a loss.
 
-    Download → IndexSource, TrainModel, EvaluateBaselines, EvaluateModel, VerifyDataset
+    Download → IndexSource, TrainModel, SearchArchitecture, EvaluateBaselines, EvaluateModel, VerifyDataset
     RipDisc → IndexSource
     IndexSource → PlanCrops, MatchParts, SelectSamples, ReviewSelection, EvaluateBaselines, EvaluateModel
     PlanCrops → PackShard, MakeCrops, VerifyDataset
@@ -30,7 +32,7 @@ calibrate int8. Download also gives EvaluateModel and TrainModel the weights of 
     DescribeShard → DescribeCrops
     DescribeCrops → MatchParts
     MatchParts → SelectSamples, ReviewSelection
-    SelectSamples → ReviewSelection, TrainModel, ExportOpenVINO, FullPipeline
+    SelectSamples → ReviewSelection, TrainModel, SearchArchitecture, ExportOpenVINO, FullPipeline
     ReviewSelection → FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
     ExportCheckpoint → ExportOnnx, ExportShader, EvaluateModel, BenchmarkModel, FullPipeline
@@ -42,7 +44,7 @@ calibrate int8. Download also gives EvaluateModel and TrainModel the weights of 
 MakeCrops yields its PackShard tasks once the plan has fixed their number; EvaluateModel yields EvaluateBaselines once
 the model's scale is known, and all models evaluated on the same terms share it. VerifyDataset reads what MakeCrops has made and
 never makes it, as verifying must not start a download; only with --rebuild it requires the plan and the download.
-With [selection] url, FetchDataset takes the place of SelectSamples in TrainModel and ExportOpenVINO.
+With [selection] url, FetchDataset takes the place of SelectSamples in TrainModel, SearchArchitecture and ExportOpenVINO.
 
 Each task has parameters, requires(), one output, and a make() that calls one function of `pipeline` or `sr`. This is the
 only folder that imports luigi. Heavy libraries are imported inside make(), in the process that needs them, so that
@@ -72,6 +74,7 @@ from tasks.publish import FetchDataset, PublishDataset
 from tasks.review_selection import ReviewSelection
 from tasks.rip_disc import RipDisc
 from tasks.runtime import hooks
+from tasks.search import SearchArchitecture
 from tasks.select import SelectSamples
 from tasks.speed import BenchmarkModel
 from tasks.train import TrainModel
@@ -102,6 +105,7 @@ __all__ = [
     "PublishDataset",
     "ReviewSelection",
     "RipDisc",
+    "SearchArchitecture",
     "SelectSamples",
     "TrainModel",
     "UpscaleImages",

@@ -21,6 +21,16 @@ from tasks.training_config import (
 )
 
 
+def lpips_weights() -> Download | None:
+    """Return the download of the weights of LPIPS; None where the loss has no such term."""
+    return Download(dataset=LPIPS_WEIGHTS) if "lpips" in parse_loss(training().loss) else None
+
+
+def options_with(weights: Download | None) -> RunOptions:
+    """Return how [training] wants a run carried out, with the weights of LPIPS if there are any."""
+    return run_options(lpips_weights=str(weights.directory().resolve()) if weights else "")
+
+
 class TrainModel(StoreTask):
     """Selected crops → a training run: best weights, checkpoints, history, TensorBoard events.
 
@@ -43,7 +53,7 @@ class TrainModel(StoreTask):
     @property
     def lpips_weights(self) -> Download | None:
         """The download of the weights of LPIPS; None where the loss has no such term."""
-        return Download(dataset=LPIPS_WEIGHTS) if "lpips" in parse_loss(training().loss) else None
+        return lpips_weights()
 
     def requires(self) -> dict[str, StoreTask]:
         """The selection, and the weights of LPIPS where the loss needs them."""
@@ -69,8 +79,7 @@ class TrainModel(StoreTask):
 
     def options(self) -> RunOptions:
         """Return how [training] wants the run carried out."""
-        weights = self.lpips_weights
-        return run_options(lpips_weights=str(weights.directory().resolve()) if weights else "")
+        return options_with(self.lpips_weights)
 
     def parameters(self) -> dict[str, Any]:
         """Return the network that the preset means, and the settings that may not change while the run goes on."""

@@ -56,13 +56,16 @@ def describe_model() -> ModelDescription:
     return describe(section.preset, section.color_space, section.reparameterize)
 
 
-def training_settings() -> dict[str, Any]:
+def training_settings(preset: str = "") -> dict[str, Any]:
     """Return what [training] says of the result, with the preset's recipe for what it leaves empty.
+
+    Args:
+        preset: the network; empty: that of [model].
 
     Raises:
         UserError: a value is invalid, or two values exclude each other.
     """
-    settings = apply_recipe(model().preset, _fields_of(TrainingJob))
+    settings = apply_recipe(preset or model().preset, _fields_of(TrainingJob))
     job = TrainingJob(preset="", selection="", selection_hash="", **settings)
     check_settings(job, training().micro_batch_size)
     return settings

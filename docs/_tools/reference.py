@@ -30,6 +30,7 @@ _SECTIONS = (
     "selection",
     "model",
     "training",
+    "search",
     "export",
     "evaluation",
     "upscaling",

@@ -11,7 +11,7 @@ from luigi.task import flatten
 
 from data.errors import UserError
 
-MODULES = {
+MODULES: dict[str, tuple[str, ...]] = {
     "train": ("torch", "deepspeed", "tensorboard", "safetensors", "skimage"),
     "export": (
         "torch",
@@ -24,6 +24,7 @@ MODULES = {
         "skimage",
     ),
 }
+MODULES["search"] = (*dict.fromkeys(MODULES["train"] + MODULES["export"]), "optuna")
 """For each extra, the top-level modules that its tasks import. DALI is left out: training works without it."""
 
 

@@ -22,6 +22,7 @@ from tasks import (
     MakeCrops,
     PackShard,
     PublishDataset,
+    SearchArchitecture,
     UpscaleImages,
     UpscaleVideo,
     VerifyDataset,
@@ -58,6 +59,7 @@ def required() -> set[tuple[str, str]]:
     waiting = [
         FullPipeline(),
         BenchmarkModel(),
+        SearchArchitecture(),
         CompareModels(models=("trained", "bicubic")),
         PackShard(dataset="DIV2K", shard="train-000000"),
         DescribeShard(dataset="DIV2K", shard="train-000000"),

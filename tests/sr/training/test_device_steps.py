@@ -14,15 +14,15 @@ from device_without_way_back import DEVICE, HostWatch
 from selections import SELECTION_HASH, write_selection
 
 from data.selection import open_split
+from sr.distributed.ranks import Rank
 from sr.models.presets import describe
 from sr.models.registry import build_for_training
-from sr.training.batches import Batch, PairMaker, TrainingBatches
-from sr.training.crop_cache import open_cache
-from sr.training.crop_reader import CropReader
+from sr.pairs.batches import Batch, PairMaker, TrainingBatches
+from sr.pairs.crop_cache import open_cache
+from sr.pairs.crop_reader import CropReader
 from sr.training.engine import TrainingEngine
 from sr.training.job import TrainingJob
 from sr.training.monitors import CHECK_EVERY_STEPS, LossMonitor
-from sr.training.ranks import Rank
 
 pytestmark = pytest.mark.usefixtures("one_rank")
 PAIRS, PATCH_PX, SCALE = 4, 16, 2
