@@ -82,6 +82,10 @@ bench: $(VENV)/.installed-test
 	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/reencode.py $(SR_SHARED)/images/kodak)
 	$(if $(MODEL),PYTHONPATH=.:tests/support $(BIN)/python tests/bench/video.py $(MODEL))
 	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/inference.py $(SR_SHARED))
+	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/int8_noise.py $(SR_SHARED)/weights/vapsr3x3_x2.pth \
+		--calibration $(SR_SHARED)/images/kodak --images $(SR_SHARED)/images/sunhays80 --crops 8)
+	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/small_models.py --train $(SR_SHARED)/images/kodak \
+		$(SR_SHARED)/images/sunhays80 --teacher $(SR_SHARED)/weights/vapsr3x3_x2.pth)
 
 clean:
 	rm -rf $(STORE)

@@ -30,6 +30,8 @@ INT8_LOSS_DB = {"vapsr": 0.1, "realtime": 0.2}
 
 _MeasureOn = Callable[[frozenset[str], Sequence[Crop]], float]
 """From the names of operations to keep in float, and crops, to the PSNR in dB."""
+ROUNDED = ("realtime",)
+"""Architectures whose weights are rounded together; it is not measured for others."""
 RANKING_CROPS = 12
 """Groups of layers are ranked on so many crops at most: the ranking needs less than the figure of the accuracy."""
 
@@ -79,7 +81,8 @@ class Quantization:
             UserError: int8 loses more than the bound allows, whatever is kept in float.
         """
         crops, max_models = self._choose_crops(), self._settings.search_trials + 1
-        rounding = WeightRounding(model, lr_images := [crop.lr_image for crop in crops.calibration])
+        lr_images = [crop.lr_image for crop in crops.calibration]
+        rounding = WeightRounding(model, lr_images) if self._metadata.architecture in ROUNDED else None
 
         def measure(in_float: frozenset[str], on: Sequence[Crop]) -> float:
             if in_float not in self._quantized:

@@ -9,6 +9,7 @@ import dataclasses
 import io
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,15 +46,14 @@ def quantize(
 ) -> tuple[ov.Model, QuantizationSummary]:
     """Quantize every weighted layer except the sensitive ones.
 
-    Weights are symmetric per channel, and rounded so that their errors compensate each other (`sr.export.rounding`).
-    Activations are asymmetric, since images and ReLU outputs have no negative half. Their ranges hold every value of
-    the calibration: what is cut off costs more than finer steps gain.
+    Weights are symmetric per channel. Activations are asymmetric, since images and ReLU outputs have no negative half.
+    With a rounding, their ranges hold every value.
 
     Args:
         model: uint8 NHWC in and out; not changed.
         lr_images: uint8 HWC RGB; each is run once, for the ranges and for the bias correction.
         sensitive: what stays in float (see `sr.export.ir_graph`).
-        rounding: of the same model and images; None: one for this call.
+        rounding: of the same model and images; None: NNCF's ranges of features, nearest weights and bias correction.
 
     Returns:
         The quantized model, and what was quantized in it.
@@ -66,6 +66,8 @@ def quantize(
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
+    ranges = {"activations_range_estimator_params": RangeEstimatorParametersSet.MINMAX}
+    advanced: dict[str, Any] = {**ranges, "disable_bias_correction": True} if rounding else {}
     names = {operation.get_friendly_name() for operation in model.get_ops()}
     logging.getLogger("nncf").setLevel(logging.ERROR)
     # NNCF prints its progress to standard output, where ours is already.
@@ -76,12 +78,10 @@ def quantize(
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(lr_images),
             ignored_scope=nncf.IgnoredScope(names=sorted(sensitive.ignored_scope & names)),
-            advanced_parameters=nncf.AdvancedQuantizationParameters(
-                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
-                disable_bias_correction=True,  # the rounding does it
-            ),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(**advanced),
         )
-    (rounding or WeightRounding(model, lr_images)).apply(quantized)
+    if rounding:
+        rounding.apply(quantized)
     return quantized, check_quantizers(quantized, sensitive)
 
 
