@@ -16,6 +16,7 @@ $(VENV)/.installed: setup.cfg constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP_INSTALL) --quiet --editable '.[all,docs,test]'
+	$(PIP_INSTALL) --quiet --no-deps pyiqa timm torchvision
 	@touch $@
 
 demo: $(VENV)/.installed

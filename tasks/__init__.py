@@ -13,7 +13,11 @@
                                                      ├──────────────► FullPipeline: report.html ◄── EvaluateModel (the IR, same code)
                                                      └──────────────► CompareModels: several models on several benchmarks
 
+    Images of a list of URLs: Download ──► FetchUrls ──► IndexSource; of videos: Download ──► UnpackVideos ──► IndexSource
     Parts of benchmark images: MakeCrops ──► DescribeShard × N ──► DescribeCrops ──► MatchParts ──► SelectSamples
+    The same by a network: MakeCrops ──► EmbedShard × N ──► EmbedCrops ──► MatchParts; IndexSource ──► EmbedBenchmark ──► MatchParts
+    Duplicates by parts: DescribeCrops ──► FindDuplicates ──► SelectSamples
+    Scores by networks: MakeCrops ──► ScoreShard × N ──► ScoreCrops ──► SelectSamples
 
     SelectSamples ──► SearchArchitecture: small networks, trained briefly, by PSNR and speed in int8
 
@@ -23,15 +27,23 @@
 The same as a list, from each task to the tasks that require it. SelectSamples gives ExportOpenVINO the crops that
 calibrate int8. Download also gives EvaluateModel, TrainModel and SearchArchitecture the weights of LPIPS where it is a metric or a loss.
 
-    Download → IndexSource, TrainModel, SearchArchitecture, EvaluateBaselines, EvaluateModel, VerifyDataset
+    Download → FetchUrls, UnpackVideos, IndexSource, TrainModel, SearchArchitecture, EvaluateBaselines, EvaluateModel, VerifyDataset
+    FetchUrls → IndexSource
+    UnpackVideos → IndexSource
     RipDisc → IndexSource
-    IndexSource → PlanCrops, MatchParts, SelectSamples, ReviewSelection, EvaluateBaselines, EvaluateModel
+    IndexSource → PlanCrops, MatchParts, EmbedBenchmark, SelectSamples, ReviewSelection, EvaluateBaselines, EvaluateModel
     PlanCrops → PackShard, MakeCrops, VerifyDataset
     PackShard → MakeCrops
-    MakeCrops → DescribeShard, DescribeCrops, MatchParts, SelectSamples, ReviewSelection, FullPipeline, VerifyDataset, ExportFolder, PublishDataset
+    MakeCrops → DescribeShard, DescribeCrops, MatchParts, FindDuplicates, EmbedShard, EmbedCrops, ScoreShard, ScoreCrops, SelectSamples, ReviewSelection, FullPipeline, VerifyDataset, ExportFolder, PublishDataset
     DescribeShard → DescribeCrops
-    DescribeCrops → MatchParts
+    DescribeCrops → MatchParts, FindDuplicates
+    FindDuplicates → SelectSamples, ReviewSelection
     MatchParts → SelectSamples, ReviewSelection
+    EmbedShard → EmbedCrops
+    EmbedCrops → MatchParts
+    EmbedBenchmark → MatchParts
+    ScoreShard → ScoreCrops
+    ScoreCrops → SelectSamples, ReviewSelection
     SelectSamples → ReviewSelection, TrainModel, SearchArchitecture, ExportOpenVINO, FullPipeline
     ReviewSelection → FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
@@ -63,10 +75,13 @@ except Exception as error:
 from tasks.compare import CompareModels
 from tasks.crops import MakeCrops, PackShard, PlanCrops
 from tasks.download import Download
+from tasks.duplicates import FindDuplicates
+from tasks.embeddings import EmbedBenchmark, EmbedCrops, EmbedShard
 from tasks.evaluate import EvaluateBaselines, EvaluateModel
 from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
 from tasks.export_folder import ExportFolder
 from tasks.export_shader import ExportShader
+from tasks.fetch_urls import FetchUrls
 from tasks.full_pipeline import FullPipeline
 from tasks.index import IndexSource
 from tasks.parts import DescribeCrops, DescribeShard, MatchParts
@@ -74,10 +89,12 @@ from tasks.publish import FetchDataset, PublishDataset
 from tasks.review_selection import ReviewSelection
 from tasks.rip_disc import RipDisc
 from tasks.runtime import hooks
+from tasks.scores import ScoreCrops, ScoreShard
 from tasks.search import SearchArchitecture
 from tasks.select import SelectSamples
 from tasks.speed import BenchmarkModel
 from tasks.train import TrainModel
+from tasks.unpack_videos import UnpackVideos
 from tasks.upscale_images import UpscaleImages
 from tasks.upscale_video import UpscaleVideo
 from tasks.verify import VerifyDataset
@@ -88,6 +105,9 @@ __all__ = [
     "DescribeCrops",
     "DescribeShard",
     "Download",
+    "EmbedBenchmark",
+    "EmbedCrops",
+    "EmbedShard",
     "EvaluateBaselines",
     "EvaluateModel",
     "ExportCheckpoint",
@@ -96,6 +116,8 @@ __all__ = [
     "ExportOpenVINO",
     "ExportShader",
     "FetchDataset",
+    "FetchUrls",
+    "FindDuplicates",
     "FullPipeline",
     "IndexSource",
     "MakeCrops",
@@ -105,9 +127,12 @@ __all__ = [
     "PublishDataset",
     "ReviewSelection",
     "RipDisc",
+    "ScoreCrops",
+    "ScoreShard",
     "SearchArchitecture",
     "SelectSamples",
     "TrainModel",
+    "UnpackVideos",
     "UpscaleImages",
     "UpscaleVideo",
     "VerifyDataset",

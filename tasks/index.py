@@ -20,10 +20,12 @@ from pipeline.rejection_counts import is_within_budget
 from tasks import known_sources
 from tasks.crops_config import crops, video
 from tasks.download import DatasetTask, Download
+from tasks.fetch_urls import FetchUrls
 from tasks.rip_disc import RipDisc
 from tasks.runtime.cpu_share import cpu_share
 from tasks.runtime.parameters import IntParameter
 from tasks.runtime.progress import stage
+from tasks.unpack_videos import UnpackVideos
 
 _MIN_BENCHMARK_SIDE_PX = 16
 """Smaller images can't be evaluated: the window of SSIM is 11 pixels wide, and LR images must hold it, too."""
@@ -42,16 +44,20 @@ class IndexSource(DatasetTask):
     format_version = 4  # 4: WebP without loss is not lossy
 
     @property
-    def upstream(self) -> Download | RipDisc | None:
+    def upstream(self) -> Download | FetchUrls | UnpackVideos | RipDisc | None:
         """The task that fetches the dataset; None where it is already on disk."""
         if self.dataset_spec.kind == "disc":
             return RipDisc.of(self.dataset_spec)
+        if self.dataset_spec.kind == "video_archives":
+            return UnpackVideos(dataset=self.dataset)
+        if self.dataset_spec.kind == "url_list":
+            return FetchUrls(dataset=self.dataset)
         if self.dataset_spec.kind == "archives":
             return Download(dataset=self.dataset_spec.archives_of or self.dataset)
         return None
 
-    def requires(self) -> list[Download | RipDisc]:
-        """The download of an archive, or the rip of a disc."""
+    def requires(self) -> list[Download | FetchUrls | UnpackVideos | RipDisc]:
+        """The download of an archive, the images of a list of URLs, or the rip of a disc."""
         return [self.upstream] if self.upstream else []
 
     def source(self) -> Source:
@@ -63,20 +69,22 @@ class IndexSource(DatasetTask):
         return open_source(self.dataset_spec, self.source_files(), crops().alpha, video().settings())
 
     def source_files(self) -> list[Path]:
-        """Return the downloaded files, or the folder of a disc's videos; none where the source is already on disk.
+        """Return the downloaded files, or the folder of what was fetched; none where the source is already on disk.
 
         Raises:
             UserError: an archive of a finished download was removed or changed.
         """
         upstream = self.upstream
-        if isinstance(upstream, RipDisc):
+        if isinstance(upstream, RipDisc | UnpackVideos):
             return [upstream.videos()]
+        if isinstance(upstream, FetchUrls):
+            return [upstream.images()]
         return upstream.verified_files() if upstream else []
 
     @cached_property
     def source_identity(self) -> dict[str, Any]:
         """The fingerprint of a source on disk, or which part of a download is read."""
-        if self.dataset_spec.kind == "disc":
+        if self.dataset_spec.kind in ("disc", "video_archives"):
             return {"settings": vars(video().settings())}
         if self.upstream:
             return {"members": self.dataset_spec.members}

@@ -13,11 +13,13 @@ from pipeline import dataset, index
 from pipeline.parts import sidecar
 from pipeline.selection import part_records, parts
 from pipeline.selection.leakage import Benchmark, hash_benchmarks
+from pipeline.selection.part_embeddings import Embedded
 from pipeline.selection.part_matches import DescribedDataset
 from pipeline.selection.settings import SelectionSettings
 from tasks.config import evaluation
 from tasks.crops import MakeCrops
 from tasks.download import DatasetTask
+from tasks.embeddings import EmbedBenchmark, EmbedCrops
 from tasks.index import IndexSource
 from tasks.runtime.cpu_share import cpu_share
 from tasks.runtime.progress import stage
@@ -144,7 +146,22 @@ class MatchParts(StoreTask):
             "datasets": self.datasets,
             "features": list(self.described.values()),
             "benchmarks": benchmarks_kept_clear(),
+            "embeddings": [*self.embedded.values(), *self.embedded_benchmarks],
         }
+
+    @property
+    def embedded(self) -> dict[str, EmbedCrops]:
+        """The embeddings of those datasets that are compared, by dataset; none without an embedder."""
+        if not selection().embedder:
+            return {}
+        return {one.dataset: EmbedCrops(dataset=one.dataset) for one in datasets_to_describe()}
+
+    @property
+    def embedded_benchmarks(self) -> list[EmbedBenchmark]:
+        """The embeddings of the benchmarks; none without an embedder."""
+        if not selection().embedder:
+            return []
+        return [EmbedBenchmark(dataset=one.dataset) for one in benchmarks_kept_clear()]
 
     def name(self) -> str:
         """Return the datasets' names."""
@@ -152,7 +169,20 @@ class MatchParts(StoreTask):
 
     def parameters(self) -> dict[str, Any]:
         """Return what says which images are found whole, which are not compared again, and which are for validation."""
-        return {name: getattr(selection(), name) for name in _SETTINGS}
+        settings = {name: getattr(selection(), name) for name in _SETTINGS}
+        return settings | ({"min_similarity": selection().min_similarity} if selection().embedder else {})
+
+    def _embeddings(self) -> Embedded | None:
+        """Return what is compared by embeddings."""
+        if not selection().embedder:
+            return None
+        of_crops = self.embedded
+        datasets = [of_crops.get(one.dataset) for one in self.datasets]
+        return Embedded(
+            tuple(one.directory() if one else None for one in datasets),
+            tuple((one.index.name(), one.directory()) for one in self.embedded_benchmarks),
+            selection().min_similarity,
+        )
 
     def make(self) -> None:
         """Compare the crops."""
@@ -173,8 +203,9 @@ class MatchParts(StoreTask):
                 datasets,
                 benchmarks,
                 hash_benchmarks(benchmarks),
-                SelectionSettings(**self.parameters()),
+                SelectionSettings(**{name: getattr(selection(), name) for name in _SETTINGS}),
                 self.directory(),
+                embedded=self._embeddings(),
                 processes=cpu_share(),
                 progress=progress,
             )

@@ -10,14 +10,16 @@ from pipeline import index
 from pipeline.selection import select_samples as select
 from pipeline.selection.leakage import Benchmark, hash_benchmarks
 from pipeline.selection.rules import parse_rule
-from pipeline.selection.scores import hash_scores
-from pipeline.selection.settings import SelectionSettings
+from pipeline.selection.score_files import hash_scores
+from pipeline.selection.settings import NetworkScores, SelectionSettings
 from tasks.crops import MakeCrops
+from tasks.duplicates import FindDuplicates
 from tasks.index import IndexSource
 from tasks.parts import MatchParts, benchmarks_kept_clear, datasets_to_describe
 from tasks.runtime.parameters import BoolParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, StoreTask
+from tasks.scores import ScoreCrops, scores
 from tasks.selection_config import selection
 
 
@@ -49,11 +51,26 @@ class SelectSamples(StoreTask):
         """What finds crops that show parts of images; none if it is switched off, or there is nothing to compare."""
         return [MatchParts()] if datasets_to_describe() else []
 
+    @property
+    def duplicates(self) -> list[FindDuplicates]:
+        """What finds training crops that show the same as others; none unless it is switched on."""
+        return [FindDuplicates()] if selection().duplicate_parts else []
+
+    @property
+    def scores(self) -> list[ScoreCrops]:
+        """What scores the crops of each dataset by each metric of [scores]."""
+        return [
+            ScoreCrops(dataset=one.dataset, metric=metric)
+            for metric in scores().metrics
+            for one in self.datasets
+        ]
+
     def requires(self) -> dict[str, Any]:
-        """The datasets, the benchmarks and the matches of parts; nothing for a dry run, which must not make any."""
+        """The datasets, the benchmarks, parts and scores; nothing for a dry run, which must not make any."""
         if self.dry_run:
             return {}
-        return {"datasets": self.datasets, "benchmarks": self.benchmarks, "parts": self.parts}
+        required = {"datasets": self.datasets, "benchmarks": self.benchmarks, "parts": self.parts}
+        return required | {"scores": self.scores, "duplicates": self.duplicates}
 
     def name(self) -> str:
         """Return the datasets' names."""
@@ -79,6 +96,7 @@ class SelectSamples(StoreTask):
             leakage_bits=section.leakage_bits,
             rules=tuple(map(parse_rule, section.rules)),
             scores=section.scores,
+            network_scores=self._network_scores(),
             group_bits=section.group_bits,
             max_per_source=section.max_per_source,
             max_per_group=section.max_per_group,
@@ -88,14 +106,25 @@ class SelectSamples(StoreTask):
             max_validation=section.max_validation,
             seed=section.seed,
             parts=self.parts[0].directory() if self.parts else None,
+            duplicates=self.duplicates[0].directory() if self.duplicates else None,
+        )
+
+    def _network_scores(self) -> tuple[NetworkScores, ...]:
+        by_metric: dict[str, list[ScoreCrops]] = {}
+        for one in self.scores:
+            by_metric.setdefault(one.choice.name, []).append(one)
+        return tuple(
+            NetworkScores(metric, tuple(one.directory() for one in of_metric))
+            for metric, of_metric in by_metric.items()
         )
 
     def parameters(self) -> dict[str, object]:
-        """Return the settings; files of scores by their content."""
-        settings = self.settings()
-        rules = [str(rule) for rule in settings.rules]
-        scores = [hash_scores(path) for path in settings.scores]
-        return vars(settings) | {"rules": rules, "scores": scores, "parts": bool(settings.parts)}
+        """Return the settings; files of scores by their content. The other results are what it is made from."""
+        settings = dict(vars(self.settings()))
+        del settings["network_scores"], settings["duplicates"]
+        rules = [str(rule) for rule in settings["rules"]]
+        of_files = [hash_scores(path) for path in settings["scores"]]
+        return settings | {"rules": rules, "scores": of_files, "parts": bool(settings["parts"])}
 
     def open_benchmarks(self) -> list[Benchmark]:
         """Open the benchmarks, and list their images."""
@@ -145,9 +174,22 @@ class SelectSamples(StoreTask):
                     f"--dry-run selects from what is finished, but {one.task_family} of {one.dataset} is not"
                 )
                 raise UserError(message, f"Run: sr-factory {one.task_family} --dataset {one.dataset}")
+        for scoring in self.scores:
+            if not scoring.complete():
+                name = scoring.choice.name
+                message = (
+                    f"--dry-run selects from what is finished, but {name} has not scored {scoring.dataset}"
+                )
+                command = f"sr-factory ScoreCrops --dataset {scoring.dataset} --metric {scoring.metric}"
+                raise UserError(message, f"Run: {command}")
         if self.parts and not self.parts[0].complete():
             message = "--dry-run selects from what is finished, but MatchParts, which compares parts, is not"
             raise UserError(message, "Run: sr-factory MatchParts, or add --selection-parts off")
+        if self.duplicates and not self.duplicates[0].complete():
+            message = "--dry-run selects from what is finished, but FindDuplicates is not"
+            raise UserError(
+                message, "Run: sr-factory FindDuplicates, or leave out --selection-duplicate-parts"
+            )
         lines, empty = select.preview_selection(
             [one.directory() for one in self.datasets],
             hash_benchmarks(self.open_benchmarks()),

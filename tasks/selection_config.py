@@ -11,7 +11,13 @@ from tasks.runtime.list_parameters import (
     StrListParameter,
     WeightListParameter,
 )
-from tasks.runtime.parameters import ChoiceParameter, IntParameter
+from tasks.runtime.parameters import (
+    BoolParameter,
+    ChoiceParameter,
+    FloatParameter,
+    IntParameter,
+    PathParameter,
+)
 
 
 class selection(luigi.Config):
@@ -60,6 +66,21 @@ class selection(luigi.Config):
         choices=("auto", "on", "off"),
         description="leave out crops that show parts of benchmark and validation images, found by local features (10 "
         "ms a crop, once); auto: if there are benchmarks, and not for drawn images",
+    )
+    duplicate_parts: bool = BoolParameter(
+        description="also leave out training crops that show the same as crops of other images, shifted, scaled, "
+        "turned or mirrored, found by local features"
+    )
+    embedder: str = PathParameter(
+        default="",
+        description="file of a copy detection network (SSCD): ONNX, or TorchScript, which is a program that you trust. "
+        "Crops that it finds like benchmark or validation images go out as parts do; empty: none",
+    )
+    min_similarity: float = FloatParameter(
+        default=0.75,
+        above=0.0,
+        at_most=1.0,
+        description="cosine similarity of embeddings from which on two images show the same",
     )
     rules: tuple[str, ...] = StrListParameter(
         default=(),

@@ -12,7 +12,7 @@ from data.errors import UserError
 from data.exhaustion import hint_of
 from data.redacted_urls import redact
 
-CATALOG_KINDS = ("archives", "sample", "photos")
+CATALOG_KINDS = ("archives", "video_archives", "url_list", "sample", "photos")
 """The kinds that a catalog file may name. With `path` the kind follows from what is at the path."""
 FOLDER_KINDS = ("folder", "video")
 LOSSY = ("by_format", "yes", "no")
@@ -100,6 +100,8 @@ def _check(dataset: DatasetSpec, path: Path) -> None:
     _check_options(dataset)
     if dataset.kind == "archives" and bool(dataset.files) == bool(dataset.archives_of):
         raise ValueError("it needs either [[files]] or archives_of")
+    if dataset.kind in ("url_list", "video_archives") and not dataset.files:
+        raise ValueError("it needs [[files]]")
 
 
 def _remote_file(entry: Any) -> RemoteFile:

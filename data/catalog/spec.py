@@ -47,8 +47,9 @@ class DatasetSpec:
     name: str
     """Letters, digits, - and _."""
     kind: str
-    """archives (downloaded), folder, archive_folder (a folder of archives), zip, tar, video (a video or a folder of
-    videos), disc, sample or photos."""
+    """archives (downloaded), video_archives (downloaded, of videos, which are unpacked), url_list (downloaded zips of
+    addresses, and what these give), folder, archive_folder (a folder of archives), zip, tar, video (a video or a folder
+    of videos), disc, sample or photos."""
     title: str
     license: str
     """As its authors state it; "unknown" for a path."""

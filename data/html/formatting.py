@@ -16,6 +16,8 @@ REASONS: dict[RejectionReason, str] = {
     RejectionReason.UNSUPPORTED: "Transparency, several frames, another format or odd profile; or an interlaced video.",
     RejectionReason.LINK: "A link that is not followed, or a device, instead of a file.",
     RejectionReason.UNSAFE_NAME: "The name, used as a path, would lead out of its folder.",
+    RejectionReason.UNREACHABLE: "The link gives no file: it is dead, or its host refuses.",
+    RejectionReason.OPTED_OUT: "Its host does not want it to be used for training.",
     RejectionReason.BAD_NAME: "The result's name would be too long, or that of another result.",
     RejectionReason.TOO_SMALL: "No crop fits into the image after the downscaling that its format needs.",
     RejectionReason.TOO_LARGE: "The image has more pixels than [crops] max_megapixels allows; it is not decoded.",

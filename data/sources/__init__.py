@@ -13,11 +13,15 @@ from data.sources.archive_folder import ArchiveFolderSource
 from data.sources.base import Source
 from data.sources.folder import FilesSource, FolderSource, open_scikit_image_photos
 from data.sources.sample import SampleSource
+from data.sources.url_list import UrlListSource
 from data.video.sampling_settings import FrameSamplingSettings
 
 __all__ = ["Source", "open_source"]
 
-_KINDS = "archives (all zips and tars, or all images), folder, archive_folder, zip, tar, video, disc, sample or photos"
+_KINDS = (
+    "archives (all zips and tars, or all images), folder, archive_folder, zip, tar, url_list, video, "
+    "video_archives, disc, sample or photos"
+)
 
 
 def open_source(
@@ -30,7 +34,8 @@ def open_source(
 
     Args:
         dataset: its spec, as `data.catalog.resolve.resolve_dataset` returns it.
-        files: the downloaded files; for a disc, the folder of its videos.
+        files: the downloaded files; for a disc and for archives of videos, the folder of the videos; for a list of
+            URLs, the directory of what was fetched.
         alpha: how to handle transparent images, see `data.imaging.decode.decode`.
         videos: which frames of videos to sample; None for the default settings.
 
@@ -45,9 +50,11 @@ def open_source(
         return FolderSource(Path(dataset.path), alpha)
     if dataset.kind == "archive_folder":
         return ArchiveFolderSource(Path(dataset.path), alpha)
+    if dataset.kind == "url_list":
+        return UrlListSource(files[0], alpha)
     if dataset.kind in ("zip", "tar"):
         return ArchiveSource([Path(dataset.path)], dataset.members, alpha)
-    if dataset.kind in ("video", "disc"):
+    if dataset.kind in ("video", "disc", "video_archives"):
         # Imported here because it loads FFmpeg's libraries, which only videos need.
         from data.sources.video import VideoSource
 

@@ -27,6 +27,7 @@ _SECTIONS = (
     "remote",
     "crops",
     "video",
+    "scores",
     "selection",
     "model",
     "training",

@@ -12,6 +12,7 @@ from data.records import RejectionReason
 from pipeline.selection.caps import apply_caps
 from pipeline.selection.copies import SourceTable, list_sources
 from pipeline.selection.crop_table import CropTable
+from pipeline.selection.duplicate_filter import reject_duplicate_parts
 from pipeline.selection.groups import find_groups, keep_groups_together
 from pipeline.selection.hamming import Rows, find_near_duplicates
 from pipeline.selection.leakage import BenchmarkHashes, find_leaks
@@ -49,6 +50,8 @@ def filter_crops(crops: CropTable, benchmarks: BenchmarkHashes, settings: Select
         _reject_parts(selection, shown, VALIDATION_PARTS, RejectionReason.SHOWS_VALIDATION)
     if settings.near_duplicate_bits >= 0:
         _reject_near_duplicates(selection, settings.near_duplicate_bits)
+    if settings.duplicates:
+        reject_duplicate_parts(selection, settings.duplicates)
     apply_caps(selection, settings, training=True)
     apply_caps(selection, settings, training=False)
     return selection
@@ -107,6 +110,8 @@ def _reject_parts(
 def _explain_part(part: ShownPart) -> str:
     where = f"as another crop of it does, {part.by}, " if part.by else ""
     target = f"the validation image {part.target}" if part.like else part.target
+    if part.similarity:
+        return f"{part.source} shows a part of {target}: their embeddings have a similarity of {part.similarity:g}"
     return f"{part.source} shows a part of {target}: {where}{part.inliers} features agree"
 
 

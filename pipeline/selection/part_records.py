@@ -37,6 +37,8 @@ class ShownPart:
     """How many features match and agree on one place."""
     by: str
     """Key of the crop of the same source image that they are in; empty if it is this crop."""
+    similarity: float = 0.0
+    """Cosine similarity of the embeddings, where these and not features show it (`inliers` is 0); otherwise 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,13 @@ class PartsRecord:
     features (of these images), shows_benchmark and shows_validation (crops)."""
     leaks_sha256: str
     """Of parts.jsonl."""
+
+
+def add_parts(parts: Sequence[ShownPart], others: Sequence[ShownPart]) -> list[ShownPart]:
+    """Return parts, and those of others that are of crops which these have nothing about, in one order."""
+    known = {(one.dataset, one.key, one.benchmark) for one in parts}
+    added = [one for one in others if (one.dataset, one.key, one.benchmark) not in known]
+    return sorted([*parts, *added], key=lambda one: (one.dataset, one.key, not one.benchmark))
 
 
 def write_parts(out_dir: Path, parts: Sequence[ShownPart], totals: dict[str, int]) -> None:

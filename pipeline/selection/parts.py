@@ -19,6 +19,7 @@ from pipeline.quality_metrics import rgb_to_luma
 from pipeline.selection.crop_table import CropTable, check_same_format, read_crop_table
 from pipeline.selection.filters import find_movable
 from pipeline.selection.leakage import Benchmark, BenchmarkHashes, find_leaks
+from pipeline.selection.part_embeddings import Embedded, find_alike
 from pipeline.selection.part_matches import DescribedDataset, PartSearch, ShardFeatures, find_matches
 from pipeline.selection.part_proof import (
     Luma,
@@ -27,7 +28,7 @@ from pipeline.selection.part_proof import (
     read_crop_pixels,
     spread_matches,
 )
-from pipeline.selection.part_records import ShownPart, write_parts
+from pipeline.selection.part_records import ShownPart, add_parts, write_parts
 from pipeline.selection.part_targets import (
     BOX_COLUMNS,
     Target,
@@ -48,6 +49,7 @@ def find_parts(
     settings: SelectionSettings,
     out_dir: Path,
     *,
+    embedded: Embedded | None = None,
     processes: int = 1,
     progress: Progress = silent,
 ) -> None:
@@ -61,8 +63,8 @@ def find_parts(
         hashes: of the benchmark images.
         settings: those of leakage, copies and groups, which say what may be for validation.
         out_dir: directory to write to.
+        embedded: embeddings to compare in addition; None for none.
         processes, progress: number of processes; called with the number of shards.
-
     """
     directories = [one.crops for one in datasets]
     manifests = [read_manifest(directory) for directory in directories]
@@ -79,9 +81,11 @@ def find_parts(
     search = PartSearch(index, own, source_numbers(crops), crops.training | movable, skipped, side_px)
     found = find_matches(features, search, out_dir / SHARDS, processes=processes, progress=progress)
     read_crop = functools.partial(read_crop_pixels, crops, directories)
-    read_benchmark = _BenchmarkPixels(benchmarks, targets).read
-    proven = prove_matches(found, crops, targets, read_crop, read_benchmark)
+    proven = prove_matches(found, crops, targets, read_crop, _BenchmarkPixels(benchmarks, targets).read)
     leaks = _name_parts(spread_matches(proven, crops, targets), crops, targets)
+    if embedded:
+        alike = find_alike(crops, embedded, training=search.training, validation=validation, skipped=skipped)
+        leaks = add_parts(leaks, alike)
     write_parts(out_dir, leaks, _count_compared(features, search))
 
 

@@ -1,5 +1,6 @@
 """Rules that a selection applies to stored metrics: `sharpness >= 1.5`, `noise <= p95`, `aesthetic > 0.4`."""
 
+import collections
 import dataclasses
 import difflib
 import re
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from data.errors import UserError
 
-_RULE = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*(p?)(-?[\d.]+(?:e-?\d+)?)\s*")
+_RULE = re.compile(r"\s*([\w+-]+)\s*(>=|<=|>|<)\s*(p?)(-?[\d.]+(?:e-?\d+)?)\s*")
 _COMPARISONS: dict[str, Callable[[npt.NDArray[np.float64], float], npt.NDArray[np.bool_]]] = {
     ">=": np.greater_equal,
     "<=": np.less_equal,
@@ -103,4 +104,24 @@ def check_metrics(rules: Iterable[Rule], known: Iterable[str]) -> None:
             raise UserError(
                 f"[selection] rules: there is no metric {rule.metric} in {str(rule)!r}",
                 f"{suggestion}Use one of: {', '.join(names)}",
+            )
+
+
+def check_unambiguous(rules: Iterable[Rule], known: Iterable[str]) -> None:
+    """Check that no rule names a metric that there are two of.
+
+    Args:
+        rules: the rules.
+        known: the names of all metrics and scores, repeated where several files have one.
+
+    Raises:
+        UserError: one does.
+    """
+    counts = collections.Counter(known)
+    for rule in rules:
+        if counts[rule.metric] > 1:
+            raise UserError(
+                f"[selection] rules: {str(rule)!r} may mean several: {counts[rule.metric]} metrics or columns of "
+                f"scores have the name {rule.metric}",
+                "Rename the column in the file of scores",
             )

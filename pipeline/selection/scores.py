@@ -1,8 +1,7 @@
-"""Read scores that other programs gave to crops or images, and join them to the crops by name.
+"""Join scores that other programs gave to crops or images to the crops by name.
 
-A file of scores is a CSV with a header, or a parquet file. One column says what is scored: `key` (a crop's key),
-`source` (the id of a source image, its path below the dataset's folder) or `file` (its file name, without folders and
-suffix). Every other column of numbers is a metric that rules can use.
+One column says what is scored: `key` (a crop's key), `source` (the id of a source image, its path below the dataset's
+folder) or `file` (its file name, without folders and suffix). Every column of numbers is a metric that rules can use.
 """
 
 from collections.abc import Sequence
@@ -11,63 +10,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 import pyarrow
-import pyarrow.csv
-import pyarrow.parquet
 
 from data.errors import UserError
-from data.hashing import sha256_file
 from pipeline.selection.crop_table import CropTable
-
-NAME_COLUMNS = ("key", "source", "file")
-
-
-def read_scores(path: Path) -> pyarrow.Table:
-    """Read a file of scores.
-
-    Raises:
-        UserError: it can't be read, or has no column of names, or none of scores.
-    """
-    try:
-        table = pyarrow.parquet.read_table(path) if path.suffix == ".parquet" else pyarrow.csv.read_csv(path)
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        raise UserError(
-            f"[selection] scores: {path} can't be read: {error}", "Correct the path or the file"
-        ) from None
-    if not any(name in table.column_names for name in NAME_COLUMNS):
-        raise UserError(
-            f"[selection] scores: {path} has the columns {', '.join(table.column_names)}, but none says what is scored",
-            f"Name that column one of: {', '.join(NAME_COLUMNS)}",
-        )
-    if not score_names(table):
-        raise UserError(
-            f"[selection] scores: {path} has no column of numbers",
-            "Add one, and name it in [selection] rules",
-        )
-    return table
-
-
-def hash_scores(path: Path) -> str:
-    """Return the sha256 of a file of scores.
-
-    Raises:
-        UserError: it can't be read.
-    """
-    try:
-        return sha256_file(path)
-    except OSError as error:
-        raise UserError(
-            f"[selection] scores: {path} can't be read: {error.strerror}", "Correct the path"
-        ) from None
-
-
-def score_names(table: pyarrow.Table) -> list[str]:
-    """Return the names of the columns of numbers, sorted."""
-    return sorted(
-        field.name
-        for field in table.schema
-        if field.name not in NAME_COLUMNS
-        and (pyarrow.types.is_integer(field.type) or pyarrow.types.is_floating(field.type))
-    )
+from pipeline.selection.score_files import ANY_NAME, NAME_COLUMNS, read_scores, score_names
 
 
 def join_scores(crops: CropTable, path: Path) -> None:
@@ -77,8 +23,10 @@ def join_scores(crops: CropTable, path: Path) -> None:
         UserError: the file can't be read, scores one name twice, or scores none of the crops.
     """
     table = read_scores(path)
-    by = next(name for name in NAME_COLUMNS if name in table.column_names)
-    rows = _match(crops, by, [str(name) for name in table[by].to_pylist()], path)
+    by = next(name for name in (*NAME_COLUMNS, ANY_NAME) if name in table.column_names)
+    names = [str(name) for name in table[by].to_pylist()]
+    by = _choose_column(crops, names) if by == ANY_NAME else by
+    rows = _match(crops, by, names, path)
     if not (rows >= 0).any():
         raise UserError(
             f"[selection] scores: none of the {len(table)} names in {path} is the {by} of a crop",
@@ -87,6 +35,15 @@ def join_scores(crops: CropTable, path: Path) -> None:
     for name in score_names(table):
         scores = np.asarray(table[name].cast(pyarrow.float64()).to_numpy(), np.float64)
         crops.add_numbers(name, np.where(rows >= 0, scores[rows], np.nan))
+
+
+def _choose_column(crops: CropTable, names: Sequence[str]) -> str:
+    """Return what the names of a text are: `source` or `key` if any is one, else `file`."""
+    wanted = set(names)
+    if not wanted.isdisjoint(crops.shared("source").values):
+        return "source"
+    is_key = not wanted.isdisjoint(crops.texts("key", np.arange(len(crops))))
+    return "key" if is_key else "file"
 
 
 def _match(crops: CropTable, by: str, names: Sequence[str], path: Path) -> npt.NDArray[np.int64]:

@@ -24,9 +24,11 @@ from pipeline.selection.crop_table import CropTable, check_same_format, read_cro
 from pipeline.selection.decisions import write_decisions
 from pipeline.selection.filters import BENCHMARK_PARTS, VALIDATION_PARTS, filter_crops
 from pipeline.selection.leakage import BenchmarkHashes
+from pipeline.selection.network_scores import join_network_scores
 from pipeline.selection.part_records import pair_parts, read_parts
-from pipeline.selection.rules import check_metrics
-from pipeline.selection.scores import join_scores, read_scores, score_names
+from pipeline.selection.rules import check_metrics, check_unambiguous
+from pipeline.selection.score_files import read_scores, score_names
+from pipeline.selection.scores import join_scores
 from pipeline.selection.selection import Selection
 from pipeline.selection.settings import SelectionSettings
 from pipeline.selection.write_indexes import SPLITS, group_by_shard, write_indexes
@@ -161,11 +163,15 @@ def read_scored_crops(
         UserError: a file is missing or damaged, or a rule names an unknown metric.
     """
     scored = [name for path in settings.scores for name in score_names(read_scores(path))]
+    scored += [one.metric for one in settings.network_scores]
     check_metrics(settings.rules, [*METRICS, *scored])
+    check_unambiguous(settings.rules, [*METRICS, *scored])
     needed = sorted({"sharpness", *metrics, *(rule.metric for rule in settings.rules)} & set(METRICS))
     crops = read_crop_table(datasets, manifests, needed)
     for path in settings.scores:
         join_scores(crops, path)
+    for one in settings.network_scores:
+        join_network_scores(crops, one)
     return crops
 
 

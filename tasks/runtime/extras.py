@@ -23,9 +23,13 @@ MODULES: dict[str, tuple[str, ...]] = {
         "safetensors",
         "skimage",
     ),
+    "scores": ("torch", "pyiqa", "timm", "torchvision"),
 }
 MODULES["search"] = (*dict.fromkeys(MODULES["train"] + MODULES["export"]), "optuna")
 """For each extra, the top-level modules that its tasks import. DALI is left out: training works without it."""
+
+_ALONE = {"scores": "pyiqa==0.1.16"}
+"""Packages that an extra can't name: what they require would replace OpenCV by another build."""
 
 
 def check_extras(root: luigi.Task) -> None:
@@ -49,9 +53,10 @@ def check_extras(root: luigi.Task) -> None:
 
 def install_hint(extra: str) -> str:
     """Return what to run to get an extra."""
+    alone = f", then: pip install --no-deps {_ALONE[extra]}" if extra in _ALONE else ""
     return (
         f"Run: pip install 'super-resolution-factory[{extra}]' "
-        f"(in a clone: pip install -c constraints.txt -e '.[{extra}]')"
+        f"(in a clone: pip install -c constraints.txt -e '.[{extra}]'){alone}"
     )
 
 

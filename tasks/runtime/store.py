@@ -22,3 +22,9 @@ class store(luigi.Config):
     connections: int = IntParameter(
         default=4, at_least=1, description="simultaneous connections to one server while downloading"
     )
+    list_connections: int = IntParameter(
+        default=16, at_least=1, description="simultaneous requests to all hosts of a list of URLs together"
+    )
+    host_connections: int = IntParameter(
+        default=2, at_least=1, description="simultaneous requests to one host of a list of URLs"
+    )

@@ -148,12 +148,22 @@ def test_every_page_and_image_that_the_code_names_exists():
     assert {(name, path) for name, path in named if not (ROOT / path).is_file()} == set()
 
 
-@pytest.fixture(scope="module")
-def reference():
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "_tools" / "reference.py")
+def load_tool(name):
+    """Return a module of docs/_tools."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "_tools" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return load_tool("reference")
+
+
+def test_the_drawing_of_the_dag_shows_every_task_and_only_real_arrows():
+    tool = load_tool("draw_dag")
+    assert tool.draw() == tool.DRAWING.read_text(), "run: python docs/_tools/draw_dag.py"
 
 
 def test_the_generated_pages_have_every_task_and_every_key(reference):

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from crop_datasets import build, store
 from images import textured
+from luigi.task import flatten
 
 from data.atomic_files import read_jsonl
 from data.dali_index import read_index
+from pipeline.selection.part_duplicates import read_duplicates
 from pipeline.selection.part_records import read_parts, read_parts_record
 from tasks.crops import MakeCrops
+from tasks.duplicates import FindDuplicates
+from tasks.index import IndexSource
 from tasks.parts import DescribeCrops, MatchParts
 from tasks.select import SelectSamples
 
@@ -205,3 +209,40 @@ def test_a_dry_run_asks_for_the_matches_first(select, capsys):
     assert not build(select(["photos"], "on", dry_run=True))
     assert any("MatchParts" in text for text in failures)
     assert json.loads(off.record_path().read_text())["part_pairs"] == []
+
+
+def test_training_crops_that_show_the_same_go_out_where_that_is_wanted(select, folders):
+    # Windows of the photos, in another dataset: those of training images show what crops of these show.
+    config = luigi.configuration.get_config()
+    assert "FindDuplicates" not in {one.task_family for one in flatten(select(["photos", "more"]).requires())}
+    config.set("selection", "duplicate_parts", "true")
+    config.set("selection", "copy_bits", "-1")
+    try:
+        task = select(["photos", "more"], "off", dry_run=True)
+        failures = []
+        luigi.Task.event_handler(luigi.Event.FAILURE)(lambda task, error: failures.append(str(error)))
+        assert build(MakeCrops(dataset=task.datasets[0].dataset)) and build(
+            MakeCrops(dataset=task.datasets[1].dataset)
+        )
+        assert build(IndexSource(dataset=str(folders / "bench")))
+        assert not build(task) and any("sr-factory FindDuplicates" in text for text in failures)
+        task = select(["photos", "more"], "off")
+        assert build(task), "see the log"
+        record = task.load_record()
+        out = [one for one in rejected(task).values() if "shows the same as" in one["detail"]]
+        (counts,) = [one for one in record["filters"] if one["filter"] == "parts: duplicates"]
+        assert sum(counts["rejected"]) == len(out) > 0 and {one["reason"] for one in out} == {
+            "near_duplicate"
+        }
+        found = read_duplicates(FindDuplicates().directory())
+        keys = {one.key for one in found} | {one.like for one in found}
+        assert {one["id"] for one in out} <= keys
+        table = {}
+        for one in task.datasets:
+            for path in sorted((one.directory() / "manifest").glob("*[0-9].jsonl")):
+                table |= {line["key"]: line["source"].removeprefix("of-") for line in read_jsonl(path)}
+        # Every pair is of one photo and its window.
+        assert all(table[one.key] == table[one.like] and one.dataset != one.like_dataset for one in found)
+    finally:
+        config.remove_option("selection", "duplicate_parts")
+        config.remove_option("selection", "copy_bits")

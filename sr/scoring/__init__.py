@@ -1,0 +1,1 @@
+"""Score crops by networks that need no reference: pyiqa's metrics, and ONNX files."""
