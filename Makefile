@@ -64,6 +64,7 @@ test-all: vulkan test
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/kill_search.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/cluster.py
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/training_hosts.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/ray_nodes.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/slurm.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/clean_environment.py

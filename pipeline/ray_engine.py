@@ -7,8 +7,6 @@ only when it is used.
 
 import contextlib
 import dataclasses
-import functools
-import hashlib
 import json
 import os
 import signal
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data.catalog.spec import DatasetSpec
+from data.code_hash import hash_code
 from data.errors import UserError
 from data.exhaustion import hint_of
 from data.processes.rust_panics import limit_rust_panics
@@ -28,6 +27,8 @@ from data.video.sampling_settings import FrameSamplingSettings
 from pipeline.pack import PackSettings, pack_shard
 from pipeline.plan_files import read_plan_shard
 
+CODE = ("data", "pipeline")
+"""The packages that decide what a shard holds: the same on every node."""
 _BASE_BYTES = 400_000_000
 """Memory of a process that packs, without images."""
 _BYTES_PER_PIXEL = 17
@@ -79,7 +80,7 @@ def pack_on_node(job: ShardJob, shard: str, code: str) -> Outcome:
     Args:
         job: what is packed.
         shard: name of the shard.
-        code: `hash_code` of the program that started the run.
+        code: `hash_code(CODE)` of the program that started the run.
 
     Returns:
         The host's name, and the error that its user can fix, which names the host.
@@ -105,18 +106,9 @@ def _check_node(job: ShardJob, code: str) -> None:
     """Check that this node has the store and the same program."""
     if not job.plan_dir.is_dir():
         raise UserError(f"there is no {job.plan_dir}", "Mount the store under the same path on every node")
-    if hash_code() != code:
+    if hash_code(CODE) != code:
         message = "the program is another one than that which started the run"
         raise UserError(message, "Install the same version on every node, and start Ray there again")
-
-
-@functools.cache
-def hash_code() -> str:
-    """Return a hash of the files that decide what a shard holds."""
-    digest, home = hashlib.sha256(), Path(__file__).parents[1]
-    for path in sorted(path for folder in ("data", "pipeline") for path in (home / folder).rglob("*.py")):
-        digest.update(f"{path.relative_to(home)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
 
 
 def pack_shards(
@@ -159,7 +151,7 @@ def _submit(
 ) -> dict[Any, tuple[str, int]]:
     """Submit a task for each shard; return the name and the memory of each. Ray sees all the demand at once."""
     remote = ray.remote(num_cpus=1, max_retries=cluster.retries, scheduling_strategy="SPREAD")(pack_on_node)
-    shared, code = ray.put(job), hash_code()
+    shared, code = ray.put(job), hash_code(CODE)
     waiting = {}
     for shard in shards:
         memory = cluster.memory_bytes or estimate_memory(job.plan_dir, shard)

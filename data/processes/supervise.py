@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 
 GRACE_S = 30.0
-"""Time to exit after a signal that was passed on. DeepSpeed's launcher gives its ranks no more either."""
+"""Time to exit after a signal that was passed on."""
 LOCK_WAIT_S = 20.0
 """How long to wait for an earlier supervisor of the same place to exit."""
 LOCK_VARIABLE = "SUPERVISOR_LOCK"
@@ -79,7 +79,7 @@ def _watch(program: int, parent: int, wakeup: int) -> int:
     status = None
     while True:
         status = _reap(program, status)
-        if status is not None and (deadline is None or not _descendants()):
+        if status is not None and (deadline is None or not descendants()):
             return status
         if deadline is not None and time.monotonic() > deadline:
             return 128 + signal.SIGKILL if status is None else status
@@ -102,7 +102,7 @@ def _reap(program: int, status: int | None) -> int | None:
     return status
 
 
-def _descendants() -> list[int]:
+def descendants() -> list[int]:
     """Return the ids of all live processes below this one; none on systems without /proc."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
@@ -123,7 +123,7 @@ def _kill_everything(program: int) -> None:
     """Kill the program's group and all descendants until none is left; new orphans are found in the next round."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(program, signal.SIGKILL)
-    while below := _descendants():
+    while below := descendants():
         for pid in below:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

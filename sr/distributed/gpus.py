@@ -6,6 +6,7 @@ It opens no device and leaves their visibility as it is.
 import importlib.util
 import os
 import runpy
+from collections.abc import Mapping
 from pathlib import Path
 
 from data.errors import UserError
@@ -17,16 +18,16 @@ _WSL_DRIVER = Path("/usr/lib/wsl/lib/libcuda.so.1")
 """The driver under Windows, which has one device file (dxg) for all GPUs."""
 
 
-def find_usable_gpus() -> list[int]:
+def find_usable_gpus(environment: Mapping[str, str] = os.environ) -> list[int]:
     """Return the numbers of the GPUs that the installed torch can use and CUDA_VISIBLE_DEVICES allows, in its order.
 
     Raises:
-        UserError: the variable names GPUs by UUID, which DeepSpeed's launcher does not accept.
+        UserError: the variable names GPUs by UUID, which cannot be counted without CUDA.
     """
-    if os.environ.get("DS_ACCELERATOR") == "cpu":  # DeepSpeed's own switch to ignore them
+    if environment.get("DS_ACCELERATOR") == "cpu":  # DeepSpeed's own switch to ignore them
         return []
     present = _count_gpus() if _torch_has_cuda() else 0
-    visible = os.environ.get(VISIBLE)
+    visible = environment.get(VISIBLE)
     if visible is None:
         return list(range(present))
     numbers: list[int] = []

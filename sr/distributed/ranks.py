@@ -1,5 +1,6 @@
 """The processes of a training: joins them, and exchanges numbers between them without a GPU waiting."""
 
+import datetime
 import os
 from dataclasses import dataclass
 
@@ -8,6 +9,10 @@ import deepspeed.ops
 import torch
 
 from data.cpu_count import usable_cores
+
+TIMEOUT = datetime.timedelta(minutes=10)
+"""How long a rank waits for the others in an exchange, and so the longest work of one rank alone. Heartbeats find dead
+ranks within a minute; this is for one that lives and does not come."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +63,22 @@ class Rank:
 
 
 def start_ranks() -> Rank:
-    """Join the other ranks that the launcher started; return this one."""
-    # The launcher counts CPU ranks by the variable that hides GPUs, and so shows the first ones again.
+    """Join the other ranks; return this one. The environment says where, as torchrun does."""
     on_gpu = os.environ.get("DS_ACCELERATOR") != "cpu" and torch.cuda.is_available()
     # DeepSpeed would compile a shared-memory reduction here, for half a minute. Only inference calls it.
     vars(deepspeed.ops)["__compatible_ops__"] = {}
     local_number = int(os.environ["LOCAL_RANK"])
     device = torch.device("cpu")
     if on_gpu:
-        device = torch.device("cuda", local_number)
+        # Slurm may show each rank its own GPU alone.
+        device = torch.device("cuda", local_number % torch.cuda.device_count())
         torch.cuda.set_device(device)
         # Patches have few sizes, so trying each convolution's algorithms once pays.
         torch.backends.cudnn.benchmark = True
-    deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
+    deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False, timeout=TIMEOUT)
     number, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    group = torch.distributed.new_group(backend="gloo") if on_gpu and world_size > 1 else None
-    here = int(os.environ.get("LOCAL_SIZE", world_size))
+    group = (
+        torch.distributed.new_group(backend="gloo", timeout=TIMEOUT) if on_gpu and world_size > 1 else None
+    )
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
     return Rank(number, world_size, device, local_number, here, group)

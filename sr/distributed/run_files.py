@@ -8,3 +8,21 @@ LOG = "run/log.txt"
 """What the ranks print."""
 ERRORS = "run/errors"
 """Directory of the errors that ended the ranks; see `rank_errors`."""
+SESSION = "run/session.json"
+"""The Session: what the ranks must find on their host."""
+HEARTBEAT = "run/heartbeat"
+"""Changes while the process that starts the ranks lives; see `heartbeat`."""
+BEATS = "run/beats"
+"""Directory of the heartbeats of the ranks."""
+RANKS = "run/ranks.json"
+"""Which rank ran on which host, and how: the Attendance of the latest session."""
+
+
+def beat_of(session_id: str, rank: int) -> str:
+    """Return the path of the heartbeat of a rank in one session: one that was frozen writes beside no later one."""
+    return f"{BEATS}/{session_id}/rank-{rank:05d}"
+
+
+def lock_of(rank: int) -> str:
+    """Return the path of the lock of a rank's supervisor."""
+    return f"run/locks/rank-{rank:05d}"

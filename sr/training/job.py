@@ -7,6 +7,7 @@ fields. Importing this loads neither torch nor DeepSpeed.
 import dataclasses
 
 from data.setting import setting
+from sr.distributed.team import LAUNCHERS
 from sr.pairs.settings import AUTO, CACHE_PLACES, DECODERS, PairSettings
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
@@ -97,9 +98,13 @@ class RunOptions:
         "number of processes; 0: one for each GPU, as many as share the batch evenly, or one on a CPU",
         at_least=0,
     )
-    hostfile: str = setting(
-        "", "DeepSpeed's list of hosts for training on several, see docs/tutorials/several-machines.md"
+    launcher: str = setting(
+        "auto",
+        "what starts the processes, see docs/tutorials/several-machines.md; auto: ssh with a hostfile, otherwise this "
+        "host alone",
+        LAUNCHERS,
     )
+    hostfile: str = setting("", "list of hosts for ssh and pdsh, a line each: node1 slots=8")
     micro_batch_size: int = setting(
         0,
         "patches that a device processes at once: so many, or the next smaller number that divides its share of the "

@@ -49,7 +49,7 @@ def train(
     run_dir = Path(run_dir).resolve()
     make_folder(run_dir / "run")
     with hold_run(run_dir):
-        team = plan_team(options.world_size, options.hostfile, job.batch_size, say)
+        team = plan_team(options.launcher, options.world_size, options.hostfile, job.batch_size, say)
         for stale in (RECORD, PROGRESS, PLAN):
             (run_dir / stale).unlink(missing_ok=True)
         write_json(run_dir / JOB, to_plain(job))
@@ -61,7 +61,8 @@ def train(
             plan.report()
             _report(run_dir, progress)
 
-        launch(Program("sr.training.train", run_dir, run_dir / RECORD), team, look)
+        program = Program("sr.training.train", run_dir, run_dir / RECORD, (run_dir / job.selection,))
+        launch(program, team, look, say)
 
 
 def _report(run_dir: Path, progress: Progress) -> None:

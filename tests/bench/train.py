@@ -32,9 +32,7 @@ import numpy as np
 from selections import SELECTION_HASH, write_selection
 
 from data.cpu_count import usable_cores
-from sr.distributed.launch import _environment
 from sr.distributed.network import find_free_port
-from sr.distributed.team import Team
 from sr.training.job import RunOptions, TrainingJob
 
 CROPS, SIDE_PX = 96, 512
@@ -77,8 +75,8 @@ class Worker:
         settings = json.dumps(dataclasses.asdict(job))
         environment = dict(os.environ)
         if way != "bare":
-            # Like the launcher.
-            environment = _environment(Team(1))
+            # Like a rank.
+            environment |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(usable_cores())}
             environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
             environment |= {"MASTER_PORT": str(find_free_port())}
         command = [sys.executable, __file__, "--worker", way, str(root), settings]

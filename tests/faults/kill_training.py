@@ -5,7 +5,7 @@
 One run is undisturbed. A second run of the same job is killed with SIGKILL at random steps, also within epochs, and
 resumed each time. The victim is in turn the process that started the training, or a rank. After each kill, no process
 of the run may be left. At the end, the weights, the history, the record and the last checkpoint must be equal, bit for
-bit. It runs on the CPU, in fp32, through DeepSpeed's launcher.
+bit. It runs on the CPU, in fp32.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def saved_step(run_dir: Path) -> int:
 
 
 def ranks_of(process: psutil.Process) -> list[psutil.Process]:
-    """Return the processes of the ranks, below the launcher."""
+    """Return the processes of the ranks, below their supervisors."""
     below = process.children(recursive=True)
     return [one for one in below if "sr.training.train" in one.cmdline() and not one.children()]
 

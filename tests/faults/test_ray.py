@@ -8,6 +8,7 @@ from commands import files, luigi
 from crop_datasets import store
 from failures import assert_one_error_line
 
+from data.code_hash import hash_code
 from data.errors import UserError
 from data.video.sampling_settings import FrameSamplingSettings
 from pipeline import ray_engine
@@ -61,6 +62,6 @@ def test_a_node_that_differs_is_named_and_packs_nothing(photo_folder, tmp_path):
         f"On {other.host}: "
     )
     without_store = dataclasses.replace(job, plan_dir=tmp_path / "none")
-    bare = ray_engine.pack_on_node(without_store, "train-000000", ray_engine.hash_code())
+    bare = ray_engine.pack_on_node(without_store, "train-000000", hash_code(ray_engine.CODE))
     assert f"there is no {tmp_path}/none. Mount the store" in str(bare.error)
     assert not (tmp_path / "crops").exists()

@@ -8,7 +8,7 @@ import luigi
 
 from data.atomic_files import write_json
 from data.errors import UserError
-from sr.distributed.launch import Program, run_supervised
+from sr.distributed.supervised import run_supervised
 from tasks.runtime import hooks
 from tasks.runtime.parameters import IntParameter
 from tasks.runtime.progress import stage
@@ -178,8 +178,7 @@ class ToyTraining(StoreTask):
         directory = self.directory().resolve()
         (directory / "run").mkdir()
         program = f'trap "echo saved; exit 0" TERM; exec > {self.fifo}; echo $$; while :; do sleep 0.05; done'
-        ranks = Program("", directory, directory / self.record)
-        asked = run_supervised(["sh", "-c", program], dict(os.environ), ranks, lambda: None)[1]
+        asked = run_supervised(["sh", "-c", program], dict(os.environ), directory, lambda: False)[1]
         if asked is not None:
             raise asked
 

@@ -4,18 +4,16 @@ Every host describes itself to luigid. The first one decides; one that comes lat
 takes any work. luigid's ids of tasks differ for such hosts as well (`task_ids`), so that no order of events mixes them.
 """
 
-import hashlib
 import importlib.metadata
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import luigi
 from luigi.task_register import Register
 
+from data.code_hash import hash_code
 from data.errors import UserError
 from data.version import VERSION
 from tasks.runtime.cluster.errors import RefusedHost, Unplannable
@@ -24,8 +22,6 @@ from tasks.runtime.store_task import StoreTask
 
 INFO_KEY = "super_resolution"
 """The entry of a worker's description at luigid."""
-_PACKAGES = ("data", "pipeline", "sr", "tasks")
-_SUFFIXES = (".py", ".toml")
 _LIBRARIES = (
     "av", "fpng-py", "kornia-rs", "numpy", "opencv-python", "pillow", "pyarrow", "simplejpeg"
 )  # fmt: skip
@@ -133,18 +129,6 @@ def _differences(mine: HostIdentity, others: HostIdentity) -> list[str]:
         if mine.libraries.get(name) != others.libraries.get(name)
     ]
     return found
-
-
-@cache
-def hash_code() -> str:
-    """Return a hash of this program's files."""
-    digest = hashlib.sha256()
-    home = Path(__file__).parents[3]
-    for package in _PACKAGES:
-        for path in sorted((home / package).rglob("*")):
-            if path.suffix in _SUFFIXES:
-                digest.update(f"{path.relative_to(home)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
 
 
 def _read_library_versions() -> dict[str, str]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import luigi
 
+from data.code_hash import hash_code
 from data.mounts import refresh_names
-from tasks.runtime.cluster.admission import INFO_KEY, HostIdentity, check_same, hash_code
+from tasks.runtime.cluster.admission import INFO_KEY, HostIdentity, check_same
 from tasks.runtime.cluster.host_progress import HostProgress
 from tasks.runtime.cluster.scheduler_client import PatientScheduler
 from tasks.runtime.cluster.store_identity import ensure_identity, read_identity

@@ -1,4 +1,4 @@
-"""Whole runs through DeepSpeed's launcher: interrupted, or shared by two ranks; and how failures are reported."""
+"""Whole runs: interrupted, or shared by two ranks; and how failures are reported."""
 
 import dataclasses
 import fcntl
@@ -23,7 +23,6 @@ from data.errors import UserError
 from data.record_json import to_plain
 from sr.distributed import launch as ranks_launch
 from sr.distributed import run_lock
-from sr.distributed.rank_errors import write_error
 from sr.training import launch
 from sr.training.job import RunOptions, TrainingJob
 from sr.training.launch import train
@@ -99,7 +98,7 @@ def start_and_wait(run_dir: Path, step: int) -> tuple[subprocess.Popen, list[psu
         assert process.poll() is None and time.monotonic() < deadline
         select.select([], [], [], 0.01)
     below = psutil.Process(process.pid).children(recursive=True)
-    assert len(below) >= 4, "supervisor, launcher's two programs, rank"
+    assert len(below) >= 4, "supervisor, host program, its rank's supervisor, rank"
     return process, below
 
 
@@ -152,12 +151,20 @@ def test_two_ranks_go_on_with_a_run_of_one_and_agree_with_it(store, undisturbed)
     assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], rel=1e-3)
 
 
-def test_the_error_of_the_first_rank_that_failed_is_raised(tmp_path, monkeypatch):
-    # Instead of the launcher, a program fails like ranks do, one because of the other.
-    monkeypatch.setattr(ranks_launch, "_launcher", lambda *arguments: [sys.executable, "-c", FAILING_RANKS])
-    write_error(tmp_path, 0, UserError("An earlier session failed", "Forget it"))
+@pytest.fixture
+def run_dir(tmp_path):
+    """Give a run directory beside an (empty) selection, for ranks that do not read it."""
+    write_json(tmp_path / "selection/selection.json", {})
+    return tmp_path / "run"
+
+
+def test_the_error_of_the_first_rank_that_failed_is_raised(run_dir, monkeypatch):
+    # Instead of ranks, a program fails like ranks do, one because of the other.
+    failing = [sys.executable, "-c", FAILING_RANKS, str(run_dir)]
+    monkeypatch.setattr(ranks_launch, "ranks_command", lambda *arguments: failing)
+    write_json(run_dir / "run/errors/000000000-0.json", {"message": "An earlier session failed", "hint": ""})
     with pytest.raises(UserError, match=r"The loss of step 12 is inf"):
-        train(JOB, tmp_path)
+        train(JOB, run_dir)
 
 
 @pytest.mark.parametrize("lock", ["run/parent.lock", "run/lock"])
@@ -174,11 +181,16 @@ def test_a_running_training_is_left_alone(tmp_path, monkeypatch, lock):
     assert (tmp_path / "training.json").exists() and not (tmp_path / "run/options.json").exists()
 
 
-def test_any_other_failure_is_reported_with_the_end_of_the_log(tmp_path, monkeypatch):
+def test_any_other_failure_is_reported_with_the_end_of_the_log(run_dir, monkeypatch):
     monkeypatch.setattr(
-        ranks_launch, "_launcher", lambda *arguments: ["sh", "-c", "echo out of memory; exit 9"]
+        ranks_launch, "ranks_command", lambda *arguments: ["sh", "-c", "echo out of memory; exit 9"]
     )
     with pytest.raises(UserError, match=r"exit status 9 .*out of memory"):
+        train(JOB, run_dir)
+
+
+def test_a_selection_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"selection\.json"):
         train(JOB, tmp_path / "run")
 
 
