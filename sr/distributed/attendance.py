@@ -9,8 +9,9 @@ from sr.distributed.heartbeat import BEAT_EVERY_S, SILENT_AFTER_S, Ear
 from sr.distributed.run_files import RANKS, beat_of
 from sr.distributed.session import Session
 
-COME_WITHIN_S = 60.0
-"""Time for the last rank to come, from the start, or where others start the ranks from when the first came."""
+COME_WITHIN_S = 120.0
+"""Time for the last rank to come, also on hosts that load Python slowly: from the start, or, where others start the
+ranks, from when the first came."""
 _CONTINUE = "The same command continues from the last checkpoint"
 _SHOWN = 4
 

@@ -27,7 +27,7 @@ from sr.distributed.session import Session, join_session
 
 ENDED_BY_STARTER = 76
 """Exit status of a rank that ended because the process that started it is gone, or wants it."""
-MASTER_WITHIN_S, LISTEN_EVERY_S = 60.0, 0.2
+MASTER_WITHIN_S, LISTEN_EVERY_S = 120.0, 0.2
 """How long rank 0 is waited for, which says where it is before anything is loaded."""
 OTHER_AFTER_S = 5.0
 _OF_SLURM = {
