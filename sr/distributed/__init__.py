@@ -4,7 +4,7 @@ The process that starts the ranks:
 
     launch.py        starts them, watches them, and ensures that none outlives it
     team.py          how many ranks there are, and where
-    session.py       what it tells the ranks through the store, and what each of them checks before it joins
+    session.py       what it writes for the ranks into the store, and what each of them checks before it joins
     commands.py      the commands that start ranks: here, over ssh or pdsh, by Slurm, by hand
     attendance.py    which ranks have come, and which live
     earlier.py       refuses a directory in which ranks of an earlier start still live; run_lock.py, one of this host

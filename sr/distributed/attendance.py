@@ -65,7 +65,7 @@ class Attendance:
             lacking = [rank for rank, ear in enumerate(self._ears) if ear.said["device"] == "cpu"]
             message = f"{self._describe(lacking)} found no GPU that torch can use, but others did"
             return UserError(
-                message, "Mend the driver there, leave that host out, or set DS_ACCELERATOR=cpu for all"
+                message, "Repair the driver there, leave that host out, or set DS_ACCELERATOR=cpu for all"
             )
         silent = [
             rank

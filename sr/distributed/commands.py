@@ -63,11 +63,11 @@ def host_command(run_dir: Path, module: str, number: str) -> list[str]:
 
 
 def remote_command(program: Sequence[str], options: Sequence[str] = ()) -> str:
-    """Return a command for the shell of another host, with what it must be told by variables."""
-    told = {
+    """Return a command for the shell of another host, with the variables that it needs."""
+    passed = {
         name: os.environ[name]
         for name in ("PYTHONPATH", "PYTHONSAFEPATH", SESSION_VARIABLE)
         if name in os.environ
     }
-    words = ["exec", "env", *(f"{name}={value}" for name, value in told.items()), *program, *options]
+    words = ["exec", "env", *(f"{name}={value}" for name, value in passed.items()), *program, *options]
     return " ".join(word if word == "%n" else shlex.quote(word) for word in words)

@@ -88,7 +88,7 @@ def rank_environments(session: Session, host: int, environment: dict[str, str]) 
         "OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS", str(max(1, usable_cores() // ranks))),
         "PYTHONUNBUFFERED": "1",
     }
-    # A rank that an outer program placed would be told otherwise by these.
+    # These may be of an outer program that placed this one as a rank.
     inherited = {
         name: value for name, value in environment.items() if name not in ("MASTER_ADDR", "MASTER_PORT")
     }

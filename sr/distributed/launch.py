@@ -118,7 +118,7 @@ class Watched:
 def _environment(session: Session) -> dict[str, str]:
     root = str(Path(sr.__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    told = {
+    added = {
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
         # Not the folder that a host happens to start in: it may have a folder `data`.
@@ -127,7 +127,7 @@ def _environment(session: Session) -> dict[str, str]:
         "PDSH_RCMD_TYPE": "ssh",
         "PDSH_SSH_ARGS_APPEND": " ".join(SSH[1:]),
     }
-    return os.environ | told
+    return os.environ | added
 
 
 def _failure(program: Program, status: int, printed_before: int) -> UserError:

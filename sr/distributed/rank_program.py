@@ -1,7 +1,7 @@
 """What every rank runs around its own work: it checks its host, meets the others, and is watched.
 
-Whoever starts it says which rank it is, by torchrun's variables (RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, and
-MASTER_ADDR with MASTER_PORT if it knows where rank 0 is), or by those of Slurm's srun.
+The program that starts it says which rank it is, by torchrun's variables (RANK, LOCAL_RANK, WORLD_SIZE,
+LOCAL_WORLD_SIZE, and MASTER_ADDR with MASTER_PORT if it knows where rank 0 is), or by those of Slurm's srun.
 """
 
 import os

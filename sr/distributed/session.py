@@ -1,4 +1,4 @@
-"""What the process that starts the ranks tells them through the store, and what a rank checks before it joins."""
+"""What the process that starts the ranks writes for them into the store, and what a rank checks before it joins."""
 
 import contextlib
 import importlib.metadata
@@ -47,7 +47,7 @@ class Session:
     """One start of the ranks of a run."""
 
     id: str
-    """Random: it tells the store from another one, and this start from others."""
+    """Random: another store, or another start, has another one."""
     starter: str
     """Name of the host of the process that starts the ranks."""
     starter_pid: int

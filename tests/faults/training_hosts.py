@@ -6,9 +6,9 @@ Hosts are network, name, process and mount namespaces of this machine with an ss
 They train a tiny job with one rank each, started over ssh, by pdsh and by torchrun: the weights, the history and the
 last checkpoint must be those of one host with two ranks, bit for bit. Then one run is disturbed again and again: the
 process that started it is killed, a rank is killed, a host loses power, a host has other code, a host has no store, the
-same command is started twice. Each time all must end within 60 s, with words that name the host where there is still
-somebody to say them, no process may be left on any host, and a process of somebody else whose command line looks like
-that of a rank must live. The same command, run once more, must continue. The exit code is 1 if a check fails. Where the
+same command is started twice. Each time all must end within 60 s, with words that name the host where a process is
+left to say them, no process may be left on any host, and an unrelated process whose command line looks like that of a
+rank must live. The same command, run once more, must continue. The exit code is 1 if a check fails. Where the
 kernel has no such namespaces, or sshd is not installed, the check is skipped, in words.
 """
 
@@ -144,8 +144,8 @@ class Check:
             raise FaultError(f"{what}: {words!r} was not said, but {started.said()!r}")
         for name in names:
             if self._dummies[name].poll() is not None:
-                raise FaultError(f"{what}: a process of somebody else on {name} was killed")
-        said = started.said() if words else "nobody is left to say anything"
+                raise FaultError(f"{what}: an unrelated process on {name} was killed")
+        said = started.said() if words else "no process is left to say anything"
         self.rows.append((what, f"{took_s:.0f} s", said))
         print(f"{what}: all ended after {took_s:.0f} s. {said}", flush=True)
 
@@ -153,7 +153,7 @@ class Check:
         """Check that a run has the result of one host."""
         record = read_json(run_dir / "run/ranks.json")
         if record["hosts"] != self.hosts.names or read_json(run_dir / "run/options.json")["world_size"] != 2:
-            raise FaultError(f"{what}: the record tells other ranks: {record}")
+            raise FaultError(f"{what}: the record has other ranks: {record}")
         if differing := differences(self.reference, run_dir, self.steps):
             raise FaultError(f"{what}: the result differs from that of one host in {', '.join(differing)}")
         self.rows.append((what, "", "weights, history and checkpoint as on one host with two ranks"))
@@ -261,7 +261,7 @@ class Check:
             print(f"| {' | '.join(row)} |")
 
     def close(self) -> None:
-        """End the processes of somebody else."""
+        """End the unrelated processes."""
         for process in self._dummies.values():
             process.kill()
             process.wait()

@@ -135,5 +135,5 @@ def missing_programs() -> str:
 
 
 def dummy(run_dir: Path) -> list[str]:
-    """Return the command of somebody else's process that looks like a rank."""
+    """Return the command of an unrelated process that looks like a rank."""
     return [sys.executable, "-c", "import time; time.sleep(3600)", "-m", "sr.training.train", str(run_dir)]

@@ -20,7 +20,7 @@ def test_a_heart_beats_until_it_is_stopped_and_says_something_last(tmp_path, mon
     assert (ear.looks_since, ear.said["wish"]) == (2, "end")
 
 
-def test_silence_is_counted_in_looks_so_that_a_frozen_listener_takes_nobody_for_dead(tmp_path, monkeypatch):
+def test_silence_is_counted_in_looks_so_that_a_frozen_listener_takes_no_other_for_dead(tmp_path, monkeypatch):
     monkeypatch.setattr(heartbeat, "BEAT_EVERY_S", 3600.0)
     heart, ear = Heart(tmp_path / "beat"), Ear(tmp_path / "beat")
     assert [ear.listen() for _ in range(4)] == [True, False, False, False]

@@ -36,7 +36,7 @@ def session(tmp_path, monkeypatch):
     return open_session(tmp_path, TEAM, ())
 
 
-def test_each_rank_is_told_its_number_and_its_share_of_the_host(session, monkeypatch):
+def test_each_rank_gets_its_number_and_its_share_of_the_host(session, monkeypatch):
     monkeypatch.setattr(host_program, "usable_cores", lambda: 12)
     monkeypatch.setattr(host_program, "find_usable_gpus", lambda environment: [])
     found = rank_environments(session, 1, {"MASTER_PORT": "1"})

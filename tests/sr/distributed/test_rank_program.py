@@ -67,7 +67,9 @@ def test_a_rank_is_asked_once_to_save(tmp_path, session, starter, monkeypatch):
     assert asked == [signal.SIGTERM]
 
 
-def test_a_rank_of_an_earlier_start_ends_but_an_old_view_of_the_store_is_borne(tmp_path, session, starter):
+def test_a_rank_of_an_earlier_start_ends_but_an_old_view_of_the_store_is_tolerated(
+    tmp_path, session, starter
+):
     watch = Watch(tmp_path, session)
     starter.say(session="another", host="c")
     looks = [watch.look() for _ in range(int(OTHER_AFTER_S) - 1)]
@@ -89,7 +91,7 @@ def test_rank_0_says_where_it_is_and_the_others_hear_it(tmp_path, session, monke
     assert {name: rank_program.os.environ[name] for name in first} == first
 
 
-def test_where_torchrun_says_it_nobody_is_asked(tmp_path, session, monkeypatch):
+def test_where_torchrun_says_it_no_rank_is_asked(tmp_path, session, monkeypatch):
     monkeypatch.setenv("MASTER_ADDR", "node7")
     monkeypatch.setenv("MASTER_PORT", "29500")
     meet(tmp_path, session, 1, Heart(tmp_path / beat_of(session.id, 1), session=session.id))

@@ -46,7 +46,7 @@ def test_a_host_without_the_store_says_so_within_a_minute(tmp_path, opened):
     assert sum(waits) == SEEN_WITHIN_S < 60
 
 
-def test_another_store_is_told_from_the_right_one(run_dir, opened):
+def test_another_store_is_refused(run_dir, opened):
     other = dataclasses.replace(opened, id="0123")
     with pytest.raises(UserError, match="is in another store than on the host that starts"):
         join(run_dir, other)

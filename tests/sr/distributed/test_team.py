@@ -57,7 +57,7 @@ def test_a_hostfile_says_the_ranks_of_each_host(tmp_path, monkeypatch):
         ("localhost slots=2\nnode2 slots=2\n", "begins with localhost"),
     ],
 )
-def test_a_hostfile_that_cannot_be_meant_is_refused(tmp_path, monkeypatch, text, words):
+def test_a_hostfile_that_makes_no_sense_is_refused(tmp_path, monkeypatch, text, words):
     (tmp_path / "hosts").write_text(text)
     with pytest.raises(UserError, match=words):
         plan("ssh", 0, tmp_path / "hosts", monkeypatch)
@@ -109,6 +109,6 @@ def test_pdsh_gives_each_host_its_number(tmp_path):
     assert "pkill" not in " ".join(command)
 
 
-def test_who_starts_ranks_by_hand_is_told_how(tmp_path):
-    told = describe_start("some.module", tmp_path, Team(4, "torchrun"))
-    assert "Waiting for 4 ranks" in told and told.endswith(f"-m some.module {tmp_path}")
+def test_starting_ranks_by_hand_is_explained(tmp_path):
+    text = describe_start("some.module", tmp_path, Team(4, "torchrun"))
+    assert "Waiting for 4 ranks" in text and text.endswith(f"-m some.module {tmp_path}")
