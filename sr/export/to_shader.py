@@ -26,7 +26,7 @@ from sr.models.checkpoint import load_model
 from sr.models.luma_interface import LumaInterface
 from sr.models.metadata import ModelMetadata, from_model_json
 from sr.models.network import SuperResolutionNetwork
-from sr.models.realtime import Realtime
+from sr.models.realtime import CELL_PX, Realtime
 
 SCHEMA = 1
 FILE = "model.glsl"
@@ -57,12 +57,7 @@ def export_shader(
             f"Cannot export a shader in {precision!r}", f"Choose one of: {', '.join(SHADER_PRECISIONS)}"
         )
     network = load_model(model_dir).eval().float()
-    core, description = network.core, network.description
-    if not isinstance(core, Realtime):
-        message = (
-            f"A shader can be made of a realtime network only, but this one is {description.architecture}"
-        )
-        raise UserError(message, "Choose a realtime preset or its weights; others run in UpscaleVideo")
+    core = _check_core(network)
     metadata = from_model_json(read_json(model_dir / "model.json"))
     metadata = dataclasses.replace(metadata, precision=precision)
     planes = planes or ("luma" if core.planes == 1 else "rgb")
@@ -76,6 +71,29 @@ def export_shader(
     record = _describe(metadata, planes, content, parity)
     write_json(out_dir / "export.json", record)
     return record
+
+
+def _check_core(network: SuperResolutionNetwork) -> Realtime:
+    """Return the core of a network that a shader can compute.
+
+    Raises:
+        UserError: the network is another one.
+    """
+    core, description = network.core, network.description
+    if not isinstance(core, Realtime):
+        message = (
+            f"A shader can be made of a realtime network only, but this one is {description.architecture}"
+        )
+        raise UserError(message, "Choose a realtime preset or its weights; others run in UpscaleVideo")
+    if core.size_multiple != CELL_PX or len(core.slopes):
+        kind = "cells of 4x4 pixels" if core.size_multiple != CELL_PX else "PReLU"
+        message = (
+            f"A shader can be made of networks with cells of 2x2 pixels and ReLU, but this one has {kind}"
+        )
+        raise UserError(
+            message, "Choose a network without -u4 and -prelu in its name; others run in UpscaleVideo"
+        )
+    return core
 
 
 def write_network(

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from images import textured
+from safetensors.torch import save_file
 
 from data.errors import UserError
 from sr.export import shader_player, to_shader
 from sr.export.shader_player import ShaderPlayer, find_fault
 from sr.export.to_shader import export_shader
-from sr.models.checkpoint import load_model
+from sr.models.checkpoint import export_checkpoint, load_model
 from sr.models.luma_interface import LumaInterface
 from sr.models.presets import IN_256THS, ModelDescription
 from sr.models.registry import build_network
@@ -102,3 +103,14 @@ def test_other_networks_are_refused(vapsr_dir, realtime_dir, tmp_path):
         export_shader(realtime_dir, tmp_path, "luma")
     with pytest.raises(UserError, match="shader in 'int8'"):
         export_shader(realtime_dir, tmp_path, "rgb", "int8")
+
+
+@pytest.mark.parametrize(("more", "kind"), [({"unshuffle": 4}, "cells of 4x4"), ({"prelu": 1}, "PReLU")])
+def test_networks_of_the_family_that_a_shader_cannot_compute_are_refused(more, kind, tmp_path):
+    sizes = {"scale": 2, "layers": 2, "channels": 4, "planes": 1, **more}
+    network = build_network(ModelDescription("realtime", sizes, IN_256THS))
+    save_file(network.core.state_dict(), tmp_path / "weights.safetensors")
+    export_checkpoint(tmp_path / "weights.safetensors", tmp_path / "model")
+    with pytest.raises(UserError, match=f"cells of 2x2 pixels and ReLU, but this one has {kind}"):
+        export_shader(tmp_path / "model", tmp_path / "shader")
+    assert not (tmp_path / "shader").exists()
