@@ -39,7 +39,7 @@ PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
 test: lint
 	$(PYTEST) tests/data tests/pipeline tests/tasks tests/faults tests/docs tests/deploy tests/test_end_to_end.py
-	$(PYTEST) tests/sr
+	$(PYTEST) tests/sr tests/gpu
 
 # ffmpeg and a Vulkan device in software, on which the tests run shaders; without them these tests are skipped.
 SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo -n)
