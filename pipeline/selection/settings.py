@@ -31,8 +31,6 @@ class SelectionSettings:
     """What the metrics and scores of a crop must be."""
     scores: tuple[Path, ...] = ()
     """Files of scores, see `pipeline.selection.scores`."""
-    network_scores: tuple[NetworkScores, ...] = ()
-    """Scores of all crops by networks."""
     group_bits: int = -1
     """Source images that follow each other by name and whose perceptual hashes differ in at most this many bits are one
     group, which is on one side of the split; -1 turns it off."""
@@ -48,10 +46,12 @@ class SelectionSettings:
     """Largest number of training crops, chosen at random; 0 for all."""
     max_validation: int = 0
     """Largest number of validation crops, chosen at random; 0 for all."""
-    duplicates: Path | None = None
-    """Directory with the training crops that show the same as others, see `pipeline.selection.part_duplicates`; None if
-    these are not looked for."""
     seed: int = 0
     parts: Path | None = None
     """Directory with the crops that show parts of benchmark and validation images, see `pipeline.selection.parts`; None
     if these are not looked for."""
+    network_scores: tuple[NetworkScores, ...] = ()
+    """Scores of all crops by networks."""
+    duplicates: Path | None = None
+    """Directory with the training crops that show the same as others, see `pipeline.selection.part_duplicates`; None if
+    these are not looked for."""
