@@ -5,8 +5,9 @@ not change. So a kill at any moment leaves either nothing, or a video with a rec
 """
 
 import contextlib
+import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from data.atomic_files import read_json, write_json
 from data.errors import UserError
 from data.hashing import sha256_bytes
 from data.held_folders import make_folder
-from data.mounts import lock
+from data.mounts import LACKS_LOCKS, lock, lock_if_possible
+from sr.upscale.video.settings import VideoUpscaleSettings
 
 
 class OutputFile:
@@ -53,6 +55,27 @@ class OutputFile:
             raise UserError(
                 f"--output-file {self.video} cannot be written: {folder} {problem}", "Choose another folder"
             )
+
+    @contextlib.contextmanager
+    def turn(
+        self, record: Path, settings: VideoUpscaleSettings, wait: Callable[[], object]
+    ) -> Iterator[dict[str, Any] | None]:
+        """Wait until no other run works on the video, and let none begin while the block runs.
+
+        Args:
+            record: of the video, written last.
+            settings: which streams and which sound the video is to have.
+            wait: called if another run works on it.
+
+        Yields:
+            The record, if that other run has just made the video as it is wanted; else None.
+        """
+        with _one_at_a_time(self.receipt.parent, wait) as has_waited:
+            found: dict[str, Any] = {}
+            if has_waited and self.is_ours() and record.exists():
+                found = read_json(record)
+            wanted = sorted(settings.leave_out), settings.audio
+            yield found if found and (found["leave_out"], found["audio"]) == wanted else None
 
     def put(self, part: Path, video: Path) -> None:
         """Move a finished file to its place: the `place` function for `atomic_file`.
@@ -101,6 +124,30 @@ class OutputFile:
 
     def _write_receipt(self, files: list[dict[str, int]]) -> None:
         write_json(self.receipt, {"path": str(self.video), "files": files})
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path, wait: Callable[[], object]) -> Iterator[bool]:
+    """Hold a lock in a folder, after `wait` if another run holds it; yield whether one did.
+
+    Where the file system has no locks, nothing is waited for.
+    """
+    make_folder(folder)
+    handle = os.open(folder / "work.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        is_taken = False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            is_taken = isinstance(error, BlockingIOError)
+            if error.errno not in LACKS_LOCKS and not is_taken:
+                raise
+        if is_taken:
+            wait()
+            lock_if_possible(handle)
+        yield is_taken
+    finally:
+        os.close(handle)
 
 
 def _file_state(path: Path) -> dict[str, Any]:

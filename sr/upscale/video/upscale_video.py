@@ -6,6 +6,7 @@ have seen. Frames whose segment is finished are not upscaled again.
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import shutil
@@ -150,11 +151,14 @@ def upscale_video(
         tell(note)
     if left_out:
         tell(f"{output.name} will be without: {'; '.join(left_out)}")
-    rejections: list[Rejection] = []
-    alpha, fitter = AlphaCounter(), FrameFitter(job.video, settings.allow_interlaced)
-    watchdog = Watchdog(f"Upscaling {source.name}", _IF_STUCK, stall_timeout_s)
-    frames = _encode_segments(job, watchdog, rejections, alpha, fitter, progress)
-    return _finish(job, frames, rejections, alpha, fitter, progress)
+    found = list[Rejection](), AlphaCounter(), FrameFitter(job.video, settings.allow_interlaced)
+    tell_waiting = functools.partial(tell, f"Another run upscales {source.name}: waiting for it")
+    with OutputFile(directory, output).turn(directory / RECORD, settings, tell_waiting) as made:
+        if made:
+            shutil.rmtree(directory / FOLDER, ignore_errors=True)
+            return made
+        dog = Watchdog(f"Upscaling {source.name}", _IF_STUCK, stall_timeout_s)
+        return _finish(job, _encode_segments(job, dog, *found, progress), *found, progress)
 
 
 def _prepare(

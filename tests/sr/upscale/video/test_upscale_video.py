@@ -4,6 +4,7 @@ import io
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -82,6 +83,25 @@ def written(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(module, "write_segment", noted)
     return numbers
+
+
+def test_of_two_runs_at_once_the_second_waits_for_the_first(tmp_path, written):
+    source, output, store = (
+        make_video(tmp_path / "in.mkv", frames=24),
+        tmp_path / "out.mkv",
+        tmp_path / "store",
+    )
+    said: list[str] = []
+
+    def run(number: int) -> dict:
+        return upscale_video(source, output, store, "bicubic", QUICK, tell=said.append)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(run, range(2))
+    assert one == other and output.exists()
+    assert written == sorted(set(written)), "no segment is made twice"
+    assert said == [] or said == ["Another run upscales in.mkv: waiting for it"]
+    assert sorted(path.name for path in store.iterdir()) == ["rejections.jsonl", "run", "video.json"]
 
 
 def test_a_kill_costs_one_segment_and_changes_no_byte(odd, upscaled, tmp_path, written, monkeypatch):
