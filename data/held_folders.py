@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass
+@dataclass(eq=False)  # each block has its own, also of one folder
 class _Held:
     folder: Path
     identity: tuple[int, int] | None = None

@@ -43,6 +43,16 @@ def test_a_folder_that_vanishes_at_the_last_moment_is_not_made_anew(tmp_path, mo
     assert error.value.filename == str(store) and not store.exists()
 
 
+def test_a_folder_may_be_held_twice_from_before_it_is_made(tmp_path):
+    store = tmp_path / "store"
+    with holding(store):
+        with holding(store):
+            pass
+        write_bytes(store / "one.json", b"1")
+        make_folder(store / "plans")
+    assert held_folders._held == []
+
+
 def test_a_held_folder_may_be_emptied(tmp_path):
     store = tmp_path / "store"
     write_bytes(store / "plans" / "one.json", b"1")
