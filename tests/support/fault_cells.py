@@ -176,6 +176,7 @@ class Cell:
             name
             for name in found.keys() & (expected.keys() | old.keys())
             if not self._varies(name)
+            and not any(fnmatch.fnmatch(name, one) for one in self.row.may_be_half)
             and not any(_same(found[name], tree[name]) for tree in (expected, old) if name in tree)
         ]
         if damaged:
