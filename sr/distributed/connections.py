@@ -18,7 +18,7 @@ from sr.distributed.process_group import ProcessGroup
 from sr.distributed.rank_errors import write_error
 from sr.distributed.session import join_session
 
-GRACE_S = 10.0
+GRACE_S = 5.0
 """Time for the other hosts to say why they fail, after the first has failed."""
 _SSH_FAILED, _NOT_EXECUTABLE, _NOT_FOUND = 255, 126, 127
 

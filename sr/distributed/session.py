@@ -21,7 +21,7 @@ from sr.distributed.team import HostRanks, Team
 
 SESSION_VARIABLE = "SUPER_RESOLUTION_SESSION"
 """Environment variable with the id of the session that a rank belongs to."""
-SEEN_WITHIN_S = 20.0
+SEEN_WITHIN_S = 15.0
 """How long a rank waits for the session's file: a store may show a new file late."""
 _CODE = ("data", "sr")
 _LIBRARIES = ("deepspeed", "numpy", "opencv-python", "torch")
