@@ -52,7 +52,7 @@ import sys
 sys.path[:0] = ["tests/gpu", "tests/support"]
 import plain_deepspeed, check, time
 bench = check.Bench(check.torch.device("cpu"), None, None, 2, 16, 0.01)
-cases = check.CASES[:1]
+cases = [case for case in check.CASES if not case.compile][:1]
 late, = check.measure_cases(bench, cases, time.monotonic() - 1)
 failed, = check.measure_cases(bench, cases, time.monotonic() + 60)
 assert late["problem"] == "no time left", late
