@@ -88,6 +88,7 @@ bench: $(VENV)/.installed-test
 		--calibration $(SR_SHARED)/images/kodak --images $(SR_SHARED)/images/sunhays80 --crops 8)
 	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/small_models.py --train $(SR_SHARED)/images/kodak \
 		$(SR_SHARED)/images/sunhays80 --teacher $(SR_SHARED)/weights/vapsr3x3_x2.pth)
+	$(if $(SR_SHARED),PYTHONPATH=. $(BIN)/python tests/bench/compressed.py $(SR_SHARED)/images/sunhays80)
 
 clean:
 	rm -rf $(STORE)

@@ -4,19 +4,18 @@ Programs that only apply a model need one function, `load_upscaler`:
 
     >>> from PIL import Image
     >>> from sr import load_upscaler
-    >>> upscale = load_upscaler("model.xml")  # an exported model, a checkpoint, "bicubic" or "lanczos"
-    >>> hr_image = upscale(Image.open("in.png").convert("RGB"))  # uint8, (height * scale, width * scale, 3)
-    >>> Image.fromarray(hr_image).save("out.png")
+    >>> upscale = load_upscaler("realtime-x2")  # in the box; or a model file, "bicubic" or "lanczos"
+    >>> upscale(Image.open("in.png")).save("out.png")
 
-docs/how-to/upscale-images.md says more. This is the only package that imports torch, deepspeed, DALI, onnx, openvino,
-nncf and optuna. Importing `sr` itself loads none of them: `load_upscaler` is imported on first use. It never imports
-`pipeline`, `tasks` or luigi.
+docs/how-to/upscale-in-python.md says more. This is the only package that imports torch, deepspeed, DALI, onnx,
+openvino, nncf and optuna. Importing `sr` itself loads none of them: `load_upscaler` is imported on first use. It never
+imports `pipeline`, `tasks` or luigi.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sr.runtime.load import load_upscaler
+    from sr.upscale.load import load_upscaler
 
 __all__ = ["load_upscaler"]
 
@@ -25,6 +24,6 @@ def __getattr__(name: str) -> Any:
     """Import `load_upscaler` on first use."""
     if name != "load_upscaler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sr.runtime.load import load_upscaler
+    from sr.upscale.load import load_upscaler
 
     return load_upscaler

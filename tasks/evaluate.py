@@ -10,6 +10,7 @@ from data.benchmark_dataset import fingerprint_lr_images
 from data.user_paths import expand_home
 from sr.evaluation.protocols import PROTOCOLS, EvaluationProtocol, build_protocol
 from sr.export.settings import PRECISIONS
+from sr.models.box import BOX_MODELS
 from sr.runtime.filters import INTERPOLATION_FILTERS
 from tasks.config import MAX_SCALE, MIN_SCALE, evaluation
 from tasks.download import LPIPS_WEIGHTS, Download
@@ -152,7 +153,8 @@ class EvaluateModel(BenchmarkTask):
 
     model: str = luigi.Parameter(
         default=TRAINED,
-        description=f"{', '.join(TRAINED_VARIANTS)}, bicubic, lanczos, or a path to .pth .safetensors .onnx .xml",
+        description=f"{', '.join([*TRAINED_VARIANTS, *BOX_MODELS])}, bicubic, lanczos, or a path to .pth .safetensors "
+        ".onnx .xml",
     )
     stage = "evaluations"
     record = "report.json"

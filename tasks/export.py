@@ -8,11 +8,11 @@ import luigi
 
 from data.errors import UserError
 from data.hashing import sha256_file
-from sr.export.settings import PRECISIONS, Int8Settings
-from sr.models.presets import find_preset
+from sr.export.settings import KEPT_PRECISION, PRECISIONS, Int8Settings
+from sr.models.box import BOX_MODELS
 from tasks.calibration_choice import CalibrationTask, find_calibration_images, open_calibration_images
 from tasks.config import UNKNOWN_LICENSE, export
-from tasks.model_choice import TRAINED, find_weights, is_weights
+from tasks.model_choice import TRAINED, find_weights, has_luma_graph, is_weights
 from tasks.runtime.parameters import ChoiceParameter, OptionalSizeParameter, Size, format_size
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
@@ -24,10 +24,13 @@ INT8_VERSION = 2
 
 
 class ModelTask(StoreTask):
-    """A task about one network: the one that [model] and [training] describe, or a file of weights."""
+    """A task about one network: the one that [model] and [training] describe, one in the box, or a file of weights."""
 
     extra = "export"
-    model: str = luigi.Parameter(default=TRAINED, description="trained, or a path to .pth or .safetensors")
+    model: str = luigi.Parameter(
+        default=TRAINED,
+        description=f"trained, {', '.join(BOX_MODELS)}, or a path to .pth or .safetensors",
+    )
     resources = WHOLE_MACHINE
 
     def name(self) -> str:
@@ -53,7 +56,7 @@ class ExportCheckpoint(ModelTask):
 
     def parameters(self) -> dict[str, Any]:
         """Return the hash of a file, or the settings that are not part of the run's directory name."""
-        license = {"license": export().license} if export().license != UNKNOWN_LICENSE else {}
+        license = {"license": self.license()} if self.license() != UNKNOWN_LICENSE else {}
         if self.model == TRAINED:
             return {"settings": changeable_settings(), **license}
         return {"weights_sha256": sha256_file(find_weights(self.model)), **license}
@@ -63,7 +66,13 @@ class ExportCheckpoint(ModelTask):
         from sr.models.checkpoint import export_checkpoint
 
         source = self.training_run.directory() if self.training_run else find_weights(self.model)
-        export_checkpoint(source, self.directory(), export().license)
+        export_checkpoint(source, self.directory(), self.license())
+
+    def license(self) -> str:
+        """Return the license of the weights: that of [export], or that of a model in the box."""
+        if self.model in BOX_MODELS and export().license == UNKNOWN_LICENSE:
+            return str(BOX_MODELS[self.model].card()["license"])
+        return export().license
 
     def parameter_count(self) -> int:
         """Return how many parameters the network has."""
@@ -100,7 +109,7 @@ class ExportTask(ModelTask):
         """
         if self.planes == "rgb":
             return super().name()
-        if self.model == TRAINED and not is_luma_only(super().name()):
+        if self.model == TRAINED and not has_luma_graph(self.model):
             hint = "Choose a preset of luma alone, such as realtime-x2, or leave --planes out"
             raise UserError(
                 f"--planes luma needs a network of luma alone, but {super().name()} works on RGB", hint
@@ -110,11 +119,6 @@ class ExportTask(ModelTask):
     def parameters(self) -> dict[str, Any]:
         """Return the planes unless they are RGB."""
         return {} if self.planes == "rgb" else {"planes": self.planes}
-
-
-def is_luma_only(preset: str) -> bool:
-    """Return whether the networks of a preset work on luma alone, so that they can be exported with planes luma."""
-    return find_preset(preset).configuration.get("planes") == 1
 
 
 class ExportOnnx(ExportTask):
@@ -295,13 +299,19 @@ class ExportOpenVINO(ExportTask):
         )
 
 
-def make_ir_of(model: str, precision: str = "") -> dict[str, ExportOpenVINO]:
-    """Return the task that makes an IR of the trained model or of a file of weights, under the key "model".
+def make_ir_of(model: str, precision: str = "", for_video: bool = False) -> dict[str, ExportOpenVINO]:
+    """Return the task that makes the IR to upscale with, of the trained model or of weights, under the key "model".
 
     Args:
-        model: as `--model` gives it; for a filter or a graph file there is nothing to make, and the result is empty.
+        model: as `--model` gives it. For a filter or a graph file there is nothing to make, and the result is empty;
+            for a model in the box, too, unless its precision is to be another than that of the user's cache.
         precision: of the weights; empty: that of [export].
+        for_video: whether to make the IR of luma, where the model has one.
     """
+    resolved = precision or export().precision
+    if model in BOX_MODELS and resolved == KEPT_PRECISION:
+        return {}
     if model == TRAINED or is_weights(model):
-        return {"model": ExportOpenVINO(model=model, precision=precision)}
+        planes = "luma" if for_video and has_luma_graph(model) else "rgb"
+        return {"model": ExportOpenVINO(model=model, precision=precision, planes=planes)}
     return {}

@@ -1,4 +1,4 @@
-"""Resolve `--model`: the trained model, a file of weights, a graph file, or an interpolation filter."""
+"""Resolve `--model`: the trained model, a model in the box, a file of weights or of a graph, or a filter."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,9 @@ from data.errors import UserError
 from data.file_names import is_file, is_folder
 from data.hashing import sha256_file
 from data.user_paths import expand_home
+from sr.models.box import BOX_MODELS, find_box_weights
 from sr.models.model_contents import describe_content, describe_folder
+from tasks.training_config import describe_model
 
 TRAINED = "trained"
 """The model that [model] and [training] describe."""
@@ -16,8 +18,8 @@ GRAPH_SUFFIXES = (".onnx", ".xml")
 
 
 def is_weights(model: str) -> bool:
-    """Return whether `model` names a file of weights."""
-    return Path(model).suffix.lower() in WEIGHTS_SUFFIXES
+    """Return whether `model` names a file of weights, or a model in the box."""
+    return model in BOX_MODELS or Path(model).suffix.lower() in WEIGHTS_SUFFIXES
 
 
 def is_graph(model: str) -> bool:
@@ -25,13 +27,20 @@ def is_graph(model: str) -> bool:
     return Path(model).suffix.lower() in GRAPH_SUFFIXES
 
 
+def has_luma_graph(model: str) -> bool:
+    """Return whether `--model` is known to work on luma alone, so that it can be exported with planes luma."""
+    if model in BOX_MODELS:
+        return BOX_MODELS[model].works_on_luma
+    return model == TRAINED and describe_model().configuration.get("planes") == 1
+
+
 def find_weights(model: str) -> Path:
-    """Return the path of a file of weights.
+    """Return the path of a file of weights; of a model in the box, that of its own.
 
     Raises:
         UserError: there is no such file, or it has another suffix.
     """
-    return _find(model, WEIGHTS_SUFFIXES, (TRAINED,))
+    return find_box_weights(model) or _find(model, WEIGHTS_SUFFIXES, (TRAINED,))
 
 
 def hash_graph(model: str, names: Iterable[str]) -> dict[str, str]:
@@ -64,11 +73,13 @@ def identify_upscaler(
 
     Returns:
         "made" for a model that another task makes (the spec has that task's hash), a filter's name and scale, or the
-        hashes of a graph's files.
+        hashes of the files of a graph or of a model in the box.
 
     Raises:
         UserError: there is no such model.
     """
+    if model in BOX_MODELS:
+        return {"weights": sha256_file(BOX_MODELS[model].weights)}
     if model == TRAINED or is_weights(model):
         return "made"
     if model in filters:
@@ -85,5 +96,6 @@ def _find(model: str, suffixes: Iterable[str], names: Iterable[str]) -> Path:
     if is_folder(path) and (error := describe_folder(path)):
         raise error
     problem = "no such file exists" if path.suffix.lower() in suffixes else "it is no such name or file"
-    hint = f"Check the path; --model takes {', '.join(names)}, or a file ending in {', '.join(suffixes)}"
+    named = ", ".join([*names, *BOX_MODELS])
+    hint = f"Check the path; --model takes {named}, or a file ending in {', '.join(suffixes)}"
     raise UserError(f"--model is {model!r}, but {problem}", hint)

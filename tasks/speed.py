@@ -10,6 +10,7 @@ from data.errors import UserError
 from data.hashing import sha256_file
 from data.user_paths import expand_home
 from sr.export.settings import PRECISIONS
+from sr.models.box import BOX_MODELS
 from tasks.config import speed
 from tasks.export import ExportCheckpoint, ExportOpenVINO, ModelTask
 from tasks.model_choice import TRAINED, is_graph
@@ -28,7 +29,8 @@ class BenchmarkModel(EveryRunTask, ModelTask):
     """
 
     model: str = luigi.Parameter(
-        default=TRAINED, description="trained, or a path to .pth .safetensors .onnx .xml"
+        default=TRAINED,
+        description=f"trained, {', '.join(BOX_MODELS)}, or a path to .pth .safetensors .onnx .xml",
     )
     stage = "benchmarks"
     record = "speed.json"

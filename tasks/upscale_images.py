@@ -11,10 +11,11 @@ from data.errors import UserError
 from data.file_names import escape_name, find_name_fault
 from data.user_paths import expand_home
 from sr.export.settings import PRECISIONS
+from sr.models.box import BOX_MODELS, DEFAULT_MODEL
 from sr.runtime.filters import INTERPOLATION_FILTERS
 from tasks.config import MAX_SCALE, MIN_SCALE, upscaling
 from tasks.export import ExportOpenVINO, make_ir_of
-from tasks.model_choice import TRAINED, identify_upscaler
+from tasks.model_choice import identify_upscaler
 from tasks.runtime.parameters import BoolParameter, ChoiceParameter, IntParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.record_target import RecordTarget
@@ -71,12 +72,13 @@ class UpscaleImages(StoreTask):
     )
     output_dir: str = luigi.Parameter(description="folder for the results, which get the same relative paths")
     model: str = luigi.Parameter(
-        default=TRAINED, description="trained, bicubic, lanczos, or a path to .pth .safetensors .onnx .xml"
+        default=DEFAULT_MODEL,
+        description=f"{', '.join(BOX_MODELS)}, trained, bicubic, lanczos, or a path to .pth .safetensors .onnx .xml",
     )
     precision: str = ChoiceParameter(
         default="",
         choices=["", *PRECISIONS],
-        description="precision of the IR that is made of trained or a weights file; empty: that of [export]",
+        description="precision of the IR that is made of weights; empty: that of [export]",
     )
     scale: int = IntParameter(
         default=DEFAULT_SCALE,
@@ -118,7 +120,7 @@ class UpscaleImages(StoreTask):
         return path
 
     def requires(self) -> dict[str, ExportOpenVINO]:
-        """The model as an IR; nothing for a filter or a graph file."""
+        """The model as an IR; nothing for a filter, a graph file or a model in the box."""
         return make_ir_of(self.model, self.precision)
 
     def parameters(self) -> dict[str, Any]:
@@ -153,14 +155,13 @@ class UpscaleImages(StoreTask):
 
     def make(self) -> None:
         """Upscale the images that have no valid result yet."""
-        from sr.runtime.load import load_upscaler
         from sr.upscale.images.upscale_images import upscale_images
+        from sr.upscale.load import open_upscaler
 
         made = self.requires().get("model")
-        path = made.directory() if made else expand_home(self.model)
-        upscaler = load_upscaler(
-            self.model if self.model in INTERPOLATION_FILTERS else path, self.scale, device=upscaling().device
-        )
+        is_name = self.model in BOX_MODELS or self.model in INTERPOLATION_FILTERS
+        model = made.directory() if made else self.model if is_name else expand_home(self.model)
+        upscaler = open_upscaler(model, self.scale, device=upscaling().device)
         if self.scale not in (DEFAULT_SCALE, upscaler.scale):
             raise UserError(
                 f"--scale {self.scale} is not the scale of {self.model}, a network of scale {upscaler.scale}",

@@ -16,17 +16,17 @@ from data.imaging.decode import SUFFIXES
 from data.imaging.foreign_content import OTHER_SUFFIXES, image_format
 from data.records import RejectionReason
 from data.user_paths import expand_home
+from sr.models.box import BOX_MODELS, DEFAULT_MODEL
 from sr.upscale.video.output_file import OutputFile
 from sr.upscale.video.settings import AUDIO, BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
 from tasks.config import upscaling
-from tasks.export import ExportOpenVINO, is_luma_only, make_ir_of
-from tasks.model_choice import TRAINED, identify_upscaler
+from tasks.export import ExportOpenVINO, make_ir_of
+from tasks.model_choice import identify_upscaler
 from tasks.runtime.list_parameters import IntListParameter
 from tasks.runtime.parameters import BoolParameter, ChoiceParameter, FloatParameter, IntParameter
 from tasks.runtime.progress import stage
 from tasks.runtime.record_target import RecordTarget
 from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, WHOLE_MACHINE, StoreTask
-from tasks.training_config import describe_model
 
 BICUBIC = "bicubic"
 _DEFAULTS = VideoUpscaleSettings()
@@ -71,7 +71,8 @@ class UpscaleVideo(StoreTask):
         default="", description=f"the upscaled video; its name ends in {', '.join(CONTAINERS)}"
     )
     model: str = luigi.Parameter(
-        default=TRAINED, description="trained, bicubic, or a path to .pth .safetensors .onnx .xml"
+        default=DEFAULT_MODEL,
+        description=f"{', '.join(BOX_MODELS)}, trained, bicubic, or a path to .pth .safetensors .onnx .xml",
     )
     scale: int = IntParameter(default=2, at_least=1, description="scale of bicubic; a network has its own")
     codec: str = ChoiceParameter(default=_DEFAULTS.codec, choices=CODECS, description="video encoder")
@@ -193,10 +194,8 @@ class UpscaleVideo(StoreTask):
         return settings
 
     def requires(self) -> dict[str, ExportOpenVINO]:
-        """The model as an IR, of luma where the network is; nothing for bicubic or a graph file."""
-        if self.model == TRAINED and is_luma_only(describe_model().preset):
-            return {"model": ExportOpenVINO(model=self.model, planes="luma")}
-        return make_ir_of(self.model)
+        """The model as an IR, of luma where the network is; nothing for bicubic, a graph file or a model in the box."""
+        return make_ir_of(self.model, for_video=True)
 
     def parameters(self) -> dict[str, Any]:
         """Return the video by name, size and time, the model, the settings and the version of the codecs.
@@ -221,8 +220,10 @@ class UpscaleVideo(StoreTask):
 
     def make(self) -> None:
         """Upscale the segments that are not finished, and write the video; or write a preview."""
+        from sr.upscale.load import find_ir
+
         made = self.requires().get("model")
-        model = made.directory() if made else self.model
+        model = made.directory() if made else find_ir(self.model, for_video=True)
         source, settings = self.source(), self.settings()
         if self.preview:
             from sr.upscale.video.preview import preview_video

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.file_names import is_file, is_folder
+from sr.models.box import BOX_MODELS, find_box_weights
 from sr.models.metadata import HALO_PX
 from sr.models.model_contents import describe_content, describe_folder
 from sr.runtime.filters import INTERPOLATION_FILTERS, PillowUpscaler
@@ -30,8 +31,9 @@ def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: st
     """Load a model or an interpolation filter.
 
     Args:
-        spec: "bicubic", "lanczos" (both Pillow's), a .pth, .safetensors, .onnx or .xml file, or a directory that
-            ExportCheckpoint, ExportOnnx or ExportOpenVINO made. An .onnx file may be of another program.
+        spec: the name of a model in the box, "bicubic", "lanczos" (both Pillow's), a .pth, .safetensors, .onnx or .xml
+            file, or a directory that ExportCheckpoint, ExportOnnx or ExportOpenVINO made. An .onnx file may be of
+            another program.
         scale: for filters; a network has its own.
         tile_px: a network processes larger images in tiles of this side, in LR pixels; 0: the whole image at once.
         device: OpenVINO device for an .xml file: CPU, GPU, NPU or AUTO. Everything else accepts only CPU.
@@ -50,7 +52,7 @@ def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: st
         raise UserError(
             f"The tile size must be 0 or at least {4 * HALO_PX} px, got {tile_px}", "Choose a larger tile"
         )
-    upscaler = _load_network(Path(spec), device)
+    upscaler = _load_network(find_box_weights(spec) or Path(spec), device)
     upscaler.tile_px = tile_px
     return upscaler
 
@@ -64,7 +66,8 @@ def _load_network(path: Path, device: str) -> NetworkUpscaler:
     if not is_folder(path) and not is_file(path):
         raise UserError(
             f"The model {str(path)!r} does not exist",
-            "Check the path, or give bicubic, lanczos or a .pth, .safetensors, .onnx or .xml file",
+            f"Check the path, or give {', '.join(BOX_MODELS)}, bicubic, lanczos or a .pth, .safetensors, .onnx or .xml "
+            "file",
         )
     if kind is None:
         if error := describe_folder(path) if is_folder(path) else describe_content(path):

@@ -1,4 +1,4 @@
-"""Upscale an image or a folder of images: python -m sr.upscale in.png out.png --model model.xml.
+"""Upscale an image or a folder of images: python -m sr.upscale in.png out.png.
 
 Needs no Luigi. The exit code is 0 on success, 1 after an error (one line on stderr), 2 for wrong arguments, and 3 if
 some images of a folder were rejected (they are listed on stderr, as are warnings).
@@ -17,6 +17,7 @@ from data.file_names import escape_name, find_name_fault, is_file, is_folder
 from data.imaging.decode import ImageFault
 from data.imaging.image_warnings import collect_warnings
 from data.processes.rust_panics import limit_rust_panics
+from sr.models.box import BOX_MODELS, DEFAULT_MODEL
 
 REJECTED_EXIT_CODE = 3
 _OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".tif", ".tiff")
@@ -53,9 +54,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("output", type=Path, help="the file or folder to write")
     parser.add_argument(
         "--model",
-        required=True,
-        default=argparse.SUPPRESS,  # keeps "(default: None)" out of --help
-        help="bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model directory",
+        default=DEFAULT_MODEL,
+        help=f"{', '.join(BOX_MODELS)}, bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model "
+        "directory",
     )
     parser.add_argument(
         "--scale",
@@ -63,7 +64,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         default=argparse.SUPPRESS,
         help="for bicubic and lanczos, 2 to 8 (default: 2); a network has its own",
     )
-    parser.add_argument("--device", default="CPU", help="for .xml models: CPU, GPU, NPU or AUTO")
+    parser.add_argument(
+        "--device", default="CPU", help="for .xml models and those in the box: CPU, GPU, NPU or AUTO"
+    )
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP output, 1 to 100")
     parser.add_argument(
         "--memory-mb", type=int, default=1500, help="memory budget in MB; it sets the tile size"
@@ -72,11 +75,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _upscale(options: argparse.Namespace) -> int:
-    from sr.runtime.load import load_upscaler
     from sr.upscale.images.journal import choose_journal_directory, explain_output_errors
     from sr.upscale.images.output_folder import check_folder_is_writable
     from sr.upscale.images.upscale_image import upscale_image
     from sr.upscale.images.upscale_images import check_settings, identify_model, upscale_images
+    from sr.upscale.load import open_upscaler
 
     scale = getattr(options, "scale", 2)
     check_settings(scale, options.quality, options.memory_mb)
@@ -85,7 +88,7 @@ def _upscale(options: argparse.Namespace) -> int:
         _check_files(options.source, options.output)
     output = Path(os.path.abspath(options.output))
     check_folder_is_writable(output if takes_folder else output.parent)
-    upscaler = load_upscaler(options.model, scale, device=options.device)
+    upscaler = open_upscaler(options.model, scale, device=options.device)
     if upscaler.scale != getattr(options, "scale", upscaler.scale):
         raise UserError(
             f"--scale is {scale}, but the model {options.model} upscales by {upscaler.scale}",
@@ -112,7 +115,7 @@ def _check_files(source: Path, output: Path) -> None:
     if source.name.lower().endswith(VIDEO_SUFFIXES):
         raise UserError(
             f"{source} is a video, and this command upscales images",
-            f"Use sr-factory UpscaleVideo --input {shlex.quote(str(source))} --output-file FILE.mkv --model MODEL",
+            f"Use sr-factory UpscaleVideo --input {shlex.quote(str(source))} --output-file FILE.mkv",
         )
     if fault := find_name_fault(Path(os.path.abspath(output))):
         raise UserError(f"The output {output} would have {fault}", "Choose a shorter one")

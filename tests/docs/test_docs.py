@@ -2,6 +2,7 @@
 
 import configparser
 import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import luigi
 import pytest
 from luigi.task_register import Register
+from PIL import Image
 
 import tasks
 
@@ -132,6 +134,22 @@ assert infer_configuration(shapes) == {"scale": 3, "channels": 8} and infer_conf
     # Another process: torch must not be loaded in one whose tests fork.
     run = subprocess.run([sys.executable, "-c", first + second + check], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_the_examples_of_upscaling_in_python_run(tmp_path):
+    Image.new("RGB", (31, 22), "teal").save(tmp_path / "in.png")
+    program = "\n".join(blocks(ROOT / "docs" / "how-to" / "upscale-in-python.md", "python"))
+    # Another process: torch must not be loaded in one whose tests fork.
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "SR_COMPILED_MODELS": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert Image.open(tmp_path / "out.png").size == (62, 44)
+    assert [line.split()[0] for line in run.stdout.splitlines()] == ["bicubic", "realtime-x2"]
 
 
 def test_every_page_and_image_that_the_code_names_exists():

@@ -114,7 +114,7 @@ ROWS = (
         before=(("EvaluateModel", *_BENCHMARK, "--model", "bicubic"),),
     ),
     Row("BenchmarkModel", varies=("store/benchmarks/*/speed.*",)),
-    Row("UpscaleImages", ("--input", "{inputs}/small", "--output-dir", "{disk}/out")),
+    Row("UpscaleImages", ("--input", "{inputs}/small", "--output-dir", "{disk}/out", "--model", "trained")),
     Row("UpscaleVideo", ("--input", "{inputs}/clip.mkv", "--output-file", "{disk}/out/clip.mkv", *_BICUBIC)),
     Row("VerifyDataset", (*_TRIP, "--level", "full")),
     Row("ExportFolder", _TRIP),

@@ -17,7 +17,6 @@ from data.imaging.image_warnings import warn
 from data.imaging.original import OriginalImage, decode_original
 from data.imaging.other_formats import decode_other, kind_of
 from data.records import RejectionReason, WarningReason
-from sr.imaging.video_range import to_full_range, to_limited_range
 from sr.models.metadata import HALO_PX
 from sr.runtime.filters import PillowUpscaler
 from sr.runtime.network_upscalers import NetworkUpscaler
@@ -26,6 +25,7 @@ from sr.runtime.upscaler import Upscaler
 from sr.upscale.images.animations import ANIMATED_SUFFIXES, still_as_animation, write_animation
 from sr.upscale.images.jobs import LARGEST_SIDE
 from sr.upscale.images.journal import explain_output_errors
+from sr.upscale.images.pixels import upscale_pixels
 from sr.upscale.images.transparent_pixels import fill_transparent
 from sr.upscale.images.writers import format_of_suffix, holds_whole_image, open_writer
 
@@ -173,30 +173,13 @@ def _upscale_bands(
         # One tile: the model accepts the whole image, or reports that it does not.
         tile_px = max(lr_image.shape) + multiple
     return upscale_in_bands(
-        lambda tile: _upscale_tile(tile, upscaler),
+        lambda tile: upscale_pixels(tile, upscaler),
         lr_image,
         upscaler.scale,
         tile_px,
         _halo_px(grid),
         multiple,
     )
-
-
-def _upscale_tile(tile: _Pixels, upscaler: Upscaler) -> _Pixels:
-    """Upscale a gray or RGB tile of 8 or 16 bits."""
-    is_filter, is_gray = isinstance(upscaler, PillowUpscaler), tile.shape[2] == 1
-    if tile.dtype == np.uint8 and (is_filter or not is_gray):
-        return upscaler(tile)
-    steps_per_level = np.float32(257 if tile.dtype == np.uint16 else 1)
-    levels = tile.astype(np.float32) / steps_per_level
-    if is_filter or not is_gray:
-        hr_tile = upscaler.upscale_levels(levels)
-    elif upscaler.color == "luma":
-        hr_tile = to_full_range(upscaler.upscale_levels(to_limited_range(levels))).clip(0.0, 255.0)
-    else:
-        hr_tile = upscaler.upscale_levels(np.repeat(levels, 3, axis=2)).mean(axis=2, keepdims=True)
-    result: _Pixels = np.rint(hr_tile * steps_per_level).astype(tile.dtype)
-    return result
 
 
 def _halo_px(upscaler: Upscaler) -> int:

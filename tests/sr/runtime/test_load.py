@@ -11,7 +11,6 @@ from images import textured
 from PIL import Image
 from safetensors.torch import load_file
 
-import sr
 from data.errors import UserError
 from sr.runtime.load import load_upscaler
 
@@ -19,7 +18,7 @@ from sr.runtime.load import load_upscaler
 def test_upscalers_accept_pillow_images(realtime_irs):
     lr_image = textured(7, 12, 13)
     for spec in (realtime_irs["fp32"] / "model.xml", "bicubic"):
-        upscale = sr.load_upscaler(spec)
+        upscale = load_upscaler(spec)
         np.testing.assert_array_equal(upscale(Image.fromarray(lr_image)), upscale(lr_image))
         with pytest.raises(ValueError, match=r"\(12, 13\)"):
             upscale(Image.fromarray(lr_image).convert("L"))
