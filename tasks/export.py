@@ -12,7 +12,7 @@ from sr.export.settings import KEPT_PRECISION, PRECISIONS, Int8Settings
 from sr.models.box import BOX_MODELS
 from tasks.calibration_choice import CalibrationTask, find_calibration_images, open_calibration_images
 from tasks.config import UNKNOWN_LICENSE, export
-from tasks.model_choice import TRAINED, find_weights, has_luma_graph, is_weights
+from tasks.model_choice import TRAINED, find_onnx, find_weights, has_luma_graph, is_onnx, is_weights
 from tasks.runtime.parameters import ChoiceParameter, OptionalSizeParameter, Size, format_size
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
@@ -105,15 +105,17 @@ class ExportTask(ModelTask):
         """Return the model's name, with the planes unless they are RGB.
 
         Raises:
-            UserError: the preset has no luma graph.
+            UserError: the preset has no luma graph, or a graph is given and its planes too.
         """
+        if is_onnx(self.model):
+            if self.planes != "rgb":
+                raise UserError("--planes is for weights: an ONNX file has its own", "Leave --planes out")
+            return find_onnx(self.model).stem
         if self.planes == "rgb":
             return super().name()
         if self.model == TRAINED and not has_luma_graph(self.model):
-            hint = "Choose a preset of luma alone, such as realtime-x2, or leave --planes out"
-            raise UserError(
-                f"--planes luma needs a network of luma alone, but {super().name()} works on RGB", hint
-            )
+            message = f"--planes luma needs a network of luma alone, but {super().name()} works on RGB"
+            raise UserError(message, "Choose a preset such as realtime-x2, or leave --planes out")
         return f"{super().name()}-{self.planes}"
 
     def parameters(self) -> dict[str, Any]:
@@ -136,20 +138,23 @@ class ExportOnnx(ExportTask):
     record = "export.json"
 
     @property
-    def checkpoint(self) -> ExportCheckpoint:
-        """The model to export."""
-        return ExportCheckpoint(model=self.model)
+    def checkpoint(self) -> ExportCheckpoint | None:
+        """The model to export; None where it is an ONNX file already."""
+        return None if is_onnx(self.model) else ExportCheckpoint(model=self.model)
 
     def requires(self) -> dict[str, ExportCheckpoint]:
-        """The model."""
-        return {"model": self.checkpoint}
+        """The model, unless it is an ONNX file already."""
+        return {"model": self.checkpoint} if self.checkpoint else {}
 
     def name(self) -> str:
         """Return the model's name and the format.
 
         Raises:
-            UserError: a native graph is to be fp16.
+            UserError: a native graph is to be fp16, or an ONNX file is to be one for other programs.
         """
+        if is_onnx(self.model) and self.signature != "native":
+            message = f"--signature interchange is for weights, and {self.model} is an ONNX file"
+            raise UserError(message, "Give the weights that it was made from")
         if self.signature == "native" and self.precision != "fp32":
             hint = "Add --signature interchange, or leave --precision out"
             raise UserError(
@@ -159,12 +164,19 @@ class ExportOnnx(ExportTask):
         return "-".join([super().name(), "onnx", *parts])
 
     def parameters(self) -> dict[str, Any]:
-        """Return the planes, the signature and the precision, where they are not the defaults."""
+        """Return a file's hash; or planes, signature and precision, where they are not the defaults."""
+        if is_onnx(self.model):
+            return {"onnx_sha256": sha256_file(find_onnx(self.model)), "license": export().license}
         interchange = {"signature": self.signature, "precision": self.precision}
         return {**super().parameters(), **({} if self.signature == "native" else interchange)}
 
     def make(self) -> None:
-        """Trace the network, write the graph and compare its output with torch's."""
+        """Trace the network, or take the graph of a file; write it, and compare its output with the original's."""
+        if not self.checkpoint:
+            from sr.export.from_onnx import import_onnx
+
+            import_onnx(find_onnx(self.model), self.directory(), export().license)
+            return
         directories = self.checkpoint.directory(), self.directory()
         if self.signature == "native":
             from sr.export.to_onnx import export_onnx
@@ -269,7 +281,7 @@ class ExportOpenVINO(ExportTask):
                 self.onnx.directory(),
                 self.directory(),
                 self.resolved_precision,
-                model_dir=self.onnx.checkpoint.directory(),
+                model_dir=self.onnx.checkpoint.directory() if self.onnx.checkpoint else None,
                 calibration=open_calibration_images(self.calibration_images),
                 settings=Int8Settings(**self.settings()),
                 size=self.size,

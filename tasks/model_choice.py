@@ -34,6 +34,11 @@ def has_luma_graph(model: str) -> bool:
     return model == TRAINED and describe_model().configuration.get("planes") == 1
 
 
+def is_onnx(model: str) -> bool:
+    """Return whether `model` names an ONNX file, of another program or of this one."""
+    return Path(model).suffix.lower() == ".onnx"
+
+
 def find_weights(model: str) -> Path:
     """Return the path of a file of weights; of a model in the box, that of its own.
 
@@ -41,6 +46,15 @@ def find_weights(model: str) -> Path:
         UserError: there is no such file, or it has another suffix.
     """
     return find_box_weights(model) or _find(model, WEIGHTS_SUFFIXES, (TRAINED,))
+
+
+def find_onnx(model: str) -> Path:
+    """Return the path of an ONNX file.
+
+    Raises:
+        UserError: there is no such file, or it has another suffix.
+    """
+    return _find(model, (".onnx",), ())
 
 
 def hash_graph(model: str, names: Iterable[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import UserError
-from sr.models.checkpoint import read_pth
+from sr.models.checkpoint_file import read_pth
 
 TRUNK, LINEAR = "alexnet-owt-7be5be79.pth", "alex.pth"
 """The files: torchvision's AlexNet, and the five linear layers of LPIPS v0.1."""

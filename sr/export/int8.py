@@ -26,6 +26,8 @@ from sr.runtime.openvino_runtime import openvino as ov
 
 INT8_LOSS_DB = {"vapsr": 0.1, "realtime": 0.2}
 """Largest allowed loss of int8 compared with fp32, by architecture."""
+OTHERS_LOSS_DB = 0.2
+"""The same of networks that are not ours."""
 
 
 _MeasureOn = Callable[[frozenset[str], Sequence[Crop]], float]
@@ -53,7 +55,7 @@ class Quantization:
         source: Path | ImageSet | None,
         reference: Runner,
     ) -> None:
-        bound_db = settings.int8_loss_db or INT8_LOSS_DB[metadata.architecture]
+        bound_db = settings.int8_loss_db or INT8_LOSS_DB.get(metadata.architecture, OTHERS_LOSS_DB)
         self._settings = dataclasses.replace(settings, int8_loss_db=bound_db)
         self._metadata, self._source, self._reference = metadata, source, reference
         self._quantized: dict[frozenset[str], tuple[ov.Model, QuantizationSummary]] = {}

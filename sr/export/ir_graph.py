@@ -133,6 +133,36 @@ def find_sensitive_operations(model: ov.Model) -> SensitiveOperations:
     )
 
 
+def find_sensitive_ends(model: ov.Model) -> SensitiveOperations:
+    """Find the operations that must stay in float, in a network of an architecture that is not ours.
+
+    All that comes before the first weighted layers or after the last ones computes in full precision: these operations
+    carry pixels. These layers themselves are not quantized, and neither are sums of two images, normalizations and
+    attention.
+
+    Raises:
+        UserError: the network has no weighted layers.
+    """
+    graph = IrGraph(model)
+    layers = {name for name in graph.find_types(WEIGHTED) if len(graph.inputs(name)) == 1}
+    before = {name: graph.ancestors(name) - {name} for name in graph.operations}
+    first = {name for name in layers if not before[name] & layers}
+    last = layers - set[str]().union(*(before[name] for name in layers))
+    if not layers:
+        raise _unsupported_graph("it has no weighted layers")
+    after_last = graph.operations.keys() - layers - set[str]().union(*(before[name] for name in layers))
+    full_precision = after_last | {
+        name for name in graph.operations if name not in layers and not before[name] & layers
+    }
+    ignored = full_precision | first | last | graph.find_types({"Softmax"})
+    ignored |= {name for name in graph.operations if len(graph.inputs(name)) > 1}
+    for name in graph.find_types(NORMALIZING):
+        ignored |= _find_normalization(graph, name)
+    return SensitiveOperations(
+        frozenset(full_precision | graph.constants(full_precision)), frozenset(ignored)
+    )
+
+
 def _find_last_layer(graph: IrGraph, addition: str, trunk: set[str]) -> set[str]:
     """Return the last weighted layer of the trunk, and the operations between it and the addition."""
     name = next(side for side in graph.inputs(addition) if side in trunk)

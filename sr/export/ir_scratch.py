@@ -6,9 +6,10 @@ from typing import Any
 from data.atomic_files import write_bytes, write_json
 from data.hashing import sha256_bytes
 from sr.export import ir_file
-from sr.export.ir_graph import SensitiveOperations, find_sensitive_operations
+from sr.export.ir_graph import SensitiveOperations, find_sensitive_ends, find_sensitive_operations
 from sr.export.parity import Runner
 from sr.models.metadata import ModelMetadata
+from sr.models.presets import ARCHITECTURE_NAMES
 from sr.runtime.network_upscalers import OpenVinoUpscaler
 from sr.runtime.openvino_runtime import openvino as ov
 
@@ -29,7 +30,8 @@ class IrScratch:
         The marks go through a file: OpenVINO's Python API cannot set them on a model.
         """
         converted = ov.convert_model(onnx_path)
-        sensitive = find_sensitive_operations(converted)
+        is_ours = self._metadata.architecture in ARCHITECTURE_NAMES
+        sensitive = (find_sensitive_operations if is_ours else find_sensitive_ends)(converted)
         marked = self._directory / "converted.xml"
         ov.save_model(converted, marked, compress_to_fp16=False)
         ir_file.disable_precision_conversion(marked, sensitive.full_precision)

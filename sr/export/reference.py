@@ -14,6 +14,7 @@ from sr.export.parity import ImageBatch, Runner
 from sr.models.checkpoint import RECORD, load_model
 from sr.models.luma_interface import LumaInterface
 from sr.models.metadata import ModelMetadata
+from sr.models.network import SuperResolutionNetwork
 
 
 def make_torch_runner(network: nn.Module) -> Runner:
@@ -52,4 +53,16 @@ def load_torch_runner(model_dir: Path, metadata: ModelMetadata) -> Runner:
             "Export the model to ONNX again",
         )
     network = load_model(model_dir)
+    check_half(network, metadata.precision)
     return make_torch_runner(LumaInterface(network) if metadata.color == "luma" else network)
+
+
+def check_half(network: SuperResolutionNetwork, precision: str) -> None:
+    """Check that a network computes in float16, if that is its precision.
+
+    Raises:
+        UserError: it does not.
+    """
+    if precision == "fp16" and not network.core.supports_half:
+        name = network.description.preset
+        raise UserError(f"The network {name} does not compute in half precision (fp16)", "Export it as fp32")

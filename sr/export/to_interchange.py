@@ -9,7 +9,6 @@ gamma-coded as in sRGB; luma is 0 for black and 1 for white, whatever the range 
 
 import copy
 import dataclasses
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from data.hashing import sha256_bytes
 from sr.export.inference_rewrites import rewrite_for_inference
 from sr.export.onnx_graph import tidy
 from sr.export.parity import ImageBatch, Runner, compare_outputs, make_test_batches
-from sr.export.reference import make_torch_runner
+from sr.export.reference import check_half, make_torch_runner
 from sr.export.to_onnx import luma_metadata, trace
 from sr.imaging.video_range import BLACK, SPAN
 from sr.models.checkpoint import load_model
@@ -33,7 +32,7 @@ from sr.models.color_spaces import COLOR_SPACES
 from sr.models.luma_interface import LumaInterface
 from sr.models.metadata import ModelMetadata, from_model_json
 from sr.models.network import SuperResolutionNetwork
-from sr.models.realtime import Realtime
+from sr.models.realtime import BicubicUpscaling, Realtime
 from sr.models.receptive_field import halo_px
 
 SCHEMA = 1
@@ -73,6 +72,20 @@ class _StridedUnshuffle(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """[n,colors,h,w] to [n,k²·colors,h/k,w/k], the channels in the order of `pixel_unshuffle`."""
         return nn.functional.conv2d(image, self.weight, stride=self.side_px, groups=self.colors)
+
+
+class _FixedUpscaling(nn.Module):
+    """The bicubic upscaling with its weights divided: at x4 their denominator is more than float16 holds."""
+
+    def __init__(self, upscaling: BicubicUpscaling) -> None:
+        """Divide the weights of `upscaling`, which is not changed."""
+        super().__init__()
+        weight = upscaling.numerators.float() / upscaling.denominator
+        self.weight = nn.Parameter(weight, requires_grad=False)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Upscale as `BicubicUpscaling` does."""
+        return nn.functional.conv2d(cells, self.weight)
 
 
 class InterchangeInterface(nn.Module):
@@ -115,6 +128,7 @@ def export_interchange(
             what the network computes.
     """
     loaded = load_model(model_dir).eval().float()
+    check_half(loaded, precision)
     metadata = from_model_json(read_json(model_dir / "model.json"))
     metadata = dataclasses.replace(metadata, halo_px=halo_px(loaded.core), precision=precision, layout="NCHW")
     reference: nn.Module = loaded
@@ -125,6 +139,8 @@ def export_interchange(
     network = copy.deepcopy(network)
     if isinstance(network.core, Realtime):
         network.core.unshuffle = _StridedUnshuffle(network.core.colors, network.core.size_multiple)
+        assert isinstance(network.core.upscaling, BicubicUpscaling)
+        network.core.upscaling = _FixedUpscaling(network.core.upscaling)
     graph = _trace(InterchangeInterface(network), metadata)
     if precision == "fp16":
         graph = _to_fp16(graph)
@@ -208,8 +224,14 @@ def _check_shapes(graph: onnx.ModelProto, metadata: ModelMetadata) -> None:
     Raises:
         UserError: an operation needs a shape at run time.
     """
-    found = Counter(node.op_type for node in graph.graph.node)
-    if dynamic := sorted(_SHAPE_OPERATORS & set(found)):
+    constants = {item.name for item in graph.graph.initializer}
+    found = {
+        node.op_type
+        for node in graph.graph.node
+        # Scaling by fixed factors is as good as a pixel shuffle; scaling to a computed size is not.
+        if node.op_type != "Resize" or not all(name in constants for name in node.input[1:] if name)
+    }
+    if dynamic := sorted(_SHAPE_OPERATORS & found):
         message = (
             f"The graph of this network has {', '.join(dynamic)}, whose results depend on shapes at run time"
         )

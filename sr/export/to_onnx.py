@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from data.atomic_files import read_json, write_bytes, write_json
 from data.errors import UserError
+from data.exhaustion import raise_if_exhausted
 from data.hashing import sha256_bytes
 from sr.export.accuracy import MAX_LEVEL_DIFFERENCE, check_parity, check_photographs
 from sr.export.inference_rewrites import rewrite_for_inference
@@ -80,7 +81,7 @@ def export_onnx(model_dir: Path, out_dir: Path, planes: str = "rgb") -> dict[str
     onnx.checker.check_model(content, full_check=True)
     accuracy = _check(content, reference_network, metadata)
     write_bytes(out_dir / "model.onnx", content)
-    record = _describe(metadata, accuracy, content)
+    record = describe_onnx(metadata, accuracy, content)
     write_json(out_dir / "export.json", record)
     return record
 
@@ -105,7 +106,7 @@ def _check(content: bytes, network: nn.Module, metadata: ModelMetadata) -> dict[
     }
 
 
-def _describe(metadata: ModelMetadata, accuracy: dict[str, Any], content: bytes) -> dict[str, Any]:
+def describe_onnx(metadata: ModelMetadata, accuracy: dict[str, Any], content: bytes) -> dict[str, Any]:
     """Return the content of export.json."""
     sizes = _tensor_sizes(metadata)
     return {
@@ -162,15 +163,31 @@ def trace(
         warnings.simplefilter("ignore")
         # The exporter warns that torchvision is missing, which is not needed.
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            interface.eval(),
-            (example,),
-            dynamo=True,
-            opset_version=opset,
-            input_names=["input"],
-            output_names=["output"],
-            dynamic_shapes=axes,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                interface.eval(),
+                (example,),
+                dynamo=True,
+                opset_version=opset,
+                input_names=["input"],
+                output_names=["output"],
+                dynamic_shapes=axes,
+                verbose=False,
+            )
+        except Exception as error:  # whatever a network of others does that has no place in a graph
+            raise_if_exhausted(error)
+            raise _explain_failure(error) from error
     assert program is not None  # with dynamo=True, it never is
     return program.model_proto
+
+
+def _explain_failure(error: Exception) -> UserError:
+    """Return the error for a network that torch's exporter cannot trace; the first cause says why."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    words = " ".join(str(cause).split())[:300] or type(cause).__name__
+    return UserError(
+        f"The network cannot be exported to ONNX for images of any size: {words}",
+        "Give the weights themselves to UpscaleImages and EvaluateModel, which run them in torch",
+    )

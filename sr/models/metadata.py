@@ -17,15 +17,22 @@ HALO_PX = 32
 """The largest halo: LR pixels around the kept part of a tile. VapSR, which sees far, differs from the whole image by
 one level at most with 32, and by 2 to 3 with 16."""
 
+MAX_SIZE_MULTIPLE, MAX_MINIMUM_PX = 64, 512
+
 _KNOWN: dict[str, Sequence[Any]] = {
-    "scale": range(2, 9),
-    "size_multiple": range(1, HALO_PX + 1),
+    "scale": range(1, 9),
+    "size_multiple": range(1, MAX_SIZE_MULTIPLE + 1),
+    "minimum_px": range(1, MAX_MINIMUM_PX + 1),
+    "padding": ("edge", "reflect"),
     "halo_px": range(HALO_PX + 1),
     "color": ("rgb", "luma"),
     "precision": ("fp32", "fp16", "int8"),
     "layout": ("NHWC",),
 }
 """The permitted values of fields that decide how an image is padded, tiled and colored. Others are refused."""
+
+_LATER = {"minimum_px": 1, "padding": "edge"}
+"""Fields that a file has only where they differ from this."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +59,10 @@ class ModelMetadata:
     """Of "input" (uint8, n h w c) and of "output" (uint8, n scale*h scale*w c); c as `channels` says."""
     halo_px: int = 32
     """LR pixels around the kept part of a tile (sr.models.receptive_field); 32 if the file does not say."""
+    minimum_px: int = 1
+    """The height and width of "input" must be at least this."""
+    padding: str = "edge"
+    """How smaller images are padded, at the right and at the bottom: edge or reflect, as numpy calls it."""
 
     @property
     def channels(self) -> int:
@@ -60,7 +71,11 @@ class ModelMetadata:
 
     def to_strings(self) -> dict[str, str]:
         """Return the fields and the schema's version as strings, sorted by key."""
-        fields = {key: str(value) for key, value in dataclasses.asdict(self).items()}
+        fields = {
+            key: str(value)
+            for key, value in dataclasses.asdict(self).items()
+            if key not in _LATER or value != _LATER[key]
+        }
         return dict(sorted({"schema": SCHEMA, **fields}.items()))
 
 
@@ -75,6 +90,7 @@ def from_model_json(record: Mapping[str, Any]) -> ModelMetadata:
         architecture=record["architecture"],
         weights_sha256=record["weights_sha256"],
         license=record.get("source", {}).get("license", "unknown"),
+        **{name: record.get(name, default) for name, default in _LATER.items()},
     )
 
 
@@ -96,7 +112,7 @@ def from_strings(strings: Mapping[str, str], where: str) -> ModelMetadata:
     fields: dict[str, Any] = {}
     try:
         for field in dataclasses.fields(ModelMetadata):
-            if field.name != "halo_px" or field.name in strings:
+            if field.name not in ("halo_px", *_LATER) or field.name in strings:
                 text = strings[field.name]
                 fields[field.name] = int(text) if field.type is int else text
     except (KeyError, ValueError) as error:

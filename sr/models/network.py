@@ -18,6 +18,14 @@ class Architecture(nn.Module):
     """Upscaling factor."""
     size_multiple: int
     """Input height and width must be multiples of this."""
+    minimum_px: int = 1
+    """Input height and width must be at least this."""
+    padding: str = "edge"
+    """How a smaller image is padded, at the right and at the bottom: edge or reflect, as numpy calls it."""
+    halo_px: int | None = None
+    """LR pixels needed around the kept part of a tile; None: as the convolutions tell."""
+    supports_half: bool = True
+    """Whether it computes in float16."""
 
 
 class SuperResolutionNetwork(nn.Module):

@@ -12,6 +12,8 @@ from data.errors import UserError
 
 COLOR_SPACE_NAMES = ("rgb", "ycbcr-601", "ycbcr-709", "oklab")
 """The color spaces that a network can work in; `sr.models.color_spaces` has the formulas."""
+ARCHITECTURE_NAMES = ("vapsr", "realtime")
+"""The architectures of this project; `sr.models.registry` builds them."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class ModelDescription:
     """A network apart from its weights. `model.json` contains these fields, except `reparameterize`."""
 
     architecture: str
-    """A key of `sr.models.registry.ARCHITECTURES`: "vapsr" or "realtime"."""
+    """A name in ARCHITECTURE_NAMES, or "spandrel": the preset is then spandrel's name of the network."""
 
     configuration: Mapping[str, int]
     """Arguments of the architecture's class; always with `scale`."""

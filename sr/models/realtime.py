@@ -122,7 +122,7 @@ class Realtime(Architecture):
             torch.full((channels,), PRELU_SLOPE) for _ in range(prelu * (layers - 1))
         )
         self.unshuffle: nn.Module = nn.PixelUnshuffle(unshuffle)
-        self.upscaling = BicubicUpscaling(scale, colors, unshuffle)
+        self.upscaling: nn.Module = BicubicUpscaling(scale, colors, unshuffle)
 
     def forward(self, lr_image: Tensor) -> Tensor:
         """Upscale float [n,colors,h,w], h and w multiples of a cell, to float32 [n,colors,scale·h,scale·w]."""

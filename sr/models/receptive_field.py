@@ -39,4 +39,4 @@ def receptive_field_px(core: Architecture) -> int:
 
 def halo_px(core: Architecture) -> int:
     """Return the LR pixels needed around the kept part of a tile, to match the whole image within one level."""
-    return min(receptive_field_px(core), HALO_PX)
+    return min(receptive_field_px(core), HALO_PX) if core.halo_px is None else core.halo_px

@@ -48,6 +48,10 @@ class NetworkUpscaler(abc.ABC):
     sha256: str | None
     size_multiple: int
     """The network's input height and width must be multiples of it; other images are padded."""
+    minimum_px: int = 1
+    """The least input height and width; smaller images are padded."""
+    padding: str = "edge"
+    """How images are padded, at the right and at the bottom: edge or reflect, as numpy calls it."""
     color: str = "rgb"
     fixed_size: tuple[int, int] | None = None
     tile_px: int = 0
@@ -101,8 +105,7 @@ class NetworkUpscaler(abc.ABC):
         height, width = lr_image.shape[:2]
         if self.fixed_size and (height, width) != self.fixed_size:
             raise size_mismatch_error(self.fixed_size, height, width, self.name)
-        padding = ((0, -height % self.size_multiple), (0, -width % self.size_multiple), (0, 0))
-        padded = np.ascontiguousarray(np.pad(lr_image, padding, mode="edge"))
+        padded = self._pad(lr_image)
 
         def run_one(tile: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
             hr_tile: npt.NDArray[_Value] = run(tile[None])[0]  # (1, h, w, c) in and out
@@ -122,8 +125,19 @@ class NetworkUpscaler(abc.ABC):
             hr_image = run_one(padded)
         return np.ascontiguousarray(hr_image[: height * self.scale, : width * self.scale])
 
+    def _pad(self, lr_image: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
+        """Pad an image to the sizes that the network takes."""
+        missing = [max(-side % self.size_multiple, self.minimum_px - side) for side in lr_image.shape[:2]]
+        if self.padding == "reflect":  # as far as there is something to mirror
+            inner = [min(pixels, side - 1) for pixels, side in zip(missing, lr_image.shape, strict=False)]
+            lr_image = np.pad(lr_image, ((0, inner[0]), (0, inner[1]), (0, 0)), mode="reflect")
+            missing = [pixels - done for pixels, done in zip(missing, inner, strict=True)]
+        padded = np.pad(lr_image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+        return np.ascontiguousarray(padded)
+
     def _set_metadata(self, metadata: ModelMetadata, runtime: str) -> None:
         self.scale, self.size_multiple = metadata.scale, metadata.size_multiple
+        self.minimum_px, self.padding = metadata.minimum_px, metadata.padding
         self.color, self.halo_px = metadata.color, metadata.halo_px
         self.name = f"{metadata.preset} {runtime}"
 
@@ -159,6 +173,7 @@ class TorchUpscaler(NetworkUpscaler):
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = network.eval().float().to(self._device)
         self.scale, self.size_multiple = network.scale, network.size_multiple
+        self.minimum_px, self.padding = network.core.minimum_px, network.core.padding
         self.halo_px = halo_px(network.core)
         model = network.description.preset or network.description.architecture
         self.name = f"{source.stem if source.is_file() else model} torch"

@@ -9,6 +9,7 @@ from pathlib import Path
 from data.atomic_files import read_json
 from sr.models.metadata import from_model_json
 from sr.runtime.model_files import read_ir
+from sr.runtime.network_upscalers import ForeignOnnxUpscaler, load_onnx
 from sr.runtime.openvino_runtime import openvino as ov
 
 
@@ -57,17 +58,21 @@ def open_network(name: str, model_dir: Path, files: Mapping[str, Path]) -> Itera
 
 @contextlib.contextmanager
 def open_graph(path: Path) -> Iterator[ProfiledModel]:
-    """Prepare a single .onnx or .xml file of this project; the reference is the same file as it is.
+    """Prepare a single .onnx or .xml file; the reference is the same file as it is.
+
+    An ONNX file of another program is measured with the conversion from and to bytes.
 
     Raises:
-        UserError: it is not a model file of this project.
+        UserError: it is no model file that is run here.
     """
-    precision = "fp32"
-    if path.suffix == ".xml":
-        precision = read_ir(ov.Core(), path)[1].precision
-    yield ProfiledModel(
-        path.stem,
-        {precision: path},
-        path,
-        "this file, with dynamic size, compiled with the latency hint alone",
-    )
+    precision, about = "fp32", "this file, with dynamic size, compiled with the latency hint alone"
+    with tempfile.TemporaryDirectory() as scratch:
+        file = path
+        if path.suffix == ".xml":
+            precision = read_ir(ov.Core(), path)[1].precision
+        elif isinstance(load_onnx(path), ForeignOnnxUpscaler):
+            from sr.export.from_onnx import import_onnx
+
+            import_onnx(path, Path(scratch))
+            file = Path(scratch) / "model.onnx"
+        yield ProfiledModel(path.stem, {precision: file}, file, about)

@@ -24,6 +24,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "skimage",
     ),
     "scores": ("torch", "pyiqa", "timm", "torchvision"),
+    "models": ("spandrel", "einops", "torchvision"),
 }
 MODULES["search"] = (*dict.fromkeys(MODULES["train"] + MODULES["export"]), "optuna")
 """For each extra, the top-level modules that its tasks import. DALI is left out: training works without it."""

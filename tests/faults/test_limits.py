@@ -90,7 +90,7 @@ def test_checkpoints_and_weights_that_get_no_file_handle_are_not_damaged(tmp_pat
     torch.save({"weight": torch.zeros(2)}, tmp_path / "model.pth")
     save_checkpoint(tmp_path, Checkpoint(5, {"weight": torch.zeros(2)}, {"a": 1}), keep=2)
     code = """
-from sr.models.checkpoint import read_pth
+from sr.models.checkpoint_file import read_pth
 from sr.training.checkpoints import load_latest_checkpoint
 limit_files()
 for read in (lambda: load_latest_checkpoint(root, print), lambda: read_pth(root / "model.pth")):

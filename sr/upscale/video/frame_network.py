@@ -82,7 +82,8 @@ class OpenVINONetwork:
         self.name, self.scale = f"{metadata.preset} openvino {metadata.precision}", metadata.scale
         self.color, self._precision = metadata.color, metadata.precision
         multiple, fixed = metadata.size_multiple, read_fixed_size(model)
-        padded = (height + -height % multiple, width + -width % multiple)
+        least = metadata.minimum_px
+        padded = tuple(max(side + -side % multiple, least) for side in (height, width))
         if fixed and padded != fixed:
             raise size_mismatch_error(fixed, height, width, self.name)
         self._shape = (1, *padded, metadata.channels)  # NHWC

@@ -6,11 +6,17 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from images import textured
+from safetensors.torch import save_file
 
 from data.errors import UserError
 from sr.evaluation.cost import count_gmacs
 from sr.export.to_interchange import export_interchange, set_sizes
+from sr.models.checkpoint import export_checkpoint, load_model
+from sr.models.luma_interface import LumaInterface
+from sr.models.presets import IN_256THS, ModelDescription
+from sr.models.registry import build_network
 from sr.runtime.load import load_upscaler
 from sr.runtime.network_upscalers import ForeignOnnxUpscaler, TorchUpscaler
 
@@ -57,6 +63,54 @@ def test_sizes_are_set_by_position_and_all_shapes_follow(model, planes, precisio
     values = np.random.default_rng(0).random((1, channels, 48, 80), np.float32)
     values = values.astype(np.float32 if precision == "fp32" else np.float16)
     assert session.run(None, {"input": values})[0].shape == (1, channels, 96, 160)
+
+
+def as_chainner(path, lr_image):
+    """Run a file as chaiNNer and vs-mlrt do: floats, padded to multiples of 16, sizes set by position, cropped."""
+    height, width, channels = lr_image.shape
+    padded = np.pad(lr_image, ((0, -height % 16), (0, -width % 16), (0, 0)), mode="edge")
+    graph = onnx.load(path)
+    kind = onnx.helper.tensor_dtype_to_np_dtype(graph.graph.input[0].type.tensor_type.elem_type)
+    session = onnxruntime.InferenceSession(set_sizes(graph, *padded.shape[:2]).SerializeToString())
+    black, span = (16, 219) if channels == 1 else (0, 255)
+    values = ((padded.astype(np.float32) - black) / span).astype(kind).transpose(2, 0, 1)[None]
+    (output,) = session.run(None, {session.get_inputs()[0].name: values})
+    scale = output.shape[2] // padded.shape[0]
+    hr_image = output[0].transpose(1, 2, 0).astype(np.float32)[: height * scale, : width * scale]
+    return (hr_image * span + black).round().clip(0, 255).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("scale", "planes", "precision"),
+    [
+        *((2, "luma", "fp16"), (3, "rgb", "fp32"), (3, "luma", "fp16")),
+        *((4, "rgb", "fp16"), (4, "luma", "fp32")),
+    ],
+)
+def test_loaded_as_other_programs_do_it_equals_our_image(scale, planes, precision, tmp_path):
+    """Sides are odd: padded to 16 there, to 2 here. Together with the cases above: each scale, planes and precision."""
+    sizes = {"scale": scale, "layers": 2, "channels": 4, "planes": 1 if planes == "luma" else 3}
+    network = build_network(ModelDescription("realtime", sizes, IN_256THS))
+    stream = torch.Generator().manual_seed(scale)
+    weights = {
+        name: torch.randn(value.shape, generator=stream) * 0.05
+        for name, value in network.core.state_dict().items()
+    }
+    save_file(weights, tmp_path / "net.safetensors")
+    export_checkpoint(tmp_path / "net.safetensors", tmp_path / "model")
+    export_interchange(tmp_path / "model", tmp_path, planes, precision)
+    lr_image = textured(scale, 37, 53)
+    ours = load_upscaler(tmp_path / "model")(lr_image)
+    if planes == "luma":
+        lr_image = np.ascontiguousarray(lr_image[..., :1])
+        padded = torch.from_numpy(np.pad(lr_image[..., 0], ((0, 1), (0, 1)), mode="edge"))[None, None]
+        ours = LumaInterface(load_model(tmp_path / "model"))(padded)[
+            0, 0, : 37 * scale, : 53 * scale, None
+        ].numpy()
+    theirs = as_chainner(tmp_path / "model.onnx", lr_image)
+    # Beyond 16 pixels of padding nothing differs; at the right and bottom edge the padding itself is seen.
+    kept = (slice(None, -8 * scale), slice(None, -8 * scale))
+    assert theirs.shape == ours.shape and np.abs(theirs - ours)[kept].max() <= 1
 
 
 @pytest.mark.parametrize(("model", "precision"), [("realtime", "fp32"), ("vapsr", "fp16")])
