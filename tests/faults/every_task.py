@@ -73,8 +73,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def kept_or_temporary(keep: Path | None) -> Iterator[Path]:
     """Give the folder of the suite."""
     if keep is None:
-        with tempfile.TemporaryDirectory(prefix="every-task-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        # Not a TemporaryDirectory: each fork would remove it when it ends.
+        folder = Path(tempfile.mkdtemp(prefix="every-task-"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         return
     keep = keep.resolve()
     stamp = keep / f"code-{hash_code()}"
