@@ -82,8 +82,11 @@ class Journal:
         lines += [_format_line(*one) for one in self.ranges]
         lines += [_format_line(*one, _SAFE) for one in self._safe]
         write_bytes(self.path, b"".join(lines))
+        replaced = os.open(
+            self.path, os.O_WRONLY | os.O_APPEND
+        )  # before the old one is closed: it may have vanished
         os.close(self._file)
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        self._file = replaced
 
     def add(self, start: int, end: int) -> None:
         """Add a range. Call this after its bytes were written."""

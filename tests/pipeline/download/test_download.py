@@ -739,6 +739,14 @@ def test_a_partial_file_that_was_removed_without_its_journal_is_fetched_whole(ou
     assert (out / "a.zip").read_bytes() == CONTENT
 
 
+def test_a_journal_that_vanishes_can_still_be_closed(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "journal")
+    monkeypatch.setattr(journals, "write_bytes", lambda path, content: path.unlink(missing_ok=True))
+    with pytest.raises(FileNotFoundError):
+        journal.restart(ABOUT, [])
+    journal.close()
+
+
 def test_the_journal_of_a_run_that_was_killed_as_the_file_got_its_name_is_removed(out, monkeypatch):
     replace = os.replace
 
