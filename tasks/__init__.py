@@ -21,6 +21,8 @@
 
     SelectSamples ──► SearchArchitecture: small networks, trained briefly, by PSNR and speed in int8
 
+    Codec gain: clip ──► EncodePoint × N ──► MeasurePoint × N ──► MeasureCodecGain: codec-gain.html
+
     Beside it: VerifyDataset, ExportFolder on a dataset; ExportShader, BenchmarkModel, UpscaleImages, UpscaleVideo on a model;
     PublishDataset and FetchDataset on a dataset, selection, model or export and a URL.
 
@@ -49,9 +51,11 @@ calibrate int8. Download also gives EvaluateModel, TrainModel and SearchArchitec
     TrainModel → ExportCheckpoint, FullPipeline
     ExportCheckpoint → ExportOnnx, ExportShader, EvaluateModel, BenchmarkModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
-    ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel
+    ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel, MeasurePoint
     EvaluateBaselines → EvaluateModel
     EvaluateModel → FullPipeline, CompareModels
+    EncodePoint → MeasurePoint
+    MeasurePoint → MeasureCodecGain
 
 MakeCrops yields its PackShard tasks once the plan has fixed their number; EvaluateModel yields EvaluateBaselines once
 the model's scale is known, and all models evaluated on the same terms share it. VerifyDataset reads what MakeCrops has made and
@@ -72,6 +76,7 @@ except Exception as error:
         raise
     raise SystemExit(line) from error
 
+from tasks.codec_gain import EncodePoint, MeasureCodecGain, MeasurePoint
 from tasks.compare import CompareModels
 from tasks.crops import MakeCrops, PackShard, PlanCrops
 from tasks.download import Download
@@ -108,6 +113,7 @@ __all__ = [
     "EmbedBenchmark",
     "EmbedCrops",
     "EmbedShard",
+    "EncodePoint",
     "EvaluateBaselines",
     "EvaluateModel",
     "ExportCheckpoint",
@@ -122,6 +128,8 @@ __all__ = [
     "IndexSource",
     "MakeCrops",
     "MatchParts",
+    "MeasureCodecGain",
+    "MeasurePoint",
     "PackShard",
     "PlanCrops",
     "PublishDataset",

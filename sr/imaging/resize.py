@@ -100,13 +100,21 @@ def cubic_kernel(distance: Values) -> Values:
     return np.where(x <= 1.0, near, np.where(x <= 2.0, far, 0.0))
 
 
-def _lanczos3_kernel(distance: Values) -> Values:
+def lanczos3_kernel(distance: Values) -> Values:
+    """Evaluate the sinc function windowed by its own main lobe, stretched by three.
+
+    Args:
+        distance: from the center, in pixels of the source.
+
+    Returns:
+        The weight at each distance; 0 beyond 3.
+    """
     return np.where(np.abs(distance) < 3.0, np.sinc(distance) * np.sinc(distance / 3.0), 0.0)
 
 
 _KERNELS: dict[str, tuple[Callable[[Values], Values], float]] = {
     "cubic": (cubic_kernel, 2.0),
-    "lanczos3": (_lanczos3_kernel, 3.0),
+    "lanczos3": (lanczos3_kernel, 3.0),
 }
 """Kernel function by name, with its support: the radius in pixels beyond which it is zero."""
 

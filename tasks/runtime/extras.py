@@ -25,6 +25,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "scores": ("torch", "pyiqa", "timm", "torchvision"),
     "models": ("spandrel", "einops", "torchvision"),
+    "gain": ("bjontegaard", "imageio_ffmpeg", "openvino"),
 }
 MODULES["search"] = (*dict.fromkeys(MODULES["train"] + MODULES["export"]), "optuna")
 """For each extra, the top-level modules that its tasks import. DALI is left out: training works without it."""

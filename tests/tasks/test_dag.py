@@ -1,6 +1,7 @@
 """Compare the drawing in the docstring of tasks/ with what the tasks require."""
 
 import re
+from pathlib import Path
 
 import luigi
 import pytest
@@ -21,6 +22,7 @@ from tasks import (
     FullPipeline,
     IndexSource,
     MakeCrops,
+    MeasureCodecGain,
     PackShard,
     PublishDataset,
     ScoreShard,
@@ -78,6 +80,7 @@ def required() -> set[tuple[str, str]]:
         IndexSource(dataset="disc:0"),
         UpscaleImages(input=".", output_dir="out", model="trained"),
         UpscaleVideo(input="video.mkv", output_file="out.mkv", model="trained"),
+        MeasureCodecGain(input=(Path("clip.mkv"),), models=("trained",)),
         IndexSource(dataset="HQ-50K"),
         IndexSource(dataset="Inter4K"),
     ]

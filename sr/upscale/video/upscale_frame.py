@@ -20,7 +20,7 @@ from data.errors import UserError
 from data.video.pyav import build_filter_graph, plane_array
 from sr.imaging.video_range import FULL_SPAN, to_full_range, to_limited_range
 from sr.upscale.video.frame_network import FrameNetwork
-from sr.upscale.video.upscale_plane import round_samples, upscale_plane
+from sr.upscale.video.upscale_plane import BICUBIC, round_samples, upscale_plane
 from sr.upscale.video.video_info import VideoInfo
 
 _SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
@@ -42,13 +42,22 @@ class FrameUpscaler:
         video: the video of the frames.
         scale: how many times taller and wider the result is.
         pixel_format: planar format of the result.
+        kernel: what upscales planes that no network does, see `upscale_plane`.
 
     Raises:
         UserError: the video's colors cannot be converted to RGB and back.
     """
 
-    def __init__(self, network: FrameNetwork | None, video: VideoInfo, scale: int, pixel_format: str) -> None:
+    def __init__(
+        self,
+        network: FrameNetwork | None,
+        video: VideoInfo,
+        scale: int,
+        pixel_format: str,
+        kernel: str = BICUBIC,
+    ) -> None:
         self.network, self.video, self.scale, self.pixel_format = network, video, scale, pixel_format
+        self.kernel = kernel
         self.bit_depth = 10 if pixel_format.endswith("10le") else 8
         self._input_format = video.planar_format(self.bit_depth)
         is_rgb_model = network is not None and network.color == "rgb"
@@ -81,14 +90,14 @@ class FrameUpscaler:
         upscaled = VideoFrame(video.width * scale, video.height * scale, self.pixel_format)
         luma = plane_array(frame, 0)
         plane_array(upscaled, 0)[:] = (
-            upscale_plane(luma, scale, max_value)
+            upscale_plane(luma, scale, max_value, kernel=self.kernel)
             if self.network is None
             else self._upscale_luma(self.network, luma, max_value)
         )
         subsampling = _SUBSAMPLING.get(video.chroma, (1, 1))
         for number in range(1, len(frame.planes)):
             chroma = upscale_plane(
-                plane_array(frame, number), scale, max_value, subsampling, video.chroma_location
+                plane_array(frame, number), scale, max_value, subsampling, video.chroma_location, self.kernel
             )
             target = plane_array(upscaled, number)
             target[:] = chroma[: target.shape[0], : target.shape[1]]  # odd sides have half a sample more

@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sr.imaging.resize import cubic_kernel
+from sr.imaging.resize import cubic_kernel, lanczos3_kernel
 
+BICUBIC, LANCZOS = "bicubic", "lanczos"
 _IDENTITY = np.ones(1, np.float32)
-_TAPS: npt.NDArray[np.float64] = np.arange(-2.0, 3.0)
+_KERNELS = {BICUBIC: (cubic_kernel, np.arange(-2.0, 3.0)), LANCZOS: (lanczos3_kernel, np.arange(-3.0, 4.0))}
+"""Each filter's kernel and the samples that it weighs, from the one in the middle."""
 
 
 def upscale_plane(
@@ -23,10 +25,9 @@ def upscale_plane(
     max_value: int,
     subsampling: tuple[int, int] = (1, 1),
     chroma_location: str = "center",
+    kernel: str = BICUBIC,
 ) -> npt.NDArray[Any]:
-    """Upscale one plane.
-
-    Bicubic with a = -1/2 (Keys 1981, as in Pillow and MATLAB); edges repeat.
+    """Upscale one plane; edges repeat.
 
     Args:
         plane: height x width, uint8 or uint16.
@@ -34,6 +35,7 @@ def upscale_plane(
         max_value: the largest value of a sample.
         subsampling: luma rows and columns for each sample: (1, 1) for luma, (2, 2) for 4:2:0 chroma.
         chroma_location: of subsampled planes: left, center or topleft.
+        kernel: bicubic (Keys 1981 with a = -1/2, as in Pillow and MATLAB) or lanczos (of three lobes).
 
     Returns:
         The same dtype, `scale` times taller and wider, rounded, 0 to `max_value`.
@@ -41,18 +43,18 @@ def upscale_plane(
     height, width = plane.shape
     row_offset = 0.0 if chroma_location == "topleft" else (subsampling[0] - 1) / 2
     column_offset = (subsampling[1] - 1) / 2 if chroma_location == "center" else 0.0
-    row_kernels = _phase_kernels(scale, subsampling[0], row_offset)
-    column_kernels = _phase_kernels(scale, subsampling[1], column_offset)
+    row_kernels = _phase_kernels(scale, subsampling[0], row_offset, kernel)
+    column_kernels = _phase_kernels(scale, subsampling[1], column_offset, kernel)
     values = plane.astype(np.float32)
     columns = [
-        cv2.filter2D(values, -1, kernel[None], borderType=cv2.BORDER_REPLICATE) for kernel in column_kernels
+        cv2.filter2D(values, -1, taps[None], borderType=cv2.BORDER_REPLICATE) for taps in column_kernels
     ]
     wide = cv2.merge(columns).reshape(height, width * scale)
     upscaled = np.empty((height, scale, width * scale), plane.dtype)
-    for y, kernel in enumerate(row_kernels):
+    for y, taps in enumerate(row_kernels):
         # For columns filter2D would be faster still, but adds in another order: a level off in some ties.
         row = np.asarray(
-            cv2.sepFilter2D(wide, -1, _IDENTITY, kernel, borderType=cv2.BORDER_REPLICATE), np.float32
+            cv2.sepFilter2D(wide, -1, _IDENTITY, taps, borderType=cv2.BORDER_REPLICATE), np.float32
         )
         upscaled[:, y] = round_samples(row, plane.dtype, max_value)
     return upscaled.reshape(height * scale, width * scale)
@@ -70,11 +72,14 @@ def round_samples(values: npt.NDArray[np.float32], dtype: np.dtype[Any], max_val
 
 
 @functools.cache
-def _phase_kernels(scale: int, subsampling: int, offset: float) -> list[npt.NDArray[np.float32]]:
-    """Return the five taps of each of `scale` neighboring samples of the upscaled axis.
+def _phase_kernels(scale: int, subsampling: int, offset: float, kernel: str) -> list[npt.NDArray[np.float32]]:
+    """Return the taps of each of `scale` neighboring samples of the upscaled axis.
 
     Sample j of an axis lies at luma position subsampling·j + offset. Luma position X' of the upscaled image is
     position (X' + 1/2) / scale - 1/2 of the source.
     """
+    weigh, places = _KERNELS[kernel]
     shift = ((offset + 0.5) / scale - 0.5 - offset) / subsampling
-    return [cubic_kernel(phase / scale + shift - _TAPS).astype(np.float32) for phase in range(scale)]
+    taps = [weigh(phase / scale + shift - places) for phase in range(scale)]
+    # Cubic weights add up to 1 as they are, and stay the same bits; those of Lanczos are off by up to 1%.
+    return [(one / one.sum() if kernel == LANCZOS else one).astype(np.float32) for one in taps]

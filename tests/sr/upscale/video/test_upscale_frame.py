@@ -11,7 +11,7 @@ import pytest
 
 from data.video.pyav import plane_array
 from sr.upscale.video.upscale_frame import FrameUpscaler
-from sr.upscale.video.upscale_plane import _phase_kernels, upscale_plane
+from sr.upscale.video.upscale_plane import BICUBIC, _phase_kernels, upscale_plane
 from sr.upscale.video.video_info import VideoInfo
 
 
@@ -87,7 +87,7 @@ def test_a_plane_is_what_two_passes_over_each_phase_give(scale, dtype, max_value
     ):
         plane = np.random.default_rng(scale).integers(0, max_value + 1, size).astype(dtype)
         offsets = [0.0 if location == "topleft" else 0.5, 0.5 if location == "center" else 0.0]
-        rows, columns = (_phase_kernels(scale, 2, offset) for offset in offsets)
+        rows, columns = (_phase_kernels(scale, 2, offset, BICUBIC) for offset in offsets)
         expected = np.empty((size[0], scale, size[1], scale), np.float32)
         for y, x in np.ndindex(scale, scale):
             expected[:, y, :, x] = cv2.sepFilter2D(
