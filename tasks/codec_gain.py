@@ -10,9 +10,11 @@ from data.errors import UserError
 from data.file_identity import size_and_second
 from data.file_names import escape_name, is_file
 from data.user_paths import expand_home
+from sr.models.box import BOX_MODELS
 from sr.upscale.video.settings import CODECS
 from tasks.config import upscaling
-from tasks.export import ExportOpenVINO, make_ir_of
+from tasks.export import ExportOpenVINO
+from tasks.made_ir import make_ir_of
 from tasks.model_choice import identify_upscaler
 from tasks.runtime.list_parameters import IntListParameter, PathListParameter, StrListParameter
 from tasks.runtime.parameters import ChoiceParameter, IntParameter
@@ -107,7 +109,7 @@ class MeasurePoint(ClipTask):
     @property
     def model(self) -> dict[str, ExportOpenVINO]:
         """The model as an IR; nothing for a filter or a graph file."""
-        return {} if self.upscaler in (NONE, *FILTERS) else make_ir_of(self.upscaler)
+        return {} if self.upscaler in (NONE, *FILTERS) else make_ir_of(self.upscaler, for_video=True)
 
     def requires(self) -> dict[str, StoreTask]:
         """The encoded clip, and the model where a task makes it."""
@@ -169,8 +171,8 @@ class MeasureCodecGain(StoreTask):
     )
     models: tuple[str, ...] = StrListParameter(
         default=(),
-        description="networks of scale 2 to compare beside bicubic and Lanczos, separated by commas: trained, or paths "
-        "to .pth .safetensors .onnx .xml",
+        description="networks of scale 2 to compare beside bicubic and Lanczos, separated by commas: trained, "
+        f"{', '.join(BOX_MODELS)}, or paths to .pth .safetensors .onnx .xml",
     )
     codec: str = ChoiceParameter(default="x264", choices=CODECS, description="video encoder")
     preset: str = luigi.Parameter(
@@ -203,7 +205,9 @@ class MeasureCodecGain(StoreTask):
         """Clip and variant of each measurement."""
         stems = [path.stem for path in self.input]
         if len(set(stems)) < len(stems):
-            raise UserError("Two clips of --input have one name", "Rename one: results have the names of clips")
+            raise UserError(
+                "Two clips of --input have one name", "Rename one: results have the names of clips"
+            )
         points = []
         for path in self.input:
             for crf in self.crfs:

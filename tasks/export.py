@@ -8,11 +8,11 @@ import luigi
 
 from data.errors import UserError
 from data.hashing import sha256_file
-from sr.export.settings import KEPT_PRECISION, PRECISIONS, Int8Settings
+from sr.export.settings import PRECISIONS, Int8Settings
 from sr.models.box import BOX_MODELS
 from tasks.calibration_choice import CalibrationTask, find_calibration_images, open_calibration_images
 from tasks.config import UNKNOWN_LICENSE, export
-from tasks.model_choice import TRAINED, find_onnx, find_weights, has_luma_graph, is_onnx, is_weights
+from tasks.model_choice import TRAINED, find_onnx, find_weights, has_luma_graph, is_onnx
 from tasks.runtime.parameters import ChoiceParameter, OptionalSizeParameter, Size, format_size
 from tasks.runtime.progress import stage
 from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
@@ -309,21 +309,3 @@ class ExportOpenVINO(ExportTask):
             f"calibrated on {len(record['calibration']['keys'])} crops of {record['calibration']['source']}, "
             f"{loss_db:.3f} dB below fp32 on {accuracy['crops']} others{in_float}"
         )
-
-
-def make_ir_of(model: str, precision: str = "", for_video: bool = False) -> dict[str, ExportOpenVINO]:
-    """Return the task that makes the IR to upscale with, of the trained model or of weights, under the key "model".
-
-    Args:
-        model: as `--model` gives it. For a filter or a graph file there is nothing to make, and the result is empty;
-            for a model in the box, too, unless its precision is to be another than that of the user's cache.
-        precision: of the weights; empty: that of [export].
-        for_video: whether to make the IR of luma, where the model has one.
-    """
-    resolved = precision or export().precision
-    if model in BOX_MODELS and resolved == KEPT_PRECISION:
-        return {}
-    if model == TRAINED or is_weights(model):
-        planes = "luma" if for_video and has_luma_graph(model) else "rgb"
-        return {"model": ExportOpenVINO(model=model, precision=precision, planes=planes)}
-    return {}

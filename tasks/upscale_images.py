@@ -14,7 +14,8 @@ from sr.export.settings import PRECISIONS
 from sr.models.box import BOX_MODELS, DEFAULT_MODEL
 from sr.runtime.filters import INTERPOLATION_FILTERS
 from tasks.config import MAX_SCALE, MIN_SCALE, upscaling
-from tasks.export import ExportOpenVINO, make_ir_of
+from tasks.export import ExportOpenVINO
+from tasks.made_ir import make_ir_of
 from tasks.model_choice import identify_upscaler
 from tasks.runtime.parameters import BoolParameter, ChoiceParameter, IntParameter
 from tasks.runtime.progress import stage

@@ -20,7 +20,8 @@ from sr.models.box import BOX_MODELS, DEFAULT_MODEL
 from sr.upscale.video.output_file import OutputFile
 from sr.upscale.video.settings import AUDIO, BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
 from tasks.config import upscaling
-from tasks.export import ExportOpenVINO, make_ir_of
+from tasks.export import ExportOpenVINO
+from tasks.made_ir import make_ir_of
 from tasks.model_choice import identify_upscaler
 from tasks.runtime.list_parameters import IntListParameter
 from tasks.runtime.parameters import BoolParameter, ChoiceParameter, FloatParameter, IntParameter

@@ -139,7 +139,7 @@ def _load(one: Measured, name: str) -> npt.NDArray[np.uint8]:
 
 
 def _cut(image: npt.NDArray[np.uint8], top: int, left: int) -> str:
-    """Return the window of a image as a data: URI."""
+    """Return the window of an image as a data: URI."""
     content = io.BytesIO()
     Image.fromarray(image[top : top + _WINDOW_PX, left : left + _WINDOW_PX]).save(content, "PNG")
     return data_uri(content.getvalue(), "png")

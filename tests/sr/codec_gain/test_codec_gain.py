@@ -94,7 +94,7 @@ def test_every_metric_is_there_and_the_larger_size_is_better(measured):
     assert all(full[name] > half[name] for name in ("psnr_y_db", "ssim_y", "xpsnr_y_db", "vmaf_neg"))
 
 
-def test_the_report_tells_curves_deltas_and_crossovers(measured, tmp_path):
+def test_the_report_has_curves_deltas_and_crossovers(measured, tmp_path):
     _, store, records = measured
     points = []
     for step in range(4):
