@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -72,8 +73,23 @@ def test_a_dataset_is_planned_packed_and_finished_in_this_order_whatever_its_nam
     assert re.search(r"plan: job 1, pack: array 2, finish: job 3", said)
 
 
-@pytest.mark.parametrize(("end", "code", "queue"), [("TERM", 143, "requeue 7\n"), ("", 30, "")])
-def test_a_training_whose_time_is_up_saves_and_goes_back_into_the_queue(end, code, queue, tmp_path):
+def read_fifo(path: Path) -> str:
+    """Read what is written to a fifo at once; a writer that never comes fails the test, and does not hold it up."""
+    pipe = os.open(path, os.O_RDWR)
+    try:
+        assert select.select([pipe], [], [], 60)[0], f"nothing was written to {path.name}"
+        return os.read(pipe, 4096).decode()
+    finally:
+        os.close(pipe)
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "queue", "nodes", "launcher"),
+    [("TERM", 143, "requeue 7\n", "1", "auto"), ("", 30, "", "4", "srun")],
+)
+def test_a_training_whose_time_is_up_saves_and_goes_back_into_the_queue(
+    end, code, queue, nodes, launcher, tmp_path
+):
     """With programs in place of sr-factory and scontrol. The training ends a while after it was asked to."""
     programs = {
         "sr-factory": 'trap \'echo saved; exit 143\' TERM\necho "$@" > begun\n[ -z "$END" ] && exit 30\n'
@@ -87,6 +103,7 @@ def test_a_training_whose_time_is_up_saves_and_goes_back_into_the_queue(end, cod
         os.mkfifo(tmp_path / fifo)
     (tmp_path / "queue").touch()
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "END": end}
+    environment["SLURM_JOB_NUM_NODES"] = nodes
     job = subprocess.Popen(
         ["bash", DEPLOY / "slurm" / "train.sbatch", "--training-max-epochs", "3"],
         cwd=tmp_path,
@@ -94,8 +111,8 @@ def test_a_training_whose_time_is_up_saves_and_goes_back_into_the_queue(end, cod
         stdout=subprocess.PIPE,
         text=True,
     )
-    options = (tmp_path / "begun").read_text().split()
-    assert options == ["TrainModel", "--training-max-epochs", "3"]
+    options = read_fifo(tmp_path / "begun").split()
+    assert options == ["TrainModel", "--training-launcher", launcher, "--training-max-epochs", "3"]
     if end:
         job.send_signal(signal.SIGTERM)
     said, _ = job.communicate()
