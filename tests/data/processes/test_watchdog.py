@@ -32,6 +32,19 @@ class Ticks:
         self.now += seconds
 
 
+class Never(threading.Event):
+    """An event that says when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_awaited = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Say so, and wait."""
+        self.is_awaited.set()
+        return super().wait(timeout)
+
+
 def test_only_time_without_progress_counts_and_computing_counts_for_a_tenth():
     clock = StallClock(0.0, 0.0)
     assert [clock.tick(now, 0.0) for now in (1.0, 2.0)] == [1.0, 2.0]
@@ -43,7 +56,7 @@ def test_only_time_without_progress_counts_and_computing_counts_for_a_tenth():
 
 def stuck_work(longest_s: float) -> tuple[Watchdog, Ticks, list[str]]:
     """Run work of which one thread sticks after a step of `longest_s`, until the error is there."""
-    ticks, never, doing = Ticks(), threading.Event(), threading.Barrier(2)
+    ticks, never = Ticks(), Never()
     watchdog = Watchdog(
         "Upscaling video.mkv", "Run it again.", 300, clock=lambda: ticks.now, pause=ticks.pause
     )
@@ -53,7 +66,6 @@ def stuck_work(longest_s: float) -> tuple[Watchdog, Ticks, list[str]]:
         watchdog.note("upscaling frame 1")
         ticks.now += longest_s
         watchdog.note("upscaling frame 2")
-        doing.wait()
         never.wait()
 
     with watchdog:
@@ -68,7 +80,7 @@ def stuck_work(longest_s: float) -> tuple[Watchdog, Ticks, list[str]]:
         thread = threading.Thread(target=sticks_here, name="upscale 1", daemon=True)
         thread.start()
         watchdog.note("waiting for an upscaled frame", waits=True)
-        doing.wait()
+        never.is_awaited.wait()
         ticks.may_run.set()
         assert raised.wait(60)
         with pytest.raises(UserError, match="is stuck"):
