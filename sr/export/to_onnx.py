@@ -189,5 +189,5 @@ def _explain_failure(error: Exception) -> UserError:
     words = " ".join(str(cause).split())[:300] or type(cause).__name__
     return UserError(
         f"The network cannot be exported to ONNX for images of any size: {words}",
-        "Give the weights themselves to UpscaleImages and EvaluateModel, which run them in torch",
+        "EvaluateModel runs the weights themselves, in torch",
     )

@@ -33,7 +33,7 @@ class Ticks:
 
 
 class Never(threading.Event):
-    """An event that says when somebody waits for it."""
+    """An event that says when a thread waits for it."""
 
     def __init__(self) -> None:
         super().__init__()
