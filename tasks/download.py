@@ -89,3 +89,20 @@ class Download(DatasetTask):
         """Return where the files are, and their sizes."""
         lines = "".join(f"\n{path.resolve()}, {path.stat().st_size} bytes" for path in self.files())
         return f"Download: {self.directory()}{lines}"
+
+
+class DownloadedTask(DatasetTask):
+    """A task that makes a dataset's files of what was downloaded."""
+
+    @property
+    def download(self) -> Download:
+        """What was downloaded."""
+        return Download(dataset=self.dataset)
+
+    def requires(self) -> Download:
+        """What was downloaded."""
+        return self.download
+
+    def parameters(self) -> dict[str, Any]:
+        """Return which of the downloaded files it takes."""
+        return {"members": self.dataset_spec.members}

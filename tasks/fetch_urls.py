@@ -1,32 +1,18 @@
 """Fetch the images of a dataset that is published as a list of URLs: FetchUrls."""
 
 from pathlib import Path
-from typing import Any
 
 from pipeline.download import url_list
-from tasks.download import DatasetTask, Download
+from tasks.download import DownloadedTask
 from tasks.runtime.progress import stage
 from tasks.runtime.store import store
 
 
-class FetchUrls(DatasetTask):
+class FetchUrls(DownloadedTask):
     """List of URLs → images, and why the other links gave none."""
 
     stage = "url_lists"
     record = url_list.RECORD
-
-    @property
-    def download(self) -> Download:
-        """The download of the list."""
-        return Download(dataset=self.dataset)
-
-    def requires(self) -> Download:
-        """The download of the list."""
-        return self.download
-
-    def parameters(self) -> dict[str, Any]:
-        """Return which lists are fetched."""
-        return {"members": self.dataset_spec.members}
 
     def make(self) -> None:
         """Fetch what is not there yet."""

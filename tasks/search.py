@@ -3,20 +3,17 @@
 from typing import Any
 
 from sr.search.settings import Budget, SearchSettings
-from tasks.download import Download
-from tasks.publish import FetchDataset, selected_samples
 from tasks.runtime.progress import stage
-from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, WHOLE_MACHINE, StoreTask
+from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE
 from tasks.search_config import search
-from tasks.select import SelectSamples
-from tasks.train import lpips_weights, options_with
+from tasks.train import TrainingTask
 from tasks.training_config import training_settings
 
 FRAME = (540, 960)
 """Height and width of the LR frame that is timed where [search] size is empty."""
 
 
-class SearchArchitecture(StoreTask):
+class SearchArchitecture(TrainingTask):
     """Selected crops → small networks, trained briefly: the best for each speed in int8, as table, page and presets.
 
     Killed, it goes on where it was. Run on several hosts with the same store, or several times on one, all work on the
@@ -26,25 +23,6 @@ class SearchArchitecture(StoreTask):
     extra = "search"
     stage = "searches"
     record = "search.json"
-    resources = WHOLE_MACHINE
-    trains = True
-
-    @property
-    def selection(self) -> SelectSamples | FetchDataset:
-        """The crops to train on."""
-        return selected_samples()
-
-    @property
-    def lpips_weights(self) -> Download | None:
-        """The download of the weights of LPIPS; None where the loss has no such term."""
-        return lpips_weights()
-
-    def requires(self) -> dict[str, StoreTask]:
-        """The selection, and the weights of LPIPS where the loss needs them."""
-        needed: dict[str, StoreTask] = {"selection": self.selection}
-        if self.lpips_weights:
-            needed["lpips"] = self.lpips_weights
-        return needed
 
     def name(self) -> str:
         """Return the family and the scale."""
@@ -77,7 +55,7 @@ class SearchArchitecture(StoreTask):
             steps=section.steps,
             validations=section.validations,
             prune_db=section.prune_db,
-            options=options_with(self.lpips_weights),
+            options=self.options(),
         )
         return SearchSettings(
             space=section.space(),

@@ -21,27 +21,9 @@ from tasks.training_config import (
 )
 
 
-def lpips_weights() -> Download | None:
-    """Return the download of the weights of LPIPS; None where the loss has no such term."""
-    return Download(dataset=LPIPS_WEIGHTS) if "lpips" in parse_loss(training().loss) else None
+class TrainingTask(StoreTask):
+    """A task that trains on the crops of the selection."""
 
-
-def options_with(weights: Download | None) -> RunOptions:
-    """Return how [training] wants a run carried out, with the weights of LPIPS if there are any."""
-    return run_options(lpips_weights=str(weights.directory().resolve()) if weights else "")
-
-
-class TrainModel(StoreTask):
-    """Selected crops → a training run: best weights, checkpoints, history, TensorBoard events.
-
-    Settings that may change while a run goes on (limits, patience, learning rate and others) are not part of its
-    directory's name: when they change, the same run continues.
-    """
-
-    extra = "train"
-    stage = "runs"
-    record = "training.json"
-    format_version = 4
     resources = WHOLE_MACHINE
     trains = True
 
@@ -53,7 +35,7 @@ class TrainModel(StoreTask):
     @property
     def lpips_weights(self) -> Download | None:
         """The download of the weights of LPIPS; None where the loss has no such term."""
-        return lpips_weights()
+        return Download(dataset=LPIPS_WEIGHTS) if "lpips" in parse_loss(training().loss) else None
 
     def requires(self) -> dict[str, StoreTask]:
         """The selection, and the weights of LPIPS where the loss needs them."""
@@ -61,6 +43,24 @@ class TrainModel(StoreTask):
         if self.lpips_weights:
             needed["lpips"] = self.lpips_weights
         return needed
+
+    def options(self) -> RunOptions:
+        """Return how [training] wants a run carried out, with the weights of LPIPS if there are any."""
+        weights = self.lpips_weights
+        return run_options(lpips_weights=str(weights.directory().resolve()) if weights else "")
+
+
+class TrainModel(TrainingTask):
+    """Selected crops → a training run: best weights, checkpoints, history, TensorBoard events.
+
+    Settings that may change while a run goes on (limits, patience, learning rate and others) are not part of its
+    directory's name: when they change, the same run continues.
+    """
+
+    extra = "train"
+    stage = "runs"
+    record = "training.json"
+    format_version = 4
 
     def name(self) -> str:
         """Return the preset."""
@@ -76,10 +76,6 @@ class TrainModel(StoreTask):
             reparameterize=model().reparameterize,
             **training_settings(),
         )
-
-    def options(self) -> RunOptions:
-        """Return how [training] wants the run carried out."""
-        return options_with(self.lpips_weights)
 
     def parameters(self) -> dict[str, Any]:
         """Return the network that the preset means, and the settings that may not change while the run goes on."""

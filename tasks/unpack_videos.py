@@ -1,31 +1,17 @@
 """Unpack the videos of a dataset of the catalog: UnpackVideos."""
 
 from pathlib import Path
-from typing import Any
 
 from pipeline import unpack_videos
-from tasks.download import DatasetTask, Download
+from tasks.download import DownloadedTask
 from tasks.runtime.progress import stage
 
 
-class UnpackVideos(DatasetTask):
+class UnpackVideos(DownloadedTask):
     """Archives of videos → videos."""
 
     stage = "videos"
     record = unpack_videos.RECORD
-
-    @property
-    def download(self) -> Download:
-        """The download of the archives."""
-        return Download(dataset=self.dataset)
-
-    def requires(self) -> Download:
-        """The download of the archives."""
-        return self.download
-
-    def parameters(self) -> dict[str, Any]:
-        """Return which files of the archives are unpacked."""
-        return {"members": self.dataset_spec.members}
 
     def make(self) -> None:
         """Unpack what is not there yet."""
