@@ -28,14 +28,14 @@ lint: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tests/mypy.ini
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $(STORE)/site
 
 docs: $(VENV)/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 # tests/sr apart: torch, DALI and OpenVINO hold threads of their own, and the tests of tasks/ fork.
 # Two workers and not one for each core: most tests start processes and threads themselves.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# In the order of tests/conftest.py: long files first.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) tests/data tests/pipeline tests/tasks tests/faults tests/docs tests/deploy tests/test_end_to_end.py

@@ -23,6 +23,29 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return argname if isinstance(val, bytes) else None
 
 
+LONG_FILES = (
+    "test_end_to_end.py",
+    "docs/test_docs.py",
+    "tasks/test_commands.py",
+    "faults/test_sources.py",
+    "tasks/test_publish.py",
+    "training/test_launch.py",
+    "training/test_trainer.py",
+    "video/test_times.py",
+    "export/test_to_openvino.py",
+    "export/test_to_interchange.py",
+    "export/test_ir_graph.py",
+    "models/test_model_contents.py",
+    "models/test_spandrel_models.py",
+)
+"""Files that take half a minute or more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that none of them runs at the end while the other worker has nothing left."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG_FILES))
+
+
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
     """Give a folder with six PNGs of several sizes, a JPEG, a duplicate, and files that are not images."""
