@@ -25,6 +25,8 @@ from data.part_names import new_part, remove_orphans
 
 _LACKS_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES})
 """What a hard link raises where the file system has none, as FAT and several FUSE mounts."""
+_BUFFER_BYTES = 1 << 18
+"""Each write to the system hands Python's lock to the other threads, which may keep it for 5 ms."""
 _open_parts: set[Path] = set()
 """What this process is writing, for `remove_open_parts`."""
 
@@ -50,7 +52,7 @@ def atomic_file(
     handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     _open_parts.add(part)
     try:
-        with open(handle, mode, encoding=encoding, newline=newline) as file:
+        with open(handle, mode, _BUFFER_BYTES, encoding=encoding, newline=newline) as file:
             remove_orphans(path, part)
             yield file
             file.flush()

@@ -165,7 +165,8 @@ def _apply_catalog(entry: SourceEntry, lossy: str, group: str) -> SourceEntry:
     """Return an entry with `lossy` and `group` as the catalog defines them."""
     if lossy != "by_format":
         entry = dataclasses.replace(entry, lossy=lossy == "yes")
-    return dataclasses.replace(entry, group=name_group(entry.id, group) or entry.group)
+    named = name_group(entry.id, group)
+    return dataclasses.replace(entry, group=named) if named else entry
 
 
 class Entries(Sequence[SourceEntry]):

@@ -36,24 +36,22 @@ _COEFFICIENTS = 64
 _COLORS = {"rgb": "RGB", "mono": "GRAY", "cmyk": "CMYK"}
 
 
-def segments(content: bytes, at: int = 2) -> list[tuple[int, int, int]]:
-    """Return marker, start and end of each segment from a position up to the next scan's header, that included.
+def segments(content: bytes, at: int = 2) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of each segment from a position up to the next scan's header, that included.
 
     A file that is cut off, damaged or hostile gives the segments before the fault.
     """
-    found: list[tuple[int, int, int]] = []
-    while len(found) < _MAX_SEGMENTS:
+    for _ in range(_MAX_SEGMENTS):
         begin = _MARKER.match(content, at)
         if not begin or begin.end() + 2 > len(content):
             break
         at = begin.end() - 2  # behind the fill bytes
         marker = content[at + 1]
         end = at + 2 + (0 if marker in _BARE else int.from_bytes(content[at + 2 : at + 4], "big"))
-        found.append((marker, at, end))
+        yield marker, at, end
         if marker == _SCAN:
             break
         at = end
-    return found
 
 
 def frame(content: bytes) -> tuple[int, int] | None:
@@ -144,14 +142,15 @@ def _find_end(content: bytes) -> int:
 
 def _scans(content: bytes) -> Iterator[tuple[int, int]]:
     """Yield where the header of each scan starts, and the position of the marker behind its data."""
-    ahead = segments(content)
+    ahead = list(segments(content))
     while ahead and ahead[-1][0] == _SCAN:
         _, start, end = ahead[-1]
         if end > len(content):
             break
         behind = _END_OF_SCAN.search(content, end)
         yield start, behind.start() if behind else len(content)
-        ahead = segments(content, behind.end() - 2) if behind and content[behind.end() - 1] != _END else []
+        has_more = behind and content[behind.end() - 1] != _END
+        ahead = list(segments(content, behind.end() - 2)) if behind and has_more else []
 
 
 def _decode(content: bytes, mode: str) -> npt.NDArray[np.uint8]:
@@ -183,7 +182,7 @@ def _check_scans(content: bytes) -> None:
     Raises:
         ValueError: a scan is missing.
     """
-    ahead = segments(content)
+    ahead = list(segments(content))
     marker, at = next(((one, at) for one, at, _ in ahead if one in _READ_FRAMES), (0, 0))
     if not marker or ahead[-1][0] != _SCAN or ahead[-1][2] > len(content):
         return  # cut off, which libjpeg says

@@ -92,9 +92,9 @@ def member_or_rejection(id: str, name: str, locator: str, size: int) -> Member |
     """
     if leads_outside(name):
         return Rejection(id, "index", RejectionReason.UNSAFE_NAME, "the name leads out of the archive")
+    if is_image_name(name):
+        return Member(id, locator, size)
     archive = unread_archive(name)
     if archive:
         return Rejection(id, "index", RejectionReason.UNSUPPORTED, archive)
-    if not is_image_name(name):
-        return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, f"none of {', '.join(SUFFIXES)}")
-    return Member(id, locator, size)
+    return Rejection(id, "index", RejectionReason.NOT_AN_IMAGE, f"none of {', '.join(SUFFIXES)}")

@@ -138,7 +138,7 @@ def test_a_jpeg_with_a_scan_for_each_color_is_read_and_refused_without_the_last(
     tables = b"".join(grays[0][start:end] for marker, start, end in jpeg.segments(grays[0]) if marker == 0xC4)
     scans = []
     for name, gray in enumerate(grays, 1):
-        _, start, end = jpeg.segments(gray)[-1]
+        _, start, end = list(jpeg.segments(gray))[-1]
         scans.append(gray[start : start + 5] + bytes([name]) + gray[start + 6 : -2])
         assert end - start == 10
     content = head + tables + b"".join(scans) + b"\xff\xd9"
@@ -273,7 +273,7 @@ def test_a_jpeg_whose_profile_lacks_parts_is_read_as_srgb(mode):
 @pytest.mark.parametrize("part", [b"\xff", b"\xff\xd0", b"\xff\xe1\0\2"], ids=["fill", "bare", "empty"])
 def test_endless_segments_of_a_jpeg_are_not_all_listed(part):
     content = b"\xff\xd8\xff" + part * 100_000
-    assert len(jpeg.segments(content)) <= 10_000
+    assert len(list(jpeg.segments(content))) <= 10_000
     with pytest.raises(ImageFault):
         probe(content)
 
