@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from data.hashing import sha256_file
 from sr.training.job import RunOptions, TrainingJob
 from sr.training.run_files import CURVE
 from sr.training.settings import CHANGEABLE_FIELDS, parse_loss
@@ -14,6 +15,7 @@ from tasks.select import SelectSamples
 from tasks.training_config import (
     changeable_settings,
     describe_model,
+    find_initial_weights,
     model,
     run_options,
     training,
@@ -74,6 +76,7 @@ class TrainModel(TrainingTask):
             selection_hash=self.selection.spec_hash,
             color_space=model().color_space,
             reparameterize=model().reparameterize,
+            initial_weights=self.initial_sha256,
             **training_settings(),
         )
 
@@ -88,7 +91,14 @@ class TrainModel(TrainingTask):
             "reparameterize": description.reparameterize,
         }
         fixed = {name: value for name, value in training_settings().items() if name not in CHANGEABLE_FIELDS}
-        return {"preset": self.name(), "network": network, **fixed}
+        initial = {"initial_weights": self.initial_sha256} if self.initial_sha256 else {}
+        return {"preset": self.name(), "network": network, **fixed, **initial}
+
+    @property
+    def initial_sha256(self) -> str:
+        """The hash of the weights to begin with; empty for random ones."""
+        path = find_initial_weights()
+        return sha256_file(path) if path else ""
 
     def is_done(self) -> bool:
         """Return whether the run is over, and ended under the settings that are asked for now."""
@@ -98,6 +108,10 @@ class TrainModel(TrainingTask):
         """Train, or continue an interrupted run."""
         from sr.training.launch import train
 
+        if initial := find_initial_weights():
+            from sr.training.initial_weights import place_initial_weights
+
+            place_initial_weights(initial, self.directory(), describe_model())
         with stage(self, "steps", resumes=True) as progress:
             train(self.job(), self.directory(), progress, self.options())
 

@@ -6,10 +6,16 @@
 
 import dataclasses
 import types
+from pathlib import Path
 from typing import Any
 
 import luigi
 
+from data.errors import UserError
+from data.file_names import escape_name, is_file
+from data.user_paths import expand_home
+from sr.models.box import BOX_MODELS, find_box_weights
+from sr.models.model_contents import refuse_other_content
 from sr.models.presets import ModelDescription, describe
 from sr.training.job import RunOptions, TrainingJob
 from sr.training.recipes import RECIPES, apply_recipe
@@ -29,6 +35,10 @@ class model(luigi.Config):
         default="",
         choices=["", "rgb", "ycbcr-601", "ycbcr-709", "oklab"],
         description="color space that the network works in; empty: the preset's",
+    )
+    initial_weights: str = luigi.Parameter(
+        default="",
+        description=f"weights to begin with: {', '.join(BOX_MODELS)}, or a path to .pth .safetensors; empty: random",
     )
     reparameterize: str = ChoiceParameter(
         default="",
@@ -54,6 +64,25 @@ def describe_model() -> ModelDescription:
     """
     section = model()
     return describe(section.preset, section.color_space, section.reparameterize)
+
+
+def find_initial_weights() -> Path | None:
+    """Return the file of the weights that [model] says to begin with; None for random ones.
+
+    Raises:
+        UserError: there is no such file, or it is none of weights.
+    """
+    name = model().initial_weights
+    if not name:
+        return None
+    path = find_box_weights(name) or expand_home(name)
+    if not is_file(path):
+        raise UserError(
+            f"[model] initial_weights is {escape_name(name)}, but no such file exists",
+            f"Check the path; it may also be {', '.join(BOX_MODELS)}",
+        )
+    refuse_other_content(path)
+    return path
 
 
 def training_settings(preset: str = "") -> dict[str, Any]:

@@ -139,6 +139,16 @@ def load_model(model_dir: Path) -> SuperResolutionNetwork:
     return network.eval()
 
 
+def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelDescription]:
+    """Return the weights in a .pth or .safetensors file, and the network that they are of.
+
+    Raises:
+        UserError: it is missing, cannot be read without running code, or fits no network.
+    """
+    weights, description, _ = _read_file(path)
+    return weights, description
+
+
 def _read_run(run_dir: Path) -> tuple[dict[str, Tensor], ModelDescription, dict[str, Any]]:
     path = run_dir / BEST_WEIGHTS
     if not path.is_file():

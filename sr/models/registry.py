@@ -60,13 +60,21 @@ def build_network(description: ModelDescription) -> SuperResolutionNetwork:
     return SuperResolutionNetwork(core, description)
 
 
-def build_for_training(description: ModelDescription) -> SuperResolutionNetwork:
+def build_for_training(
+    description: ModelDescription, weights: Mapping[str, Tensor] | None = None
+) -> SuperResolutionNetwork:
     """Build a network with the branches that the description asks for, which do not change what it computes.
+
+    Args:
+        description: the network.
+        weights: of the network without branches; None: random weights.
 
     Raises:
         UserError: as `build_network`.
     """
     network = build_network(description)
+    if weights is not None:
+        network.core.load_state_dict(dict(weights))
     if description.reparameterize:
         add_reparameterization(network.core)
     return network

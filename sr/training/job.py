@@ -33,6 +33,8 @@ class TrainingJob(PairSettings):
     reparameterize: str = ""
     """Whether 3x3 kernels are trained as sums of branches (sr.models.reparameterization): on or off. Empty: the
     preset's choice."""
+    initial_weights: str = ""
+    """The sha256 of the file whose weights it begins with (sr.training.initial_weights). Empty: random weights."""
     loss: str = setting(
         "l1", "l1, charbonnier, mse, frequency, lpips, or a weighted sum such as l1:1+frequency:0.05"
     )

@@ -29,6 +29,7 @@ from sr.pairs.crop_reader import CropReader
 from sr.pairs.settings import check_patches
 from sr.training.checkpoints import Checkpoint, CheckpointWriter, find_changes, load_latest_checkpoint
 from sr.training.engine import TrainingEngine
+from sr.training.initial_weights import load_initial_weights
 from sr.training.job import RunOptions, TrainingJob
 from sr.training.monitors import LossMonitor, StopVote
 from sr.training.run_files import CHECKPOINTS, CLOCK, PLAN, RECORD
@@ -84,10 +85,11 @@ class Trainer:
         self.pace = Pace(self.run_state.step)
 
     def _build_engine(self) -> TrainingEngine:
-        """Build the network, with weights that depend only on the job's seed, and its engine."""
+        """Build the network, with the job's initial weights or ones that depend only on its seed, and its engine."""
         job, options = self.job, self.options
         torch.manual_seed(number("weights", job.seed) % 2**63)
-        network = build_for_training(describe(job.preset, job.color_space, job.reparameterize))
+        start = load_initial_weights(self.run_dir, job.initial_weights) if job.initial_weights else None
+        network = build_for_training(describe(job.preset, job.color_space, job.reparameterize), start)
         lpips = Path(options.lpips_weights) if options.lpips_weights else None
         return TrainingEngine(network, job, self.rank, options.micro_batch_size, lpips)
 

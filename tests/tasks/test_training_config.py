@@ -82,3 +82,16 @@ def test_each_setting_of_a_training_is_a_key_with_its_default_unless_the_recipe_
 def test_a_key_out_of_range_is_refused_where_it_is_read(key, value):
     with settings({"training": {key: value}}), pytest.raises(ValueError, match=rf"{value}|{key}"):
         training()
+
+
+def test_initial_weights_give_another_run_and_without_them_nothing_changes(tmp_path):
+    plain = TrainModel().parameters()
+    assert "initial_weights" not in plain
+    with settings({"model": {"preset": "realtime-x2", "initial_weights": "realtime-x2"}}):
+        found = TrainModel()
+        assert found.parameters()["initial_weights"] == found.job().initial_weights
+    with (
+        settings({"model": {"initial_weights": str(tmp_path / "none.pth")}}),
+        pytest.raises(UserError, match=r"none\.pth, but no such file exists"),
+    ):
+        TrainModel().parameters()

@@ -65,7 +65,9 @@ def test_every_kind_of_known_name_is_accepted(program):
     assert (program.directory / "there" / "50%" / "toyplans").is_dir()
 
 
-@pytest.mark.parametrize("name", ["luigi.cfg", "luigi.cluster.cfg", "luigi.demo.cfg", "luigi.recipe.cfg"])
+@pytest.mark.parametrize(
+    "name", ["luigi.cfg", "luigi.cluster.cfg", "luigi.demo.cfg", "luigi.recipe.cfg", "luigi.codec.cfg"]
+)
 def test_the_files_of_the_repository_have_known_names_alone(program, name):
     program.environment["LUIGI_CONFIG_PATH"] = str(Path(__file__).parents[3] / name)
     assert program.module("tasks.runtime.status", *LUIGI[1:]).returncode == 0
