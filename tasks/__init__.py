@@ -22,6 +22,7 @@
     SelectSamples ──► SearchArchitecture: small networks, trained briefly, by PSNR and speed in int8
 
     Codec gain: clip ──► EncodePoint × N ──► MeasurePoint × N ──► MeasureCodecGain: codec-gain.html
+    With an enhancement layer: EncodePoint ──► EncodeLayer × N ──► MeasurePoint
 
     Beside it: VerifyDataset, ExportFolder on a dataset; ExportShader, BenchmarkModel, UpscaleImages, UpscaleVideo on a model;
     PublishDataset and FetchDataset on a dataset, selection, model or export and a URL.
@@ -51,10 +52,11 @@ calibrate int8. Download also gives EvaluateModel, TrainModel and SearchArchitec
     TrainModel → ExportCheckpoint, FullPipeline
     ExportCheckpoint → ExportOnnx, ExportShader, EvaluateModel, BenchmarkModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
-    ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel, MeasurePoint
+    ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel, EncodeLayer, MeasurePoint
     EvaluateBaselines → EvaluateModel
     EvaluateModel → FullPipeline, CompareModels
-    EncodePoint → MeasurePoint
+    EncodePoint → EncodeLayer, MeasurePoint
+    EncodeLayer → MeasurePoint
     MeasurePoint → MeasureCodecGain
 
 MakeCrops yields its PackShard tasks once the plan has fixed their number; EvaluateModel yields EvaluateBaselines once
@@ -76,7 +78,8 @@ except Exception as error:
         raise
     raise SystemExit(line) from error
 
-from tasks.codec_gain import EncodePoint, MeasureCodecGain, MeasurePoint
+from tasks.codec_gain import MeasureCodecGain
+from tasks.codec_gain_points import EncodeLayer, EncodePoint, MeasurePoint
 from tasks.compare import CompareModels
 from tasks.crops import MakeCrops, PackShard, PlanCrops
 from tasks.download import Download
@@ -113,6 +116,7 @@ __all__ = [
     "EmbedBenchmark",
     "EmbedCrops",
     "EmbedShard",
+    "EncodeLayer",
     "EncodePoint",
     "EvaluateBaselines",
     "EvaluateModel",

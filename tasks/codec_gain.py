@@ -1,165 +1,27 @@
-"""Measure whether half resolution and an upscaler beat full resolution: EncodePoint, MeasurePoint, MeasureCodecGain."""
+"""Measure whether half resolution and an upscaler beat full resolution: MeasureCodecGain."""
 
+import itertools
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import luigi
 
 from data.errors import UserError
-from data.file_identity import size_and_second
-from data.file_names import escape_name, is_file
-from data.user_paths import expand_home
+from data.file_names import escape_name
 from sr.models.box import BOX_MODELS
 from sr.upscale.video.settings import CODECS
-from tasks.config import upscaling
-from tasks.export import ExportOpenVINO
-from tasks.made_ir import make_ir_of
-from tasks.model_choice import identify_upscaler
+from tasks.codec_gain_points import FILTERS, FULL, HALF, NONE, PRESETS, MeasurePoint, clip_path
 from tasks.runtime.list_parameters import IntListParameter, PathListParameter, StrListParameter
-from tasks.runtime.parameters import ChoiceParameter, IntParameter
+from tasks.runtime.parameters import ChoiceParameter
 from tasks.runtime.progress import stage
-from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
+from tasks.runtime.store_task import StoreTask
 
-FULL, HALF, NONE = "full", "half", "none"
-FILTERS = ("bicubic", "lanczos")
 DEFAULT_CRFS = {
     "x264": (18, 22, 26, 30, 34, 38, 42),
     "x265": (18, 22, 26, 30, 34, 38, 42),
     "svtav1": (23, 30, 37, 44, 51, 57, 62),
 }
-_SCALE = 2
-_PRESETS = "; ".join(f"{name}: {one.presets[0]} to {one.presets[-1]}" for name, one in CODECS.items())
-
-
-class ClipTask(StoreTask):
-    """A task about one clip, encoded at one size and one constant rate factor."""
-
-    extra = "gain"
-    clip: str = luigi.Parameter(description="the clip")
-    codec: str = ChoiceParameter(default="x264", choices=CODECS, description="video encoder")
-    preset: str = luigi.Parameter(
-        default="", description=f"the encoder's preset, {_PRESETS}; empty: the encoder's default"
-    )
-    crf: int = IntParameter(at_least=0, description="constant rate factor, lower is better")
-    size: str = ChoiceParameter(
-        default=HALF, choices=[FULL, HALF], description="encode the clip as it is, or at half its sides"
-    )
-    resources = WHOLE_MACHINE
-
-    def name(self) -> str:
-        """Return the clip's name, the codec, the size and the constant rate factor."""
-        return f"{clip_path(self.clip).stem}-{self.codec}-{self.size}-{self.crf}"
-
-
-class EncodePoint(ClipTask):
-    """Clip → the clip encoded at one size and one constant rate factor."""
-
-    stage = "encoded-clips"
-    record = "point.json"
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the clip by name, size and time, and the settings.
-
-        Raises:
-            UserError: there is no such clip, or the codec does not take a value.
-        """
-        from importlib.metadata import version
-
-        from sr.codec_gain.encode_point import EncodeSettings
-
-        EncodeSettings(self.codec, self.preset, self.crf, self.size).video_settings()
-        path = clip_path(self.clip)
-        return {
-            "clip": [path.name, *size_and_second(path.stat())],
-            "settings": [self.codec, self.preset or CODECS[self.codec].preset, self.crf, self.size],
-            "pyav": version("av"),
-        }
-
-    def make(self) -> None:
-        """Halve the frames where that is asked for, and encode them."""
-        from sr.codec_gain.clip import open_clip
-        from sr.codec_gain.encode_point import EncodeSettings, encode_point
-
-        settings = EncodeSettings(self.codec, self.preset, self.crf, self.size)
-        with stage(self, "frames") as progress:
-            encode_point(open_clip(clip_path(self.clip)), settings, self.directory(), progress)
-
-    def counts(self) -> str:
-        """Return the bitrate."""
-        return f"{self.load_record()['kbps']:.4g} kbit/s"
-
-
-class MeasurePoint(ClipTask):
-    """Encoded clip and upscaler → how close the result is to the original, frame by frame."""
-
-    upscaler: str = luigi.Parameter(
-        default=NONE,
-        description="none at full size; bicubic, lanczos, or a path to .pth .safetensors .onnx .xml",
-    )
-    stage = "measured-clips"
-    record = "measured.json"
-
-    @property
-    def encoded(self) -> EncodePoint:
-        """The encoded clip."""
-        given = {name: getattr(self, name) for name in ("clip", "codec", "preset", "crf", "size")}
-        return EncodePoint(**given)
-
-    @property
-    def model(self) -> dict[str, ExportOpenVINO]:
-        """The model as an IR; nothing for a filter or a graph file."""
-        return {} if self.upscaler in (NONE, *FILTERS) else make_ir_of(self.upscaler, for_video=True)
-
-    def requires(self) -> dict[str, StoreTask]:
-        """The encoded clip, and the model where a task makes it."""
-        return {"encoded": self.encoded, **self.model}
-
-    def name(self) -> str:
-        """Return the encoded clip's name and the upscaler's."""
-        return f"{self.encoded.name()}-{Path(self.upscaler).stem}"
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the upscaler, and the version of the program that compares.
-
-        Raises:
-            UserError: there is no such model, or the size needs another upscaler.
-        """
-        from importlib.metadata import version
-
-        if (self.size == FULL) != (self.upscaler == NONE):
-            raise UserError(
-                f"--size {self.size} is given with --upscaler {self.upscaler}",
-                "Full size goes with none, half with any other upscaler",
-            )
-        upscaler = (
-            NONE if self.upscaler == NONE else identify_upscaler(self.upscaler, _SCALE, (NONE, *FILTERS))
-        )
-        return {"upscaler": upscaler, "ffmpeg": version("imageio-ffmpeg")}
-
-    def make(self) -> None:
-        """Decode, upscale, and compare each frame with the original."""
-        from sr.codec_gain.clip import open_clip
-        from sr.codec_gain.measure_point import measure_point
-
-        made = self.model.get("model")
-        upscaler = made.directory() if made else self.upscaler
-        with stage(self, "frames") as progress:
-            measure_point(
-                open_clip(clip_path(self.clip)),
-                self.encoded.directory(),
-                upscaler,
-                self.directory(),
-                upscaling().device,
-                progress,
-            )
-
-    def counts(self) -> str:
-        """Return the bitrate, PSNR and VMAF."""
-        record = self.load_record()
-        mean = record["mean"]
-        rate = record["point"]["kbps"]
-        return f"{rate:.4g} kbit/s, PSNR Y {mean['psnr_y_db']:.2f} dB, VMAF {mean['vmaf']:.1f}"
 
 
 class MeasureCodecGain(StoreTask):
@@ -176,12 +38,18 @@ class MeasureCodecGain(StoreTask):
     )
     codec: str = ChoiceParameter(default="x264", choices=CODECS, description="video encoder")
     preset: str = luigi.Parameter(
-        default="", description=f"the encoder's preset, {_PRESETS}; empty: the encoder's default"
+        default="", description=f"the encoder's preset, {PRESETS}; empty: the encoder's default"
     )
     crf: tuple[int, ...] = IntListParameter(
         default=(),
         description="constant rate factors, at least 6 for a reliable BD-rate; empty: "
         + "; ".join(f"{name}: {','.join(map(str, crfs))}" for name, crfs in DEFAULT_CRFS.items()),
+    )
+    layers: tuple[int, ...] = IntListParameter(
+        default=(),
+        at_least=0,
+        description="also measure each model with an enhancement layer, whose constant rate factor is that of the "
+        "half-size clip plus each of these, separated by commas, such as 4,8,12; empty: none",
     )
     stage = "codec-gains"
     record = "codec-gain.json"
@@ -203,27 +71,33 @@ class MeasureCodecGain(StoreTask):
     @cached_property
     def _points(self) -> list[tuple[str, str, MeasurePoint]]:
         """Clip and variant of each measurement."""
-        stems = [path.stem for path in self.input]
-        if len(set(stems)) < len(stems):
+        if find_repeated([path.stem for path in self.input]):
             raise UserError(
                 "Two clips of --input have one name", "Rename one: results have the names of clips"
             )
-        points = []
-        for path in self.input:
-            for crf in self.crfs:
-                for upscaler in (NONE, *FILTERS, *self.models):
-                    size = FULL if upscaler == NONE else HALF
-                    variant = FULL if upscaler == NONE else f"{HALF} + {Path(upscaler).stem}"
-                    point = MeasurePoint(
-                        clip=str(path),
-                        codec=self.codec,
-                        preset=self.preset,
-                        crf=crf,
-                        size=size,
-                        upscaler=upscaler,
-                    )
-                    points.append((path.stem, variant, point))
-        return points
+        if name := find_repeated([*FILTERS, *(Path(model).stem for model in self.models)]):
+            raise UserError(
+                f"Two of bicubic, lanczos and --models are called {escape_name(name)}",
+                "Rename one, or leave it out: results have the names of models",
+            )
+        if self.layers and not self.models:
+            raise UserError(
+                "--layers is given without --models", "Name a model whose frames the layer completes"
+            )
+        return [
+            (path.stem, *one) for path in self.input for crf in self.crfs for one in self._variants(path, crf)
+        ]
+
+    def _variants(self, path: Path, crf: int) -> Iterator[tuple[str, MeasurePoint]]:
+        """Yield each variant of a clip at a constant rate factor, with its name."""
+        given = {"clip": str(path), "codec": self.codec, "preset": self.preset, "crf": crf}
+        yield FULL, MeasurePoint(**given, size=FULL, upscaler=NONE)
+        for upscaler in (*FILTERS, *self.models):
+            yield f"{HALF} + {Path(upscaler).stem}", MeasurePoint(**given, upscaler=upscaler)
+        for model, coarser in itertools.product(self.models, self.layers):
+            layer_crf = min(crf + coarser, CODECS[self.codec].max_crf)
+            point = MeasurePoint(**given, upscaler=model, layer_crf=layer_crf)
+            yield f"{HALF} + {Path(model).stem} + layer {coarser}", point
 
     def make(self) -> None:
         """Compute Bjøntegaard deltas and crossovers, and write the page."""
@@ -266,16 +140,9 @@ class MeasureCodecGain(StoreTask):
 _SHOWN = (("psnr_y_db", "PSNR Y"), ("vmaf", "VMAF"), ("vmaf_neg", "VMAF-NEG"))
 
 
-def clip_path(clip: str) -> Path:
-    """Return the path of a clip.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    path = expand_home(clip)
-    if not is_file(path):
-        raise UserError(f"There is no video {escape_name(clip)}", "Give the path of a clip")
-    return path
+def find_repeated(names: Sequence[str]) -> str:
+    """Return the first name that is there twice; empty if there is none."""
+    return next((name for number, name in enumerate(names) if name in names[:number]), "")
 
 
 def _describe_rate(label: str, percent: float | None) -> str:

@@ -17,8 +17,14 @@ from data.imaging.foreign_content import OTHER_SUFFIXES, image_format
 from data.records import RejectionReason
 from data.user_paths import expand_home
 from sr.models.box import BOX_MODELS, DEFAULT_MODEL
-from sr.upscale.video.output_file import OutputFile
-from sr.upscale.video.settings import AUDIO, BIT_DEPTHS, CODECS, CONTAINERS, VideoUpscaleSettings
+from sr.upscale.video.settings import (
+    AUDIO,
+    BIT_DEPTHS,
+    CODECS,
+    CONTAINERS,
+    ENHANCEMENT,
+    VideoUpscaleSettings,
+)
 from tasks.config import upscaling
 from tasks.export import ExportOpenVINO
 from tasks.made_ir import make_ir_of
@@ -28,40 +34,14 @@ from tasks.runtime.parameters import BoolParameter, ChoiceParameter, FloatParame
 from tasks.runtime.progress import stage
 from tasks.runtime.record_target import RecordTarget
 from tasks.runtime.store_task import INCOMPLETE_EXIT_CODE, WHOLE_MACHINE, StoreTask
+from tasks.video_target import VideoTarget
 
 BICUBIC = "bicubic"
 _DEFAULTS = VideoUpscaleSettings()
-_UNSEEN = ("leave_out", "audio", "progressive")
-"""Settings that change no segment."""
+_UNSEEN = ("leave_out", "audio", "progressive", "enhancement")
+"""Settings that change no segment; enhancement does where it is off, and is then named on its own."""
 _DEFAULT_CRFS = ", ".join(f"{one.crf} for {name}" for name, one in CODECS.items())
 _PRESETS = "; ".join(f"{name}: {one.presets[0]} to {one.presets[-1]}" for name, one in CODECS.items())
-
-
-class VideoTarget(RecordTarget):
-    """The record of an upscaled video, which counts while the video exists as it was written.
-
-    Args:
-        record: path of the record.
-        video: path of the upscaled video.
-        settings: which streams it has, and in which codec its sound is.
-    """
-
-    def __init__(self, record: Path, video: Path, settings: VideoUpscaleSettings) -> None:
-        super().__init__(record)
-        self.leave_out, self.audio = sorted(settings.leave_out), settings.audio
-        self.place = OutputFile(record.parent, video)
-
-    def exists(self) -> bool:
-        """Return whether record and video exist, and the video has the streams that are asked for.
-
-        Raises:
-            UserError: another file has the video's name.
-        """
-        self.place.check()
-        if not self.place.video.exists() or not super().exists():
-            return False
-        record = self.load()
-        return (record["leave_out"], record.get("audio", _DEFAULTS.audio)) == (self.leave_out, self.audio)
 
 
 class UpscaleVideo(StoreTask):
@@ -118,6 +98,11 @@ class UpscaleVideo(StoreTask):
         default=_DEFAULTS.audio,
         choices=AUDIO,
         description="copy the sound, or convert it to this codec where it is another one",
+    )
+    enhancement: str = ChoiceParameter(
+        default=_DEFAULTS.enhancement,
+        choices=ENHANCEMENT,
+        description="on: add the enhancement layer that the video has; off: upscale without it",
     )
     preview: int = IntParameter(
         default=0,
@@ -189,6 +174,7 @@ class UpscaleVideo(StoreTask):
             progressive=self.progressive,
             leave_out=self.leave_out,
             audio=self.audio,
+            enhancement=self.enhancement,
             device=upscaling().device,
         )
         settings.check()
@@ -204,7 +190,9 @@ class UpscaleVideo(StoreTask):
         Streams that are left out, the sound's codec and --progressive change no segment: the same work continues.
         """
         settings = vars(self.settings())
+        without = {} if self.enhancement == _DEFAULTS.enhancement else {"enhancement": self.enhancement}
         return {
+            **without,
             "source": [self.source().name, *size_and_second(self.source().stat())],
             "model": identify_upscaler(self.model, self.scale, (BICUBIC,)),
             "settings": {name: value for name, value in settings.items() if name not in _UNSEEN}
@@ -249,7 +237,8 @@ class UpscaleVideo(StoreTask):
 
     def save_partial(self) -> str:
         """Join the finished segments of an interrupted run into a video that plays; return a message about it."""
-        from sr.upscale.video.upscale_video import partial_path, save_partial
+        from sr.upscale.video.output_file import partial_path
+        from sr.upscale.video.upscale_video import save_partial
 
         if self.preview or not self.directory().exists():
             return ""
@@ -268,6 +257,7 @@ class UpscaleVideo(StoreTask):
             return f"{len(record['images'])} images"
         parts = [f"{record['frames']} frames of {record['width']}x{record['height']}"]
         parts[0] += "".join(f", {loss}" for loss in self._losses())
+        parts += ["enhancement layer added"] if record.get("enhancement") else []
         parts += [f"converted: {one}" for one in record.get("converted_streams", ())]
         if record["not_copied"]:
             parts.append(f"left out: {'; '.join(record['not_copied'])}")
@@ -292,9 +282,11 @@ class UpscaleVideo(StoreTask):
         if self.preview:
             truncation = self.load_record().get("truncation", "")
             damage = f"\nThe video is cut short or damaged: {truncation}." if truncation else ""
+            layer = self.load_record().get("without_enhancement")
+            without = "\nThe preview is without the video's enhancement layer." if layer else ""
             return (
                 f"Preview: {self.directory()}\n{self.counts()}: bicubic on the left, the model on the right."
-                f"{damage}"
+                f"{damage}{without}"
             )
         lines = [f"Video: {escape_name(str(self.video()))}", f"{self.counts()}."]
         truncation = self.load_record()["source"]["truncation"]

@@ -75,6 +75,7 @@ BOXES = {
     "openvino": Box("ExportOpenVINO", 2, 500, "export", "fp32, fp16, int8"),
     "shader": Box("ExportShader", 3, 444, "export", "mpv, libplacebo"),
     "encode": Box("EncodePoint", 0, 500, "evaluate", "each rate and size"),
+    "layer": Box("EncodeLayer", 1, 632, "evaluate", "optional"),
     "measure": Box("MeasurePoint", 0, 568, "evaluate", "each upscaler"),
     "gain": Box("MeasureCodecGain", 0, 632, "evaluate", "codec-gain.html"),
     "images": Box("UpscaleImages", 1, 450, "beside"),
@@ -94,7 +95,7 @@ benchmarks windows, windows parts, score scored, scored samples, parts samples, 
 samples train, samples search,
 train checkpoint, checkpoint shader,
 checkpoint onnx, onnx openvino, openvino images, openvino video, openvino speed, checkpoint evaluate,
-encode measure, measure gain,
+encode measure, measure gain, encode layer, layer measure,
 onnx evaluate, openvino evaluate, baselines evaluate, evaluate compare, evaluate report
 """
 _TITLES = {

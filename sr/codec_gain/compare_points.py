@@ -91,6 +91,8 @@ def _compare_clip(members: Members, cut_px: tuple[int, int]) -> dict[str, Any]:
     for one, record in members:
         point = record["point"]
         row = {"crf": point["crf"], "kbps": point["kbps"], "bytes": point["bytes"], "mean": record["mean"]}
+        if "layer" in point:
+            row["layer"] = point["layer"]
         curves.setdefault(one.variant, []).append(row)
     full = next(record["point"] for one, record in members if one.variant == FULL)
     clip = {
@@ -135,22 +137,41 @@ def _average(clips: Mapping[str, Any], variants: Sequence[str]) -> dict[str, dic
     return means
 
 
-def bd_rate(clip: Mapping[str, Any], metric: str, variant: str) -> float | None:
-    """Return the BD-rate of a variant against full size, in percent; None where there is none."""
+def bd_rate(clip: Mapping[str, Any], metric: str, variant: str, reference: str = FULL) -> float | None:
+    """Return the BD-rate of a variant against full size or another one, in percent; None where there is none."""
     for one in clip["deltas"].get(metric, ()):
-        if (one["reference"], one["other"]) == (FULL, variant):
+        if (one["reference"], one["other"]) == (reference, variant):
             found: float | None = one["rate_percent"]
             return found
     return None
 
 
 def _describe_clip(name: str, clip: Mapping[str, Any], variants: Sequence[str]) -> list[str]:
-    lines = []
+    lines = [line for variant in variants for line in _describe_layer(name, clip, variant)]
     for metric in metrics_of(clip):
         for variant, found in clip["crossovers"][metric].items():
             if variant in variants:
                 verdict = describe_crossover(Crossover(**found))
                 lines.append(f"{name}, {label_of(metric)}, {variant}: {verdict}.")
+    return lines
+
+
+def _describe_layer(name: str, clip: Mapping[str, Any], variant: str) -> list[str]:
+    """Return what the enhancement layer of a variant costs and brings, by each metric; nothing if it has none."""
+    points = clip["curves"].get(variant, [])
+    if not points or "layer" not in points[0]:
+        return []
+    share = sum(point["layer"]["bytes"] for point in points) / sum(point["bytes"] for point in points)
+    bare = variant.rpartition(" + ")[0]
+    lines = []
+    for metric in metrics_of(clip):
+        rate = bd_rate(clip, metric, variant, bare)
+        gain = "BD-rate unknown" if rate is None else f"BD-rate {rate:+.1f} %"
+        verdict = "" if rate is None else ", it pays" if rate < 0 else ", it does not pay"
+        lines.append(
+            f"{name}, {label_of(metric)}, {variant}: the layer takes {share:.0%} of the bits; against {bare}"
+            f" {gain}{verdict}."
+        )
     return lines
 
 

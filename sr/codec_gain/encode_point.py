@@ -24,8 +24,8 @@ RECORD = "point.json"
 STREAM = "stream.mkv"
 TIMING = "run/timing.json"
 """What differs from run to run."""
-_BITEXACT = 0x400
-"""AVFMT_FLAG_BITEXACT: no random numbers and no clock in the file."""
+BITEXACT = 0x400
+"""AVFMT_FLAGBITEXACT: no random numbers and no clock in the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Encoder:
         self.frames = self.bytes = 0
         video_settings = settings.video_settings()
         self._container = av.open(file, "w", format="matroska")
-        self._container.flags |= _BITEXACT
+        self._container.flags |= BITEXACT
         stream = self._container.add_stream(CODECS[settings.codec].encoder, rate=self.video.frame_rate)
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{settings.codec} is no video encoder")

@@ -53,6 +53,7 @@ def _flatten(by_clip: Mapping[str, Members], timings: Mapping[str, dict[str, flo
             point = record["point"]
             row = {"clip": name, "variant": one.variant, "codec": point["codec"], "preset": point["preset"]}
             row |= {key: point[key] for key in ("crf", "width", "height", "frames", "bytes", "kbps")}
+            row["layer_bytes"] = point.get("layer", {}).get("bytes", 0)
             row |= {metric: record["mean"].get(metric) for metric in METRICS}
             seconds = timings[one.directory.name]
             rows.append(row | {key: round(seconds[key], 3) for key in ("encode_s", "decode_s", "upscale_s")})

@@ -26,6 +26,8 @@ METRICS = ("psnr_y_db", "psnr_yuv_db", "ssim_y", "ms_ssim_y", "xpsnr_y_db", "vma
 """All of them: higher is better."""
 MS_SSIM_MIN_SIDE_PX = 176
 """MS-SSIM halves the frames four times; libvmaf refuses smaller ones."""
+MS_SSIM_EVERY = 5
+"""Which frames MS-SSIM is computed of: every fifth. Of all, it would take more time than all other metrics together."""
 INFINITE_DB = 100.0
 """What stands for the PSNR of equal frames, which is infinite; a level of one sample in a frame gives less."""
 _VMAF_MODELS = "version=vmaf_v0.6.1\\:name=vmaf|version=vmaf_v0.6.1neg\\:name=vmaf_neg"
@@ -124,7 +126,8 @@ class VideoComparer:
             "vmaf_neg": pooled["vmaf_neg"]["mean"],
         }
         if self._has_ms_ssim:
-            mean["ms_ssim_y"] = pooled["float_ms_ssim"]["mean"]
+            found = json.loads((folder / "ms_ssim.json").read_text())
+            mean["ms_ssim_y"] = found["pooled_metrics"]["float_ms_ssim"]["mean"]
         return {name: mean[name] for name in METRICS if name in mean}
 
     def _each(self, vmaf: dict[str, Any], ssim: list[float]) -> list[dict[str, float]]:
@@ -155,17 +158,25 @@ class VideoComparer:
 
     def _command(self, video: VideoInfo, pixel_format: str, threads: int) -> list[str]:
         """Return the command: one raw video comes in, with original and other frame one above the other."""
-        feature = ":feature='name=float_ms_ssim'" if self._has_ms_ssim else ""
-        vmaf = f"model='{_VMAF_MODELS}'{feature}:n_threads={threads}:log_fmt=json:log_path=vmaf.json"
-        half = "crop=iw:ih/2:0"
-        graph = (
-            f"[0:v]split[a][b];[a]{half}:0,split=3[r0][r1][r2];[b]{half}:ih/2,split=3[d0][d1][d2];"
-            f"[d0][r0]libvmaf={vmaf}[o0];[d1][r1]ssim=stats_file=ssim.log[o1];"
-            "[d2][r2]xpsnr=stats_file=xpsnr.log[o2]"
-        )
+        shared = f"n_threads={threads}:log_fmt=json:log_path"
+        filters = [
+            f"libvmaf=model='{_VMAF_MODELS}':{shared}=vmaf.json",
+            "ssim=stats_file=ssim.log",
+            "xpsnr=stats_file=xpsnr.log",
+        ]
+        if self._has_ms_ssim:
+            often = f"n_subsample={MS_SSIM_EVERY}"
+            filters.append(f"libvmaf=feature='name=float_ms_ssim':{often}:{shared}=ms_ssim.json")
+        half, numbers = "crop=iw:ih/2:0", range(len(filters))
+        branches = [
+            f"[{name}]{half}:{top},split={len(filters)}{''.join(f'[{name}{number}]' for number in numbers)}"
+            for name, top in (("r", "0"), ("d", "ih/2"))
+        ]
+        compared = [f"[d{number}][r{number}]{filters[number]}[o{number}]" for number in numbers]
+        graph = ";".join(["[0:v]split[r][d]", *branches, *compared])
         size = f"{video.width}x{video.height * 2}"
         raw = ["-f", "rawvideo", "-pixel_format", pixel_format, "-video_size", size]
-        outputs = [word for number in range(3) for word in ("-map", f"[o{number}]", "-f", "null", "-")]
+        outputs = [word for number in numbers for word in ("-map", f"[o{number}]", "-f", "null", "-")]
         quiet = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "info"]
         rate = ["-framerate", str(video.frame_rate), "-i", "pipe:0"]
         return [find_ffmpeg(), *quiet, *raw, *rate, "-filter_complex", graph, *outputs]

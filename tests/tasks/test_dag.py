@@ -80,7 +80,7 @@ def required() -> set[tuple[str, str]]:
         IndexSource(dataset="disc:0"),
         UpscaleImages(input=".", output_dir="out", model="trained"),
         UpscaleVideo(input="video.mkv", output_file="out.mkv", model="trained"),
-        MeasureCodecGain(input=(Path("clip.mkv"),), models=("trained",)),
+        MeasureCodecGain(input=(Path("clip.mkv"),), models=("trained",), layers=(4,)),
         IndexSource(dataset="HQ-50K"),
         IndexSource(dataset="Inter4K"),
     ]

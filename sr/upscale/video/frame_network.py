@@ -13,10 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from data.hashing import sha256_file
+from sr.models.box import find_box_weights
 from sr.runtime.load import load_upscaler
 from sr.runtime.model_files import compile_ir, read_fixed_size, read_ir, size_mismatch_error
 from sr.runtime.upscaler import CPU, Upscaler
 
+_MODEL_FILES = ("model.safetensors", "model.onnx")
 _UINT8, _LEVELS = "uint8", "levels"
 """The two graphs of an IR: its own, and the one with float input and output."""
 
@@ -31,6 +34,8 @@ class FrameNetwork(Protocol):
     scale: int
     color: str
     """luma or rgb: whether it takes and gives one channel or three."""
+    identity: str
+    """What its results depend on: the sha256 of its weights, or of its file, and "int8" where they are quantized."""
     workers: int
     """How many threads may usefully call it at once."""
 
@@ -57,7 +62,15 @@ def load_network(spec: str | Path, height: int, width: int, device: str = CPU) -
     path = path / "model.xml" if path.is_dir() and (path / "model.xml").is_file() else path
     if path.suffix == ".xml" and path.is_file():
         return OpenVINONetwork(path, height, width, device)
-    return SerialNetwork(load_upscaler(spec, device=device))
+    return SerialNetwork(load_upscaler(spec, device=device), _identify(spec))
+
+
+def _identify(spec: str | Path) -> str:
+    """Return the sha256 of a model's file; of a directory, that of the weights or of the graph in it."""
+    path = find_box_weights(spec) or Path(spec)
+    if path.is_dir():
+        path = next((path / name for name in _MODEL_FILES if (path / name).is_file()), path)
+    return sha256_file(path) if path.is_file() else ""
 
 
 class SerialNetwork:
@@ -65,7 +78,8 @@ class SerialNetwork:
 
     workers = 1
 
-    def __init__(self, upscaler: Upscaler) -> None:
+    def __init__(self, upscaler: Upscaler, identity: str = "") -> None:
+        self.identity = identity
         self.name, self.scale, self.color = upscaler.name, upscaler.scale, upscaler.color
         self.upscale_uint8, self.upscale_levels = upscaler, upscaler.upscale_levels
 
@@ -81,6 +95,7 @@ class OpenVINONetwork:
         model, metadata = read_ir(self._core, path)
         self.name, self.scale = f"{metadata.preset} openvino {metadata.precision}", metadata.scale
         self.color, self._precision = metadata.color, metadata.precision
+        self.identity = metadata.weights_sha256 + (" int8" if metadata.precision == "int8" else "")
         multiple, fixed = metadata.size_multiple, read_fixed_size(model)
         least = metadata.minimum_px
         padded = tuple(max(side + -side % multiple, least) for side in (height, width))

@@ -13,10 +13,24 @@ from typing import Any
 
 from data.atomic_files import read_json, write_json
 from data.errors import UserError
+from data.file_names import LONGEST_NAME_BYTES
 from data.hashing import sha256_bytes
 from data.held_folders import make_folder
 from data.mounts import LACKS_LOCKS, lock, lock_if_possible
 from sr.upscale.video.settings import VideoUpscaleSettings
+
+
+def partial_path(output: Path) -> Path:
+    """Return the path for the finished part of an interrupted run: out.partial.mkv for out.mkv.
+
+    If the file system does not take that name, the beginning of the video's name is kept.
+    """
+    end = f".partial{output.suffix}"
+    if len(os.fsencode(output.stem + end)) <= LONGEST_NAME_BYTES:
+        return output.with_name(output.stem + end)
+    return output.with_name(
+        os.fsencode(output.stem)[: LONGEST_NAME_BYTES - len(end)].decode(errors="ignore") + end
+    )
 
 
 class OutputFile:

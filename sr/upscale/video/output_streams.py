@@ -14,6 +14,7 @@ from sr.upscale.video.alpha import ALPHA_TAG
 from sr.upscale.video.convert_audio import AUDIO_CODECS, COPY, AudioConverter, add_encoder
 from sr.upscale.video.copied_streams import COVER_MIMETYPES, is_cover, read_cover
 from sr.upscale.video.encode import configure_encoder
+from sr.upscale.video.enhancement import NAME, TAG_PREFIX, is_layer
 from sr.upscale.video.refusals import refusal
 from sr.upscale.video.settings import CODECS, CONTAINERS, VideoUpscaleSettings
 from sr.upscale.video.stream_trials import StreamTrials, add_copy, codec_name
@@ -21,6 +22,7 @@ from sr.upscale.video.video_info import VideoInfo
 
 _ENCODING_TAGS = (
     ALPHA_TAG,
+    TAG_PREFIX,
     "BPS",
     "NUMBER_OF_",
     "_STATISTICS_",
@@ -89,6 +91,9 @@ class OutputStreams:
         for stream in source.streams:
             if stream.index == video.stream_index:
                 self.video = self._add_video(stream, settings, scale)
+            elif is_layer(stream):
+                if settings.enhancement == "off":
+                    self.not_copied.append(f"stream {stream.index} ({NAME}), as asked")
             elif stream.index in settings.leave_out:
                 self.not_copied.append(f"stream {stream.index} ({stream.type}), as asked")
             else:

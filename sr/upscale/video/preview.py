@@ -16,6 +16,7 @@ from data.progress import Progress, silent
 from data.video.demux import skip_damage
 from data.video.pyav import build_filter_graph, require_pts
 from sr.upscale.video.decode_frames import decode_frame_at, decode_frames
+from sr.upscale.video.enhancement import find_layer
 from sr.upscale.video.probe import no_frames_error, probe_video
 from sr.upscale.video.settings import VideoUpscaleSettings
 from sr.upscale.video.upscale_frame import FrameUpscaler
@@ -64,6 +65,7 @@ def preview_video(
     if not names:
         raise no_frames_error(source)
     record = {"schema": 1, "left": "bicubic", "right": str(model), "images": names}
+    record["without_enhancement"] = find_layer(source) is not None
     write_json(directory / RECORD, record | {"truncation": video.truncation})
     return names
 

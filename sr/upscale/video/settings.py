@@ -21,6 +21,8 @@ CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", "
 """FFmpeg's name of the container, by the suffix of the output."""
 AUDIO = ("copy", "aac", "flac", "opus")
 """What becomes of sound: it is copied, or converted to a codec."""
+ENHANCEMENT = ("on", "off")
+"""Whether the enhancement layer of a video is added."""
 BIT_DEPTHS = ("8", "10", "same")
 _CHROMA_LOCATION_TYPES = {"center": "1", "topleft": "2"}
 """Chroma sample location types of H.264 and HEVC; without one, left is the default."""
@@ -85,6 +87,8 @@ class VideoUpscaleSettings:
     """Indices of the source's streams that are not copied."""
     audio: str = "copy"
     """copy, or the codec that sound is converted to: aac, flac or opus. Changes no segment."""
+    enhancement: str = "on"
+    """on: add the enhancement layer that the video has; off: leave it out."""
     device: str = "CPU"
     """OpenVINO device for an IR; another device may round differently."""
 
@@ -109,6 +113,7 @@ class VideoUpscaleSettings:
             _check_choice("--preset", self.preset, codec.presets)
         _check_choice("--bits", self.bits, BIT_DEPTHS)
         _check_choice("--audio", self.audio, AUDIO)
+        _check_choice("--enhancement", self.enhancement, ENHANCEMENT)
         if not 0.5 <= self.segment_s <= 600:
             raise UserError(f"--segment-s must be 0.5 to 600 seconds, not {self.segment_s}")
         if self.deinterlace and self.progressive:

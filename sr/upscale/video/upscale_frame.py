@@ -70,6 +70,11 @@ class FrameUpscaler:
             )
         self._local = threading.local()
 
+    @property
+    def identity(self) -> str:
+        """What its frames depend on: that of the network, or the name of the kernel."""
+        return self.network.identity if self.network is not None else self.kernel
+
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         """Upscale a frame (planar, with the video's chroma and bit depth); the result has the same time."""
         if self.network is not None and self.network.color == "rgb":

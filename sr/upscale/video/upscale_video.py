@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +18,6 @@ from av.video.frame import VideoFrame
 
 from data.atomic_files import write_json, write_jsonl
 from data.errors import UserError
-from data.file_names import LONGEST_NAME_BYTES
 from data.processes.watchdog import DEFAULT_TIMEOUT_S, Watchdog
 from data.progress import Progress, silent
 from data.record_json import to_plain
@@ -31,10 +29,11 @@ from sr.upscale.video.alpha import AlphaCounter
 from sr.upscale.video.concurrent_stages import upscale_frames
 from sr.upscale.video.decode_frames import decode_frames
 from sr.upscale.video.encode import SegmentEncoder, output_pixel_format
+from sr.upscale.video.enhancement import LayerReader, open_layer
 from sr.upscale.video.fit_frames import FrameFitter
 from sr.upscale.video.frame_network import load_network
 from sr.upscale.video.mux import MuxResult, check_muxable, mux_video
-from sr.upscale.video.output_file import OutputFile
+from sr.upscale.video.output_file import OutputFile, partial_path
 from sr.upscale.video.output_streams import container_format
 from sr.upscale.video.probe import no_frames_error, probe_video
 from sr.upscale.video.segments import FOLDER, SegmentHeader, read_headers, write_segment
@@ -67,19 +66,8 @@ class _Job:
     directory: Path
     """Of the store."""
     output: Path
-
-
-def partial_path(output: Path) -> Path:
-    """Return the path for the finished part of an interrupted run: out.partial.mkv for out.mkv.
-
-    If the file system does not take that name, the beginning of the video's name is kept.
-    """
-    end = f".partial{output.suffix}"
-    if len(os.fsencode(output.stem + end)) <= LONGEST_NAME_BYTES:
-        return output.with_name(output.stem + end)
-    return output.with_name(
-        os.fsencode(output.stem)[: LONGEST_NAME_BYTES - len(end)].decode(errors="ignore") + end
-    )
+    layer: LayerReader | None
+    """The enhancement layer that is added; None if the video has none, or it is left out."""
 
 
 def load_frame_upscaler(
@@ -147,10 +135,8 @@ def upscale_video(
             written, a file is in its place that was not put there from `directory`, or a thread is stuck.
     """
     job, left_out = _prepare(source, output, directory, model, settings, scale, progress)
-    if note := preflight.find_level_note(job.video, settings, job.upscaler.scale):
+    for note in _describe_work(job, left_out):
         tell(note)
-    if left_out:
-        tell(f"{output.name} will be without: {'; '.join(left_out)}")
     found = list[Rejection](), AlphaCounter(), FrameFitter(job.video, settings.allow_interlaced)
     tell_waiting = functools.partial(tell, f"Another run upscales {source.name}: waiting for it")
     with OutputFile(directory, output).turn(directory / RECORD, settings, tell_waiting) as made:
@@ -159,6 +145,16 @@ def upscale_video(
             return made
         dog = Watchdog(f"Upscaling {source.name}", _IF_STUCK, stall_timeout_s)
         return _finish(job, _encode_segments(job, dog, *found, progress), *found, progress)
+
+
+def _describe_work(job: _Job, left_out: list[str]) -> Iterator[str]:
+    """Yield what the user may not expect of the result."""
+    if note := preflight.find_level_note(job.video, job.settings, job.upscaler.scale):
+        yield note
+    if job.layer:
+        yield f"{job.video.path.name} has an enhancement layer, which is added"
+    if left_out:
+        yield f"{job.output.name} will be without: {'; '.join(left_out)}"
 
 
 def _prepare(
@@ -185,9 +181,10 @@ def _prepare(
     preflight.check_streams(video, settings)
     preflight.check_times(video, output)
     upscaler, workers = load_frame_upscaler(model, scale, video, settings)
+    layer = open_layer(video, upscaler) if settings.enhancement == "on" else None
     left_out = check_muxable(video, settings, upscaler.scale, output)
     save_video_info(video, directory / FOLDER)
-    return _Job(video, settings, upscaler, workers, directory, output), left_out
+    return _Job(video, settings, upscaler, workers, directory, output, layer), left_out
 
 
 def _encode_segments(
@@ -220,7 +217,7 @@ def _encode_segments(
         ):
             encoder, count = SegmentEncoder(video, job.settings, job.upscaler.scale), 0
             for frame in frames:
-                encoder.add(frame)
+                encoder.add(job.layer.enhance(frame) if job.layer else frame)
                 count += 1
                 progress(finished + count, max(video.frame_count, finished + count))
             packets, extradata = encoder.finish()
@@ -294,6 +291,7 @@ def _build_record(
         "copied_streams": list(result.copied),
         "converted_streams": list(result.converted),
         "audio": job.settings.audio,
+        "enhancement": job.layer is not None,
         "leave_out": sorted(job.settings.leave_out),
         "not_copied": list(result.not_copied),
         "rejections": dict(sorted(Counter(str(rejection.reason) for rejection in rejections).items())),
