@@ -63,6 +63,7 @@ test-all: vulkan test
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/bucket.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/kill_training.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/kill_search.py
+	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/kill_codec_gain.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/cluster.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/training_hosts.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/ray_nodes.py

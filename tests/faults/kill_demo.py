@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,8 @@ GONE_WITHIN_S = 15
 LAST_KILL = 0.95
 """Fraction of the undisturbed run's duration. Later there is nothing left to kill."""
 MILESTONES = (".json", ".jsonl", ".tar", ".idx", ".onnx", ".xml", ".safetensors")
-COMPARED = ("*", "shards/*", "index/*", "manifest/*")
+COMPARED = tuple(f"crops/*/{one}" for one in ("*", "shards/*", "index/*", "manifest/*"))
+"""Patterns of the files of a store that must be the same."""
 DEMO = ["--module", "tasks", "FullPipeline", "--workers", "2"]
 
 
@@ -178,25 +179,33 @@ def wait_for(moment: Moment, run: Run, reached_s: float) -> bool:
     return True
 
 
-def compare(reference: Path, store: Path) -> None:
-    """Compare the crops of two stores.
+def compare(reference: Path, store: Path, compared: Sequence[str] = COMPARED) -> None:
+    """Compare the results in two stores.
 
     Raises:
         FaultError: a file differs, or exists in one store only.
     """
-    expected, got = _digests(reference), _digests(store)
+    expected, got = _digests(reference, compared), _digests(store, compared)
     different = sorted(name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name))
     if different or not expected:
         raise FaultError(
-            f"{len(different)} of {len(expected)} files of crops differ or are missing: {different}"
+            f"{len(different)} of {len(expected)} files of results differ or are missing: {different}"
         )
 
 
-def kill_and_compare(arguments: list[str], config: Path, scratch: Path, *, kills: int, seed: int) -> Path:
-    """Make a reference store, then a store under kills, and compare their crops; return the reference.
+def kill_and_compare(
+    arguments: list[str],
+    config: Path,
+    scratch: Path,
+    *,
+    kills: int,
+    seed: int,
+    compared: Sequence[str] = COMPARED,
+) -> Path:
+    """Make a reference store, then a store under kills, and compare their results; return the reference.
 
     Raises:
-        FaultError: the crops differ, a run failed, or a process survived a kill.
+        FaultError: the results differ, a run failed, or a process survived a kill.
     """
     reference, store, number = scratch / "reference", scratch / "killed-0", 0
     seen, duration_s = run_undisturbed(arguments, config, reference)
@@ -213,14 +222,14 @@ def kill_and_compare(arguments: list[str], config: Path, scratch: Path, *, kills
                 left, reached_s = left[1:], moment.at_s
                 continue
         # The run was faster than the undisturbed one: continue with a new store, and kill sooner.
-        compare(reference, store)
+        compare(reference, store, compared)
         number, reached_s = number + 1, 0.0
         store = scratch / f"killed-{number}"
         left[0] = dataclasses.replace(moment, wait_s=moment.wait_s / 2)
     with started(arguments, config, store) as run:
         while not run.has_finished():
             time.sleep(POLL_S)
-    compare(reference, store)
+    compare(reference, store, compared)
     return reference
 
 
@@ -247,8 +256,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _digests(store: Path) -> dict[str, str]:
-    found = [path for pattern in COMPARED for path in store.glob(f"crops/*/{pattern}")]
+def _digests(store: Path, compared: Sequence[str]) -> dict[str, str]:
+    found = [path for pattern in compared for path in store.glob(pattern)]
     return {str(path.relative_to(store)): sha256_file(path) for path in found if path.is_file()}
 
 
