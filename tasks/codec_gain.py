@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import luigi
 
@@ -90,7 +91,7 @@ class MeasureCodecGain(StoreTask):
 
     def _variants(self, path: Path, crf: int) -> Iterator[tuple[str, MeasurePoint]]:
         """Yield each variant of a clip at a constant rate factor, with its name."""
-        given = {"clip": str(path), "codec": self.codec, "preset": self.preset, "crf": crf}
+        given: dict[str, Any] = {"clip": str(path), "codec": self.codec, "preset": self.preset, "crf": crf}
         yield FULL, MeasurePoint(**given, size=FULL, upscaler=NONE)
         for upscaler in (*FILTERS, *self.models):
             yield f"{HALF} + {Path(upscaler).stem}", MeasurePoint(**given, upscaler=upscaler)

@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -81,7 +81,7 @@ class PointDecoder:
             self.upscaler, self._workers = _load_frame_upscaler(clip, upscaler, device, self.video.time_base)
             self._layer = open_layer(self.video, self.upscaler)
 
-    def frames(self) -> Iterator[VideoFrame]:
+    def frames(self) -> Generator[VideoFrame, None, None]:
         """Yield the frames in order.
 
         Raises:

@@ -52,7 +52,7 @@ def encode_layer(
     Raises:
         UserError: the codec does not take a value, the model does not fit, or the base lacks frames.
     """
-    point = read_json(base / encode_point.RECORD)
+    point: dict[str, Any] = read_json(base / encode_point.RECORD)
     settings = EncodeSettings(point["codec"], point["preset"], crf, FULL)
     decoder = PointDecoder(clip, base / encode_point.STREAM, upscaler, device)
     with atomic_file(directory / encode_point.STREAM) as file:

