@@ -1,17 +1,20 @@
 """Which ranks have come, from which hosts, and which of them live: what the process that starts them sees."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data.atomic_files import write_json
 from data.errors import UserError
 from sr.distributed.heartbeat import BEAT_EVERY_S, SILENT_AFTER_S, Ear
-from sr.distributed.run_files import RANKS, beat_of
+from sr.distributed.run_files import RANKS, beat_of, sign_of
 from sr.distributed.session import Session
 
+BEGIN_WITHIN_S = 40.0
+"""Time for each host to begin: for ssh, the shell there, and the little that a host program loads."""
 COME_WITHIN_S = 120.0
-"""Time for the last rank to come, also on hosts that load Python slowly: from the start, or, where others start the
-ranks, from when the first came."""
+"""Time for the last rank to come, also on busy hosts that have begun and load slowly: from the start, or, where others
+start the ranks, from when the first came."""
 _CONTINUE = "The same command continues from the last checkpoint"
 _SHOWN = 4
 
@@ -23,11 +26,14 @@ class Attendance:
         """Wait for the ranks of a session that has just begun."""
         self._run_dir, self._session = run_dir, session
         self._ears = [Ear(run_dir / beat_of(session.id, rank)) for rank in range(session.world_size)]
+        named = [number for number, host in enumerate(session.hosts) if host.name]
+        self._signs = {number: Ear(run_dir / sign_of(session.id, number)) for number in named}
         self._looks, self._complete = 0, False
 
     def look(self) -> None:
         """Look at all ranks; write down who they are once all have come."""
-        for ear in self._ears:
+        waited_for = [] if self._complete else [one for one in self._signs.values() if not one.said]
+        for ear in (*self._ears, *waited_for):
             ear.listen()
         if self._session.hosts or self._came():
             self._looks += 1
@@ -54,12 +60,7 @@ class Attendance:
     def find_fault(self) -> UserError | None:
         """Return what is wrong with the ranks; None while nothing is."""
         if not self._complete:
-            if self._looks * BEAT_EVERY_S < COME_WITHIN_S:
-                return None
-            here = {ear.path for ear in self._came()}
-            missing = [rank for rank, ear in enumerate(self._ears) if ear.path not in here]
-            message = f"{self._describe(missing)} did not come within {COME_WITHIN_S:.0f} s"
-            return UserError(message, f"Look there, and at the log {self._run_dir}/run/log.txt")
+            return self._find_absent()
         devices = {ear.said["device"] for ear in self._ears}
         if len(devices) > 1:
             lacking = [rank for rank, ear in enumerate(self._ears) if ear.said["device"] == "cpu"]
@@ -78,6 +79,22 @@ class Attendance:
                 f"{self._describe(silent)} has been silent for {SILENT_AFTER_S:.0f} s: {why}", _CONTINUE
             )
         return None
+
+    def _find_absent(self) -> UserError | None:
+        """Return which hosts or ranks are late; None while all have time."""
+        waited_s = self._looks * BEAT_EVERY_S
+        if waited_s >= COME_WITHIN_S:
+            here = {ear.path for ear in self._came()}
+            missing = [rank for rank, ear in enumerate(self._ears) if ear.path not in here]
+            message = f"{self._describe(missing)} did not come within {COME_WITHIN_S:.0f} s"
+            return UserError(message, f"Look there, and at the log {self._run_dir}/run/log.txt")
+        silent = [number for number, sign in self._signs.items() if not sign.said]
+        if waited_s < BEGIN_WITHIN_S or not silent:
+            return None
+        names = [self._session.hosts[number].name for number in silent]
+        who = f"Host {names[0]} has" if len(names) == 1 else f"Hosts {_shorten(names)} have"
+        message = f"{who} said nothing for {BEGIN_WITHIN_S:.0f} s: the store, the shell or Python hang there"
+        return UserError(message, f"Try: ssh {names[0]} ls {self._run_dir}. The log says more")
 
     def _came(self) -> list[Ear]:
         return [ear for ear in self._ears if ear.said.get("session") == self._session.id]
@@ -102,6 +119,6 @@ class Attendance:
         return "A host"
 
 
-def _shorten(ranks: list[int]) -> str:
-    more = f" and {len(ranks) - _SHOWN} more" if len(ranks) > _SHOWN else ""
-    return ", ".join(map(str, ranks[:_SHOWN])) + more
+def _shorten(items: Sequence[int | str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(map(str, items[:_SHOWN])) + more

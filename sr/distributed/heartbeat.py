@@ -58,6 +58,13 @@ class Heart:
             self.say()
 
 
+def say_once(path: Path, **said: Any) -> None:
+    """Make a file that an Ear hears once. Where it can't be made, nobody hears it."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, said)
+
+
 @dataclass
 class Ear:
     """Listens to a heartbeat. Each call of `listen` is a look."""

@@ -18,9 +18,10 @@ from data.errors import UserError
 from data.processes import supervise
 from data.processes.parent_death import die_with_supervisor
 from sr.distributed.gpus import VISIBLE, find_usable_gpus
+from sr.distributed.heartbeat import say_once
 from sr.distributed.process_group import ProcessGroup
 from sr.distributed.rank_errors import on_this_host, write_error
-from sr.distributed.run_files import lock_of
+from sr.distributed.run_files import lock_of, sign_of
 from sr.distributed.session import Session, join_session
 
 GRACE_S = 5.0
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, lambda *_: None)
     try:
         session = join_session(options.run_dir)
+        say_once(options.run_dir / sign_of(session.id, options.host), session=session.id)
         environments = rank_environments(session, options.host, os.environ | session.environment)
     except UserError as error:
         write_error(options.run_dir, options.host, on_this_host(error))

@@ -23,6 +23,11 @@ def beat_of(session_id: str, rank: int) -> str:
     return f"{BEATS}/{session_id}/rank-{rank:05d}"
 
 
+def sign_of(session_id: str, host: int) -> str:
+    """Return the path of the sign that the host program of a host has begun, in one session."""
+    return f"{BEATS}/{session_id}/host-{host:05d}"
+
+
 def lock_of(rank: int) -> str:
     """Return the path of the lock of a rank's supervisor."""
     return f"run/locks/rank-{rank:05d}"

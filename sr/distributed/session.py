@@ -23,6 +23,8 @@ SESSION_VARIABLE = "SUPER_RESOLUTION_SESSION"
 """Environment variable with the id of the session that a rank belongs to."""
 SEEN_WITHIN_S = 15.0
 """How long a rank waits for the session's file: a store may show a new file late."""
+ABSENT_WITHIN_S = 5.0
+"""The same where the folder of the runs is not even there, or empty: a place where nothing is mounted."""
 _CODE = ("data", "sr")
 _LIBRARIES = ("deepspeed", "numpy", "opencv-python", "torch")
 """Libraries that ranks must have in one version: what they exchange or compute depends on it."""
@@ -110,7 +112,7 @@ def join_session(
     """
     expected, path, waited_s = environment.get(SESSION_VARIABLE, ""), run_dir / SESSION, 0.0
     while not (fields := _read_fields(path)) or (expected and fields.get("id") != expected):
-        if waited_s >= SEEN_WITHIN_S:
+        if waited_s >= (SEEN_WITHIN_S if _has_content(run_dir.parent) else ABSENT_WITHIN_S):
             raise _no_store(run_dir, fields)
         pause(1.0)
         waited_s += 1.0
@@ -122,8 +124,15 @@ def join_session(
     return session
 
 
+def _has_content(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return any(folder.iterdir())
+    return False
+
+
 def _read_fields(path: Path) -> dict[str, object]:
-    refresh_names(path.parent)
+    # Of a folder that was missing a moment ago, the one above it is asked.
+    refresh_names(next(folder for folder in path.parents if folder.is_dir()))
     with contextlib.suppress(OSError, UserError, ValueError):
         return dict(read_json(path))
     return {}

@@ -103,8 +103,10 @@ class SshHosts:
         return {pid: line for pid, line in found.items() if line and not line.startswith(kept)}
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of a program on a host."""
-        return os.environ | {"PATH": f"{self.scratch}/bin:{os.environ['PATH']}"}
+        """Return the variables of a program on a host; it begins in another folder than this one."""
+        folders = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        paths = os.pathsep.join(str(Path(folder).resolve()) for folder in folders)
+        return os.environ | {"PATH": f"{self.scratch}/bin:{os.environ['PATH']}", "PYTHONPATH": paths}
 
     def _start(self, name: str) -> Host:
         number = self.names.index(name) + 1

@@ -5,10 +5,10 @@ import pytest
 from data.atomic_files import read_json
 from data.errors import UserError
 from sr.distributed import heartbeat
-from sr.distributed.attendance import COME_WITHIN_S, Attendance
+from sr.distributed.attendance import BEGIN_WITHIN_S, COME_WITHIN_S, Attendance
 from sr.distributed.earlier import wait_for_earlier_ranks
-from sr.distributed.heartbeat import SILENT_AFTER_S, Heart
-from sr.distributed.run_files import HEARTBEAT, beat_of
+from sr.distributed.heartbeat import SILENT_AFTER_S, Heart, say_once
+from sr.distributed.run_files import HEARTBEAT, beat_of, sign_of
 from sr.distributed.session import open_session
 from sr.distributed.team import HostRanks, Team
 
@@ -47,8 +47,29 @@ def test_the_record_says_which_rank_is_on_which_host(tmp_path, session):
     assert record["ranks"][2] == {"rank": 2, "host": "b", "pid": 102, "device": "cpu"}
 
 
+def begin(run_dir, session, *hosts):
+    for host in hosts:
+        say_once(run_dir / sign_of(session.id, host), session=session.id)
+
+
+def test_a_host_that_says_nothing_is_named_within_a_minute(tmp_path, session):
+    attendance = Attendance(tmp_path, session)
+    begin(tmp_path, session, 0)
+    come(tmp_path, session, 0, "a")
+    for _ in range(int(BEGIN_WITHIN_S) - 1):
+        attendance.look()
+    assert attendance.find_fault() is None
+    attendance.look()
+    assert "Host b has said nothing for 40 s" in str(attendance.find_fault())
+    assert BEGIN_WITHIN_S < 60
+    begin(tmp_path, session, 1)
+    attendance.look()
+    assert attendance.find_fault() is None
+
+
 def test_ranks_that_do_not_come_are_named_with_their_host(tmp_path, session):
     attendance = Attendance(tmp_path, session)
+    begin(tmp_path, session, 0, 1)
     come(tmp_path, session, 0, "a")
     for _ in range(int(COME_WITHIN_S) - 1):
         attendance.look()

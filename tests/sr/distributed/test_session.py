@@ -9,7 +9,13 @@ from data.atomic_files import read_json, write_json
 from data.errors import UserError
 from sr.distributed import session
 from sr.distributed.rank_errors import read_first_error, write_error
-from sr.distributed.session import SEEN_WITHIN_S, SESSION_VARIABLE, join_session, open_session
+from sr.distributed.session import (
+    ABSENT_WITHIN_S,
+    SEEN_WITHIN_S,
+    SESSION_VARIABLE,
+    join_session,
+    open_session,
+)
 from sr.distributed.team import HostRanks, Team
 
 TEAM = Team(4, "ssh", (HostRanks("a", 2), HostRanks("b", 2)))
@@ -39,11 +45,16 @@ def test_a_rank_reads_what_the_starter_wrote(run_dir, opened):
     assert list(joined.files) == ["../../selection.json"]
 
 
-def test_a_host_without_the_store_says_so_within_a_minute(tmp_path, opened):
+@pytest.mark.parametrize(
+    ("there", "within_s"),
+    [("", ABSENT_WITHIN_S), ("bare/runs", ABSENT_WITHIN_S), ("bare/runs/other", SEEN_WITHIN_S)],
+)
+def test_a_host_without_the_store_says_so_soon(tmp_path, opened, there, within_s):
     waits = []
+    (tmp_path / there).mkdir(parents=True, exist_ok=True)
     with pytest.raises(UserError, match=r"session\.json is not here: the store is not mounted"):
-        join(tmp_path / "runs/absent", opened, waits)
-    assert sum(waits) == SEEN_WITHIN_S < 60
+        join(tmp_path / "bare/runs/absent", opened, waits)
+    assert sum(waits) == within_s < 20
 
 
 def test_another_store_is_refused(run_dir, opened):
