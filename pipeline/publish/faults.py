@@ -40,6 +40,12 @@ def describe(error: BaseException) -> str:
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 
+def _lost_upload(error: BaseException) -> bool:
+    """Return whether S3 no longer knows the upload of a large file: it had completed it, but its reply was lost."""
+    reply = getattr(error.__cause__, "response", None) or {}
+    return str(reply.get("Error", {}).get("Code")) == "NoSuchUpload"
+
+
 def retry(place: str, request: Callable[[], R], pause: Callable[[float], None], note: Note) -> R:
     """Do a request, and again after a growing pause while its faults may pass.
 
@@ -58,9 +64,9 @@ def retry(place: str, request: Callable[[], R], pause: Callable[[float], None], 
             return request()
         except (*_BUGS, UserError):
             raise
-        except _ABSENT as error:
-            raise FileNotFoundError(describe(error)) from None
         except Exception as error:
+            if isinstance(error, _ABSENT) and not _lost_upload(error):
+                raise FileNotFoundError(describe(error)) from None
             if isinstance(error, PermissionError) or _REFUSED.search(f"{type(error).__name__} {error}"):
                 hint = "Check the credentials in the environment, and the rights that they give"
                 raise UserError(f"{place} refuses access: {describe(error)}", hint) from None

@@ -25,6 +25,8 @@ PACKAGES = {
 }
 """The package that each kind of URL needs."""
 _EXTRA = "'super-resolution-factory[remote]' (in a clone: pip install -c constraints.txt -e '.[remote]')"
+_MAX_PARTS = 10_000
+"""S3 takes no more for one file."""
 _SLOWEST_BYTES_PER_S = 50_000
 """A request that is slower than this on the whole counts as broken, even where it is never silent."""
 _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "blob_id", "mtime")
@@ -130,7 +132,8 @@ class RemoteFolder:
             UserError: it has another size there.
         """
         size_bytes = local.stat().st_size
-        self._store(path, "put_file", str(local), self._path(path), size_bytes=size_bytes)
+        options = self._upload_options(size_bytes)
+        self._store(path, "put_file", str(local), self._path(path), size_bytes=size_bytes, **options)
         found = self.find_file(path)
         if found is None or found.bytes != size_bytes:
             there = "is missing" if found is None else f"has {found.bytes} bytes"
@@ -145,12 +148,25 @@ class RemoteFolder:
         except FileNotFoundError:
             return
 
-    def _store(self, path: str, method: str, *arguments: Any, size_bytes: int) -> None:
+    def _upload_options(self, size_bytes: int) -> dict[str, int]:
+        """Return how a file is sent in parts: one after the other, as many files are sent at once already.
+
+        Several at once would need that many times the memory, and those on their way when one fails would arrive after
+        the upload was given up, where S3 keeps and charges them.
+        """
+        if not self.url.startswith("s3://"):
+            return {}
+        return {
+            "max_concurrency": 1,
+            "chunksize": max(self.settings.part_bytes, -(-size_bytes // _MAX_PARTS)),
+        }
+
+    def _store(self, path: str, method: str, *arguments: Any, size_bytes: int, **options: Any) -> None:
         """Write a file by a method of the file system; say so where there is no such bucket."""
         try:
             if self.url.startswith("file://"):
                 self._request(path, "makedirs", self._path(path).rpartition("/")[0], exist_ok=True)
-            self._request(path, method, *arguments, size_bytes=size_bytes)
+            self._request(path, method, *arguments, size_bytes=size_bytes, **options)
         except FileNotFoundError as error:
             message = f"{self.place(path)} can't be written: {error}"
             raise UserError(message, "Make the bucket first, or check the URL") from None

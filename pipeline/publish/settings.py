@@ -19,5 +19,7 @@ class RemoteSettings:
     """Largest size of all shards in the cache of selections; 0: as much as the disk has."""
     block_bytes: int = 8 << 20
     """Bytes that one request fetches. A kill loses at most this much of each file."""
+    part_bytes: int = 50 << 20
+    """Bytes that one request sends of a large file to S3. As much memory is needed for each connection."""
     pause: Callable[[float], None] = time.sleep
     """Waits for this many seconds between two attempts."""

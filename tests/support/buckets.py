@@ -17,7 +17,7 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 Fault = str | None
-"""403, 500, 503: answered by the proxy. cut: the connection ends in the middle of the body. silent: no answer."""
+"""403, 500, 503, NoSuchUpload: answered by the proxy. cut: the connection ends in the middle of the body. silent: no answer."""
 
 
 class FaultyProxy:
@@ -58,6 +58,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             proxy.released.wait(20)
             self.close_connection = True
             return
+        if fault == "NoSuchUpload":
+            self._answer(404, {}, _NO_UPLOAD)
+            return
         if fault and fault != "cut":
             code = "AccessDenied" if fault == "403" else "InternalError"
             self._answer(int(fault), {}, f"<Error><Code>{code}</Code></Error>".encode())
@@ -69,6 +72,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         connection.endheaders(content)
         reply = connection.getresponse()
         body = reply.read()
+        if reply.status >= 500 and "uploadId=" in self.path:
+            self._answer(404, {}, _NO_UPLOAD)  # moto crashes where S3 says that an upload was given up
+            return
         headers = {name: value for name, value in reply.getheaders() if name.lower() not in _HOP}
         connection.close()
         if self.command != "HEAD":
@@ -91,6 +97,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+_NO_UPLOAD = b"<Error><Code>NoSuchUpload</Code><Message>The upload does not exist</Message></Error>"
 _HOP = ("connection", "keep-alive", "transfer-encoding", "date", "server")
 
 
@@ -106,7 +113,7 @@ def serve_bucket() -> Iterator[FaultyProxy]:
     """Run an S3 server with one empty bucket, and a proxy before it; skip the test where moto is not installed."""
     pytest.importorskip("s3fs")
     moto = pytest.importorskip("moto.server")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # it prints moto's crashes, which clients see
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     proxy = FaultyProxy(server.get_host_and_port()[1])

@@ -17,6 +17,7 @@ from data.errors import UserError
 from pipeline.publish import faults
 from pipeline.publish.fetch import fetch
 from pipeline.publish.publish import publish
+from pipeline.publish.remote import RemoteFolder
 from pipeline.publish.settings import RemoteSettings
 
 _numbers = itertools.count()
@@ -95,6 +96,40 @@ def test_a_fetch_that_is_cut_off_goes_on_within_the_file(crops, bucket, url, set
     fetch(f"{url}/crops/{crops.name}", tmp_path / "other", settings)
     assert files(other) == files(crops)
     assert sum(bucket.sent) < sum(map(len, files(crops).values())) - 200_000 + 50_000
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Return a file that is sent in three parts."""
+    path = tmp_path / "large.bin"
+    path.write_bytes(os.urandom(11 << 20))
+    return path
+
+
+@pytest.fixture
+def folder(url, bucket, waits):
+    return RemoteFolder(
+        url, RemoteSettings(endpoint_url=bucket.url, timeout_s=5, part_bytes=5 << 20, pause=waits.append)
+    )
+
+
+def test_a_large_file_whose_last_reply_is_lost_is_sent_again(folder, bucket, large, waits):
+    """As MinIO does it: asked once more to complete what it has completed, it knows of no such upload."""
+    ends = iter(["cut", "NoSuchUpload"])
+    bucket.fault = lambda method, path: next(ends, None) if method == "POST" and "uploadId=" in path else None
+    assert folder.send(large, "large.bin").bytes == large.stat().st_size
+    assert next(ends, None) is None and len(waits) == 1
+    assert folder.read_block("large.bin", 0, 11 << 20) == large.read_bytes()
+
+
+def test_no_part_of_a_large_file_is_on_its_way_when_another_fails(folder, bucket, large):
+    fails = iter([True])
+    bucket.fault = lambda method, path: (
+        "500" if method == "PUT" and "partNumber=1" in path and next(fails, False) else None
+    )
+    folder.send(large, "large.bin")
+    methods = [method for method, path in bucket.seen if "upload" in path]
+    assert methods == ["POST", "PUT", "DELETE", "POST", "PUT", "PUT", "PUT", "POST"]
 
 
 def test_a_killed_publication_is_never_whole_and_goes_on(crops, bucket, url, settings, tmp_path):
