@@ -7,9 +7,10 @@ fault is drawn among the task's accesses to the store's disk, or between two of 
 the thing that is wrong must be named, no process may be left, and no file may be half. The same command is run again,
 undisturbed: it must end with 0, and its result must be that of an undisturbed run, byte for byte.
 
-With --keep the store, the finished cells and the log of each are kept, and the same command goes on after an end. It
-needs Linux, the right to mount file systems (root, or user namespaces) and, for the clock, Debian's libfaketime. The
-exit code is 1 if a cell shows a problem.
+Every task is tried under the first fault, then every task under the second, so that a run that is cut short has been
+everywhere. With --keep the store, the finished cells and the log of each are kept, and the same command goes on after
+an end; cells that never ran are named. It needs Linux, the right to mount file systems (root, or user namespaces) and,
+for the clock, Debian's libfaketime. The exit code is 1 if a cell shows a problem, or never ran.
 """
 
 import argparse
@@ -32,6 +33,7 @@ import namespaces
 
 ROOT = Path(__file__).parents[2]
 PRELOADED = ("data.", "pipeline.", "sr.", "tasks.")
+RESULTS = "results.jsonl"
 LIBRARIES = {"torch", "openvino", "onnx", "av", "cv2", "skimage", "pyarrow", "safetensors", "fsspec"}
 
 
@@ -81,10 +83,14 @@ def kept_or_temporary(keep: Path | None) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
         return
     keep = keep.resolve()
-    stamp = keep / f"code-{hash_code()}"
-    if keep.exists() and not stamp.exists():
-        shutil.rmtree(keep)  # made by other code
     keep.mkdir(parents=True, exist_ok=True)
+    stamp = keep / f"code-{hash_code()}"
+    if not stamp.exists() and (content := list(keep.iterdir())):
+        if not any(path.name.startswith("code-") for path in content):
+            raise SystemExit(f"every_task: {keep} holds files of something else: name another folder")
+        print(f"every_task: {keep} is of other code: its {len(read(keep / RESULTS))} cells count no more")
+        for path in content:
+            (shutil.rmtree if path.is_dir() else Path.unlink)(path)
     stamp.touch()
     yield keep
 
@@ -126,16 +132,17 @@ def run_all(options: argparse.Namespace, scratch: Path, begun: float) -> int:
         faults = [one for one in faults if not one.name.startswith("clock")]
     cells = [
         (task, fault.name, moment)
-        for task in chosen
         for fault in faults
+        for task in chosen
         for moment in range(options.moments if fault.at else 1)
     ]
-    results = scratch / "results.jsonl"
+    results = scratch / RESULTS
     done = {tuple(one["cell"]) for one in read(results) if one["seed"] == options.seed}
     left = [cell for cell in cells if cell not in done]
     work(left, options, scratch, stages, results)
     found = {tuple(one["cell"]): one for one in read(results) if one["seed"] == options.seed}
-    return report([found[cell] for cell in cells if cell in found], len(cells), time.monotonic() - begun)
+    never = [cell for cell in cells if cell not in found]
+    return report([found[cell] for cell in cells if cell in found], never, time.monotonic() - begun)
 
 
 def preload(names: list[str]) -> None:
@@ -212,8 +219,8 @@ def read(results: Path) -> list[dict]:
     return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
-def report(found: list[dict], wanted: int, seconds: float) -> int:
-    """Print the table and all problems; return the exit code."""
+def report(found: list[dict], never: list[tuple[str, str, int]], seconds: float) -> int:
+    """Print the table, all problems, and which cells never ran; return the exit code."""
     faults = list(dict.fromkeys(one["fault"] for one in found))
     codes: dict[tuple[str, str], list[str]] = {}
     for one in found:
@@ -228,8 +235,11 @@ def report(found: list[dict], wanted: int, seconds: float) -> int:
         print(f"\n{one['task']}, {one['fault']}, {one['moment']}: exit code {one['code']}: {one['words']}")
         for problem in one["problems"]:
             print(f"  {problem}")
-    print(f"\n{len(found)} of {wanted} cells in {seconds:.0f} s: {len(wrong)} with a problem")
-    return bool(wrong) or len(found) < wanted
+    for fault in dict.fromkeys(fault for _, fault, _ in never):
+        print(f"\nnever ran, {fault}: {', '.join(task for task, its, _ in never if its == fault)}")
+    cells = f"{len(found)} of {len(found) + len(never)} cells"
+    print(f"\n{cells} in {seconds:.0f} s: {len(wrong)} with a problem")
+    return bool(wrong or never)
 
 
 if __name__ == "__main__":

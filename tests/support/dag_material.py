@@ -1,11 +1,13 @@
-"""The inputs of the rows of `dag_rows`: an archive of photographs on a server, a benchmark, a video, a disc."""
+"""The inputs of the rows of `dag_rows`: files on a server, a benchmark, a video, a disc, networks."""
 
 import contextlib
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,8 +32,8 @@ _SERVE = """
 import sys
 from pathlib import Path
 from server import serve_files
-folder = Path(sys.argv[1])
-with serve_files({"/trip.tar": (folder / "trip.tar").read_bytes()}, port=int(sys.argv[2])):
+files = {f"/{path.name}": path.read_bytes() for path in Path(sys.argv[1]).iterdir()}
+with serve_files(files, port=int(sys.argv[2])):
     sys.stdin.read()
 """
 
@@ -42,7 +44,7 @@ def write_inputs(inputs: Path) -> None:
     import skimage.data
     from videos import make_video, numbered
 
-    for folder in ("photos", "benchmark", "small", "catalog", "bin"):
+    for folder in ("photos", "benchmark", "small", "catalog", "bin", "served"):
         (inputs / folder).mkdir(parents=True)
     for number, name in enumerate(_PHOTOS):
         photo = cv2.cvtColor(getattr(skimage.data, name)(), cv2.COLOR_RGB2BGR)
@@ -54,20 +56,48 @@ def write_inputs(inputs: Path) -> None:
             benchmark = cv2.resize(photo[-120:, -160:], (140, 100), interpolation=cv2.INTER_AREA)
             cv2.imwrite(str(inputs / "benchmark" / f"{name}.png"), benchmark)
             cv2.imwrite(str(inputs / "small" / f"{name}.png"), benchmark[:48, :64])
-    with tarfile.open(inputs / "trip.tar", "w") as archive:
-        for path in sorted((inputs / "photos").iterdir()):
-            archive.add(path, f"photos/{path.name}")
-    content = (inputs / "trip.tar").read_bytes()
-    (inputs / "catalog" / "Trip.toml").write_text(
-        'name = "Trip"\nkind = "archives"\ntitle = "t"\nlicense = "l"\n[[files]]\nname = "trip.tar"\n'
-        f'urls = ["http://127.0.0.1:{PORT}/trip.tar"]\nbytes = {len(content)}\n'
-        f'sha256 = "{hashlib.sha256(content).hexdigest()}"\n'
-    )
     make_video(inputs / "clip.mkv", lambda number: numbered(number, 96, 240), 48, options={"g": "12"})
+    _write_served(inputs)
+    _write_networks(inputs)
     program = inputs / "bin" / "makemkvcon"
     program.write_text(_MAKEMKV.format(python=sys.executable, video=str(inputs / "clip.mkv")))
     program.chmod(0o755)
     (inputs / "luigi.cfg").write_text(CONFIGURATION.format(inputs=inputs))
+
+
+def _write_served(inputs: Path) -> None:
+    """Write what the server has: photographs in an archive, a list of their addresses, a video in an archive."""
+    served, photos = inputs / "served", sorted((inputs / "photos").iterdir())
+    with tarfile.open(served / "trip.tar", "w") as archive:
+        for path in photos:
+            archive.add(path, f"photos/{path.name}")
+    links = [f"http://127.0.0.1:{PORT}/{name}" for name in (*(path.name for path in photos[:3]), "gone.png")]
+    with zipfile.ZipFile(served / "links.zip", "w") as archive:
+        archive.writestr("list/train.txt", "\n".join(links))
+    with zipfile.ZipFile(served / "clips.zip", "w") as archive:
+        archive.write(inputs / "clip.mkv", "clips/clip.mkv")
+    _add_to_catalog(inputs, "Trip", "archives", served / "trip.tar")
+    _add_to_catalog(inputs, "Links", "url_list", served / "links.zip")
+    _add_to_catalog(inputs, "Clips", "video_archives", served / "clips.zip")
+    for path in photos[:3]:
+        shutil.copy(path, served)
+
+
+def _add_to_catalog(inputs: Path, name: str, kind: str, file: Path) -> None:
+    content = file.read_bytes()
+    (inputs / "catalog" / f"{name}.toml").write_text(
+        f'name = "{name}"\nkind = "{kind}"\ntitle = "t"\nlicense = "l"\n[[files]]\nname = "{file.name}"\n'
+        f'urls = ["http://127.0.0.1:{PORT}/{file.name}"]\nbytes = {len(content)}\n'
+        f'sha256 = "{hashlib.sha256(content).hexdigest()}"\n'
+    )
+
+
+def _write_networks(inputs: Path) -> None:
+    """Write a network that describes an image by its mean color, and one that scores it by its mean level."""
+    from score_networks import save_network
+
+    save_network(inputs / "embedder.onnx", axes=(2, 3))
+    save_network(inputs / "average.onnx")
 
 
 def write_inputs_apart(inputs: Path) -> None:
@@ -84,7 +114,7 @@ def write_inputs_apart(inputs: Path) -> None:
 def serve_archive(inputs: Path) -> Iterator[None]:
     """Run the server of the archive, in a process of its own, as this one forks."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-c", _SERVE, str(inputs), str(PORT)]
+    command = [sys.executable, "-c", _SERVE, str(inputs / "served"), str(PORT)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
     try:
         yield

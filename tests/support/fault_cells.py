@@ -141,7 +141,8 @@ class Cell:
         """Wait for the end, and look at what was said and what is left."""
         for run in runs:
             if not run.wait(PATIENCE_S):
-                self._complain(f"it hangs: no end within {PATIENCE_S:.0f} s")
+                run.show_stacks()
+                self._complain(f"it hangs: no end within {PATIENCE_S:.0f} s; the log has the stacks")
             elif left := run.left_behind():
                 self._complain(f"processes are left: {left}")
             run.end()
@@ -197,7 +198,8 @@ class Cell:
         log.unlink(missing_ok=True)
         run = TaskRun([*self.arguments, "--workers", "1"], log, self.place.environment())
         try:
-            run.wait(PATIENCE_S)
+            if not run.wait(PATIENCE_S):
+                run.show_stacks()
             if run.poll() != 0 or "Traceback" in run.output():
                 last = " | ".join(run.output().strip().splitlines()[-3:])
                 self._complain(f"the run after it ended with {run.code}: {last}")

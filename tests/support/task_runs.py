@@ -6,6 +6,7 @@ is about how a program starts, it is started anew.
 
 import atexit
 import contextlib
+import faulthandler
 import os
 import signal
 import subprocess
@@ -26,6 +27,8 @@ from tasks import cli
 _MARK = "SUPER_RESOLUTION_TASK_RUN"
 _POLL_S = 0.005
 _GONE_WITHIN_S = 15.0
+_SHOW_STACKS = signal.SIGRTMIN + 5
+_STACKS_WITHIN_S = 1.0
 
 
 class TaskRun:
@@ -103,6 +106,13 @@ class TaskRun:
                         found[int(entry.name)] = command[-100:]
         return found
 
+    def show_stacks(self) -> None:
+        """Have a fork that hangs, and the forks below it, add to the log where they are; programs just end."""
+        for pid in self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, _SHOW_STACKS)
+        self.wait(_STACKS_WITHIN_S)
+
     def left_behind(self) -> dict[int, str]:
         """Return the processes that do not end soon after the main one."""
         deadline = time.monotonic() + _GONE_WITHIN_S
@@ -153,6 +163,7 @@ def _become_program(log: Path, environment: dict[str, str]) -> None:
         os.dup2(handle, number)
     os.close(target)
     os.close(empty)
+    faulthandler.register(_SHOW_STACKS, sys.stderr, all_threads=True)
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None
