@@ -17,7 +17,7 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 Fault = str | None
-"""403, 500, 503, NoSuchUpload: answered by the proxy. cut: the connection ends in the middle of the body. silent: no answer."""
+"""403, 500, 503, NoSuchUpload: answered by the proxy. cut: the connection ends amid the body. silent: no answer."""
 
 
 class FaultyProxy:
