@@ -59,7 +59,7 @@ class Heart:
 
 
 def say_once(path: Path, **said: Any) -> None:
-    """Make a file that an Ear hears once. Where it can't be made, nobody hears it."""
+    """Make a file that an Ear hears once. If it can't be made, the listeners notice."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, said)
