@@ -147,7 +147,7 @@ def bd_rate(clip: Mapping[str, Any], metric: str, variant: str, reference: str =
 
 
 def _describe_clip(name: str, clip: Mapping[str, Any], variants: Sequence[str]) -> list[str]:
-    lines = [line for variant in variants for line in _describe_layer(name, clip, variant)]
+    lines = [line for variant in variants for line in describe_layer(name, clip, variant)]
     for metric in metrics_of(clip):
         for variant, found in clip["crossovers"][metric].items():
             if variant in variants:
@@ -156,7 +156,7 @@ def _describe_clip(name: str, clip: Mapping[str, Any], variants: Sequence[str]) 
     return lines
 
 
-def _describe_layer(name: str, clip: Mapping[str, Any], variant: str) -> list[str]:
+def describe_layer(name: str, clip: Mapping[str, Any], variant: str) -> list[str]:
     """Return what the enhancement layer of a variant costs and brings, by each metric; nothing if it has none."""
     points = clip["curves"].get(variant, [])
     if not points or "layer" not in points[0]:

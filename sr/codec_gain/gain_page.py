@@ -40,6 +40,11 @@ def render_gain(
             "facts": clip,
             "charts": _draw_charts(name, clip),
             "metrics": compare_points.metrics_of(clip),
+            "layers": [
+                line
+                for variant in clip["curves"]
+                for line in compare_points.describe_layer(name, clip, variant)
+            ],
             "views": _show_windows(clip, by_clip[name]),
             "seconds": _sum_seconds(by_clip[name], timings),
             "few": min(len(points) for points in clip["curves"].values()) < MIN_COMPLETE_POINTS,

@@ -84,6 +84,59 @@ def test_figures_are_those_of_ffmpegs_filters(measured):
     assert record["frames"][0]["ssim_y"] == pytest.approx(similarities[0], abs=1e-5)
 
 
+def test_xpsnr_is_that_of_the_filter(measured):
+    clip, store, records = measured
+    with av.open(str(store / "e-full" / "stream.mkv")) as container:
+        pairs = list(zip(clip.frames(), container.decode(video=0), strict=True))
+    graph = av.filter.Graph()
+    first = pairs[0][0]
+    sources = [
+        graph.add_buffer(
+            width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 24)
+        )
+        for _ in range(2)
+    ]
+    node, sink = graph.add("xpsnr"), graph.add("buffersink")
+    for number, source in enumerate(sources):
+        source.link_to(node, 0, number)
+    node.link_to(sink)
+    graph.configure()
+    figures = []
+    for number, (original, other) in enumerate(pairs):
+        for source, frame in zip(sources, (other, original), strict=True):
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            source.push(frame)
+    for source in sources:
+        source.push(None)
+    while len(figures) < FRAMES:
+        figures.append(float(sink.pull().metadata["lavfi.xpsnr.xpsnr.y"]))
+    expected = -20 * np.log10(np.mean(10 ** (-np.array(figures) / 20)))
+    assert records["none"][1]["mean"]["xpsnr_y_db"] == pytest.approx(expected, abs=0.01)
+
+
+def test_ten_bits_and_odd_sides_are_measured_right(tmp_path):
+    path = make_video(
+        tmp_path / "clip.mkv",
+        lambda number: numbered(number, 181, 323),
+        frames=3,
+        codec="ffv1",
+        options={},
+        pixels="yuv420p10le",
+    )
+    clip = open_clip(path)
+    assert clip.cut_px == (1, 3) and clip.video.bit_depth == 10
+    encode_point(clip, EncodeSettings("x264", "veryfast", 30, "full"), tmp_path / "e")
+    record = measure_point(clip, tmp_path / "e", "none", tmp_path / "m", "CPU")
+    with av.open(str(tmp_path / "e" / "stream.mkv")) as container:
+        pairs = list(zip(clip.frames(), container.decode(video=0), strict=True))
+    assert pairs[0][1].format.name == "yuv420p10le"
+    errors = [filter_figures(*pair, "psnr", "lavfi.psnr.mse.y") for pair in pairs]
+    expected = 10 * np.log10(1023**2 / np.mean(errors))
+    assert record["mean"]["psnr_y_db"] == pytest.approx(expected, abs=0.005)
+    similarities = [filter_figures(*pair, "ssim", "lavfi.ssim.Y") for pair in pairs]
+    assert record["mean"]["ssim_y"] == pytest.approx(np.mean(similarities), abs=1e-5)
+
+
 def test_every_metric_is_there_and_the_larger_size_is_better(measured):
     _, _, records = measured
     full, half = records["none"][1]["mean"], records["bicubic"][1]["mean"]
