@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import Akima1DInterpolator, CubicSpline
 
-from sr.codec_gain.compare_points import describe_crossover
+from sr.codec_gain.compare_points import describe_crossover, describe_layer
 from sr.codec_gain.curves import Crossover, compute_delta, find_crossover, find_hull
 
 RATES = (9487.76, 4593.60, 2486.44, 1358.24)
@@ -85,3 +85,26 @@ def test_the_hull_takes_the_best_curve_at_each_rate():
     assert [(rate, name) for rate, _, name in hull] == [(50, "half"), (200, "half"), (1600, "full")]
     (only,) = find_hull({"full": [(100.0, 5.0), (100.0, 6.0), (200.0, 4.0)]})
     assert only == (100.0, 6.0, "full")
+
+
+def test_the_page_says_what_a_layer_costs_and_whether_it_pays():
+    def point(rate, level, **more):
+        return {"bytes": rate, "kbps": rate, "mean": {"vmaf": level}, **more}
+
+    rates = [100, 200, 400, 800]
+    layer = {"layer": {"crf": 34, "bytes": 30}}
+    clip = {
+        "curves": {
+            "half + m": [point(rate, 10 * np.log2(rate)) for rate in rates],
+            "half + m + layer 4": [point(rate * 1.1, 10 * np.log2(rate), **layer) for rate in rates],
+        },
+        "deltas": {
+            "vmaf": [{"reference": "half + m", "other": "half + m + layer 4", "rate_percent": 10.0}],
+        },
+    }
+    assert describe_layer("clip", clip, "half + m") == []
+    (line,) = describe_layer("clip", clip, "half + m + layer 4")
+    assert line == (
+        "clip, VMAF, half + m + layer 4: the layer takes 7% of the bits; against half + m BD-rate +10.0 %, it does"
+        " not pay."
+    )
