@@ -28,9 +28,10 @@
     PublishDataset and FetchDataset on a dataset, selection, model or export and a URL.
 
 The same as a list, from each task to the tasks that require it. SelectSamples gives ExportOpenVINO the crops that
-calibrate int8. Download also gives EvaluateModel, TrainModel and SearchArchitecture the weights of LPIPS where it is a metric or a loss.
+calibrate int8. Download also gives EvaluateModel, MeasurePoint, TrainModel and SearchArchitecture the weights of LPIPS where it is a metric or
+a loss.
 
-    Download → FetchUrls, UnpackVideos, IndexSource, TrainModel, SearchArchitecture, EvaluateBaselines, EvaluateModel, VerifyDataset
+    Download → FetchUrls, UnpackVideos, IndexSource, TrainModel, SearchArchitecture, EvaluateBaselines, EvaluateModel, MeasurePoint, VerifyDataset
     FetchUrls → IndexSource
     UnpackVideos → IndexSource
     RipDisc → IndexSource

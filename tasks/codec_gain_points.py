@@ -11,7 +11,8 @@ from data.file_names import escape_name, is_file
 from data.user_paths import expand_home
 from sr.models.box import BOX_MODELS, DEFAULT_MODEL
 from sr.upscale.video.settings import CODECS
-from tasks.config import upscaling
+from tasks.config import evaluation, upscaling
+from tasks.download import LPIPS_WEIGHTS, Download
 from tasks.export import ExportOpenVINO
 from tasks.made_ir import make_ir_of
 from tasks.model_choice import identify_upscaler
@@ -168,8 +169,14 @@ class MeasurePoint(ClipTask):
         return EncodeLayer(**given, upscaler=self.upscaler, layer_crf=self.layer_crf)
 
     def requires(self) -> dict[str, StoreTask]:
-        """The encoded clip, and the model where a task makes it."""
-        return {"encoded": self.encoded, **made_model(self.upscaler)}
+        """The encoded clip, the model where a task makes it, and the weights of LPIPS where it is measured."""
+        lpips = {"lpips": self.lpips_weights} if self.lpips_weights else {}
+        return {"encoded": self.encoded, **made_model(self.upscaler), **lpips}
+
+    @property
+    def lpips_weights(self) -> Download | None:
+        """The download of the weights of LPIPS; None where [evaluation] says that it is not measured."""
+        return Download(dataset=LPIPS_WEIGHTS) if evaluation().lpips else None
 
     def name(self) -> str:
         """Return the encoded clip's name and the upscaler's."""
@@ -211,6 +218,7 @@ class MeasurePoint(ClipTask):
                 self.directory(),
                 upscaling().device,
                 progress,
+                self.lpips_weights.directory() if self.lpips_weights else None,
             )
 
     def counts(self) -> str:

@@ -12,7 +12,7 @@ from data.atomic_files import read_json
 from sr.codec_gain.curves import Crossover, Points, compute_delta, find_crossover, find_hull
 from sr.codec_gain.encode_point import FULL
 from sr.codec_gain.measure_point import RECORD as MEASURED
-from sr.codec_gain.video_metrics import METRICS
+from sr.codec_gain.video_metrics import LPIPS, METRICS
 
 SCHEMA = 1
 MIN_COMPLETE_POINTS = 6
@@ -128,6 +128,8 @@ def _average(clips: Mapping[str, Any], variants: Sequence[str]) -> dict[str, dic
     """Return the mean BD-rate of each variant against full size; None where a clip has none."""
     means: dict[str, dict[str, float | None]] = {}
     for metric in METRICS:
+        if not any(metric in clip["deltas"] for clip in clips.values()):
+            continue
         rows: dict[str, float | None] = {}
         for variant in variants:
             found = [bd_rate(clip, metric, variant) for clip in clips.values()]
@@ -200,6 +202,7 @@ def label_of(metric: str) -> str:
         "xpsnr_y_db": "XPSNR Y",
         "vmaf": "VMAF",
         "vmaf_neg": "VMAF-NEG",
+        LPIPS: "1 − LPIPS",
     }[metric]
 
 

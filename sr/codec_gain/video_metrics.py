@@ -22,7 +22,9 @@ from data.errors import UserError
 from data.video.pyav import plane_array
 from sr.upscale.video.video_info import VideoInfo
 
-METRICS = ("psnr_y_db", "psnr_yuv_db", "ssim_y", "ms_ssim_y", "xpsnr_y_db", "vmaf", "vmaf_neg")
+LPIPS = "lpips_similarity"
+"""1 less LPIPS: only where its weights are asked for."""
+METRICS = ("psnr_y_db", "psnr_yuv_db", "ssim_y", "ms_ssim_y", "xpsnr_y_db", "vmaf", "vmaf_neg", LPIPS)
 """All of them: higher is better."""
 MS_SSIM_MIN_SIDE_PX = 176
 """MS-SSIM halves the frames four times; libvmaf refuses smaller ones."""

@@ -7,6 +7,7 @@ import av
 import av.filter
 import numpy as np
 import pytest
+import torch
 from videos import interlaced_video, make_video, numbered
 
 from data.errors import UserError
@@ -15,6 +16,8 @@ from sr.codec_gain.compare_points import Measured
 from sr.codec_gain.encode_point import EncodeSettings, encode_point
 from sr.codec_gain.gain_report import write_gain
 from sr.codec_gain.measure_point import measure_point
+from sr.evaluation.lpips import _TRUNK_SHAPES, LINEAR, TRUNK, Lpips
+from sr.upscale.video.preview import to_rgb_image
 
 FRAMES = 6
 
@@ -135,6 +138,31 @@ def test_ten_bits_and_odd_sides_are_measured_right(tmp_path):
     assert record["mean"]["psnr_y_db"] == pytest.approx(expected, abs=0.005)
     similarities = [filter_figures(*pair, "ssim", "lavfi.ssim.Y") for pair in pairs]
     assert record["mean"]["ssim_y"] == pytest.approx(np.mean(similarities), abs=1e-5)
+
+
+def test_lpips_is_measured_where_its_weights_are(clip_path, measured, tmp_path):
+    rng = np.random.default_rng(0)
+    trunk, linear = {}, {}
+    for place, (number, shape) in enumerate(zip((0, 3, 6, 8, 10), _TRUNK_SHAPES, strict=True)):
+        weight = rng.normal(0, np.prod(shape[1:]) ** -0.5, shape).astype(np.float32)
+        trunk |= {f"features.{number}.weight": torch.from_numpy(weight)}
+        trunk |= {f"features.{number}.bias": torch.zeros(shape[0])}
+        linear |= {f"lin{place}.model.1.weight": torch.full((1, shape[0], 1, 1), 0.1)}
+    torch.save(trunk, tmp_path / TRUNK)
+    torch.save(linear, tmp_path / LINEAR)
+    clip, store, records = measured
+    record = measure_point(clip, store / "e-full", "none", tmp_path / "m", "CPU", lpips_weights=tmp_path)
+    mean = record["mean"]
+    assert {name: mean[name] for name in records["none"][1]["mean"]} == records["none"][1]["mean"]
+    lpips = Lpips(tmp_path)
+    with av.open(str(store / "e-full" / "stream.mkv")) as container:
+        pairs = list(zip(clip.frames(), container.decode(video=0), strict=True))[::5]
+    assert len(pairs) == 2
+    distances = [
+        lpips.distance(lpips.features(to_rgb_image(one, clip.video)), to_rgb_image(other, clip.video))
+        for one, other in pairs
+    ]
+    assert 0 < 1 - mean["lpips_similarity"] == pytest.approx(np.mean(distances), rel=1e-5)
 
 
 def test_every_metric_is_there_and_the_larger_size_is_better(measured):
