@@ -24,7 +24,7 @@
     Codec gain: clip ──► EncodePoint × N ──► MeasurePoint × N ──► MeasureCodecGain: codec-gain.html
     With an enhancement layer: EncodePoint ──► EncodeLayer × N ──► MeasurePoint
 
-    Beside it: VerifyDataset, ExportFolder on a dataset; ExportShader, BenchmarkModel, UpscaleImages, UpscaleVideo on a model;
+    Beside it: VerifyDataset, ExportFolder on a dataset; ExportNcnn, ExportShader, BenchmarkModel, UpscaleImages, UpscaleVideo on a model;
     PublishDataset and FetchDataset on a dataset, selection, model or export and a URL.
 
 The same as a list, from each task to the tasks that require it. SelectSamples gives ExportOpenVINO the crops that
@@ -51,7 +51,7 @@ a loss.
     SelectSamples → ReviewSelection, TrainModel, SearchArchitecture, ExportOpenVINO, FullPipeline
     ReviewSelection → FullPipeline
     TrainModel → ExportCheckpoint, FullPipeline
-    ExportCheckpoint → ExportOnnx, ExportShader, EvaluateModel, BenchmarkModel, FullPipeline
+    ExportCheckpoint → ExportOnnx, ExportNcnn, ExportShader, EvaluateModel, BenchmarkModel, FullPipeline
     ExportOnnx → ExportOpenVINO, EvaluateModel, FullPipeline
     ExportOpenVINO → EvaluateModel, FullPipeline, UpscaleImages, UpscaleVideo, BenchmarkModel, EncodeLayer, MeasurePoint
     EvaluateBaselines → EvaluateModel
@@ -89,6 +89,7 @@ from tasks.embeddings import EmbedBenchmark, EmbedCrops, EmbedShard
 from tasks.evaluate import EvaluateBaselines, EvaluateModel
 from tasks.export import ExportCheckpoint, ExportOnnx, ExportOpenVINO
 from tasks.export_folder import ExportFolder
+from tasks.export_ncnn import ExportNcnn
 from tasks.export_shader import ExportShader
 from tasks.fetch_urls import FetchUrls
 from tasks.full_pipeline import FullPipeline
@@ -123,6 +124,7 @@ __all__ = [
     "EvaluateModel",
     "ExportCheckpoint",
     "ExportFolder",
+    "ExportNcnn",
     "ExportOnnx",
     "ExportOpenVINO",
     "ExportShader",

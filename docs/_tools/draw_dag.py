@@ -74,6 +74,7 @@ BOXES = {
     "onnx": Box("ExportOnnx", 3, 500, "export"),
     "openvino": Box("ExportOpenVINO", 2, 500, "export", "fp32, fp16, int8"),
     "shader": Box("ExportShader", 3, 444, "export", "mpv, libplacebo"),
+    "ncnn": Box("ExportNcnn", 4, 568, "export", "Upscayl, realesrgan"),
     "encode": Box("EncodePoint", 0, 500, "evaluate", "each rate and size"),
     "layer": Box("EncodeLayer", 1, 632, "evaluate", "optional"),
     "measure": Box("MeasurePoint", 0, 568, "evaluate", "each upscaler"),
@@ -93,7 +94,7 @@ datasets describe, datasets embed, datasets score, describe described, embed emb
 described same, same samples,
 benchmarks windows, windows parts, score scored, scored samples, parts samples, samples review,
 samples train, samples search,
-train checkpoint, checkpoint shader,
+train checkpoint, checkpoint shader, checkpoint ncnn,
 checkpoint onnx, onnx openvino, openvino images, openvino video, openvino speed, checkpoint evaluate,
 encode measure, measure gain, encode layer, layer measure,
 onnx evaluate, openvino evaluate, baselines evaluate, evaluate compare, evaluate report

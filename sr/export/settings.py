@@ -9,6 +9,8 @@ PRECISIONS = ("fp32", "fp16", "int8")
 """Of an IR: fp32, fp16 (weights are stored as fp16) or int8."""
 SHADER_PRECISIONS = ("fp32", "fp16")
 """Of the weights in a shader, and of what it computes in where the GPU can."""
+NCNN_PRECISIONS = ("fp32", "fp16")
+"""Of the weights in a file for ncnn; what it computes in is the program's choice."""
 KEPT_PRECISION = "fp16"
 """Of the IRs of the models in the box, which `sr.export.kept_ir` keeps in the user's cache."""
 

@@ -131,17 +131,10 @@ def export_interchange(
     check_half(loaded, precision)
     metadata = from_model_json(read_json(model_dir / "model.json"))
     metadata = dataclasses.replace(metadata, halo_px=halo_px(loaded.core), precision=precision, layout="NCHW")
-    reference: nn.Module = loaded
-    network: SuperResolutionNetwork | LumaInterface = rewrite_for_inference(loaded)
+    reference, interface = build_interface(loaded, planes)
     if planes == "luma":
-        reference, network = LumaInterface(loaded), LumaInterface(loaded)
         metadata = luma_metadata(metadata)
-    network = copy.deepcopy(network)
-    if isinstance(network.core, Realtime):
-        network.core.unshuffle = _StridedUnshuffle(network.core.colors, network.core.size_multiple)
-        assert isinstance(network.core.upscaling, BicubicUpscaling)
-        network.core.upscaling = _FixedUpscaling(network.core.upscaling)
-    graph = _trace(InterchangeInterface(network), metadata)
+    graph = _trace(interface, metadata)
     if precision == "fp16":
         graph = _to_fp16(graph)
     _check_shapes(graph, metadata)
@@ -151,6 +144,30 @@ def export_interchange(
     record = _describe(metadata, content, parity)
     write_json(out_dir / "export.json", record)
     return record
+
+
+def build_interface(
+    loaded: SuperResolutionNetwork, planes: str = "rgb"
+) -> tuple[nn.Module, InterchangeInterface]:
+    """Return a network to compare with (uint8 NCHW in and out), and the same in floats, made of plain operations.
+
+    Args:
+        loaded: any network, in float32; not changed.
+        planes: rgb, or luma for networks that work on luma only.
+
+    Raises:
+        UserError: the network does not work on luma only.
+    """
+    reference: nn.Module = loaded
+    network: SuperResolutionNetwork | LumaInterface = rewrite_for_inference(loaded)
+    if planes == "luma":
+        reference, network = LumaInterface(loaded), LumaInterface(loaded)
+    network = copy.deepcopy(network)
+    if isinstance(network.core, Realtime):
+        network.core.unshuffle = _StridedUnshuffle(network.core.colors, network.core.size_multiple)
+        assert isinstance(network.core.upscaling, BicubicUpscaling)
+        network.core.upscaling = _FixedUpscaling(network.core.upscaling)
+    return reference, InterchangeInterface(network)
 
 
 def _check(content: bytes, network: nn.Module, metadata: ModelMetadata) -> dict[str, Any]:

@@ -27,6 +27,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "models": ("spandrel", "einops", "torchvision"),
     "gain": ("bjontegaard", "imageio_ffmpeg", "openvino"),
 }
+MODULES["ncnn"] = (*MODULES["export"], "ncnn", "pnnx")
 MODULES["search"] = (*dict.fromkeys(MODULES["train"] + MODULES["export"]), "optuna")
 """For each extra, the top-level modules that its tasks import. DALI is left out: training works without it."""
 
