@@ -68,6 +68,11 @@ class evaluation(luigi.Config):
         at_least=0,
         description="side of the LR tiles that a network processes at once; 0: whole images",
     )
+    device: str = luigi.Parameter(
+        default="",
+        description="what a model runs on: CPU, or CUDA for weights, or GPU, NPU or AUTO for an IR; empty: CPU, and "
+        "for weights CUDA if there is one",
+    )
 
 
 class export(luigi.Config):

@@ -207,8 +207,13 @@ class EvaluateModel(BenchmarkTask):
 
     def parameters(self) -> dict[str, Any]:
         """Return the model, how it is run, and the terms of the evaluation."""
-        tile_px = None if self.model in INTERPOLATION_FILTERS else evaluation().tile_px
-        return {"model": self._identity(), "tile_px": tile_px, **super().parameters()}
+        is_filter, device = self.model in INTERPOLATION_FILTERS, evaluation().device
+        return {
+            "model": self._identity(),
+            "tile_px": None if is_filter else evaluation().tile_px,
+            **({"device": device.upper()} if device and not is_filter else {}),
+            **super().parameters(),
+        }
 
     def _identity(self) -> str | dict[str, str]:
         """Return a filter's name, or the hashes of a graph's files; the spec has the hash of a task's model."""
@@ -234,7 +239,7 @@ class EvaluateModel(BenchmarkTask):
         if self.model in INTERPOLATION_FILTERS:
             return build_baseline(self.model, self.protocol_at(self.scale))
         source = self.model_export.directory() if self.model_export else expand_home(self.model)
-        return load_upscaler(source, tile_px=evaluation().tile_px)
+        return load_upscaler(source, tile_px=evaluation().tile_px, device=evaluation().device)
 
     def _evaluate(self, upscaler: "Upscaler", baselines: EvaluateBaselines) -> None:
         from sr.evaluation.baselines import read_baselines

@@ -10,7 +10,7 @@ from sr.models.metadata import HALO_PX
 from sr.models.model_contents import describe_content, describe_folder
 from sr.runtime.filters import INTERPOLATION_FILTERS, PillowUpscaler
 from sr.runtime.network_upscalers import NetworkUpscaler, OpenVinoUpscaler, TorchUpscaler, load_onnx
-from sr.runtime.upscaler import CPU, Upscaler
+from sr.runtime.upscaler import AUTO, CPU, Upscaler
 
 _Kind = Callable[[Path], NetworkUpscaler]
 _BY_SUFFIX: dict[str, _Kind] = {
@@ -27,7 +27,7 @@ _BY_FILE: dict[str, _Kind] = {
 """The upscaler of a model directory, by the file that it holds; the first one that is there counts."""
 
 
-def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: str = CPU) -> Upscaler:
+def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: str = "") -> Upscaler:
     """Load a model or an interpolation filter.
 
     Args:
@@ -36,7 +36,9 @@ def load_upscaler(spec: str | Path, scale: int = 2, tile_px: int = 0, device: st
             another program.
         scale: for filters; a network has its own.
         tile_px: a network processes larger images in tiles of this side, in LR pixels; 0: the whole image at once.
-        device: OpenVINO device for an .xml file: CPU, GPU, NPU or AUTO. Everything else accepts only CPU.
+        device: for an .xml file CPU, GPU, NPU or AUTO, as OpenVINO names them; for weights, which run in torch, CPU,
+            CUDA or AUTO. An .onnx file runs on the CPU, and so does a filter, whatever is given. Empty: the CPU; for
+            weights CUDA, if there is one.
 
     Raises:
         UserError: the model is not found or not supported, the tile is too small, the device is not there, or the
@@ -77,10 +79,12 @@ def _load_network(path: Path, device: str) -> NetworkUpscaler:
             "Give bicubic, lanczos, a .pth, .safetensors, .onnx or .xml file, or a model directory",
         )
     if kind is OpenVinoUpscaler:
-        return OpenVinoUpscaler(file, device)
-    if device != CPU:
+        return OpenVinoUpscaler(file, device or CPU)
+    if kind is TorchUpscaler:
+        return TorchUpscaler(file, device)
+    if device not in ("", CPU, AUTO):
         raise UserError(
-            f"{path} cannot run on the device {device}: only an OpenVINO model (.xml) can",
-            "Export it with ExportOpenVINO",
+            f"{path} cannot run on the device {device}: an .onnx file runs on the {CPU} only",
+            f"Give {CPU}, or export the weights with ExportOpenVINO",
         )
     return kind(file)

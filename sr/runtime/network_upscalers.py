@@ -30,6 +30,7 @@ from sr.runtime.model_files import (
     size_mismatch_error,
 )
 from sr.runtime.tiling import upscale_tiled
+from sr.runtime.torch_device import choose_torch_device
 from sr.runtime.upscaler import CPU, FloatImage, UInt8Image
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -151,18 +152,18 @@ class NetworkUpscaler(abc.ABC):
 
 
 class TorchUpscaler(NetworkUpscaler):
-    """A network in torch, in full fp32 (no TF32), on the GPU if there is one.
+    """A network in torch, in full fp32 (no TF32).
 
     Args:
         source: a directory with model.safetensors and model.json, or a .pth or .safetensors checkpoint.
+        device: CPU, CUDA, or CUDA:1 for the second of several; empty or AUTO: CUDA if there is one, else CPU.
     """
 
-    def __init__(self, source: Path) -> None:
-        import torch
-
+    def __init__(self, source: Path, device: str = "") -> None:
         from sr.models.checkpoint import export_checkpoint, load_model
         from sr.models.receptive_field import halo_px
 
+        self._device = choose_torch_device(device)
         source = Path(source)
         with tempfile.TemporaryDirectory() as scratch:
             directory = source if source.is_dir() else Path(scratch) / "model"
@@ -170,7 +171,6 @@ class TorchUpscaler(NetworkUpscaler):
                 export_checkpoint(source, directory)
             network = load_model(directory)
             self.sha256 = sha256_file(directory / "model.safetensors")
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = network.eval().float().to(self._device)
         self.scale, self.size_multiple = network.scale, network.size_multiple
         self.minimum_px, self.padding = network.core.minimum_px, network.core.padding

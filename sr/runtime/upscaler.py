@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 CPU = "CPU"
-"""The OpenVINO device that every machine has."""
+"""The device that every machine has."""
+AUTO = "AUTO"
+"""The device that OpenVINO, or torch, chooses."""
 
 UInt8Image = npt.NDArray[np.uint8]
 FloatImage = npt.NDArray[np.float32]

@@ -65,7 +65,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="for bicubic and lanczos, 2 to 8 (default: 2); a network has its own",
     )
     parser.add_argument(
-        "--device", default="CPU", help="for .xml models and those in the box: CPU, GPU, NPU or AUTO"
+        "--device",
+        default="",
+        help="for .xml models and those in the box: CPU, GPU, NPU or AUTO (default: CPU); for weights: CPU, CUDA or "
+        "AUTO (default: CUDA, if there is one)",
     )
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP output, 1 to 100")
     parser.add_argument(

@@ -6,7 +6,7 @@ from pathlib import Path
 from data.errors import UserError
 from sr.models.box import BOX_MODELS, DEFAULT_MODEL
 from sr.runtime.load import load_upscaler as load_file
-from sr.runtime.upscaler import CPU, Upscaler
+from sr.runtime.upscaler import Upscaler
 from sr.upscale.any_image import ImageUpscaler
 
 _TILE_PX = 1024
@@ -15,7 +15,7 @@ _NEEDED = ("openvino", "onnxruntime")
 
 
 def load_upscaler(
-    model: str | Path = DEFAULT_MODEL, scale: int = 2, tile_px: int = _TILE_PX, device: str = CPU
+    model: str | Path = DEFAULT_MODEL, scale: int = 2, tile_px: int = _TILE_PX, device: str = ""
 ) -> ImageUpscaler:
     """Load a model that upscales numpy arrays, Pillow images and torch tensors.
 
@@ -25,8 +25,9 @@ def load_upscaler(
             ExportOpenVINO made. An .onnx file may be of another program.
         scale: for filters; a network has its own.
         tile_px: a network processes larger images in tiles of this side, in LR pixels; 0: the whole image at once.
-        device: OpenVINO device for an .xml file and the models in the box: CPU, GPU, NPU or AUTO. Everything else
-            accepts only CPU.
+        device: for an .xml file and the models in the box CPU, GPU, NPU or AUTO, as OpenVINO names them; for weights,
+            which run in torch, CPU, CUDA or AUTO. An .onnx file runs on the CPU, and so does a filter, whatever is
+            given. Empty: the CPU; for weights CUDA, if there is one.
 
     Raises:
         UserError: the model is not found or not supported, the tile is too small, the device is not there, or the
@@ -39,7 +40,7 @@ def load_upscaler(
     return ImageUpscaler(open_upscaler(model, scale, tile_px, device))
 
 
-def open_upscaler(model: str | Path, scale: int = 2, tile_px: int = 0, device: str = CPU) -> Upscaler:
+def open_upscaler(model: str | Path, scale: int = 2, tile_px: int = 0, device: str = "") -> Upscaler:
     """Load a model as `sr.runtime.load.load_upscaler` does; one in the box as an IR, made on first use and kept.
 
     Without OpenVINO, the models in the box run in torch.

@@ -12,6 +12,7 @@ import luigi
 import pytest
 from images import textured
 
+from data.errors import UserError
 from tasks import CompareModels, EvaluateModel
 
 REPOSITORY = Path(__file__).parents[2]
@@ -82,7 +83,8 @@ def test_the_section_changes_the_name_as_the_command_line_does(pairs, configured
     assert _name(benchmark=str(pairs)) != before
 
 
-def test_the_tile_size_changes_the_name_for_networks_only(pairs, configured, tmp_path):
+@pytest.mark.parametrize(("name", "value"), [("tile_px", "256"), ("device", "GPU")])
+def test_tile_size_and_device_change_the_name_for_networks_only(pairs, configured, tmp_path, name, value):
     graph = tmp_path / "net.onnx"
     graph.write_bytes(b"a network")
 
@@ -91,9 +93,17 @@ def test_the_tile_size_changes_the_name_for_networks_only(pairs, configured, tmp
         return network.directory_name, _name(benchmark=str(pairs))
 
     before = both()
-    configured("tile_px", "256")
+    configured(name, value)
     after = both()
     assert before[0] != after[0] and before[1] == after[1]
+
+
+def test_a_model_is_evaluated_on_the_device_of_the_section(pairs, configured, tmp_path):
+    evaluation = EvaluateModel(model=str(tmp_path / "net.onnx"), benchmark=str(pairs))
+    (tmp_path / "net.onnx").write_bytes(b"a network")
+    configured("device", "GPU")
+    with pytest.raises(UserError, match="cannot run on the device GPU"):
+        evaluation._load_upscaler()
 
 
 def test_changed_lr_images_change_the_name_where_they_are_used(pairs):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from data.errors import UserError
 from sr.runtime.load import load_upscaler
+from sr.runtime.torch_device import choose_torch_device
 
 
 def test_upscalers_accept_pillow_images(realtime_irs):
@@ -65,9 +66,48 @@ def test_a_tile_that_is_too_small_is_refused(vapsr_dir):
         load_upscaler(vapsr_dir, tile_px=100)
 
 
-def test_only_openvino_models_take_a_device(realtime_onnx):
+def test_an_onnx_file_runs_on_the_cpu_only(realtime_onnx):
+    load_upscaler(realtime_onnx, device="CPU")
     with pytest.raises(UserError, match="cannot run on the device GPU"):
         load_upscaler(realtime_onnx, device="GPU")
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A torch that says that it has two GPUs; nothing can run on them."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.parametrize("device", ["CPU", "cpu"])
+def test_the_device_cpu_keeps_weights_off_cuda(device, realtime_dir, two_gpus):
+    for weights in (realtime_dir, realtime_dir.parent / "weights.safetensors"):
+        upscaler = load_upscaler(weights, device=device)
+        assert upscaler(textured(7, 8, 8)).shape == (16, 16, 3)
+        assert {parameter.device.type for parameter in upscaler.network.parameters()} == {"cpu"}
+
+
+def test_weights_run_on_cuda_by_default_and_on_the_one_that_is_named(two_gpus):
+    names = {name: str(choose_torch_device(name)) for name in ("", "AUTO", "CUDA", "cuda:1")}
+    assert names == {"": "cuda", "AUTO": "cuda", "CUDA": "cuda", "cuda:1": "cuda:1"}
+
+
+@pytest.mark.parametrize("device", ["GPU", "NPU", "CUDA:2", "mps", "0"])
+def test_weights_refuse_another_device_and_say_what_is_there(device, realtime_dir, two_gpus):
+    with pytest.raises(UserError, match=f"{device}.* has CPU, CUDA:0, CUDA:1"):
+        load_upscaler(realtime_dir, device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the machine has CUDA")
+def test_without_cuda_weights_run_on_the_cpu_and_refuse_it(realtime_dir):
+    assert [str(choose_torch_device(name)) for name in ("", "AUTO", "CPU")] == ["cpu"] * 3
+    with pytest.raises(UserError, match="'CUDA' here: this machine has CPU. Choose"):
+        load_upscaler(realtime_dir, device="CUDA")
+
+
+def test_an_ir_refuses_a_device_that_is_not_there(realtime_irs):
+    with pytest.raises(UserError, match="no OpenVINO device 'CUDA'"):
+        load_upscaler(realtime_irs["fp32"], device="CUDA")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".onnx", ".xml", ""])
