@@ -19,7 +19,7 @@ from tasks.runtime.store_task import WHOLE_MACHINE, StoreTask
 from tasks.train import TrainModel
 from tasks.training_config import changeable_settings, describe_model
 
-INT8_VERSION = 2
+INT8_VERSION = 3
 """Raised when the same images and settings give another int8 model."""
 
 

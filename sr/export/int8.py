@@ -17,7 +17,7 @@ from sr.export.calibration import Crop
 from sr.export.int8_crops import ImageSet, Int8Crops, choose_int8_crops
 from sr.export.ir_graph import WEIGHTED, IrGraph, SensitiveOperations
 from sr.export.parity import Runner
-from sr.export.quantize import QuantizationSummary, bypass_quantizers, quantize
+from sr.export.quantize import QuantizationSummary, bypass_quantizers, check_quantizers, quantize
 from sr.export.rounding import WeightRounding
 from sr.export.search import FloatGroups, find_float_groups, group_layers
 from sr.export.settings import Int8Settings
@@ -88,9 +88,12 @@ class Quantization:
 
         def measure(in_float: frozenset[str], on: Sequence[Crop]) -> float:
             if in_float not in self._quantized:
-                progress(len(self._quantized), max_models, f"quantizing with {len(lr_images)} crops")
                 scope = sensitive.add_ignored(in_float)
-                self._quantized[in_float] = quantize(model, lr_images, scope, rounding)
+                # Rounding makes up for the errors of the layers before: with others in float it is done anew.
+                found = None if rounding or not in_float else self._release(model, in_float, scope)
+                if not found:
+                    progress(len(self._quantized), max_models, f"quantizing with {len(lr_images)} crops")
+                self._quantized[in_float] = found or quantize(model, lr_images, scope, rounding)
             return self._measure(make_runner(self._quantized[in_float][0]), on)
 
         fp32_db = self._measure(self._reference, crops.held_out)
@@ -130,6 +133,19 @@ class Quantization:
             target_db,
             self._settings.search_trials,
         )
+
+    def _release(
+        self, model: ov.Model, in_float: frozenset[str], scope: SensitiveOperations
+    ) -> tuple[ov.Model, QuantizationSummary] | None:
+        """Put operations of the quantized model into float; None where its quantizers serve others, too.
+
+        Ranges and biases of each layer were found on the network in float, so quantizing anew would find the same.
+        """
+        released = bypass_quantizers(self._quantized[frozenset()][0], model, in_float)
+        try:
+            return released, check_quantizers(released, scope)
+        except UserError:
+            return None
 
     def _make_estimate(self, model: ov.Model, make_runner: Callable[[ov.Model], Runner]) -> _MeasureOn:
         """Return a function that estimates the PSNR with operations in float, without quantizing again."""
