@@ -1,12 +1,14 @@
 """Measures models on compressed video: PSNR on Y after H.264 at half the size, decoded and upscaled.
 
-    PYTHONPATH=. python tests/bench/compressed.py DIR… [--models realtime-x2 OTHER…] [--crf 28]
+    PYTHONPATH=. python tests/bench/compressed.py DIR… CLIP.mp4… [--models realtime-x2 OTHER…] [--crf 28]
 
-From each image of each folder it makes a clip: a window that pans over the image. The clip is halved, encoded by x264,
-decoded, and upscaled by each model; bicubic stands beside them. No image should be one that a model was trained on.
+From each image of each folder it makes a clip: a window that pans over the image. Of each video it takes the first
+frames. A clip is halved, encoded by x264, decoded, and upscaled by each model; bicubic stands beside them. Nothing
+should be there that a model was trained on. The first model is what the others are compared with.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -24,8 +26,10 @@ from sr.upscale.load import open_upscaler
 
 HEIGHT_PX, WIDTH_PX = 384, 512
 FRAMES, STEP_PX = 12, (2, 3)
-MEASURED = (3, 7, 11)
-"""Frames that are measured: the first is an intra frame, which has more bits."""
+VIDEO_FRAMES = 60
+"""Of a video, so many frames are taken at most."""
+FIRST_MEASURED, MEASURED_STEP = 3, 4
+"""Frames that are measured; the first of a clip is an intra frame, which has more bits."""
 Frame = npt.NDArray[np.uint8]
 
 
@@ -39,6 +43,26 @@ def pan(image: Frame) -> list[Frame]:
         [min(at * step, limit) for step, limit in zip(STEP_PX, most, strict=True)] for at in range(FRAMES)
     ]
     return [np.ascontiguousarray(image[top : top + height, left : left + width]) for top, left in places]
+
+
+def read_video(path: Path) -> list[Frame]:
+    """Return the first frames of a video, cut to sides of a multiple of 4."""
+    with av.open(str(path)) as container:
+        frames = [
+            frame.to_ndarray(format="rgb24")
+            for frame in itertools.islice(container.decode(video=0), VIDEO_FRAMES)
+        ]
+    height, width = (side // 4 * 4 for side in frames[0].shape[:2])
+    return [np.ascontiguousarray(frame[:height, :width]) for frame in frames]
+
+
+def clips_of(source: Path) -> Iterator[list[Frame]]:
+    """Yield the frames of each clip: a video, or pans over the images of a folder."""
+    if source.is_file():
+        yield read_video(source)
+        return
+    for path in sorted(one for one in source.rglob("*") if one.suffix.lower() in SUFFIXES):
+        yield pan(decode(path.read_bytes()))
 
 
 def encode_and_decode(frames: list[Frame], crf: int) -> Iterator[Frame]:
@@ -63,7 +87,8 @@ def encode_and_decode(frames: list[Frame], crf: int) -> Iterator[Frame]:
 
 def measure(hr_frames: list[Frame], lr_frames: list[Frame], upscaler: Upscaler) -> float:
     """Return the mean PSNR on Y of the measured frames, in dB."""
-    pairs = [(hr_frames[at], upscaler(lr_frames[at])) for at in MEASURED]
+    measured = range(FIRST_MEASURED, len(hr_frames), MEASURED_STEP)
+    pairs = [(hr_frames[at], upscaler(lr_frames[at])) for at in measured]
     return sum(psnr(*(crop_border(luma(one), 4) for one in pair)) for pair in pairs) / len(pairs)
 
 
@@ -72,20 +97,19 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("sources", nargs="+", type=Path, help="folders of images, and videos")
     parser.add_argument("--models", nargs="+", default=["realtime-x2"])
     parser.add_argument("--crf", type=int, default=28)
     options = parser.parse_args(argv)
     upscalers = {name: open_upscaler(name) for name in ("bicubic", *options.models)}
-    for folder in options.folders:
+    for source in options.sources:
         figures: dict[str, list[float]] = {name: [] for name in upscalers}
-        for path in sorted(one for one in folder.rglob("*") if one.suffix.lower() in SUFFIXES):
-            hr_frames = pan(decode(path.read_bytes()))
+        for hr_frames in clips_of(source):
             lr_frames = [degrade(frame, 2, "pillow-bicubic") for frame in hr_frames]
             decoded = list(encode_and_decode(lr_frames, options.crf))
             for name, upscaler in upscalers.items():
                 figures[name].append(measure(hr_frames, decoded, upscaler))
-        print(f"{folder}: {len(figures['bicubic'])} clips, H.264 at CRF {options.crf}, PSNR on Y")
+        print(f"{source}: {len(figures['bicubic'])} clips, H.264 at CRF {options.crf}, PSNR on Y")
         for name, values in figures.items():
             gain_db = np.mean(values) - np.mean(figures[options.models[0]])
             print(
