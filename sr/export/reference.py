@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 from torch import nn
 
@@ -15,6 +14,7 @@ from sr.models.checkpoint import RECORD, load_model
 from sr.models.luma_interface import LumaInterface
 from sr.models.metadata import ModelMetadata
 from sr.models.network import SuperResolutionNetwork
+from sr.runtime.onnx_runtime import onnxruntime
 
 
 def make_torch_runner(network: nn.Module) -> Runner:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +33,7 @@ from sr.models.metadata import ModelMetadata, from_model_json
 from sr.models.network import SuperResolutionNetwork
 from sr.models.realtime import BicubicUpscaling, Realtime
 from sr.models.receptive_field import halo_px
+from sr.runtime.onnx_runtime import onnxruntime
 
 SCHEMA = 1
 OPSET = 18

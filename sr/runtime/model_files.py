@@ -31,7 +31,7 @@ def open_session(path: Path) -> "onnxruntime.InferenceSession":
     Raises:
         UserError: the file is damaged or something else.
     """
-    import onnxruntime
+    from sr.runtime.onnx_runtime import onnxruntime
 
     refuse_other_content(path)
     try:

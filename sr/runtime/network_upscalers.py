@@ -219,7 +219,8 @@ class OnnxUpscaler(NetworkUpscaler):
     @cached_property
     def _levels_session(self) -> Any:
         import onnx
-        import onnxruntime
+
+        from sr.runtime.onnx_runtime import onnxruntime
 
         model = onnx_to_float(onnx.load(self.path), str(self.path))
         return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

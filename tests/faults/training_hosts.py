@@ -5,8 +5,8 @@
 Hosts are network, name, process and mount namespaces of this machine with an sshd in each (tests/support/ssh_hosts.py).
 They train a tiny job with one rank each, started over ssh, by pdsh and by torchrun: the weights, the history and the
 last checkpoint must be those of one host with two ranks, bit for bit. Then one run is disturbed again and again: the
-process that started it is killed, a rank is killed, a host loses power, a host has other code, a host has no store, the
-same command is started twice. Each time all must end within 60 s, with words that name the host where a process is
+process that started it is killed, a rank is killed, a host loses power or its network, has other code, has no store or
+says nothing, the same command is started twice. Each time all must end within 60 s, with words that name the host where a process is
 left to say them, no process may be left on any host, and an unrelated process whose command line looks like that of a
 rank must live. The same command, run once more, must continue. The exit code is 1 if a check fails. Where the
 kernel has no such namespaces, or sshd is not installed, the check is skipped, in words.
@@ -137,7 +137,7 @@ class Check:
         wait_until(
             lambda: started.process.poll() is not None and not any(self.ranks(name) for name in names),
             ENDS_WITHIN_S,
-            f"{what}: something still runs: {[self.hosts.processes(name) for name in names]}",
+            lambda: f"{what}: something still runs: {[self.hosts.processes(name) for name in names]}",
         )
         took_s = time.monotonic() - begun
         if words not in started.said():
@@ -236,7 +236,7 @@ class Check:
         started.log.write_text("")
 
     def _start_differently(self) -> None:
-        """Start with other code on a host, and without the store on it."""
+        """Start with other code on a host, without the store on it, and where it is reached but says nothing."""
         other, file = self.hosts.scratch / "other.py", REPOSITORY / "sr/training/losses.py"
         other.write_text(file.read_text() + "\n# Another version.\n")
         self.hosts.run("hostb", "mount", "--bind", other, file)
@@ -247,6 +247,12 @@ class Check:
         started = self.start("ssh", self.run_dir, ENDLESS)
         self.expect_end("a host without the store", started, "the store is not mounted")
         self.hosts.run("hostb", "umount", self.store)
+        mute, file = self.hosts.scratch / "mute.py", REPOSITORY / "sr/distributed/host_program.py"
+        mute.write_text("import sys\nsys.stdin.read()\n")
+        self.hosts.run("hostb", "mount", "--bind", mute, file)
+        started = self.start("ssh", self.run_dir, ENDLESS)
+        self.expect_end("a host that says nothing", started, "Host hostb has said nothing")
+        self.hosts.run("hostb", "umount", file)
 
     def _rank(self, name: str) -> int:
         """Return the process of a host's rank itself, not of its supervisor."""
@@ -267,7 +273,7 @@ class Check:
             process.wait()
 
 
-def wait_until(condition: Callable[[], object], at_most_s: float, fault: str) -> None:
+def wait_until(condition: Callable[[], object], at_most_s: float, fault: str | Callable[[], str]) -> None:
     """Wait for a condition.
 
     Raises:
@@ -276,7 +282,7 @@ def wait_until(condition: Callable[[], object], at_most_s: float, fault: str) ->
     begun = time.monotonic()
     while not condition():
         if time.monotonic() - begun > at_most_s:
-            raise FaultError(f"{fault} ({at_most_s:.0f} s)")
+            raise FaultError(f"{fault if isinstance(fault, str) else fault()} ({at_most_s:.0f} s)")
         time.sleep(0.1)
 
 
