@@ -6,9 +6,9 @@ Hosts are network, name, process and mount namespaces of this machine with an ss
 They train a tiny job with one rank each, started over ssh, by pdsh and by torchrun: the weights, the history and the
 last checkpoint must be those of one host with two ranks, bit for bit. Then one run is disturbed again and again: the
 process that started it is killed, a rank is killed, a host loses power or its network, has other code, has no store or
-says nothing, the same command is started twice. Each time all must end within 60 s, with words that name the host where a process is
-left to say them, no process may be left on any host, and an unrelated process whose command line looks like that of a
-rank must live. The same command, run once more, must continue. The exit code is 1 if a check fails. Where the
+says nothing, the same command is started twice. Each time all must end within 60 s, with words that name the host where
+a process is left to say them, no process may be left on any host, and an unrelated process with a command line like a
+rank's must live. The same command, run once more, must continue. The exit code is 1 if a check fails. Where the
 kernel has no such namespaces, or sshd is not installed, the check is skipped, in words.
 """
 
