@@ -46,6 +46,11 @@ class MeasureCodecGain(StoreTask):
         description="constant rate factors, at least 6 for a reliable BD-rate; empty: "
         + "; ".join(f"{name}: {','.join(map(str, crfs))}" for name, crfs in DEFAULT_CRFS.items()),
     )
+    half_crf: tuple[int, ...] = IntListParameter(
+        default=(),
+        description="constant rate factors of the half-size clips; empty: those of --crf. Lower ones give rates and "
+        "qualities that have more in common with full size",
+    )
     layers: tuple[int, ...] = IntListParameter(
         default=(),
         at_least=0,
@@ -62,8 +67,13 @@ class MeasureCodecGain(StoreTask):
 
     @property
     def crfs(self) -> tuple[int, ...]:
-        """The constant rate factors, each once."""
+        """The constant rate factors of full size, each once."""
         return tuple(sorted(set(self.crf or DEFAULT_CRFS[self.codec])))
+
+    @property
+    def half_crfs(self) -> tuple[int, ...]:
+        """The constant rate factors of half size, each once."""
+        return tuple(sorted(set(self.half_crf))) or self.crfs
 
     def requires(self) -> list[MeasurePoint]:
         """A measurement for each clip, size, constant rate factor and upscaler."""
@@ -85,14 +95,18 @@ class MeasureCodecGain(StoreTask):
             raise UserError(
                 "--layers is given without --models", "Name a model whose frames the layer completes"
             )
-        return [
-            (path.stem, *one) for path in self.input for crf in self.crfs for one in self._variants(path, crf)
-        ]
+        return [(path.stem, *one) for path in self.input for one in self._points_of(path)]
 
-    def _variants(self, path: Path, crf: int) -> Iterator[tuple[str, MeasurePoint]]:
-        """Yield each variant of a clip at a constant rate factor, with its name."""
-        given: dict[str, Any] = {"clip": str(path), "codec": self.codec, "preset": self.preset, "crf": crf}
-        yield FULL, MeasurePoint(**given, size=FULL, upscaler=NONE)
+    def _points_of(self, path: Path) -> Iterator[tuple[str, MeasurePoint]]:
+        """Yield each point of a clip, with the name of its variant."""
+        shared: dict[str, Any] = {"clip": str(path), "codec": self.codec, "preset": self.preset}
+        for crf in self.crfs:
+            yield FULL, MeasurePoint(**shared, crf=crf, size=FULL, upscaler=NONE)
+        for crf in self.half_crfs:
+            yield from self._half_points(shared | {"crf": crf}, crf)
+
+    def _half_points(self, given: dict[str, Any], crf: int) -> Iterator[tuple[str, MeasurePoint]]:
+        """Yield the points of a half-size clip at a constant rate factor."""
         for upscaler in (*FILTERS, *self.models):
             yield f"{HALF} + {Path(upscaler).stem}", MeasurePoint(**given, upscaler=upscaler)
         for model, coarser in itertools.product(self.models, self.layers):
@@ -112,7 +126,7 @@ class MeasureCodecGain(StoreTask):
         ]
         cuts = {path.stem: open_clip(clip_path(str(path))).cut_px for path in self.input}
         preset = self.preset or CODECS[self.codec].preset
-        settings = {"codec": self.codec, "preset": preset, "crfs": list(self.crfs)}
+        settings = {"codec": self.codec, "preset": preset, "crfs": self.crfs, "half_crfs": self.half_crfs}
         with stage(self, "pages") as progress:
             write_gain(measured, settings, cuts, self.directory())
             progress(1, 1)

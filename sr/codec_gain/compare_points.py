@@ -51,7 +51,7 @@ def compare_points(
 
     Args:
         by_clip: the points of each clip; each has the variant "full".
-        settings: codec, preset, crfs.
+        settings: codec, preset, crfs, half_crfs.
         cuts: rows and columns that were cut off each clip.
 
     Returns:

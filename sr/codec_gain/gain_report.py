@@ -24,7 +24,7 @@ def write_gain(
 
     Args:
         points: of all clips; each clip has the variant "full".
-        settings: codec, preset, crfs.
+        settings: codec, preset, crfs, half_crfs.
         cuts: rows and columns that were cut off each clip.
         out_dir: of the store.
 

@@ -35,6 +35,13 @@ def test_a_layer_is_a_point_for_each_model_step_and_rate_and_ends_at_the_codecs_
     assert all(point.size == "half" and point.encoded.base.crf == point.crf for point in layers)
 
 
+def test_half_size_can_have_rates_of_its_own():
+    task = MeasureCodecGain(input=CLIP, crf=(30, 40), half_crf=(20, 30, 20))
+    rates = {(point.size, point.upscaler, point.crf) for point in task.requires()}
+    assert {crf for size, _, crf in rates if size == "full"} == {30, 40}
+    assert {crf for size, _, crf in rates if size == "half"} == {20, 30} and len(rates) == 2 + 4
+
+
 def test_a_point_without_a_layer_keeps_its_name_and_one_with_it_has_another(tmp_path):
     clip = str(make_video(tmp_path / "clip.mkv", frames=2))
     plain = MeasurePoint(clip=clip, crf=30, upscaler="realtime-x2")

@@ -195,11 +195,12 @@ def test_the_report_has_curves_deltas_and_crossovers(measured, tmp_path):
             (copy / "run" / "timing.json").write_text('{"decode_s": 1, "upscale_s": 0}')
             encoded = store / ("e-full" if upscaler == "none" else "e-half")
             points.append(Measured("<clip>", variant, copy, encoded))
-    settings = {"codec": "x264", "preset": "medium", "crfs": [1, 2, 3, 4]}
+    settings = {"codec": "x264", "preset": "medium", "crfs": [1, 2, 3, 4], "half_crfs": [1, 2]}
     gain = write_gain(points, settings, {"<clip>": (2, 2)}, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "codec-gain.json").read_text()) == gain
     assert len(gain["verdicts"]) == 7 and all(line.startswith("<clip>, ") for line in gain["verdicts"])
     page = (tmp_path / "out" / "codec-gain.html").read_text()
+    assert "constant rate factors 1, 2, 3, 4, at half size 1, 2:" in page
     assert "&lt;clip&gt;" in page and "<clip>" not in page and "2 rows and 2 columns are cut off" in page
     assert page.count("<svg") == 7 and page.count("data:image/png") == 3
     rows = (tmp_path / "out" / "codec-gain.csv").read_text().splitlines()
