@@ -85,7 +85,9 @@ class export(luigi.Config):
         default="fp16", choices=PRECISIONS, description="precision of the OpenVINO IR"
     )
     calibration_crops: int = IntParameter(
-        default=128, at_least=1, description="number of crops that calibrate int8"
+        default=0,
+        at_least=0,
+        description="number of crops that calibrate int8; 0: 128 for realtime, 32 for other networks",
     )
     held_out_crops: int = IntParameter(
         default=32, at_least=1, description="number of other crops that int8 is evaluated on"

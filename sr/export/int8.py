@@ -4,6 +4,7 @@ The model is calibrated with some crops and measured on others (see `sr.export.i
 layers are kept in float; if that does not suffice, it is refused with the figures. Writes no files.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from data.errors import UserError
 from data.progress import Progress
 from sr.export import ir_file
 from sr.export.accuracy import mean_psnr_db
-from sr.export.calibration import Crop
+from sr.export.calibration import Crop, HwcImage
 from sr.export.int8_crops import ImageSet, Int8Crops, choose_int8_crops
 from sr.export.ir_graph import WEIGHTED, IrGraph, SensitiveOperations
 from sr.export.parity import Runner
@@ -28,7 +29,10 @@ INT8_LOSS_DB = {"vapsr": 0.1, "realtime": 0.2}
 """Largest allowed loss of int8 compared with fp32, by architecture."""
 OTHERS_LOSS_DB = 0.2
 """The same of networks that are not ours."""
-
+CALIBRATION_CROPS = {"realtime": 128}
+"""Crops to calibrate with, by architecture; the weights of these are rounded on them, too."""
+OTHERS_CALIBRATION_CROPS = 32
+"""The same of networks of which only ranges and biases are found; these take a second or more a crop."""
 
 _MeasureOn = Callable[[frozenset[str], Sequence[Crop]], float]
 """From the names of operations to keep in float, and crops, to the PSNR in dB."""
@@ -56,7 +60,10 @@ class Quantization:
         reference: Runner,
     ) -> None:
         bound_db = settings.int8_loss_db or INT8_LOSS_DB.get(metadata.architecture, OTHERS_LOSS_DB)
-        self._settings = dataclasses.replace(settings, int8_loss_db=bound_db)
+        crops = settings.calibration_crops or CALIBRATION_CROPS.get(
+            metadata.architecture, OTHERS_CALIBRATION_CROPS
+        )
+        self._settings = dataclasses.replace(settings, int8_loss_db=bound_db, calibration_crops=crops)
         self._metadata, self._source, self._reference = metadata, source, reference
         self._quantized: dict[frozenset[str], tuple[ov.Model, QuantizationSummary]] = {}
         """By the names of the operations that were kept in float in addition."""
@@ -88,12 +95,9 @@ class Quantization:
 
         def measure(in_float: frozenset[str], on: Sequence[Crop]) -> float:
             if in_float not in self._quantized:
+                progress(len(self._quantized), max_models, f"quantizing with {len(lr_images)} crops")
                 scope = sensitive.add_ignored(in_float)
-                # Rounding makes up for the errors of the layers before: with others in float it is done anew.
-                found = None if rounding or not in_float else self._release(model, in_float, scope)
-                if not found:
-                    progress(len(self._quantized), max_models, f"quantizing with {len(lr_images)} crops")
-                self._quantized[in_float] = found or quantize(model, lr_images, scope, rounding)
+                self._quantized[in_float] = self._make(model, in_float, scope, lr_images, rounding)
             return self._measure(make_runner(self._quantized[in_float][0]), on)
 
         fp32_db = self._measure(self._reference, crops.held_out)
@@ -134,18 +138,24 @@ class Quantization:
             self._settings.search_trials,
         )
 
-    def _release(
-        self, model: ov.Model, in_float: frozenset[str], scope: SensitiveOperations
-    ) -> tuple[ov.Model, QuantizationSummary] | None:
-        """Put operations of the quantized model into float; None where its quantizers serve others, too.
+    def _make(
+        self,
+        model: ov.Model,
+        in_float: frozenset[str],
+        scope: SensitiveOperations,
+        lr_images: Sequence[HwcImage],
+        rounding: WeightRounding | None,
+    ) -> tuple[ov.Model, QuantizationSummary]:
+        """Quantize; or put operations of the quantized model into float, where that gives the same.
 
-        Ranges and biases of each layer were found on the network in float, so quantizing anew would find the same.
+        Ranges and biases of each layer are found on the network in float, so quantizing anew would find the same. Not
+        so rounded weights, which make up for the errors of the layers before.
         """
-        released = bypass_quantizers(self._quantized[frozenset()][0], model, in_float)
-        try:
-            return released, check_quantizers(released, scope)
-        except UserError:
-            return None
+        if in_float and not rounding:
+            released = bypass_quantizers(self._quantized[frozenset()][0], model, in_float)
+            with contextlib.suppress(UserError):  # a quantizer serves other operations, too
+                return released, check_quantizers(released, scope)
+        return quantize(model, lr_images, scope, rounding)
 
     def _make_estimate(self, model: ov.Model, make_runner: Callable[[ov.Model], Runner]) -> _MeasureOn:
         """Return a function that estimates the PSNR with operations in float, without quantizing again."""

@@ -19,8 +19,9 @@ KEPT_PRECISION = "fp16"
 class Int8Settings:
     """How int8 is calibrated, and how accurate it must be."""
 
-    calibration_crops: int = 128
-    """Crops to calibrate with, of the training split or of images; all, if a split has fewer."""
+    calibration_crops: int = 0
+    """Crops to calibrate with, of the training split or of images; all, if a split has fewer. 0: the default of the
+    network's architecture (CALIBRATION_CROPS)."""
     held_out_crops: int = 32
     """Crops to measure accuracy on, of the validation split or of other images; all, if a split has fewer."""
     patch_px: int = 256
@@ -40,7 +41,7 @@ class Int8Settings:
         Raises:
             UserError: one is not.
         """
-        for name, least in (("calibration_crops", 1), ("held_out_crops", 1), ("search_trials", 0)):
+        for name, least in (("calibration_crops", 0), ("held_out_crops", 1), ("search_trials", 0)):
             if getattr(self, name) < least:
                 raise _range_error(name, f"{least} or more", getattr(self, name))
         if not math.isfinite(self.int8_loss_db) or self.int8_loss_db < 0:

@@ -8,7 +8,7 @@ from images import textured
 
 from data.errors import UserError
 from sr.export import int8
-from sr.export.int8 import Quantization
+from sr.export.int8 import CALIBRATION_CROPS, OTHERS_CALIBRATION_CROPS, Quantization
 from sr.export.ir_graph import WEIGHTED, IrGraph, SensitiveOperations, find_sensitive_operations
 from sr.export.quantize import bypass_quantizers, check_quantizers, quantize
 from sr.export.search import group_layers
@@ -86,6 +86,7 @@ def test_vapsr_is_calibrated_once_whatever_stays_in_float(vapsr_onnx, crops, mon
     monkeypatch.setattr(Quantization, "_measure", lambda _, quantizers, __: 30 - 0.01 * quantizers)
     network = ov.convert_model(vapsr_onnx / "model.onnx")
     metadata = read_onnx_metadata(open_session(vapsr_onnx / "model.onnx"), vapsr_onnx)
+    assert CALIBRATION_CROPS.get(metadata.architecture, OTHERS_CALIBRATION_CROPS) == 32
     settings = Int8Settings(calibration_crops=2, held_out_crops=1, int8_loss_db=0.1)
 
     def count(model):
