@@ -1,5 +1,7 @@
 """Encode the enhancement layer of a half-size clip: what its upscaled frames lack, as a second stream beside it."""
 
+import io
+import itertools
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -7,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -86,43 +88,64 @@ def _residuals(clip: Clip, decoder: PointDecoder) -> Iterator[VideoFrame]:
 
 
 class _LayerFile:
-    """The file with both streams. The packets of the layer wait in memory until its header is known."""
+    """The file with both streams. The layer lies in memory first: its tag holds the hash of its packets as stored."""
 
     def __init__(self, file: IO[bytes], clip: Clip, settings: EncodeSettings, decoder: PointDecoder) -> None:
         self.bytes, self.encoding_s = 0, 0.0
-        self._time_base: Fraction = decoder.video.time_base
-        self._source, base = open_video(decoder.video.path)
-        self._container: OutputContainer = av.open(file, "w", format="matroska")
-        self._container.flags |= encode_point.BITEXACT
-        self._base = self._container.add_stream_from_template(base, opaque=True)
-        self._base.metadata[BASE_TAG] = VERSION
+        if decoder.upscaler is None:
+            raise TypeError("a layer needs an upscaler")
+        self._file, self._base, self._upscaler = file, decoder.video.path, decoder.upscaler
+        self._memory = io.BytesIO()
+        self._container = _open_output(self._memory)
         encoder = CODECS[settings.codec].encoder
         stream = self._container.add_stream(encoder, rate=clip.video.frame_rate)
-        if not isinstance(stream, VideoStream) or decoder.upscaler is None:
-            raise TypeError(f"{encoder} is no video encoder, or there is no upscaler")
+        if not isinstance(stream, VideoStream):
+            raise TypeError(f"{encoder} is no video encoder")
         configure_encoder(stream.codec_context, clip.video, settings.video_settings(), 1)
-        stream.codec_context.time_base = stream.time_base = self._time_base
-        stream.metadata.update(layer_tags(decoder.upscaler))
-        self._layer = stream
-        self._packets: list[AnyPacket] = []
+        stream.codec_context.time_base = stream.time_base = decoder.video.time_base
+        self._stream = stream
 
-    def add(self, frame: VideoFrame) -> None:
+    def add(self, frame: VideoFrame | None) -> None:
+        """Encode a frame; None: there are no more."""
         begun = time.perf_counter()
-        self._packets += self._layer.encode(frame)
+        packets = self._stream.encode(frame)
         self.encoding_s += time.perf_counter() - begun
+        for packet in packets:
+            self.bytes += packet.size
+            self._container.mux(packet)
 
     def finish(self) -> None:
-        begun = time.perf_counter()
-        self._packets += self._layer.encode(None)
-        self.encoding_s += time.perf_counter() - begun
-        self.bytes = sum(packet.size for packet in self._packets)
-        with self._source:
-            base = [packet for packet in self._source.demux(video=0) if packet.size]
-            times = sorted(map(require_pts, base))
-            delay = max(pts - require_pts(packet) for pts, packet in zip(times, base, strict=True))
-            for pts, packet in zip(times, base, strict=True):  # Matroska keeps no decoding times
-                packet.stream, packet.dts = self._base, pts - delay
-            both = sorted([*base, *self._packets], key=lambda one: require_dts(one) * one.time_base)
-            for packet in both:
-                self._container.mux(packet)
+        """Write both streams into the file."""
+        self.add(None)
         self._container.close()
+        self._memory.seek(0)
+        source, base = open_video(self._base)
+        with source, av.open(self._memory, "r") as memory, _open_output(self._file) as output:
+            layer = memory.streams.video[0]
+            streams = [output.add_stream_from_template(one, opaque=True) for one in (base, layer)]
+            read = [list(_read_timed(source)), list(_read_timed(memory))]
+            streams[0].metadata[BASE_TAG] = VERSION
+            streams[1].metadata.update(layer_tags(self._upscaler, map(bytes, read[1])))
+            for packets, stream in zip(read, streams, strict=True):
+                for packet in packets:
+                    packet.stream = stream
+            for packet in sorted(
+                itertools.chain(*read), key=lambda one: require_dts(one) * Fraction(one.time_base)
+            ):
+                output.mux(packet)
+
+
+def _open_output(file: IO[bytes]) -> OutputContainer:
+    container: OutputContainer = av.open(file, "w", format="matroska")
+    container.flags |= encode_point.BITEXACT
+    return container
+
+
+def _read_timed(container: InputContainer) -> Iterator[AnyPacket]:
+    """Yield the packets of the first video stream with decoding times, which Matroska does not keep."""
+    packets = [packet for packet in container.demux(video=0) if packet.size]
+    times = sorted(map(require_pts, packets))
+    delay = max(pts - require_pts(packet) for pts, packet in zip(times, packets, strict=True))
+    for pts, packet in zip(times, packets, strict=True):
+        packet.dts = pts - delay
+        yield packet

@@ -8,7 +8,8 @@ Source: the structure is that of MPEG-5 LCEVC (ISO/IEC 23094-2); the layer itsel
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,13 +21,15 @@ from av.video.stream import VideoStream
 
 from data.errors import UserError
 from data.exhaustion import raise_if_exhausted
-from data.video.demux import AV_ERRORS, error_text, open_video
+from data.video.demux import AV_ERRORS, error_text, open_video, skip_damage
 from data.video.pyav import plane_array, require_pts, require_time_base
 from sr.upscale.video.upscale_frame import FrameUpscaler
 from sr.upscale.video.video_info import VideoInfo
 
 TAG_PREFIX = "SR_ENHANCE"
 BASE_TAG, LAYER_TAG, MODEL_TAG = "SR_ENHANCED", "SR_ENHANCEMENT", "SR_ENHANCEMENT_MODEL"
+HASH_TAG = "SR_ENHANCEMENT_SHA256"
+"""Tag with the sha256 of the layer's packets in order: a decoder makes images of many a damaged packet."""
 VERSION = "1"
 """The value of BASE_TAG and LAYER_TAG."""
 NAME = "enhancement layer"
@@ -45,11 +48,13 @@ class Layer:
     stream_index: int
     model: str
     """The `identity` of the FrameUpscaler that it was made with."""
+    sha256: str
+    """Of its packets in order, when it was made."""
 
 
-def layer_tags(upscaler: FrameUpscaler) -> dict[str, str]:
-    """Return the metadata of the stream of a layer."""
-    return {LAYER_TAG: VERSION, MODEL_TAG: upscaler.identity}
+def layer_tags(upscaler: FrameUpscaler, packets: Iterable[bytes]) -> dict[str, str]:
+    """Return the metadata of the stream of a layer with these packets."""
+    return {LAYER_TAG: VERSION, MODEL_TAG: upscaler.identity, HASH_TAG: _hash(packets)}
 
 
 def is_layer(stream: Stream) -> bool:
@@ -82,7 +87,8 @@ def find_layer(path: Path) -> Layer | None:
                 f" {len(layers)} streams, versions {', '.join(sorted(one or 'none' for one in versions))}",
                 f"Use a version of this program that knows it; or {WITHOUT}",
             )
-        return Layer(path, layer.index, layer.metadata.get(MODEL_TAG, ""))
+        tags = layer.metadata
+        return Layer(path, layer.index, tags.get(MODEL_TAG, ""), tags.get(HASH_TAG, ""))
 
 
 def open_layer(video: VideoInfo, upscaler: FrameUpscaler) -> "LayerReader | None":
@@ -116,11 +122,13 @@ class LayerReader:
         upscaler: what makes the frames that it is added to.
 
     Raises:
-        UserError: it has another size or pixel format than those frames.
+        UserError: it is damaged, or has another size or pixel format than those frames.
     """
 
     def __init__(self, layer: Layer, upscaler: FrameUpscaler) -> None:
         self._layer, self._upscaler = layer, upscaler
+        if _hash(_read_packets(layer)) != layer.sha256:
+            raise self._damaged("its packets are not those that were written")
         self._frames = self._decode()
         self._next: tuple[Fraction, VideoFrame] | None = next(self._frames, None)
         if self._next is None:
@@ -174,6 +182,22 @@ class LayerReader:
         return UserError(
             f"The {NAME} of {self._layer.path} is damaged: {why}", f"Get the whole file; or {WITHOUT}"
         )
+
+
+def _read_packets(layer: Layer) -> Iterator[bytes]:
+    """Yield the packets of a layer, as far as the file goes."""
+    container, _ = open_video(layer.path, allow_interlaced=True)
+    with container, skip_damage():
+        for packet in container.demux(container.streams[layer.stream_index]):
+            if packet.size:
+                yield bytes(packet)
+
+
+def _hash(packets: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for packet in packets:
+        digest.update(packet)
+    return digest.hexdigest()
 
 
 def subtract(original: VideoFrame, upscaled: VideoFrame) -> VideoFrame:
