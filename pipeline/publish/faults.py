@@ -17,6 +17,11 @@ R = TypeVar("R")
 Note = Callable[[str], None]
 """Shows a few words while a request waits."""
 
+
+class LostUploadError(FileNotFoundError):
+    """S3 no longer knows the upload of a large file, perhaps as it has completed it, and its reply was lost."""
+
+
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _BUGS = (AttributeError, ImportError, MemoryError, NameError, NotImplementedError, TypeError)
 """No server causes these: they are raised as they are."""
@@ -40,8 +45,7 @@ def describe(error: BaseException) -> str:
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 
-def _lost_upload(error: BaseException) -> bool:
-    """Return whether S3 no longer knows the upload of a large file: it had completed it, but its reply was lost."""
+def _is_lost_upload(error: BaseException) -> bool:
     reply = getattr(error.__cause__, "response", None) or {}
     return str(reply.get("Error", {}).get("Code")) == "NoSuchUpload"
 
@@ -56,7 +60,7 @@ def retry(place: str, request: Callable[[], R], pause: Callable[[float], None], 
         note: called with the reason of the pause.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file, or LostUploadError: no such upload.
         UserError: the server refuses, or all attempts failed.
     """
     for attempt in range(1, ATTEMPTS + 1):
@@ -65,8 +69,9 @@ def retry(place: str, request: Callable[[], R], pause: Callable[[float], None], 
         except (*_BUGS, UserError):
             raise
         except Exception as error:
-            if isinstance(error, _ABSENT) and not _lost_upload(error):
-                raise FileNotFoundError(describe(error)) from None
+            if isinstance(error, _ABSENT):
+                kind = LostUploadError if _is_lost_upload(error) else FileNotFoundError
+                raise kind(describe(error)) from None
             if isinstance(error, PermissionError) or _REFUSED.search(f"{type(error).__name__} {error}"):
                 hint = "Check the credentials in the environment, and the rights that they give"
                 raise UserError(f"{place} refuses access: {describe(error)}", hint) from None

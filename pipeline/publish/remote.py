@@ -6,12 +6,14 @@ s3, gs, az and hf need a package of their own, which is loaded here and nowhere 
 import dataclasses
 import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
 from data.redacted_urls import redact
 from pipeline.publish import faults
+from pipeline.publish.s3_parts import send_parts
 from pipeline.publish.settings import RemoteSettings
 
 PACKAGES = {
@@ -25,8 +27,6 @@ PACKAGES = {
 }
 """The package that each kind of URL needs."""
 _EXTRA = "'super-resolution-factory[remote]' (in a clone: pip install -c constraints.txt -e '.[remote]')"
-_MAX_PARTS = 10_000
-"""S3 takes no more for one file."""
 _SLOWEST_BYTES_PER_S = 50_000
 """A request that is slower than this on the whole counts as broken, even where it is never silent."""
 _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "blob_id", "mtime")
@@ -123,7 +123,8 @@ class RemoteFolder:
 
     def write(self, path: str, content: bytes) -> None:
         """Write a small file."""
-        self._store(path, "pipe_file", self._path(path), content, size_bytes=len(content))
+        arguments = self._path(path), content
+        self._store(path, lambda: self._request(path, "pipe_file", *arguments, size_bytes=len(content)))
 
     def send(self, local: Path, path: str) -> RemoteFile:
         """Copy a local file there; return what the server then says of it.
@@ -132,8 +133,11 @@ class RemoteFolder:
             UserError: it has another size there.
         """
         size_bytes = local.stat().st_size
-        options = self._upload_options(size_bytes)
-        self._store(path, "put_file", str(local), self._path(path), size_bytes=size_bytes, **options)
+        if self.url.startswith("s3://") and size_bytes >= 2 * self.settings.part_bytes:
+            self._store(path, lambda: self._send_parts(local, path, size_bytes))
+        else:
+            arguments = str(local), self._path(path)
+            self._store(path, lambda: self._request(path, "put_file", *arguments, size_bytes=size_bytes))
         found = self.find_file(path)
         if found is None or found.bytes != size_bytes:
             there = "is missing" if found is None else f"has {found.bytes} bytes"
@@ -148,25 +152,24 @@ class RemoteFolder:
         except FileNotFoundError:
             return
 
-    def _upload_options(self, size_bytes: int) -> dict[str, int]:
-        """Return how a file is sent in parts: one after the other, as many files are sent at once already.
+    def _send_parts(self, local: Path, path: str, size_bytes: int) -> None:
+        bucket, key, _ = self._fs.split_path(self._path(path))
 
-        Several at once would need that many times the memory, and those on their way when one fails would arrive after
-        the upload was given up, where S3 keeps and charges them.
-        """
-        if not self.url.startswith("s3://"):
-            return {}
-        return {
-            "max_concurrency": 1,
-            "chunksize": max(self.settings.part_bytes, -(-size_bytes // _MAX_PARTS)),
-        }
+        def call(method: str, size_bytes: int = 0, **options: Any) -> Any:
+            options |= {"Bucket": bucket, "Key": key}
+            return self._request(path, "call_s3", method, size_bytes=size_bytes, **options)
 
-    def _store(self, path: str, method: str, *arguments: Any, size_bytes: int, **options: Any) -> None:
-        """Write a file by a method of the file system; say so where there is no such bucket."""
+        send_parts(call, local, size_bytes, self.settings.part_bytes)
+
+    def _store(self, path: str, write: Callable[[], object]) -> None:
+        """Write a file; say so where there is no such bucket."""
         try:
             if self.url.startswith("file://"):
                 self._request(path, "makedirs", self._path(path).rpartition("/")[0], exist_ok=True)
-            self._request(path, method, *arguments, size_bytes=size_bytes, **options)
+            write()
+        except faults.LostUploadError as error:
+            message = f"{self.place(path)} was sent, but the server forgot it: {error}"
+            raise UserError(message, "Run the same command again") from None
         except FileNotFoundError as error:
             message = f"{self.place(path)} can't be written: {error}"
             raise UserError(message, "Make the bucket first, or check the URL") from None
