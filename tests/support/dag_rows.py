@@ -99,7 +99,12 @@ class Row:
 
 ROWS = (
     Row("Download", _TRIP, varies=("store/downloads/*.jsonl",)),
-    Row("FetchUrls", ("--dataset", "Links"), before=(("Download", "--dataset", "Links"),)),
+    Row(
+        "FetchUrls",
+        ("--dataset", "Links"),
+        before=(("Download", "--dataset", "Links"),),
+        varies=("store/url_lists/*/journal.jsonl",),  # two runs at once note a dead link twice
+    ),
     Row("UnpackVideos", ("--dataset", "Clips"), before=(("Download", "--dataset", "Clips"),)),
     Row("RipDisc", ("--title", "Holiday")),
     Row("EncodePoint", _CLIP),
