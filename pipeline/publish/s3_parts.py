@@ -46,7 +46,7 @@ def send_parts(call: Call, local: Path, size_bytes: int, part_bytes: int) -> Non
 def _send_once(call: Call, local: Path, part_bytes: int) -> None:
     upload = {"UploadId": call("create_multipart_upload")["UploadId"]}
     try:
-        parts = []
+        parts: list[dict[str, Any]] = []
         with open(local, "rb") as file:
             while content := file.read(part_bytes):
                 number = len(parts) + 1
