@@ -104,6 +104,7 @@ def test_the_layer_is_added_and_is_no_stream_of_the_result(layered, tmp_path):
     assert list(times) == [time for time, _ in decode(path)] and len(times) == FRAMES
     plain = [frame for _, frame in decode(tmp_path / "off.mkv")]
     assert error_of(clip, frames) < 0.5 * error_of(clip, plain)
+    assert find_layer(tmp_path / "off.mkv") is None, "the result doesn't say that it has a layer"
     with av.open(str(tmp_path / "on.mkv")) as result:
         assert len(result.streams) == 1
         assert not [name for name in result.streams[0].metadata if name.startswith("SR_")]
