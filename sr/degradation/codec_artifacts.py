@@ -4,6 +4,7 @@ Every encoder uses one thread, so that equal images give equal bytes. No files a
 """
 
 import dataclasses
+import os
 from fractions import Fraction
 from typing import Literal, cast
 
@@ -99,6 +100,7 @@ def _open_context(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
 
 
 def _encode(codec: Codec, frames: list[Image], crf: int) -> "list[Packet[VideoStream]]":
+    os.environ.setdefault("SVT_LOG", "1")  # errors alone; SVT-AV1 has no option for it
     encoder = _open_context(codec.encoder, "w")
     encoder.height, encoder.width = frames[0].shape[:2]
     encoder.pix_fmt, encoder.thread_count = "yuv420p", 1

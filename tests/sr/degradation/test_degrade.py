@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from images import textured
 
-from sr.degradation.codec_artifacts import CODECS
+from sr.degradation.codec_artifacts import CODECS, apply_codec
 from sr.degradation.degrade import degrade_lr_image
 from sr.degradation.parser import STEPS, parse_degradation
 
@@ -40,3 +40,10 @@ def test_the_settings_of_one_step_do_not_change_another():
     alone = degrade_lr_image(lr_image, parse_degradation("bicubic,noise@1"), 7)
     beside = degrade_lr_image(lr_image, parse_degradation("bicubic,jpeg:50@0,noise@1"), 7)
     assert np.array_equal(alone, beside)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+def test_an_encoder_prints_nothing(codec, capfd, monkeypatch):
+    monkeypatch.delenv("SVT_LOG", raising=False)
+    apply_codec(np.zeros((64, 64, 3), np.uint8), codec, 30, np.random.default_rng(0))
+    assert capfd.readouterr() == ("", "")
