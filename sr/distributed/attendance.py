@@ -6,7 +6,7 @@ from typing import Any
 
 from data.atomic_files import write_json
 from data.errors import UserError
-from sr.distributed.heartbeat import BEAT_EVERY_S, SILENT_AFTER_S, Ear
+from sr.distributed.heartbeat import BEAT_EVERY_S, SILENT_AFTER_S, HeartbeatReader
 from sr.distributed.run_files import RANKS, beat_of, sign_of
 from sr.distributed.session import Session
 
@@ -25,26 +25,28 @@ class Attendance:
     def __init__(self, run_dir: Path, session: Session) -> None:
         """Wait for the ranks of a session that has just begun."""
         self._run_dir, self._session = run_dir, session
-        self._ears = [Ear(run_dir / beat_of(session.id, rank)) for rank in range(session.world_size)]
+        self._readers = [
+            HeartbeatReader(run_dir / beat_of(session.id, rank)) for rank in range(session.world_size)
+        ]
         named = [number for number, host in enumerate(session.hosts) if host.name]
-        self._signs = {number: Ear(run_dir / sign_of(session.id, number)) for number in named}
+        self._signs = {number: HeartbeatReader(run_dir / sign_of(session.id, number)) for number in named}
         self._looks, self._complete = 0, False
 
     def look(self) -> None:
         """Look at all ranks; write down who they are once all have come."""
         waited_for = [] if self._complete else [one for one in self._signs.values() if not one.said]
-        for ear in (*self._ears, *waited_for):
-            ear.listen()
+        for reader in (*self._readers, *waited_for):
+            reader.read()
         if self._session.hosts or self._came():
             self._looks += 1
-        if not self._complete and len(self._came()) == len(self._ears):
+        if not self._complete and len(self._came()) == len(self._readers):
             self._complete = True
             write_json(self._run_dir / RANKS, self.record())
 
     def record(self) -> dict[str, Any]:
         """Return which rank runs where."""
         shown = ("rank", "host", "pid", "device")
-        ranks = [{name: ear.said[name] for name in shown} for ear in self._came()]
+        ranks = [{name: reader.said[name] for name in shown} for reader in self._came()]
         hosts = sorted({one["host"] for one in ranks})
         return {
             "world_size": self._session.world_size,
@@ -55,23 +57,23 @@ class Attendance:
 
     def have_ended(self) -> bool:
         """Return whether all ranks have come and said that they end."""
-        return self._complete and all(ear.said["state"] == "ended" for ear in self._ears)
+        return self._complete and all(reader.said["state"] == "ended" for reader in self._readers)
 
     def find_fault(self) -> UserError | None:
         """Return what is wrong with the ranks; None while nothing is."""
         if not self._complete:
             return self._find_absent()
-        devices = {ear.said["device"] for ear in self._ears}
+        devices = {reader.said["device"] for reader in self._readers}
         if len(devices) > 1:
-            lacking = [rank for rank, ear in enumerate(self._ears) if ear.said["device"] == "cpu"]
+            lacking = [rank for rank, reader in enumerate(self._readers) if reader.said["device"] == "cpu"]
             message = f"{self._describe(lacking)} found no GPU that torch can use, but others did"
             return UserError(
                 message, "Repair the driver there, leave that host out, or set DS_ACCELERATOR=cpu for all"
             )
         silent = [
             rank
-            for rank, ear in enumerate(self._ears)
-            if ear.said["state"] != "ended" and ear.looks_since * BEAT_EVERY_S >= SILENT_AFTER_S
+            for rank, reader in enumerate(self._readers)
+            if reader.said["state"] != "ended" and reader.looks_since * BEAT_EVERY_S >= SILENT_AFTER_S
         ]
         if silent:
             why = "killed, frozen, cut off or without power"
@@ -84,8 +86,8 @@ class Attendance:
         """Return which hosts or ranks are late; None while all have time."""
         waited_s = self._looks * BEAT_EVERY_S
         if waited_s >= COME_WITHIN_S:
-            here = {ear.path for ear in self._came()}
-            missing = [rank for rank, ear in enumerate(self._ears) if ear.path not in here]
+            here = {reader.path for reader in self._came()}
+            missing = [rank for rank, reader in enumerate(self._readers) if reader.path not in here]
             message = f"{self._describe(missing)} did not come within {COME_WITHIN_S:.0f} s"
             return UserError(message, f"Look there, and at the log {self._run_dir}/run/log.txt")
         silent = [number for number, sign in self._signs.items() if not sign.said]
@@ -96,8 +98,8 @@ class Attendance:
         message = f"{who} said nothing for {BEGIN_WITHIN_S:.0f} s: the store, the shell or Python hang there"
         return UserError(message, f"Try: ssh {names[0]} ls {self._run_dir}. The log says more")
 
-    def _came(self) -> list[Ear]:
-        return [ear for ear in self._ears if ear.said.get("session") == self._session.id]
+    def _came(self) -> list[HeartbeatReader]:
+        return [reader for reader in self._readers if reader.said.get("session") == self._session.id]
 
     def _describe(self, ranks: list[int]) -> str:
         """Return hosts with their ranks: host b (ranks 2, 3)."""
@@ -108,7 +110,7 @@ class Attendance:
         return "; ".join(texts)
 
     def _host_of(self, rank: int) -> str:
-        said = self._ears[rank].said
+        said = self._readers[rank].said
         if said.get("session") == self._session.id:
             return f"Host {said['host']}"
         first = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.atomic_files import read_json
 from data.errors import UserError
-from sr.distributed.heartbeat import BEAT_EVERY_S, SILENT_AFTER_S, Ear
+from sr.distributed.heartbeat import BEAT_EVERY_S, SILENT_AFTER_S, HeartbeatReader
 from sr.distributed.run_files import BEATS, HEARTBEAT, SESSION
 
 QUIET_S = 4.0
@@ -31,25 +31,25 @@ def wait_for_earlier_ranks(
     if not (run_dir / SESSION).is_file() or not read_json(run_dir / SESSION).get("over_hosts"):
         return
     starter, ranks = (
-        Ear(run_dir / HEARTBEAT),
-        [Ear(path) for path in sorted((run_dir / BEATS).glob("*/rank-*"))],
+        HeartbeatReader(run_dir / HEARTBEAT),
+        [HeartbeatReader(path) for path in sorted((run_dir / BEATS).glob("*/rank-*"))],
     )
-    for ear in (starter, *ranks):
-        ear.listen()
-    if starter.said.get("wish") == "end" and all(ear.said.get("state") == "ended" for ear in ranks):
+    for reader in (starter, *ranks):
+        reader.read()
+    if starter.said.get("wish") == "end" and all(reader.said.get("state") == "ended" for reader in ranks):
         return
     quiet_s, waited_s = 0.0, 0.0
     while quiet_s < QUIET_S:
         pause(BEAT_EVERY_S)
         waited_s += BEAT_EVERY_S
-        if starter.listen() and starter.said.get("wish") != "end":
+        if starter.read() and starter.said.get("wish") != "end":
             host, pid = starter.said.get("host"), starter.said.get("pid")
             message = f"Another training is running in {run_dir}: host {host} has started it (process {pid})"
             raise UserError(message, "Wait for it, or stop it")
-        living = [ear for ear in ranks if ear.listen()]
+        living = [reader for reader in ranks if reader.read()]
         quiet_s = 0.0 if living else quiet_s + BEAT_EVERY_S
         named = ", ".join(
-            sorted({f"{ear.said.get('host')} (process {ear.said.get('pid')})" for ear in living})
+            sorted({f"{reader.said.get('host')} (process {reader.said.get('pid')})" for reader in living})
         )
         if living and waited_s >= _END_WITHIN_S:
             message = f"Ranks of an earlier start in {run_dir} do not end: on {named}"

@@ -1,7 +1,7 @@
 """Let processes of several hosts see that others live, through files that change while their writers do.
 
 A file keeps its place and size and is opened anew each time: that is what network file systems pass on soonest. A
-listener counts its own looks, not the time: a host that was frozen, or a store that hung, takes no other for dead.
+reader counts its own looks, not the time: a host that was frozen, or a store that hung, takes no other for dead.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ seconds; an import or a slow write may hold a process up for some more."""
 _SIZE = 1024
 
 
-class Heart:
+class HeartbeatWriter:
     """Keeps a file changing while this process lives, from a thread of its own."""
 
     def __init__(self, path: Path, **said: Any) -> None:
@@ -29,21 +29,21 @@ class Heart:
 
         Args:
             path: the file.
-            said: what listeners read in it: plain values.
+            said: what readers find in it: plain values.
         """
         self._path, self._said, self._beats = path, said, 0
         self._lock, self._stopped = threading.Lock(), threading.Event()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.say()
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
     def say(self, **said: Any) -> None:
-        """Change what listeners read, and write it at once."""
+        """Change what readers find, and write it at once."""
         with self._lock:
             self._said |= said
             self._beats += 1
-            # The store may be full or gone for a moment. If it stays so, the listeners notice.
+            # The store may be full or gone for a moment. If it stays so, the readers notice.
             with contextlib.suppress(OSError):
                 _write(self._path, {"beat": self._beats, **self._said})
 
@@ -59,15 +59,15 @@ class Heart:
 
 
 def say_once(path: Path, **said: Any) -> None:
-    """Make a file that an Ear hears once. If it can't be made, the listeners notice."""
+    """Make a file that a HeartbeatReader reads once. If it can't be made, the readers notice."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, said)
 
 
 @dataclass
-class Ear:
-    """Listens to a heartbeat. Each call of `listen` is a look."""
+class HeartbeatReader:
+    """Reads a heartbeat. Each call of `read` is a look."""
 
     path: Path
     said: dict[str, Any] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Ear:
     """Looks since it changed."""
     _content: bytes = b""
 
-    def listen(self) -> bool:
+    def read(self) -> bool:
         """Look at the file; return whether it has changed."""
         content = b""
         try:

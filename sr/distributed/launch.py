@@ -16,7 +16,7 @@ from data.mounts import refresh_names
 from sr.distributed.attendance import Attendance
 from sr.distributed.commands import SSH, describe_start, ranks_command
 from sr.distributed.earlier import wait_for_earlier_ranks
-from sr.distributed.heartbeat import BEAT_EVERY_S, Heart
+from sr.distributed.heartbeat import BEAT_EVERY_S, HeartbeatWriter
 from sr.distributed.rank_errors import clear_errors, read_first_error, write_error
 from sr.distributed.run_files import BEATS, HEARTBEAT, LOG, RANKS
 from sr.distributed.session import SESSION_VARIABLE, Session, open_session
@@ -66,7 +66,7 @@ def launch(
     shutil.rmtree(run_dir / BEATS, ignore_errors=True)
     (run_dir / RANKS).unlink(missing_ok=True)
     session = open_session(run_dir, team, program.files)
-    heart = Heart(
+    writer = HeartbeatWriter(
         run_dir / HEARTBEAT, session=session.id, host=session.starter, pid=session.starter_pid, wish="train"
     )
     watched = Watched(program, session, look)
@@ -75,11 +75,11 @@ def launch(
         if team.launcher == "torchrun":
             say(describe_start(program.module, program.run_dir, team))
         command, environment = ranks_command(program.module, run_dir, team), _environment(session)
-        ask = functools.partial(heart.say, wish="save") if team.over_hosts else None
+        ask = functools.partial(writer.say, wish="save") if team.over_hosts else None
         every_s = BEAT_EVERY_S if team.over_hosts else POLL_EVERY_S
         status, interruption = run_supervised(command, environment, run_dir, watched.look, ask, every_s)
     finally:
-        heart.stop(wish="end")
+        writer.stop(wish="end")
     if interruption is not None:
         raise interruption
     refresh_names(run_dir)

@@ -19,7 +19,7 @@ from data.errors import UserError
 from data.processes.parent_death import die_with_supervisor
 from data.processes.supervise import descendants
 from sr.distributed.gpus import find_usable_gpus
-from sr.distributed.heartbeat import BEAT_EVERY_S, SILENT_AFTER_S, Ear, Heart
+from sr.distributed.heartbeat import BEAT_EVERY_S, SILENT_AFTER_S, HeartbeatReader, HeartbeatWriter
 from sr.distributed.network import find_free_port, find_interface_to
 from sr.distributed.rank_errors import StepError, on_this_host, write_error
 from sr.distributed.run_files import HEARTBEAT, beat_of
@@ -49,13 +49,13 @@ def run_rank(run_dir: Path, work: Callable[[], object]) -> int:
         The exit status.
     """
     die_with_supervisor()
-    heart, session = None, None
+    writer, session = None, None
     try:
         take_slurms_variables(os.environ)
         session = join_session(run_dir)
         rank = int(os.environ["RANK"])
         set_environment(session, os.environ)
-        heart = Heart(
+        writer = HeartbeatWriter(
             run_dir / beat_of(session.id, rank),
             session=session.id,
             rank=rank,
@@ -65,7 +65,7 @@ def run_rank(run_dir: Path, work: Callable[[], object]) -> int:
             state="running",
         )
         Watch(run_dir, session).start()
-        meet(run_dir, session, rank, heart)
+        meet(run_dir, session, rank, writer)
         work()
     except UserError as error:
         rank = int(os.environ.get("RANK", "0"))
@@ -75,8 +75,8 @@ def run_rank(run_dir: Path, work: Callable[[], object]) -> int:
         )
         return 1
     finally:
-        if heart:
-            heart.stop(state="ended")
+        if writer:
+            writer.stop(state="ended")
     return 0
 
 
@@ -115,7 +115,7 @@ def set_environment(session: Session, environment: MutableMapping[str, str]) -> 
     environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // here)))
 
 
-def meet(run_dir: Path, session: Session, rank: int, heart: Heart) -> None:
+def meet(run_dir: Path, session: Session, rank: int, writer: HeartbeatWriter) -> None:
     """Learn where rank 0 is, or say it: MASTER_ADDR and MASTER_PORT, unless the starting program has set them.
 
     Raises:
@@ -127,9 +127,9 @@ def meet(run_dir: Path, session: Session, rank: int, heart: Heart) -> None:
         return
     if rank == 0:
         master = f"{_own_address(session)}:{find_free_port()}"
-        heart.say(master=master)
+        writer.say(master=master)
     else:
-        master = _hear_master(Ear(run_dir / beat_of(session.id, 0)), session)
+        master = _read_master(HeartbeatReader(run_dir / beat_of(session.id, 0)), session)
     os.environ["MASTER_ADDR"], _, os.environ["MASTER_PORT"] = master.rpartition(":")
 
 
@@ -141,11 +141,11 @@ def _own_address(session: Session) -> str:
     return named or os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
-def _hear_master(ear: Ear, session: Session) -> str:
+def _read_master(reader: HeartbeatReader, session: Session) -> str:
     for _ in range(round(MASTER_WITHIN_S / LISTEN_EVERY_S)):
-        ear.listen()
-        if ear.said.get("session") == session.id and "master" in ear.said:
-            return str(ear.said["master"])
+        reader.read()
+        if reader.said.get("session") == session.id and "master" in reader.said:
+            return str(reader.said["master"])
         time.sleep(LISTEN_EVERY_S)
     raise UserError(f"Rank 0 has not come within {MASTER_WITHIN_S:.0f} s", "See what it printed")
 
@@ -173,7 +173,7 @@ class Watch:
     """Looks in a row that showed another session: a store may show an old one for a moment."""
 
     def __post_init__(self) -> None:
-        self._ear = Ear(self.run_dir / HEARTBEAT)
+        self._reader = HeartbeatReader(self.run_dir / HEARTBEAT)
 
     def start(self) -> None:
         """Watch from a thread of its own, where ranks may be on other hosts."""
@@ -182,8 +182,8 @@ class Watch:
 
     def look(self) -> str:
         """Look once; return why this rank must end now, or an empty text."""
-        self._ear.listen()
-        starter, said = self.session.starter, self._ear.said
+        self._reader.read()
+        starter, said = self.session.starter, self._reader.said
         self._others = self._others + 1 if said and said.get("session") != self.session.id else 0
         if self._others:
             if self._others * BEAT_EVERY_S < OTHER_AFTER_S:
@@ -191,7 +191,7 @@ class Watch:
             return f"host {said.get('host')} has started the training anew"
         if said.get("wish") == "end":
             return f"host {starter} has ended the training"
-        if self._ear.looks_since * BEAT_EVERY_S >= SILENT_AFTER_S:
+        if self._reader.looks_since * BEAT_EVERY_S >= SILENT_AFTER_S:
             return f"host {starter}, which started the training, has been silent for {SILENT_AFTER_S:.0f} s"
         if said.get("wish") == "save" and not self.asked:
             self.asked = True

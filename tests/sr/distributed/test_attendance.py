@@ -7,7 +7,7 @@ from data.errors import UserError
 from sr.distributed import heartbeat
 from sr.distributed.attendance import BEGIN_WITHIN_S, COME_WITHIN_S, Attendance
 from sr.distributed.earlier import wait_for_earlier_ranks
-from sr.distributed.heartbeat import SILENT_AFTER_S, Heart, say_once
+from sr.distributed.heartbeat import SILENT_AFTER_S, HeartbeatWriter, say_once
 from sr.distributed.run_files import HEARTBEAT, beat_of, sign_of
 from sr.distributed.session import open_session
 from sr.distributed.team import HostRanks, Team
@@ -18,7 +18,7 @@ SILENT_LOOKS = int(SILENT_AFTER_S)
 
 @pytest.fixture(autouse=True)
 def by_hand(monkeypatch):
-    """Let hearts beat only when a test says so."""
+    """Let writers beat only when a test says so."""
     monkeypatch.setattr(heartbeat, "BEAT_EVERY_S", 3600.0)
 
 
@@ -30,7 +30,7 @@ def session(tmp_path):
 
 def come(run_dir, session, rank, host, device="cpu"):
     path = run_dir / beat_of(session.id, rank)
-    return Heart(
+    return HeartbeatWriter(
         path, session=session.id, rank=rank, host=host, pid=100 + rank, device=device, state="running"
     )
 
@@ -80,11 +80,11 @@ def test_ranks_that_do_not_come_are_named_with_their_host(tmp_path, session):
 
 def test_a_silent_host_is_named_within_a_minute_and_one_that_has_ended_is_not(tmp_path, session):
     attendance = Attendance(tmp_path, session)
-    hearts = [come(tmp_path, session, rank, host) for rank, host in enumerate("abb")]
-    hearts[2].say(state="ended")
+    writers = [come(tmp_path, session, rank, host) for rank, host in enumerate("abb")]
+    writers[2].say(state="ended")
     for look in range(SILENT_LOOKS + 1):
         assert attendance.find_fault() is None, look
-        hearts[0].say()
+        writers[0].say()
         attendance.look()
     assert str(attendance.find_fault()).startswith("Host b (rank 1) has been silent for 30 s")
     assert SILENT_AFTER_S < 60
@@ -100,17 +100,17 @@ def test_a_host_without_its_gpu_is_named(tmp_path, session):
 
 def test_a_session_has_ended_when_all_ranks_say_so(tmp_path, session):
     attendance = Attendance(tmp_path, session)
-    hearts = [come(tmp_path, session, rank, host) for rank, host in enumerate("abb")]
-    for heart in hearts:
+    writers = [come(tmp_path, session, rank, host) for rank, host in enumerate("abb")]
+    for writer in writers:
         attendance.look()
         assert not attendance.have_ended()
-        heart.stop(state="ended")
+        writer.stop(state="ended")
     attendance.look()
     assert attendance.have_ended()
 
 
 def starter(run_dir, session):
-    return Heart(run_dir / HEARTBEAT, session=session.id, host="a", pid=7, wish="train")
+    return HeartbeatWriter(run_dir / HEARTBEAT, session=session.id, host="a", pid=7, wish="train")
 
 
 def test_a_session_that_ended_in_order_is_not_waited_for(tmp_path, session):
@@ -122,20 +122,20 @@ def test_a_session_that_ended_in_order_is_not_waited_for(tmp_path, session):
 
 
 def test_a_run_that_another_host_trains_is_refused_at_the_first_beat(tmp_path, session):
-    heart = starter(tmp_path, session)
+    writer = starter(tmp_path, session)
     with pytest.raises(UserError, match=r"Another training is running in .* host a has started it"):
-        wait_for_earlier_ranks(tmp_path, print, lambda _: heart.say())
+        wait_for_earlier_ranks(tmp_path, print, lambda _: writer.say())
 
 
 def test_ranks_without_their_starter_are_waited_for_and_then_named(tmp_path, session):
     starter(tmp_path, session)
-    heart, said, waits = come(tmp_path, session, 1, "b"), [], []
+    writer, said, waits = come(tmp_path, session, 1, "b"), [], []
 
     def beat_for(seconds):
         def pause(one_s):
             waits.append(one_s)
             if len(waits) <= seconds:
-                heart.say()
+                writer.say()
 
         return pause
 
@@ -148,6 +148,6 @@ def test_ranks_without_their_starter_are_waited_for_and_then_named(tmp_path, ses
 def test_on_one_host_the_lock_is_enough(tmp_path):
     (tmp_path / "run").mkdir()
     here = open_session(tmp_path, Team(1, "here", (HostRanks("a", 1),)), ())
-    heart, waits = starter(tmp_path, here), []
-    wait_for_earlier_ranks(tmp_path, print, lambda _: waits.append(heart.say()))
+    writer, waits = starter(tmp_path, here), []
+    wait_for_earlier_ranks(tmp_path, print, lambda _: waits.append(writer.say()))
     assert waits == []

@@ -6,7 +6,7 @@ import pytest
 
 from data.errors import UserError
 from sr.distributed import heartbeat, rank_program
-from sr.distributed.heartbeat import SILENT_AFTER_S, Ear, Heart
+from sr.distributed.heartbeat import SILENT_AFTER_S, HeartbeatReader, HeartbeatWriter
 from sr.distributed.rank_errors import read_first_error
 from sr.distributed.rank_program import OTHER_AFTER_S, Watch, meet, set_environment, take_slurms_variables
 from sr.distributed.run_files import HEARTBEAT, beat_of
@@ -18,7 +18,7 @@ TEAM = Team(2, "ssh", (HostRanks("127.0.0.1", 1), HostRanks("b", 1)))
 
 @pytest.fixture(autouse=True)
 def by_hand(monkeypatch):
-    """Let hearts beat only when a test says so."""
+    """Let writers beat only when a test says so."""
     monkeypatch.setattr(heartbeat, "BEAT_EVERY_S", 3600.0)
 
 
@@ -33,7 +33,7 @@ def session(tmp_path, monkeypatch):
 
 @pytest.fixture
 def starter(tmp_path, session):
-    return Heart(tmp_path / HEARTBEAT, session=session.id, host="a", pid=7, wish="train")
+    return HeartbeatWriter(tmp_path / HEARTBEAT, session=session.id, host="a", pid=7, wish="train")
 
 
 def test_a_rank_ends_when_its_starter_is_silent(tmp_path, session, starter):
@@ -81,20 +81,20 @@ def test_a_rank_of_an_earlier_start_ends_but_an_old_view_of_the_store_is_tolerat
 
 
 def test_rank_0_says_where_it_is_and_the_others_hear_it(tmp_path, session, monkeypatch):
-    heart = Heart(tmp_path / beat_of(session.id, 0), session=session.id)
-    meet(tmp_path, session, 0, heart)
+    writer = HeartbeatWriter(tmp_path / beat_of(session.id, 0), session=session.id)
+    meet(tmp_path, session, 0, writer)
     first = {name: rank_program.os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT")}
     assert first["MASTER_ADDR"] == "127.0.0.1" and int(first["MASTER_PORT"]) > 1024
     for name in first:
         monkeypatch.delenv(name)
-    meet(tmp_path, session, 1, Heart(tmp_path / beat_of(session.id, 1), session=session.id))
+    meet(tmp_path, session, 1, HeartbeatWriter(tmp_path / beat_of(session.id, 1), session=session.id))
     assert {name: rank_program.os.environ[name] for name in first} == first
 
 
 def test_where_torchrun_says_it_no_rank_is_asked(tmp_path, session, monkeypatch):
     monkeypatch.setenv("MASTER_ADDR", "node7")
     monkeypatch.setenv("MASTER_PORT", "29500")
-    meet(tmp_path, session, 1, Heart(tmp_path / beat_of(session.id, 1), session=session.id))
+    meet(tmp_path, session, 1, HeartbeatWriter(tmp_path / beat_of(session.id, 1), session=session.id))
     assert rank_program.os.environ["MASTER_ADDR"] == "node7"
 
 
@@ -151,5 +151,5 @@ def test_a_rank_that_fails_is_recorded_with_its_host_and_its_heart_ends(
     assert rank_program.run_rank(tmp_path, fail) == 1
     error = read_first_error(tmp_path)
     assert error.message == f"On host {rank_program.socket.gethostname()}: The disk is full"
-    ear = Ear(tmp_path / beat_of(session.id, 1))
-    assert ear.listen() and ear.said["state"] == "ended"
+    reader = HeartbeatReader(tmp_path / beat_of(session.id, 1))
+    assert reader.read() and reader.said["state"] == "ended"
