@@ -104,13 +104,15 @@ class Check:
         self.run_dir, self.reference = store / "disturbed", store / "one-host"
         self.rows: list[tuple[str, str, str]] = []
         self._dummies = {name: self._start_dummy(name) for name in hosts.names}
+        self._started: list[Started] = []
 
     def _start_dummy(self, name: str) -> subprocess.Popen:
         return subprocess.Popen(self.hosts.inside(name, dummy(self.run_dir)))
 
     def start(self, launcher: str, run_dir: Path, steps: int = 0) -> Started:
         """Start the command on the first host."""
-        return Started(self.hosts, run_dir, steps or self.steps, launcher)
+        self._started.append(Started(self.hosts, run_dir, steps or self.steps, launcher))
+        return self._started[-1]
 
     def start_and_train(self, run_dir: Path | None = None, steps: int = ENDLESS) -> Started:
         """Start the command, and wait until both ranks have trained for some steps, from where they were."""
@@ -267,8 +269,8 @@ class Check:
             print(f"| {' | '.join(row)} |")
 
     def close(self) -> None:
-        """End the unrelated processes."""
-        for process in self._dummies.values():
+        """End the unrelated processes, and commands that a failed check has left."""
+        for process in (*self._dummies.values(), *(one.process for one in self._started)):
             process.kill()
             process.wait()
 
