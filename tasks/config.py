@@ -103,7 +103,14 @@ class export(luigi.Config):
         description="maximum number of further quantizations, with more layers in floating point, where "
         "int8 loses too much",
     )
-    seed: int = luigi.IntParameter(default=0, description="seed of the choice of crops")
+    int8_finetune_steps: int = IntParameter(
+        default=0,
+        at_least=0,
+        description="steps in which the weights of int8 are fine-tuned so that it loses less; 0: none",
+    )
+    seed: int = luigi.IntParameter(
+        default=0, description="seed of the choice of crops, and of the patches of fine-tuning"
+    )
 
 
 class upscaling(luigi.Config):

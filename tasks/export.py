@@ -8,7 +8,7 @@ import luigi
 
 from data.errors import UserError
 from data.hashing import sha256_file
-from sr.export.settings import PRECISIONS, Int8Settings
+from sr.export.settings import FINE_TUNE_OPTION, OFFER_ABOVE_DB, PRECISIONS, Int8Settings
 from sr.models.box import BOX_MODELS
 from tasks.calibration_choice import CalibrationTask, find_calibration_images, open_calibration_images
 from tasks.config import UNKNOWN_LICENSE, export
@@ -252,11 +252,8 @@ class ExportOpenVINO(ExportTask):
         """Return what of [export] matters for this precision."""
         if self.resolved_precision != "int8":
             return {}
-        settings = {
-            name: value
-            for name, value in export().param_kwargs.items()
-            if name not in ("precision", "license")
-        }
+        unused = ["precision", "license"] + ["int8_finetune_steps"] * (not export().int8_finetune_steps)
+        settings = {name: value for name, value in export().param_kwargs.items() if name not in unused}
         Int8Settings(**settings).check()
         return settings
 
@@ -308,4 +305,15 @@ class ExportOpenVINO(ExportTask):
         return (
             f"calibrated on {len(record['calibration']['keys'])} crops of {record['calibration']['source']}, "
             f"{loss_db:.3f} dB below fp32 on {accuracy['crops']} others{in_float}"
+            f"{self._describe_tuning(record.get('fine_tuning'), accuracy['fp32_psnr_db'], loss_db)}"
         )
+
+    def _describe_tuning(self, tuning: dict[str, Any] | None, fp32_db: float, loss_db: float) -> str:
+        """Return what fine-tuning brought; or, where int8 loses much without, how to ask for it."""
+        if tuning is None:
+            is_offered = loss_db > OFFER_ABOVE_DB and not is_onnx(self.model)
+            return f"; {FINE_TUNE_OPTION} fine-tunes the weights for int8" if is_offered else ""
+        before, after = (fp32_db - tuning[f"{when}_psnr_db"] for when in ("before", "after"))
+        if not tuning["kept"]:
+            return f"; fine-tuning for {tuning['steps']} steps gained nothing ({after:.3f} dB), left out"
+        return f"; fine-tuned for {tuning['steps']} steps ({before:.3f} dB before)"

@@ -1,7 +1,8 @@
 """Make the int8 model of a network, and measure its accuracy.
 
 The model is calibrated with some crops and measured on others (see `sr.export.int8_crops`). If it loses too much,
-layers are kept in float; if that does not suffice, it is refused with the figures. Writes no files.
+the weights are fine-tuned, where the settings say so, and layers are kept in float; if that does not suffice, it is
+refused with the figures. Writes no files.
 """
 
 import contextlib
@@ -15,13 +16,14 @@ from data.progress import Progress
 from sr.export import ir_file
 from sr.export.accuracy import mean_psnr_db
 from sr.export.calibration import Crop, HwcImage
+from sr.export.finetuning import Network, fine_tune
 from sr.export.int8_crops import ImageSet, Int8Crops, choose_int8_crops
 from sr.export.ir_graph import WEIGHTED, IrGraph, SensitiveOperations
 from sr.export.parity import Runner
 from sr.export.quantize import QuantizationSummary, bypass_quantizers, check_quantizers, quantize
 from sr.export.rounding import WeightRounding
 from sr.export.search import FloatGroups, find_float_groups, group_layers
-from sr.export.settings import Int8Settings
+from sr.export.settings import FINE_TUNE_OPTION, Int8Settings
 from sr.models.metadata import ModelMetadata
 from sr.runtime.openvino_runtime import openvino as ov
 
@@ -50,6 +52,7 @@ class Quantization:
         settings: how to calibrate, and the allowed loss.
         source: path of selection.json, or images; None: the photographs in the box.
         reference: runs the network in full precision.
+        network: the same in torch, to fine-tune; None: only the graph is there.
     """
 
     def __init__(
@@ -58,13 +61,17 @@ class Quantization:
         settings: Int8Settings,
         source: Path | ImageSet | None,
         reference: Runner,
+        network: Network | None = None,
     ) -> None:
+        if settings.int8_finetune_steps and network is None:
+            raise UserError("Only weights can be fine-tuned for int8, not an ONNX file", "Export the weights")
         bound_db = settings.int8_loss_db or INT8_LOSS_DB.get(metadata.architecture, OTHERS_LOSS_DB)
         crops = settings.calibration_crops or CALIBRATION_CROPS.get(
             metadata.architecture, OTHERS_CALIBRATION_CROPS
         )
         self._settings = dataclasses.replace(settings, int8_loss_db=bound_db, calibration_crops=crops)
         self._metadata, self._source, self._reference = metadata, source, reference
+        self._network, self._tuning = network, dict[str, Any]()
         self._quantized: dict[frozenset[str], tuple[ov.Model, QuantizationSummary]] = {}
         """By the names of the operations that were kept in float in addition."""
 
@@ -87,32 +94,80 @@ class Quantization:
             The quantized model, and the facts for export.json.
 
         Raises:
-            UserError: int8 loses more than the bound allows, whatever is kept in float.
+            UserError: int8 loses more than the bound allows, whatever is kept in float, or cannot be fine-tuned.
         """
         crops, max_models = self._choose_crops(), self._settings.search_trials + 1
-        lr_images = [crop.lr_image for crop in crops.calibration]
-        rounding = WeightRounding(model, lr_images) if self._metadata.architecture in ROUNDED else None
+        make = self._make_quantizer(model, sensitive, crops, progress)
 
         def measure(in_float: frozenset[str], on: Sequence[Crop]) -> float:
-            if in_float not in self._quantized:
-                progress(len(self._quantized), max_models, f"quantizing with {len(lr_images)} crops")
-                scope = sensitive.add_ignored(in_float)
-                self._quantized[in_float] = self._make(model, in_float, scope, lr_images, rounding)
-            return self._measure(make_runner(self._quantized[in_float][0]), on)
+            return self._measure(make_runner(make(in_float)), on)
 
         fp32_db = self._measure(self._reference, crops.held_out)
-        int8_db = measure(frozenset(), crops.held_out)
+        make(frozenset())
+        int8_db = self._tune(frozenset(), crops, make_runner, progress)
         target_db, found = fp32_db - self._settings.int8_loss_db, FloatGroups(int8_db)
         if int8_db < target_db and self._settings.search_trials:
             progress(1, max_models, f"int8 loses {fp32_db - int8_db:.2f} dB: ranking layers")
             groups = group_layers(IrGraph(model).find_types(WEIGHTED) - sensitive.ignored_scope)
             estimate = self._make_estimate(model, make_runner)
             found = self._search(estimate, measure, groups, crops, target_db - int8_db)
-            int8_db = measure(found.names, crops.held_out)
+            if found.names:
+                int8_db = self._tune(found.names, crops, make_runner, progress)
         if int8_db < target_db:
             raise self._loss_error(found, int8_db, fp32_db, crops)
         progress(max_models, max_models, f"int8 {int8_db:.2f} dB, fp32 {fp32_db:.2f} dB")
         return self._quantized[found.names][0], self._describe(sensitive, found, crops, fp32_db, int8_db)
+
+    def _make_quantizer(
+        self, model: ov.Model, sensitive: SensitiveOperations, crops: Int8Crops, progress: Progress
+    ) -> Callable[[frozenset[str]], ov.Model]:
+        """Return a function from operations to keep in float to a quantized model, which it makes once."""
+        max_models = self._settings.search_trials + 1
+        lr_images = [crop.lr_image for crop in crops.calibration]
+        rounding = WeightRounding(model, lr_images) if self._metadata.architecture in ROUNDED else None
+
+        def make(in_float: frozenset[str]) -> ov.Model:
+            if in_float not in self._quantized:
+                progress(len(self._quantized), max_models, f"quantizing with {len(lr_images)} crops")
+                scope = sensitive.add_ignored(in_float)
+                self._quantized[in_float] = self._make(model, in_float, scope, lr_images, rounding)
+            return self._quantized[in_float][0]
+
+        return make
+
+    def _tune(
+        self,
+        in_float: frozenset[str],
+        crops: Int8Crops,
+        make_runner: Callable[[ov.Model], Runner],
+        progress: Progress,
+    ) -> float:
+        """Fine-tune a quantized model, if the settings say so, and keep the result if the ranking crops gain by it.
+
+        Returns:
+            The PSNR of the model that is kept, on the held-out crops.
+        """
+        before, summary = self._quantized[in_float]
+        steps, ranking = self._settings.int8_finetune_steps, crops.ranking[:RANKING_CROPS]
+        before_db = self._measure(make_runner(before), crops.held_out)
+        if not steps or self._network is None:
+            return before_db
+
+        def report(step: int, noise: float) -> None:
+            progress(step, steps, f"fine-tuning int8: {noise:.3f} levels from the network")
+
+        lr_images = [crop.lr_image for crop in crops.calibration]
+        tuned = fine_tune(before, self._network, lr_images, steps, self._settings.seed, report)
+        tuned_db = self._measure(make_runner(tuned), crops.held_out)
+        is_kept = self._measure(make_runner(tuned), ranking) > self._measure(make_runner(before), ranking)
+        self._quantized[in_float] = (tuned if is_kept else before), summary
+        self._tuning = {
+            "steps": steps,
+            "before_psnr_db": round(before_db, 4),
+            "after_psnr_db": round(tuned_db, 4),
+            "kept": is_kept,
+        }
+        return tuned_db if is_kept else before_db
 
     def _choose_crops(self) -> Int8Crops:
         return choose_int8_crops(self._source, self._settings, self._metadata)
@@ -198,6 +253,7 @@ class Quantization:
                 "int8_psnr_db": round(int8_db, 4),
                 "bound_db": self._settings.int8_loss_db,
             },
+            **({"fine_tuning": self._tuning} if self._tuning else {}),
         }
 
     def _loss_error(self, found: FloatGroups, int8_db: float, fp32_db: float, crops: Int8Crops) -> UserError:
@@ -206,6 +262,7 @@ class Quantization:
             f"int8 reaches {int8_db:.3f} dB and fp32 {fp32_db:.3f} dB, a loss of {fp32_db - int8_db:.3f} dB{in_float}; "
             f"{self._settings.int8_loss_db} dB is allowed ({len(crops.held_out)} held-out crops of {crops.origin}, "
             f"{found.trials} trials with more layers in float)",
-            "Calibrate with other or more images (--calibration DIR), allow a larger loss or more trials, or export "
-            "fp16",
+            "Calibrate with other or more images (--calibration DIR), "
+            + ("" if self._tuning or self._network is None else f"fine-tune ({FINE_TUNE_OPTION}), ")
+            + "allow a larger loss or more trials, or export fp16",
         )

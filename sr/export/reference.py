@@ -40,8 +40,8 @@ def make_onnx_runner(content: bytes) -> Runner:
     return run
 
 
-def load_torch_runner(model_dir: Path, metadata: ModelMetadata) -> Runner:
-    """Load the network from which a graph with this metadata was exported, and return a function that runs it.
+def load_network(model_dir: Path, metadata: ModelMetadata) -> SuperResolutionNetwork | LumaInterface:
+    """Load the network from which a graph with this metadata was exported, with the graph's planes.
 
     Raises:
         UserError: the graph was exported from another model.
@@ -54,7 +54,7 @@ def load_torch_runner(model_dir: Path, metadata: ModelMetadata) -> Runner:
         )
     network = load_model(model_dir)
     check_half(network, metadata.precision)
-    return make_torch_runner(LumaInterface(network) if metadata.color == "luma" else network)
+    return LumaInterface(network) if metadata.color == "luma" else network
 
 
 def check_half(network: SuperResolutionNetwork, precision: str) -> None:

@@ -28,13 +28,13 @@ HwcImage = npt.NDArray[np.uint8]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Layer:
+class Int8Layer:
     """A convolution whose weights are integers times a scale for each output."""
 
     integers: ov.Node
-    """Constant, int8 [out,in,height,width]."""
+    """Constant, int8 [out,in,height,width]; of groups [groups,out/groups,in/groups,height,width]."""
     scales: npt.NDArray[np.float32]
-    """[out,1,1,1]."""
+    """One for each output."""
     bias: ov.Node | None
     """Constant, float32, with [out] values."""
 
@@ -54,7 +54,7 @@ class WeightRounding:
         Returns:
             The number of layers that were rounded anew. Grouped convolutions stay as they are.
         """
-        layers = _find_layers(quantized)
+        layers = find_int8_layers(quantized, ("Convolution",))
         if new := [name for name in layers if name not in self._moments]:
             self._moments |= _measure_moments(self._model, new, self._lr_images)
         for name, layer in layers.items():
@@ -93,11 +93,13 @@ def round_together(weights: Tensor, moments: Tensor, scales: Tensor, limits: Ten
     return multiples, rest[:, -1]
 
 
-def _find_layers(quantized: ov.Model) -> dict[str, _Layer]:
+def find_int8_layers(
+    quantized: ov.Model, types: Sequence[str] = ("Convolution", "GroupConvolution")
+) -> dict[str, Int8Layer]:
     """Return the convolutions with int8 weights, by name."""
     found = {}
     for node in quantized.get_ordered_ops():
-        product = node.input_value(1).get_node() if node.get_type_name() == "Convolution" else None
+        product = node.input_value(1).get_node() if node.get_type_name() in types else None
         if product is None or product.get_type_name() != "Multiply":
             continue
         converted, scales = (product.input_value(side).get_node() for side in (0, 1))
@@ -105,7 +107,7 @@ def _find_layers(quantized: ov.Model) -> dict[str, _Layer]:
             converted.input_value(0).get_node() if converted.get_type_name() == "Convert" else converted
         )
         if integers.get_element_type() == ov.Type.i8 and scales.get_type_name() == "Constant":
-            found[node.get_friendly_name()] = _Layer(integers, scales.data, find_bias(node))
+            found[node.get_friendly_name()] = Int8Layer(integers, scales.data, find_bias(node))
     return found
 
 
@@ -154,7 +156,7 @@ def _unfold(features: Tensor, convolution: ov.Node) -> Tensor:
     return columns.permute(0, 2, 1).reshape(-1, columns.shape[1])
 
 
-def _round_layer(layer: _Layer, weights: Tensor, moments: Tensor) -> None:
+def _round_layer(layer: Int8Layer, weights: Tensor, moments: Tensor) -> None:
     """Replace the constants of a layer."""
     scales = torch.from_numpy(layer.scales.astype(np.float64)).reshape(-1)
     before = layer.integers.data

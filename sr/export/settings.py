@@ -11,6 +11,9 @@ SHADER_PRECISIONS = ("fp32", "fp16")
 """Of the weights in a shader, and of what it computes in where the GPU can."""
 NCNN_PRECISIONS = ("fp32", "fp16")
 """Of the weights in a file for ncnn; what it computes in is the program's choice."""
+OFFER_ABOVE_DB, OFFERED_STEPS = 0.05, 400
+"""Where int8 loses more than this, fine-tuning is offered, with so many steps."""
+FINE_TUNE_OPTION = f"--export-int8-finetune-steps {OFFERED_STEPS}"
 KEPT_PRECISION = "fp16"
 """Of the IRs of the models in the box, which `sr.export.kept_ir` keeps in the user's cache."""
 
@@ -34,6 +37,8 @@ class Int8Settings:
     search_trials: int = 4
     """If the loss is larger: how many quantizations with more layers in float may be tried; 0: none. Which layers is
     estimated without quantizing."""
+    int8_finetune_steps: int = 0
+    """Steps of fine-tuning with int8 in the loop (`sr.export.finetuning`); 0: none."""
 
     def check(self) -> None:
         """Check that the values are in their ranges.
@@ -41,7 +46,8 @@ class Int8Settings:
         Raises:
             UserError: one is not.
         """
-        for name, least in (("calibration_crops", 0), ("held_out_crops", 1), ("search_trials", 0)):
+        bounds = {"calibration_crops": 0, "held_out_crops": 1, "search_trials": 0, "int8_finetune_steps": 0}
+        for name, least in bounds.items():
             if getattr(self, name) < least:
                 raise _range_error(name, f"{least} or more", getattr(self, name))
         if not math.isfinite(self.int8_loss_db) or self.int8_loss_db < 0:

@@ -19,7 +19,7 @@ from sr.export.int8 import Quantization
 from sr.export.int8_crops import ImageSet
 from sr.export.ir_scratch import FIXED, IrScratch, describe_ir, write_files
 from sr.export.parity import Runner
-from sr.export.reference import load_torch_runner, make_onnx_runner
+from sr.export.reference import load_network, make_onnx_runner, make_torch_runner
 from sr.export.settings import PRECISIONS, Int8Settings
 from sr.models.metadata import ModelMetadata, from_strings
 
@@ -46,7 +46,7 @@ def export_openvino(
         calibration: for int8: path of selection.json, or images; None: the photographs in the box.
         settings: for int8; None: the defaults.
         size: the only input height and width that the IR will accept, one image at a time; None: any. NPUs need it.
-        model_dir: the network to compare with; None: the ONNX file.
+        model_dir: the network to compare with, and to fine-tune; None: the ONNX file.
         progress: counts quantizations.
 
     Returns:
@@ -60,13 +60,13 @@ def export_openvino(
     content = (onnx_dir / "model.onnx").read_bytes()
     metadata = _read_metadata(content, onnx_dir, precision)
     _check_size(size, metadata.size_multiple)
-    reference, against = make_onnx_runner(content), "onnx fp32"
-    if model_dir:
-        reference, against = load_torch_runner(model_dir, metadata), "torch fp32"
-    is_int8 = precision == "int8"
-    quantization = Quantization(metadata, settings, calibration, reference) if is_int8 else None
+    network = load_network(model_dir, metadata) if model_dir else None
+    reference = make_torch_runner(network) if network else make_onnx_runner(content)
+    quantization = None
+    if precision == "int8":
+        quantization = Quantization(metadata, settings, calibration, reference, network)
     files, facts = _make_ir(onnx_dir / "model.onnx", metadata, reference, quantization, size, progress)
-    facts["parity"] = {"against": against, **facts["parity"]}
+    facts["parity"] = {"against": "torch fp32" if network else "onnx fp32", **facts["parity"]}
     record = {**describe_ir(metadata, size), "made_from": {"model.onnx": sha256_bytes(content)}, **facts}
     return write_files(out_dir, files, record)
 

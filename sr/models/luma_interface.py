@@ -60,5 +60,12 @@ class LumaInterface(nn.Module):
 
         Levels beyond black and white are upscaled like any others, and only clamped to 0 and 255.
         """
-        values: Tensor = self.core(lr_image.float() / _LEVELS)
-        return (values * _LEVELS).round().clamp(0.0, 255.0).to(torch.uint8)
+        return self._upscale(lr_image.float()).round().clamp(0.0, 255.0).to(torch.uint8)
+
+    def upscale_levels(self, lr_image: Tensor) -> Tensor:
+        """Upscale fractional levels: float32 [n,1,h,w], 0 to 255, to the same; clamped, but not rounded."""
+        return self._upscale(lr_image).clamp(0.0, 255.0)
+
+    def _upscale(self, levels: Tensor) -> Tensor:
+        values: Tensor = self.core(levels / _LEVELS)
+        return values * _LEVELS

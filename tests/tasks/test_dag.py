@@ -180,6 +180,26 @@ def test_int8_of_a_weights_file_never_waits_for_a_selection_that_is_not_there(tm
         ExportOpenVINO(model=str(weights), precision="fp16", calibration=str(photos)).name()
 
 
+def test_fine_tuning_changes_the_name_and_is_offered_where_int8_loses_much(tmp_path):
+    weights = tmp_path / "net.pth"
+    weights.write_bytes(b"weights")
+    ir = ExportOpenVINO(model=str(weights), precision="int8")
+    plain, config = ir.settings(), luigi.configuration.get_config()
+    assert "int8_finetune_steps" not in plain
+    config.set("export", "int8_finetune_steps", "7")
+    try:
+        luigi.task_register.Register.clear_instance_cache()
+        assert ir.settings() == {**plain, "int8_finetune_steps": 7}
+    finally:
+        config.remove_option("export", "int8_finetune_steps")
+        luigi.task_register.Register.clear_instance_cache()
+    assert ir._describe_tuning(None, 30.0, 0.04) == ""
+    assert "--export-int8-finetune-steps 400" in ir._describe_tuning(None, 30.0, 0.06)
+    tuned = {"steps": 7, "before_psnr_db": 29.9, "after_psnr_db": 29.98, "kept": True}
+    assert "7 steps (0.100 dB before)" in ir._describe_tuning(tuned, 30.0, 0.02)
+    assert "gained nothing (0.020 dB), left out" in ir._describe_tuning({**tuned, "kept": False}, 30.0, 0.1)
+
+
 def test_a_model_in_the_box_is_taken_wherever_a_model_is_and_is_the_default_of_upscaling():
     video = UpscaleVideo(input="video.mkv", output_file="out.mkv")
     images = UpscaleImages(input=".", output_dir="out")

@@ -15,7 +15,7 @@ from data.imaging.original import OriginalImage
 from sr.evaluation.cost import count_gmacs
 from sr.evaluation.timing import time_frame
 from sr.export import to_openvino
-from sr.export.reference import load_torch_runner
+from sr.export.reference import make_torch_runner
 from sr.export.settings import PRECISIONS, Int8Settings
 from sr.export.to_openvino import export_openvino
 from sr.runtime.load import load_upscaler
@@ -59,11 +59,11 @@ def test_an_ir_is_compared_with_the_network_in_torch(
     with pytest.raises(UserError, match="The graph was exported from the weights"):
         export_openvino(realtime_onnx, tmp_path / "other", "fp32", model_dir=vapsr_dir)
 
-    def quantize_output(model_dir, metadata):
-        run = load_torch_runner(model_dir, metadata)
+    def quantize_output(network):
+        run = make_torch_runner(network)
         return lambda lr_image: run(lr_image) // 4 * 4
 
-    monkeypatch.setattr(to_openvino, "load_torch_runner", quantize_output)
+    monkeypatch.setattr(to_openvino, "make_torch_runner", quantize_output)
     with pytest.raises(UserError, match="fp32 model differs from the network by"):
         export_openvino(realtime_onnx, tmp_path / "other", "fp32", model_dir=realtime_dir)
     assert not (tmp_path / "other").exists()
