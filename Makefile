@@ -69,6 +69,8 @@ test-all: vulkan test
 	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/ray_nodes.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/faults/slurm.py
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/clean_environment.py
+	$(BIN)/pytest tests/faults/spandrel_networks.py
+	$(if $(SR_SHARED),$(BIN)/pytest -s tests/faults/int8_of_vapsr.py)
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python tests/bench/crops.py $(SOURCES)

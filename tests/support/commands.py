@@ -9,7 +9,12 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def luigi(
-    store: Path, *arguments: str, path: str = os.environ["PATH"], when: str = "", by: str = ""
+    store: Path,
+    *arguments: str,
+    path: str = os.environ["PATH"],
+    when: str = "",
+    by: str = "",
+    timeout_s: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Run a task of the DAG from the repository root, with its luigi.cfg.
 
@@ -19,6 +24,7 @@ def luigi(
         path: PATH of the run.
         when: the moment at which the run is disturbed: DISTURB_WHEN of `disturbed.py`; empty for no disturbance.
         by: how it is disturbed: DISTURB_BY of `disturbed.py`.
+        timeout_s: after so many seconds, the run is ended.
     """
     module = "disturbed" if when else "tasks"
     command = [sys.executable, "-m", "luigi", "--module", module, *arguments, "--store-root", str(store)]
@@ -31,7 +37,7 @@ def luigi(
         env=environment | {"PATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout_s,
         check=False,
     )
 
