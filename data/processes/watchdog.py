@@ -33,6 +33,8 @@ LONGEST_STEPS = 10
 """Work is stuck only if it has got nowhere for this many times its longest step, too."""
 JOIN_S = 5.0
 """How long threads may take to stop before they are left behind."""
+_LAST_WORDS_S = 5.0
+"""How long the guard may take to pass on the last signals."""
 GRACE_S = 15.0
 """How long the main thread may take to react to an error or a signal before the process is ended."""
 GUARD_FACTOR = 2
@@ -133,7 +135,7 @@ class Watchdog:
         """Wait for threads that were asked to stop. Those that do not are left behind: they end with the process."""
         deadline = time.monotonic() + JOIN_S
         left = []
-        for thread in threads:
+        for thread in (one for one in threads if one.ident is not None):  # else it has not begun
             thread.join(max(0.0, deadline - time.monotonic()))
             left += [thread] if thread.is_alive() else []
         if not left:
@@ -273,7 +275,7 @@ class _Guard:
             signal.set_wakeup_fd(self._wakeup)
         faulthandler.unregister(hang_guard.DUMP_SIGNAL)
         self._stdin.close()
-        received, deadline = b"", time.monotonic() + JOIN_S
+        received, deadline = b"", time.monotonic() + _LAST_WORDS_S
         while _is_readable(self._stdout, max(0.0, deadline - time.monotonic())):
             content = self.read_signals()
             received += content

@@ -1,6 +1,8 @@
 """Send a large file to S3 part by part: a part that fails is sent again, and not the whole file."""
 
 import contextlib
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,7 +46,7 @@ def send_parts(call: Call, local: Path, size_bytes: int, part_bytes: int) -> Non
 
 
 def _send_once(call: Call, local: Path, part_bytes: int) -> None:
-    upload = {"UploadId": call("create_multipart_upload")["UploadId"]}
+    upload: dict[str, Any] = {"UploadId": call("create_multipart_upload")["UploadId"]}
     try:
         parts: list[dict[str, Any]] = []
         with open(local, "rb") as file:
@@ -52,8 +54,33 @@ def _send_once(call: Call, local: Path, part_bytes: int) -> None:
                 number = len(parts) + 1
                 reply = call("upload_part", len(content), PartNumber=number, Body=content, **upload)
                 parts.append({"PartNumber": number, "ETag": reply["ETag"]})
-        call("complete_multipart_upload", MultipartUpload={"Parts": parts}, **upload)
+        _complete(call, parts, upload)
     except Exception:
         with contextlib.suppress(Exception):  # what went wrong first counts
             call("abort_multipart_upload", **upload)
         raise
+
+
+def _complete(call: Call, parts: list[dict[str, Any]], upload: dict[str, Any]) -> None:
+    """Let S3 join the parts; that it knows no such upload is well if it has joined them, and its reply was lost."""
+    try:
+        call("complete_multipart_upload", MultipartUpload={"Parts": parts}, **upload)
+    except LostUploadError as error:
+        try:
+            found = call("head_object")["ETag"].strip('"')
+        except FileNotFoundError:
+            raise error from None
+        if found != _joined_etag([one["ETag"] for one in parts]):
+            raise
+
+
+def _joined_etag(etags: Sequence[str]) -> str:
+    """Return the ETag of a file that was sent in parts: the MD5 of their MD5s, and their number.
+
+    Of encrypted files it is another; then they are sent again.
+    """
+    try:
+        digests = b"".join(bytes.fromhex(etag.strip('"')) for etag in etags)
+    except ValueError:
+        return ""
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}"

@@ -45,8 +45,8 @@ def prefetch(
         target=_decode_into, args=(waiting, frames, stopped, watchdog), name="decode", daemon=True
     )
     watchdog.on_stuck.append(fail)
-    thread.start()
     try:
+        thread.start()  # Ctrl+C may come before it returns
         while (item := waiting.get()) is not None:
             if isinstance(item, BaseException):
                 raise item

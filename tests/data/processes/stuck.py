@@ -40,8 +40,8 @@ def run() -> None:
         stick()
 
     thread = threading.Thread(target=work, name="upscale 1", daemon=True)
-    thread.start()
     try:
+        thread.start()  # the signal may come before it returns
         failed.wait()
         watchdog.check()
     finally:

@@ -113,12 +113,23 @@ def folder(url, bucket, waits):
     )
 
 
-def test_a_large_file_whose_last_reply_is_lost_is_sent_again(folder, bucket, large):
+def test_a_large_file_whose_last_reply_is_lost_is_taken_as_sent(folder, bucket, large):
     """As MinIO does it: asked once more to complete what it has completed, it knows of no such upload."""
     ends = iter(["cut", "NoSuchUpload"])
     bucket.fault = lambda method, path: next(ends, None) if method == "POST" and "uploadId=" in path else None
     assert folder.send(large, "large.bin").bytes == large.stat().st_size
-    assert next(ends, None) is None
+    assert next(ends, None) is None and bucket.count("PUT", "partNumber") == 3
+    assert folder.read_block("large.bin", 0, 11 << 20) == large.read_bytes()
+
+
+def test_a_large_file_whose_upload_is_forgotten_is_sent_again(folder, bucket, large):
+    folder.send(large, "large.bin")
+    large.write_bytes(os.urandom(11 << 20))
+    bucket.seen.clear()
+    ends = iter(["NoSuchUpload"])
+    bucket.fault = lambda method, path: next(ends, None) if method == "POST" and "uploadId=" in path else None
+    folder.send(large, "large.bin")
+    assert bucket.count("PUT", "partNumber") == 6
     assert folder.read_block("large.bin", 0, 11 << 20) == large.read_bytes()
 
 
