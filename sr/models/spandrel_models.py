@@ -70,12 +70,17 @@ def find_weights(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tensors of a checkpoint, without the dictionaries and prefixes that programs wrap them in.
 
     Raises:
-        UserError: spandrel cannot be imported.
+        UserError: spandrel cannot be imported, or the names are no text.
     """
     _import()
     from spandrel import canonicalize_state_dict
 
-    weights: dict[str, Any] = canonicalize_state_dict(dict(content))
+    try:
+        weights: dict[str, Any] = canonicalize_state_dict(dict(content))
+    except Exception as error:  # it expects names that are text, at each level
+        raise_if_exhausted(error)
+        message = f"spandrel finds no named tensors in it ({type(error).__name__}: {error})"
+        raise UserError(message, "Choose a checkpoint that contains only weights") from None
     return weights
 
 

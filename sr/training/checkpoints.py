@@ -138,7 +138,7 @@ def find_changes(before: dict[str, Any], now: dict[str, Any], step: int, where: 
         UserError: a field has changed that makes it a different run. The path of the selection may change, but not
             its hash.
     """
-    before = {"initial_weights": ""} | before  # older runs do not have it
+    before, now = ({"initial_weights": ""} | one for one in (before, now))  # older runs do not have it
     differences = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     if forbidden := [name for name in differences if name not in CHANGEABLE_FIELDS and name != "selection"]:
         was = ", ".join(f"{name} {before.get(name)!r}" for name in forbidden)

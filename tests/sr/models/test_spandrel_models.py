@@ -56,6 +56,14 @@ def test_a_checkpoint_gives_the_image_that_spandrel_makes(name, tmp_path):
         assert np.abs(upscaler(large) - whole).max() <= 1, "no seams"
 
 
+def test_names_that_are_not_text_are_refused(tmp_path):
+    torch.save({0: torch.zeros(3), "module.x": torch.zeros(3)}, tmp_path / "odd.pth")
+    with pytest.raises(
+        UserError, match=r"named tensors.*spandrel finds no named tensors in it \(AttributeError"
+    ):
+        export_checkpoint(tmp_path / "odd.pth", tmp_path / "model")
+
+
 def test_it_is_exported_to_onnx_and_openvino(tmp_path, crops):
     record = export_checkpoint(save(tmp_path, "Compact"), tmp_path / "model")
     assert (record["architecture"], record["preset"], record["scale"]) == ("spandrel", "Compact", 2)
