@@ -58,7 +58,7 @@ MIN_CODECS = 0.8
 """Fraction of our time that reading, decoding, encoding and writing should take; only shown."""
 PLAN = PlanSettings("random", CROP, (1, 2, 4), 0, CROP, 0, 1 << 27, 0.0, 1_000_000, 0)
 PACK = PackSettings(PLAN, "png", "fast", 95, QualityThresholds())
-"""Every metric is measured, as in MakeCrops, but no crop is rejected: parts of the mosaics are enlarged."""
+"""Every metric is measured, as in MakeCrops, but no crop is rejected: parts of the mosaics are upscaled."""
 
 
 def mosaics(source_dir: Path | None, count: int) -> Iterator[np.ndarray]:
